@@ -1,0 +1,1 @@
+"""The serving half: a TFLite release in, answers over HTTP out; it knows nothing of training."""

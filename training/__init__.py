@@ -1,0 +1,1 @@
+"""The training half: labelled faces in, a signed-off TFLite release out."""

@@ -1,0 +1,120 @@
+"""The networks: (N, size, size, 3) float32 RGB in 0..255 -> {"age", "gender", "ethnicity"} probabilities.
+
+Each normalises its input itself, so the file that is served takes plain pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+from keras import layers
+
+from training import imagenet
+from training.config import TrainConfig
+from training.errors import StepError
+from training.labels import AGE_CLASSES, ETHNICITIES
+
+Tensor = keras.KerasTensor
+
+# Rows of EfficientNet-Lite0 (repeats, kernel, stride, expansion, channels) up to its eleventh block; the rest of the
+# table works at 1/32 of the side, where a face of 96 pixels has nothing left to say. Tan and Le 2019,
+# arXiv:1905.11946; "Lite": no squeeze and excite, ReLU6.
+_LITE0_ROWS = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
+
+
+def build(config: TrainConfig, size: int) -> keras.Model:
+    """The network that `config` names, for faces of `size` pixels.
+
+    Raises:
+        StepError: there is no such network, or none of the wanted initial weights for it.
+    """
+    if config.architecture not in ARCHITECTURES:
+        raise StepError(f"no architecture {config.architecture!r}; there are {', '.join(ARCHITECTURES)}")
+    model = ARCHITECTURES[config.architecture](size)
+    if config.init_from == "imagenet":
+        imagenet.load_lite0(model)
+    elif config.init_from:
+        raise StepError(f"no initial weights {config.init_from!r}; there are: imagenet")
+    return model
+
+
+def efficientnet_lite(size: int) -> keras.Model:
+    """The first eleven blocks of EfficientNet-Lite0, one wider layer, and three branches."""
+    pixels = keras.Input((size, size, 3), name="pixels")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
+    x = _conv(x, 32, 3, stride=2, name="stem")
+    block = 0
+    for repeats, kernel, stride, expansion, channels in _LITE0_ROWS:
+        for repeat in range(repeats):
+            x = _inverted_residual(x, channels, kernel, stride if repeat == 0 else 1, expansion, name=f"block{block}")
+            block += 1
+    x = _conv(x, 384, 1, name="top")
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.2)(x)
+    return keras.Model(pixels, _heads(x, width=128, dropout=0.3), name="efficientnet_lite")
+
+
+def three_blocks(size: int) -> keras.Model:
+    """The original project's network: three default blocks and a branch for each head."""
+    pixels = keras.Input((size, size, 3), name="pixels")
+    x = layers.Rescaling(1 / 255)(pixels)
+    for channels, pool in ((16, 3), (32, 2), (32, 2)):
+        x = layers.Conv2D(channels, 3, padding="same")(x)
+        x = layers.ReLU()(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.MaxPooling2D(pool)(x)
+        x = layers.Dropout(0.25)(x)
+    return keras.Model(pixels, _heads(layers.Flatten()(x), width=128, dropout=0.5), name="three_blocks")
+
+
+def small(size: int) -> keras.Model:
+    """A few strided convolutions that learn something within a hundred steps."""
+    pixels = keras.Input((size, size, 3), name="pixels")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
+    for number, channels in enumerate((16, 32, 64)):
+        x = _conv(x, channels, 3, stride=2, name=f"conv{number}", momentum=0.9)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(pixels, _heads(x, width=32, dropout=0.0), name="small")
+
+
+ARCHITECTURES: dict[str, Callable[[int], keras.Model]] = {
+    "efficientnet_lite": efficientnet_lite,
+    "three_blocks": three_blocks,
+    "small": small,
+}
+
+
+def _heads(x: Tensor, width: int, dropout: float) -> dict[str, Tensor]:
+    """Three branches; the answers stay float32 whatever the precision of the trunk."""
+    outputs = (
+        ("age", AGE_CLASSES, "softmax"),
+        ("gender", 1, "sigmoid"),
+        ("ethnicity", len(ETHNICITIES), "softmax"),
+    )
+    heads = {}
+    for name, units, activation in outputs:
+        y = layers.Dense(width, name=f"{name}_branch")(x)
+        y = layers.ReLU()(y)
+        y = layers.Dropout(dropout)(y)
+        y = layers.Dense(units, name=f"{name}_logits")(y)
+        heads[name] = layers.Activation(activation, dtype="float32", name=name)(y)
+    return heads
+
+
+def _conv(x: Tensor, channels: int, kernel: int, name: str, stride: int = 1, momentum: float = 0.99) -> Tensor:
+    x = layers.Conv2D(channels, kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
+    return layers.ReLU(6.0)(x)
+
+
+def _inverted_residual(x: Tensor, channels: int, kernel: int, stride: int, expansion: int, name: str) -> Tensor:
+    inputs = x
+    if expansion > 1:
+        x = _conv(x, x.shape[-1] * expansion, 1, name=f"{name}_expand")
+    x = layers.DepthwiseConv2D(kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depth_conv")(x)
+    x = layers.BatchNormalization(name=f"{name}_depth_norm")(x)
+    x = layers.ReLU(6.0)(x)
+    x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(x)
+    x = layers.BatchNormalization(name=f"{name}_project_norm")(x)
+    return layers.add([inputs, x]) if inputs.shape == x.shape else x

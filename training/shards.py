@@ -1,0 +1,85 @@
+"""Shards: pairs of .npy files that numpy maps into memory and tf.data streams."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.images import Pixels
+from training.errors import StepError
+
+SPLITS = ("train", "validation", "test")
+# Columns of a labels file, all uint8: age in years, gender, ethnicity.
+LABEL_COLUMNS = 3
+_FINGERPRINT = "fingerprint.json"
+
+LabelArray = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One pair of files: `pixels` (n, size, size, 3) uint8 and `labels` (n, 3) uint8."""
+
+    pixels: Path
+    labels: Path
+
+    def load(self) -> tuple[Pixels, LabelArray]:
+        """Both arrays, mapped into memory, not read."""
+        return np.load(self.pixels, mmap_mode="r"), np.load(self.labels, mmap_mode="r")
+
+
+def write(folder: Path, split: str, number: int, pixels: Pixels, labels: LabelArray) -> None:
+    """Write one shard of `split`."""
+    shard = _shard(folder, f"{split}-{number:05d}")
+    np.save(shard.pixels, pixels)
+    np.save(shard.labels, labels)
+
+
+def shards(folder: Path, split: str) -> list[Shard]:
+    """The shards of one split, in order.
+
+    Raises:
+        StepError: there are none.
+    """
+    found = [_shard(folder, path.name.removesuffix(".pixels.npy")) for path in sorted(folder.glob(f"{split}-*.pixels.npy"))]
+    if not found:
+        raise StepError(f"{folder} holds no {split} shards; run `python -m training prepare` first")
+    return found
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What `prepare` states about the data as a whole."""
+
+    # hex digest over every accepted face's digest, labels and split, and over the pixels' making
+    sha256: str
+    # pixels, side of a face
+    size: int
+    resize: str
+    # faces in each split
+    faces: dict[str, int]
+    rejected: int
+
+    def save(self, folder: Path) -> None:
+        """Write it beside the shards."""
+        (folder / _FINGERPRINT).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def fingerprint(folder: Path) -> Fingerprint:
+    """What `prepare` wrote into `folder`.
+
+    Raises:
+        StepError: nothing is there.
+    """
+    path = folder / _FINGERPRINT
+    if not path.is_file():
+        raise StepError(f"{path} does not exist; run `python -m training prepare` first")
+    return Fingerprint(**json.loads(path.read_text()))
+
+
+def _shard(folder: Path, stem: str) -> Shard:
+    return Shard(folder / f"{stem}.pixels.npy", folder / f"{stem}.labels.npy")

@@ -1,0 +1,144 @@
+"""Where faces come from: a folder, a tar or a zip, read one file at a time and never unpacked to disk."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from training.errors import StepError
+
+# bytes; a face of 200x200 has about 5,000
+MAX_FILE_BYTES = 32 * 2**20
+# An archive may unpack to this many times its size, and always to this many bytes: pictures hardly compress.
+MAX_EXPANSION = 100
+ALWAYS_ALLOWED_BYTES = 256 * 2**20
+
+_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of the source: its path inside it, and its bytes or the reason why there are none."""
+
+    path: str
+    data: bytes = b""
+    refusal: str = ""
+
+
+def count(source: Path) -> int | None:
+    """How many files `read` will give, where that is cheap to know."""
+    return sum(1 for _ in _walk(source)) if source.is_dir() else None
+
+
+def read(source: Path) -> Iterator[SourceFile]:
+    """Stream every file of a folder or archive.
+
+    Raises:
+        StepError: the source does not exist, is no archive, is damaged, or unpacks to far more than its size.
+    """
+    if source.is_dir():
+        return _read_folder(source)
+    if not source.is_file():
+        raise StepError(f"{source} does not exist; give a folder of faces or a .tar, .tar.gz or .zip of them")
+    if source.name.lower().endswith(_TAR_SUFFIXES):
+        return _read_tar(source)
+    if source.suffix.lower() == ".zip":
+        return _read_zip(source)
+    raise StepError(f"{source} is neither a folder nor one of {', '.join((*_TAR_SUFFIXES, '.zip'))}")
+
+
+def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path))
+            else:
+                yield entry
+
+
+def _read_folder(folder: Path) -> Iterator[SourceFile]:
+    for entry in _walk(folder):
+        path = Path(entry.path).relative_to(folder).as_posix()
+        try:
+            if not entry.is_file():
+                yield SourceFile(path, refusal="not a regular file")
+            elif entry.stat().st_size > MAX_FILE_BYTES:
+                yield SourceFile(path, refusal=_too_large(entry.stat().st_size))
+            else:
+                yield SourceFile(path, Path(entry.path).read_bytes())
+        except OSError as error:
+            yield SourceFile(path, refusal=f"unreadable: {error.strerror}")
+
+
+def _read_tar(archive: Path) -> Iterator[SourceFile]:
+    budget = _Budget(archive)
+    try:
+        with tarfile.open(archive, "r|*") as tar:
+            for member in tar:
+                # Headers come before contents, so a bomb is refused before it is unpacked.
+                budget.spend(member.size)
+                if member.isdir():
+                    continue
+                refusal = _refusal(member.name, member.size) or ("" if member.isfile() else "not a regular file")
+                yield _read_member(member.name, refusal, tar.extractfile(member) if not refusal else None)
+                # tarfile remembers every header; a million faces would fill the memory.
+                tar.members.clear()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise StepError(f"{archive} is damaged after {budget.files} files: {error}; fetch it again") from error
+
+
+def _read_zip(archive: Path) -> Iterator[SourceFile]:
+    budget = _Budget(archive)
+    try:
+        with zipfile.ZipFile(archive) as unzipped:
+            for member in unzipped.infolist():
+                budget.spend(member.file_size)
+                if member.is_dir():
+                    continue
+                refusal = _refusal(member.filename, member.file_size)
+                refusal = refusal or ("encrypted" if member.flag_bits & 0x1 else "")
+                yield _read_member(member.filename, refusal, unzipped.open(member) if not refusal else None)
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+        raise StepError(f"{archive} is damaged after {budget.files} files: {error}; fetch it again") from error
+
+
+def _read_member(path: str, refusal: str, stream: IO[bytes] | None) -> SourceFile:
+    if stream is None:
+        return SourceFile(path, refusal=refusal)
+    with stream:
+        data = stream.read(MAX_FILE_BYTES + 1)
+    return SourceFile(path, refusal=_too_large(len(data))) if len(data) > MAX_FILE_BYTES else SourceFile(path, data)
+
+
+def _refusal(path: str, size: int) -> str:
+    pure = PurePosixPath(path.replace("\\", "/"))
+    if pure.is_absolute() or ".." in pure.parts:
+        return "unsafe path: it leads outside the archive"
+    return _too_large(size) if size > MAX_FILE_BYTES else ""
+
+
+def _too_large(size: int) -> str:
+    return f"too large: {size} bytes, at most {MAX_FILE_BYTES} are read"
+
+
+class _Budget:
+    """What an archive may still unpack to."""
+
+    def __init__(self, archive: Path) -> None:
+        self.archive = archive
+        self.files = 0
+        self.left = max(ALWAYS_ALLOWED_BYTES, MAX_EXPANSION * archive.stat().st_size)
+
+    def spend(self, size: int) -> None:
+        self.files += 1
+        self.left -= size
+        if self.left < 0:
+            raise StepError(
+                f"{self.archive} unpacks to more than {MAX_EXPANSION} times its size at its file {self.files}: "
+                "it looks like a decompression bomb; pack the faces again"
+            )

@@ -1,0 +1,131 @@
+"""What `prepare` knows of each file while it works: on disk, so that memory does not grow with the data."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from serving.images import Pixels
+from training.duplicates import SIDE, Thumbnails
+from training.labels import Labels
+
+_SCHEMA = """
+CREATE TABLE faces (
+    row INTEGER PRIMARY KEY, path TEXT, age INTEGER, gender INTEGER, ethnicity INTEGER, stamp TEXT, digest TEXT
+);
+CREATE TABLE rejected (path TEXT, reason TEXT);
+CREATE TABLE pictures (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, thumbnail BLOB, split_key TEXT, split TEXT);
+"""
+_MOVE_CONTRADICTIONS = """
+CREATE TABLE contradicted AS SELECT digest, COUNT(*) AS files FROM faces
+    GROUP BY digest HAVING COUNT(DISTINCT age || '_' || gender || '_' || ethnicity) > 1;
+INSERT INTO rejected SELECT path,
+    'contradicting twin: ' || files || ' byte-identical files (' || substr(digest, 1, 12) || ') have different labels'
+    FROM faces JOIN contradicted USING (digest);
+DELETE FROM faces WHERE digest IN (SELECT digest FROM contradicted);
+"""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One accepted face as the index lists it."""
+
+    row: int
+    path: str
+    age: int
+    gender: int
+    ethnicity: int
+    digest: str
+    group: str
+    split: str
+
+
+class Staging:
+    """Accepted faces and rejected files, with the pixels in a flat file beside the database."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        """`size`: side of the faces in pixels."""
+        self.size = size
+        self.database = sqlite3.connect(folder / "staging.sqlite")
+        # A broken run is begun again, so nothing needs to survive a crash.
+        self.database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;")
+        self.database.executescript(_SCHEMA)
+        self.pixels = (folder / "staging.pixels").open("w+b")
+
+    def accept(self, path: str, labels: Labels, digest: str, pixels: Pixels, thumbnail: bytes) -> None:
+        """Add a face: (size, size, 3) uint8 pixels."""
+        self.database.execute(
+            "INSERT INTO faces (row, path, age, gender, ethnicity, stamp, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.pixels.tell() // (self.size**2 * 3),
+                path,
+                labels.age,
+                labels.gender,
+                labels.ethnicity,
+                labels.stamp,
+                digest,
+            ),
+        )
+        self.database.execute(
+            "INSERT OR IGNORE INTO pictures (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail)
+        )
+        self.pixels.write(pixels.data)
+
+    def reject(self, path: str, reason: str) -> None:
+        """Add a file that is not used."""
+        self.database.execute("INSERT INTO rejected VALUES (?, ?)", (path, reason))
+
+    def reject_contradictions(self) -> None:
+        """Move every byte-identical file whose twins have other labels to the rejected ones."""
+        self.database.executescript(_MOVE_CONTRADICTIONS)
+
+    def pictures(self) -> int:
+        """How many different pictures there are."""
+        return int(self.database.execute("SELECT COUNT(*) FROM pictures").fetchone()[0])
+
+    def thumbnails(self, start: int, stop: int) -> Thumbnails:
+        """(stop - start, SIDE * SIDE) uint8, of pictures `start` to `stop`."""
+        rows = self.database.execute(
+            "SELECT thumbnail FROM pictures WHERE number > ? AND number <= ? ORDER BY number", (start, stop)
+        )
+        return np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, SIDE * SIDE)
+
+    def earliest(self) -> Iterator[tuple[int, str]]:
+        """Number and digest of each picture, those collected first before those collected later."""
+        yield from self.database.execute(
+            "SELECT number, digest FROM pictures JOIN faces USING (digest) GROUP BY digest ORDER BY MIN(stamp), digest"
+        )
+
+    def assign(self, number: int, split_key: str, split: str) -> None:
+        """Give a picture its group and its split."""
+        self.database.execute(
+            "UPDATE pictures SET split_key = ?, split = ? WHERE number = ?", (split_key, split, number)
+        )
+
+    def faces(self, split: str | None = None) -> Iterator[Face]:
+        """The accepted faces of one split, or all, ordered by digest: an order without meaning that never changes."""
+        rows = self.database.execute(
+            "SELECT row, path, age, gender, ethnicity, digest, split_key, split FROM faces JOIN pictures USING (digest)"
+            " WHERE ? IS NULL OR split = ? ORDER BY digest, path",
+            (split, split),
+        )
+        return (Face(*row) for row in rows)
+
+    def rejected(self) -> Iterator[tuple[str, str]]:
+        """Path and reason of each rejected file."""
+        yield from self.database.execute("SELECT path, reason FROM rejected ORDER BY path")
+
+    def load(self, row: int) -> Pixels:
+        """(size, size, 3) uint8 pixels of one face."""
+        length = self.size**2 * 3
+        self.pixels.seek(row * length)
+        return np.frombuffer(self.pixels.read(length), np.uint8).reshape(self.size, self.size, 3)
+
+    def close(self) -> None:
+        """Close both files; the caller removes the folder."""
+        self.database.close()
+        self.pixels.close()

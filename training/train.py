@@ -1,0 +1,131 @@
+"""Shards -> a trained Keras model, on whatever devices there are."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from training import architectures, checkpoints, dataset, losses, shards
+from training.checkpoints import Checkpoint, History
+from training.config import Augmentation, TrainConfig
+from training.errors import StepError
+from training.schedules import steps_per_epoch, optimizer
+
+_CONFIG = "config.json"
+
+
+def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool) -> Path:
+    """Train and leave the best model of all epochs in `folder`/best.keras.
+
+    Args:
+        data: what `prepare` wrote.
+        folder: where checkpoints, history and logs go.
+        config: how to train.
+        preset: its name, for the record.
+        resume: continue after the last completed epoch, where there is one.
+
+    Raises:
+        StepError: there are no shards, or `folder` holds a training under another configuration.
+    """
+    fingerprint = shards.fingerprint(data)
+    _begin(folder, _record(config, preset, fingerprint.sha256), resume)
+    keras.utils.set_random_seed(config.seed)
+    strategy = _strategy()
+    done = checkpoints.epochs(folder)
+    first = done[-1][0] if done else 0
+    steps = steps_per_epoch(config, fingerprint.faces["train"])
+    with strategy.scope():
+        model = keras.models.load_model(done[-1][1]) if done else _build(config, fingerprint.size, steps)
+    if first:
+        print(f"continuing after epoch {first}")
+    model.fit(
+        # Another seed after each break, so that a continued run does not see the same faces in the same order again.
+        dataset.training_batches(data, config.batch, config.augmentation, config.seed + first),
+        validation_data=dataset.batches(data, "validation", 256).map(dataset.targets),
+        steps_per_epoch=steps,
+        initial_epoch=first,
+        epochs=config.epochs,
+        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=[
+            keras.callbacks.TerminateOnNaN(),
+            Checkpoint(folder, config.patience),
+            keras.callbacks.TensorBoard(folder / "tensorboard"),
+        ],
+    )
+    return folder / "best.keras"
+
+
+def load_config(folder: Path) -> tuple[TrainConfig, str]:
+    """The configuration and the name of the preset that `folder` was trained with.
+
+    Raises:
+        StepError: nothing was trained there.
+    """
+    path = folder / _CONFIG
+    if not path.is_file():
+        raise StepError(f"{path} does not exist; run `python -m training train` first")
+    record = json.loads(path.read_text())
+    augmentation = record["config"].pop("augmentation")
+    config = TrainConfig(augmentation=Augmentation(**augmentation) if augmentation else None, **record["config"])
+    return config, record["preset"]
+
+
+def best_model(folder: Path) -> keras.Model:
+    """The model with the lowest validation loss.
+
+    Raises:
+        StepError: nothing was trained in `folder`.
+    """
+    path = folder / "best.keras"
+    if not path.is_file():
+        raise StepError(f"{path} does not exist; run `python -m training train` first")
+    return keras.models.load_model(path, compile=False)
+
+
+def epochs_trained(folder: Path) -> int:
+    """How many epochs the history of `folder` tells of."""
+    return len(History(folder / "history.csv").rows())
+
+
+def _record(config: TrainConfig, preset: str, data: str) -> str:
+    return json.dumps({"preset": preset, "data": data, "config": asdict(config)}, indent=2) + "\n"
+
+
+def _begin(folder: Path, record: str, resume: bool) -> None:
+    path = folder / _CONFIG
+    if resume and path.is_file():
+        if path.read_text() != record:
+            raise StepError(
+                f"{folder} was trained with other data or another configuration (see {path}); "
+                "continue with those, or leave --resume out to begin again"
+            )
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    path.write_text(record)
+
+
+def _build(config: TrainConfig, size: int, steps: int) -> keras.Model:
+    model = architectures.build(config, size)
+    # XLA makes training ten times slower on processors; on GPUs keras may choose.
+    jit = "auto" if tf.config.list_physical_devices("GPU") else False
+    model.compile(optimizer=optimizer(config, steps), jit_compile=jit, **losses.compile_options(config))
+    return model
+
+
+def _strategy() -> tf.distribute.Strategy:
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        cores = tf.config.threading.get_inter_op_parallelism_threads() or os.cpu_count()
+        print(f"training on the CPU ({cores} cores): no GPU found")
+        return tf.distribute.get_strategy()
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    print(f"training on {len(gpus)} GPU(s), in mixed precision: {', '.join(gpu.name for gpu in gpus)}")
+    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
