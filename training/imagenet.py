@@ -18,6 +18,7 @@ import numpy.typing as npt
 from training.errors import StepError
 
 Weights = dict[str, npt.NDArray[Any]]
+Shape = tuple[int, ...]
 
 _STORAGE_TYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 _TORCH_PARTS = {
@@ -94,15 +95,16 @@ def _storage(stream: IO[bytes], kind: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 class _Tensor:
-    """Where a tensor lies: its storage, the kind of its values, its place and its shape."""
+    """Where a tensor lies: its storage, the kind of its values, its place, shape and strides (in values)."""
 
-    def __init__(self, storage: tuple[str, str, str], offset: int, shape: tuple[int, ...], *_unused: object) -> None:
+    def __init__(self, storage: tuple[str, str], offset: int, shape: Shape, strides: Shape, *_unused: object) -> None:
         self.kind, self.storage = _STORAGE_TYPES[storage[0]], storage[1]
-        self.offset, self.shape = offset, shape
+        self.offset, self.shape, self.strides = offset, shape, strides
 
     def cut(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Its values, in its shape (all tensors of the file are contiguous)."""
-        return values[self.offset : self.offset + int(np.prod(self.shape))].reshape(self.shape)
+        """Its values, in its shape: kernels are stored in TensorFlow's order of axes and only look transposed."""
+        strides = [stride * self.kind.itemsize for stride in self.strides]
+        return np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, strides, writeable=False)
 
 
 class _Unpickler(pickle.Unpickler):  # noqa: S301 - restricted: nothing but the names below can be called

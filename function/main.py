@@ -1,0 +1,106 @@
+"""The HTTP entry for functions-framework: routes, nothing else.
+
+functions-framework --source function/main.py --target predict
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import asdict
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+# functions-framework runs this file by its path; its neighbours are found whatever the working directory.
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+from flask import Request, Response, jsonify, send_from_directory
+
+from serving import images, release, requests, settings
+from serving.predictor import Prediction, Predictor
+from serving.problems import Problem
+
+PAGE = Path(__file__).parent / "serving" / "page"
+PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
+METHODS = {
+    "/": ("GET", "HEAD", "POST"),
+    "/predict": ("POST",),
+    "/health": ("GET", "HEAD"),
+    "/model": ("GET", "HEAD"),
+    "/page.css": ("GET", "HEAD"),
+    "/page.js": ("GET", "HEAD"),
+}
+
+try:
+    SETTINGS = settings.from_environment(os.environ)
+    PREDICTOR = Predictor(release.load(SETTINGS.model_uri, SETTINGS.model_sha256))
+except (settings.SettingsError, release.ReleaseError) as reason:
+    sys.exit(f"cannot start: {reason}")
+
+
+def predict(request: Request) -> Response:
+    """Answer one request; every failure becomes a problem, none a traceback."""
+    try:
+        return _route(request)
+    except Problem as problem:
+        return problem.response()
+    except Exception:
+        logging.exception("unforeseen failure at %s", request.path)
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed here; the reason is logged").response()
+
+
+def _route(request: Request) -> Response:
+    allowed = METHODS.get(request.path)
+    if allowed is None:
+        raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing here; there are {', '.join(METHODS)}")
+    if request.method not in allowed:
+        detail = f"{request.path} takes {', '.join(allowed)}, not {request.method}"
+        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": ", ".join(allowed)})
+    if request.method == "POST":
+        return _predict(request)
+    if request.path == "/health":
+        return jsonify({"status": "ok", "model": _model()})
+    if request.path == "/model":
+        return jsonify(PREDICTOR.release.manifest)
+    return send_from_directory(PAGE, PAGE_FILES[request.path])
+
+
+def _predict(request: Request) -> Response:
+    pictures = requests.pictures(request, SETTINGS)
+    decoded = [_decode(picture) for picture in pictures]
+    problems = [face for face in decoded if isinstance(face, Problem)]
+    if len(pictures) == 1 and problems:
+        raise problems[0]
+    if len(problems) == len(pictures):
+        none = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"none of the {len(pictures)} pictures could be answered")
+        return none.response(errors=[problem.details() for problem in problems])
+    faces = [face for face in decoded if not isinstance(face, Problem)]
+    answers = iter(PREDICTOR.predict(np.stack(faces)))
+    predictions = [
+        {"error": face.details()} if isinstance(face, Problem) else _answer(next(answers)) for face in decoded
+    ]
+    return jsonify({"predictions": predictions, "model": _model()})
+
+
+def _decode(picture: bytes) -> images.Pixels | Problem:
+    try:
+        return images.decode(picture, PREDICTOR.release.size)
+    except images.UnknownFormatError as error:
+        return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
+    except images.ImageTooLargeError as error:
+        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+    except images.ImageError as error:
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+
+
+def _answer(prediction: Prediction) -> dict[str, Any]:
+    heads = asdict(prediction)
+    return {head: heads[head] for head in SETTINGS.heads}
+
+
+def _model() -> dict[str, str]:
+    served = PREDICTOR.release
+    return {"name": served.name, "version": served.version, "sha256": served.sha256}

@@ -1,0 +1,85 @@
+"""An HTTP request -> the pictures it carries, as bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from http import HTTPStatus
+from typing import Any
+
+from flask import Request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from serving.problems import Problem
+from serving.settings import Settings
+
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
+FORM_TYPE = "multipart/form-data"
+JSON_TYPE = "application/json"
+ACCEPTED_TYPES = (*IMAGE_TYPES, FORM_TYPE, JSON_TYPE)
+
+_EXPECTED_JSON = 'expected {"instances": [{"b64": "<base64 of a picture>"}]}'
+
+
+def pictures(request: Request, settings: Settings) -> list[bytes]:
+    """The pictures of a request, in the order sent; at least one, at most `settings.max_images`.
+
+    Raises:
+        Problem: 400, 413 or 415, with what was found.
+    """
+    request.max_content_length = settings.max_request_bytes
+    # A file in a form may be as large as the request; the framework's own bound on form fields is lower.
+    request.max_form_memory_size = settings.max_request_bytes
+    try:
+        found = _read(request)
+    except RequestEntityTooLarge as error:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the request is too large: at most {settings.max_request_bytes} bytes are read; send fewer or smaller pictures",
+        ) from error
+    except HTTPException as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the request's body broke off or is malformed; send it again") from error
+    if not found:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the request holds no picture; send at least one")
+    if len(found) > settings.max_images:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the request holds {len(found)} pictures; at most {settings.max_images} are answered at once",
+        )
+    return found
+
+
+def _read(request: Request) -> list[bytes]:
+    if request.mimetype in IMAGE_TYPES:
+        return [request.get_data(cache=False)]
+    if request.mimetype == FORM_TYPE:
+        return [file.read() for _, file in request.files.items(multi=True)]
+    if request.mimetype == JSON_TYPE:
+        return _instances(request.get_data(cache=False))
+    raise Problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        f"Content-Type is {request.mimetype or 'missing'}; send one of {', '.join(ACCEPTED_TYPES)}",
+        {"Accept": ", ".join(ACCEPTED_TYPES)},
+    )
+
+
+def _instances(data: bytes) -> list[bytes]:
+    try:
+        body: Any = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON; {_EXPECTED_JSON}") from error
+    instances = body.get("instances") if isinstance(body, dict) else None
+    if not isinstance(instances, list):
+        raise Problem(HTTPStatus.BAD_REQUEST, f'the body has no list "instances"; {_EXPECTED_JSON}')
+    return [_picture(instance, number) for number, instance in enumerate(instances)]
+
+
+def _picture(instance: object, number: int) -> bytes:
+    text = instance.get("b64") if isinstance(instance, dict) else None
+    if not isinstance(text, str):
+        raise Problem(HTTPStatus.BAD_REQUEST, f'instance {number} has no string "b64"; {_EXPECTED_JSON}')
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"instance {number} is not base64 (RFC 4648, section 4)") from error
