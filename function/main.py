@@ -5,6 +5,8 @@ functions-framework --source function/main.py --target predict
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import os
 import sys
@@ -17,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
-from flask import Request, Response, jsonify, send_from_directory
+from flask import Request, Response, send_from_directory
 
 from serving import images, release, requests, settings
 from serving.predictor import Prediction, Predictor
@@ -46,6 +48,8 @@ def predict(request: Request) -> Response:
     try:
         return _route(request)
     except Problem as problem:
+        # The framework would read the rest of the body into memory; the server discards it piece by piece.
+        request.stream = io.BytesIO()
         return problem.response()
     except Exception:
         logging.exception("unforeseen failure at %s", request.path)
@@ -62,9 +66,9 @@ def _route(request: Request) -> Response:
     if request.method == "POST":
         return _predict(request)
     if request.path == "/health":
-        return jsonify({"status": "ok", "model": _model()})
+        return _json({"status": "ok", "model": _model()})
     if request.path == "/model":
-        return jsonify(PREDICTOR.release.manifest)
+        return _json(PREDICTOR.release.manifest)
     return send_from_directory(PAGE, PAGE_FILES[request.path])
 
 
@@ -82,7 +86,7 @@ def _predict(request: Request) -> Response:
     predictions = [
         {"error": face.details()} if isinstance(face, Problem) else _answer(next(answers)) for face in decoded
     ]
-    return jsonify({"predictions": predictions, "model": _model()})
+    return _json({"predictions": predictions, "model": _model()})
 
 
 def _decode(picture: bytes) -> images.Pixels | Problem:
@@ -99,6 +103,10 @@ def _decode(picture: bytes) -> images.Pixels | Problem:
 def _answer(prediction: Prediction) -> dict[str, Any]:
     heads = asdict(prediction)
     return {head: heads[head] for head in SETTINGS.heads}
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(json.dumps(body), mimetype="application/json")
 
 
 def _model() -> dict[str, str]:

@@ -1,32 +1,175 @@
-"""The command line of the training side: one sub-command a step."""
+"""The command line of the training side: one sub-command a step, nothing else."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # TensorFlow prints pages about its build before it says anything of use.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from training.config import PRESETS, PrepareConfig
+from training.config import PRESETS, ConvertConfig, EvaluateConfig, PrepareConfig
 from training.errors import StepError
 
+# Each step imports what it needs when it runs: `releases` need not wait for TensorFlow.
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m training")
-    steps = parser.add_subparsers(dest="step", required=True)
-    p = steps.add_parser("prepare"); p.add_argument("--data", type=Path, required=True); p.add_argument("--work", type=Path, default=Path("build/pipeline"))
-    t = steps.add_parser("train"); t.add_argument("--preset", choices=PRESETS, default="default"); t.add_argument("--resume", action="store_true"); t.add_argument("--work", type=Path, default=Path("build/pipeline"))
-    a = parser.parse_args()
-    if a.step == "prepare":
-        from training.prepare import prepare
-        print(prepare(a.data, a.work / "data", PrepareConfig()))
-    else:
-        from training.train import train
-        print(train(a.work / "data", a.work / "model", PRESETS[a.preset].train, a.preset, a.resume))
+
+def prepare(options: argparse.Namespace) -> int:
+    """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
+    from training.prepare import prepare, summary
+
+    print(summary(prepare(options.data, options.work / "data", PrepareConfig())))
+    print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
     return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a preset's network on the prepared faces; keep the best epoch."""
+    from training.train import train
+
+    config = PRESETS[options.preset].train
+    if options.init_from is not None:
+        config = dataclasses.replace(config, init_from=options.init_from)
+    best = train(options.work / "data", options.work / "model", config, options.preset, options.resume)
+    print(f"best model: {best}")
+    return 0
+
+
+def convert(options: argparse.Namespace) -> int:
+    """Convert the best model to TFLite and calibrate it: the beginning of a release."""
+    from training.convert import convert
+
+    manifest = convert(options.work / "data", options.work / "model", options.work / "release", ConvertConfig())
+    model = manifest["model"]
+    print(f"release {manifest['version']}: {model['precision']}, {model['bytes']} bytes, SHA-256 {model['sha256']}")
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Score the release on the test faces through the function's own predictor."""
+    from training.evaluate import REPORT_FILE, evaluate
+
+    measured = evaluate(options.work / "data", options.work / "model", options.work / "release", EvaluateConfig())
+    for name, figure in measured["overall"].items():
+        if name != "n":
+            print(f"{name:20} {figure['value']:8.4f}  ({figure['low']:.4f} to {figure['high']:.4f})")
+    print(f"{measured['faces']} test faces; report: {options.work / 'release' / REPORT_FILE}")
+    return 0
+
+
+def gate(options: argparse.Namespace) -> int:
+    """Check the figures against the thresholds of the preset; exit code 1 where one fails."""
+    from training.gate import gate
+    from training.run import load
+
+    preset = options.preset or load(options.work / "model").preset
+    checks = gate(options.work / "release", PRESETS[preset].gate)
+    print(*checks, sep="\n")
+    failed = [check.name for check in checks if not check.passed]
+    print(f"gate closed: {', '.join(failed)}" if failed else f"gate open: the thresholds of {preset!r} are met")
+    return 1 if failed else 0
+
+
+def publish(options: argparse.Namespace) -> int:
+    """Write the release into the registry, never over an existing version."""
+    from training.publish import publish
+    from training.registry import Registry
+
+    address = publish(options.work / "release", Registry(options.registry))
+    print(f"release: {address}")
+    print(f"serve it: MODEL_URI={address} make run")
+    return 0
+
+
+def releases(options: argparse.Namespace) -> int:
+    """List the releases of a registry."""
+    from training.registry import Registry
+
+    registry = Registry(options.registry)
+    production = registry.production()
+    for manifest in registry.releases():
+        mark = "*" if production and production.version == manifest["version"] else " "
+        age, gender = manifest["metrics"]["age_mae"]["value"], manifest["metrics"]["gender_accuracy"]["value"]
+        preset = manifest["provenance"]["preset"]
+        print(
+            f"{mark} {manifest['version']}  {preset:8}  age {age:.2f} years  gender {gender:.1%}  {manifest['created']}"
+        )
+    print(f"production: {production.version if production else 'none yet'}")
+    return 0
+
+
+def promote(options: argparse.Namespace) -> int:
+    """Point `production` at a release."""
+    from training.registry import Registry
+
+    print(f"production: {Registry(options.registry).promote(options.version).version}")
+    return 0
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Point `production` at the release before."""
+    from training.registry import Registry
+
+    print(f"production: {Registry(options.registry).rollback().version}")
+    return 0
+
+
+WORK_STEPS = (prepare, train, convert, evaluate, gate, publish)
+REGISTRY_STEPS = (publish, releases, promote, rollback)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    result = argparse.ArgumentParser(prog="python -m training", description="Labelled faces in, a release out.")
+    steps = result.add_subparsers(dest="step", required=True, metavar="step")
+    by_name = {step: _add(steps, step) for step in dict.fromkeys((*WORK_STEPS, *REGISTRY_STEPS))}
+    by_name[prepare].add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder, .tar, .tar.gz or .zip of [age]_[gender]_[race]_[date&time].jpg",
+    )
+    by_name[train].add_argument("--preset", choices=PRESETS, default="default", help="what to train (default: default)")
+    by_name[train].add_argument("--resume", action="store_true", help="continue after the last completed epoch")
+    by_name[train].add_argument(
+        "--init-from", choices=("imagenet", ""), help='initial weights instead of the preset\'s; "" for random ones'
+    )
+    by_name[gate].add_argument("--preset", choices=PRESETS, help="whose thresholds (default: the trained one's)")
+    by_name[promote].add_argument("version", help="as `releases` lists it")
+    return result
+
+
+def _add(
+    steps: argparse._SubParsersAction[argparse.ArgumentParser], step: Callable[..., int]
+) -> argparse.ArgumentParser:
+    added = steps.add_parser(step.__name__, help=step.__doc__, description=step.__doc__)
+    added.set_defaults(run=step)
+    if step in WORK_STEPS:
+        added.add_argument(
+            "--work",
+            type=Path,
+            default=Path("build/pipeline"),
+            help="folder of the steps' files (default: build/pipeline)",
+        )
+    if step in REGISTRY_STEPS:
+        added.add_argument("--registry", required=True, help="folder or gs://bucket/path of the releases")
+    return added
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one step; exit code 1 with a sentence where it cannot go on, 2 for wrong usage."""
+    options = parser().parse_args(arguments)
+    try:
+        result: int = options.run(options)
+    except StepError as error:
+        print(f"{options.step}: {error}", file=sys.stderr)
+        return 1
+    return result
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,6 +6,7 @@ Each normalises its input itself, so the file that is served takes plain pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import keras
 from keras import layers
@@ -15,7 +16,7 @@ from training.config import TrainConfig
 from training.errors import StepError
 from training.labels import AGE_CLASSES, ETHNICITIES
 
-Tensor = keras.KerasTensor
+Tensor: TypeAlias = keras.KerasTensor
 
 # Rows of EfficientNet-Lite0 (repeats, kernel, stride, expansion, channels) up to its eleventh block; the rest of the
 # table works at 1/32 of the side, where a face of 96 pixels has nothing left to say. Tan and Le 2019,

@@ -2,61 +2,33 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
+from training import run
+
 _EPOCH = re.compile(r"epoch-(\d{4})\.keras")
 
 
-@dataclass(frozen=True)
-class History:
-    """One row an epoch in history.csv: the epoch (from 1) and keras's logs."""
-
-    path: Path
-
-    def rows(self) -> list[dict[str, float]]:
-        """All epochs so far."""
-        if not self.path.is_file():
-            return []
-        with self.path.open(newline="") as stream:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
-
-    def write(self, rows: list[dict[str, float]]) -> None:
-        """Replace the file."""
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w", newline="") as stream:
-            table = csv.DictWriter(stream, fieldnames=list(rows[0]))
-            table.writeheader()
-            table.writerows(rows)
-        partial.replace(self.path)
-
-    def best(self) -> float:
-        """The lowest validation loss so far."""
-        return min((row["val_loss"] for row in self.rows()), default=float("inf"))
-
-
-class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
+class Checkpoint(keras.callbacks.Callback):
     """After each epoch keeps the whole state, the best model so far and the history; stops when nothing improves."""
 
     def __init__(self, folder: Path, patience: int) -> None:
         super().__init__()
         self.folder = folder
         self.patience = patience
-        self.history = History(folder / "history.csv")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """`epoch` counts from 0, as keras does."""
         logs = logs or {}
         # A run that is continued repeats the epoch it was broken off in.
-        rows = [row for row in self.history.rows() if row["epoch"] <= epoch]
+        rows = [row for row in run.history(self.folder) if row["epoch"] <= epoch]
         if logs["val_loss"] < min((row["val_loss"] for row in rows), default=float("inf")):
             _save(self.model, self.folder / "best.keras")
         row = {"epoch": epoch + 1.0, **{name: float(value) for name, value in logs.items()}}
-        self.history.write([*rows, row])
+        run.write_history(self.folder, [*rows, row])
         _save(self.model, self.folder / f"epoch-{epoch + 1:04d}.keras")
         for earlier, path in epochs(self.folder):
             if earlier <= epoch:

@@ -75,8 +75,8 @@ class TrainConfig:
 class ConvertConfig:
     """A Keras model -> TFLite."""
 
-    # validation faces the candidates are compared on, at most
-    parity_faces: int = 1000
+    # validation faces that candidates are compared and calibrated on, at most
+    validation_faces: int = 5000
     # training faces that int8 activations are ranged on
     calibration_faces: int = 300
     # years; how much worse the mean absolute error of a smaller file may be than the Keras model's

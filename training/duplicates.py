@@ -59,7 +59,8 @@ def _standardized(thumbnails: Thumbnails) -> npt.NDArray[np.float32]:
     rows = thumbnails.astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(lengths, 1e-6)
+    rows /= np.maximum(lengths, 1e-6)
+    return rows
 
 
 def _root(parents: Rows, row: int) -> int:

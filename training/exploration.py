@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from training.labels import AGE_CLASSES, ETHNICITIES, GENDERS
+from training.pages import render
 from training.staging import Face
 
 # (age, gender, ethnicity) -> faces
 Counts = npt.NDArray[np.int64]
-
-_PAGE = """<!doctype html>
-<meta charset="utf-8"><title>Exploration of the faces</title>
-<style>body {{ font: 16px/1.5 system-ui; max-width: 60rem; margin: 2rem auto }} img {{ max-width: 100% }}</style>
-<h1>The faces</h1><p>{summary}</p>
-{figures}
-"""
 
 
 def write(faces: Iterable[Face], folder: Path, summary: str) -> None:
@@ -30,7 +23,6 @@ def write(faces: Iterable[Face], folder: Path, summary: str) -> None:
     counts = np.zeros((AGE_CLASSES, len(GENDERS), len(ETHNICITIES)), np.int64)
     for face in faces:
         counts[face.age, face.gender, face.ethnicity] += 1
-    mpl.rcParams["savefig.dpi"] = 110
     plots = {
         "age": _age_plot(counts),
         "gender": _bar_plot(GENDERS, counts.sum(axis=(0, 2)), "Gender"),
@@ -40,9 +32,8 @@ def write(faces: Iterable[Face], folder: Path, summary: str) -> None:
         "gender-by-ethnicity": _crossing_plot(counts.sum(axis=0)),
     }
     for name, figure in plots.items():
-        figure.savefig(folder / f"{name}.png", bbox_inches="tight")
-    figures = "\n".join(f'<img src="{name}.png" alt="{name}">' for name in plots)
-    (folder / "index.html").write_text(_PAGE.format(summary=summary, figures=figures))
+        figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
+    (folder / "index.html").write_text(render("exploration.html", summary=summary, plots=list(plots)))
 
 
 def _age_plot(counts: Counts) -> Figure:

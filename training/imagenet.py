@@ -20,7 +20,7 @@ from training.errors import StepError
 Weights = dict[str, npt.NDArray[Any]]
 Shape = tuple[int, ...]
 
-_STORAGE_TYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_STORAGE_TYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 _TORCH_PARTS = {
     "expand_conv": "_expand_conv",
     "expand_norm": "_bn0",
@@ -98,7 +98,8 @@ class _Tensor:
     """Where a tensor lies: its storage, the kind of its values, its place, shape and strides (in values)."""
 
     def __init__(self, storage: tuple[str, str], offset: int, shape: Shape, strides: Shape, *_unused: object) -> None:
-        self.kind, self.storage = _STORAGE_TYPES[storage[0]], storage[1]
+        self.kind: np.dtype[Any] = _STORAGE_TYPES[storage[0]]
+        self.storage = storage[1]
         self.offset, self.shape, self.strides = offset, shape, strides
 
     def cut(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -107,7 +108,7 @@ class _Tensor:
         return np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, strides, writeable=False)
 
 
-class _Unpickler(pickle.Unpickler):  # noqa: S301 - restricted: nothing but the names below can be called
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -51,7 +51,7 @@ def prepare(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
         _split(staging, config)
         staging.reject_contradictions()
         fingerprint = _write(staging, partial, config)
-        exploration.write(staging.faces(), partial / "exploration", _accepted_and_rejected(fingerprint))
+        exploration.write(staging.faces(), partial / "exploration", summary(fingerprint))
     finally:
         staging.close()
     for leftover in partial.glob("staging.*"):
@@ -59,6 +59,13 @@ def prepare(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return fingerprint
+
+
+def summary(fingerprint: Fingerprint) -> str:
+    """One line that accounts for every file."""
+    accepted = sum(fingerprint.faces.values())
+    splits = ", ".join(f"{count} {split}" for split, count in fingerprint.faces.items())
+    return f"{accepted + fingerprint.rejected} files = {accepted} accepted ({splits}) + {fingerprint.rejected} rejected"
 
 
 def _collect(source: Path, staging: Staging, size: int) -> None:
@@ -72,7 +79,7 @@ def _collect(source: Path, staging: Staging, size: int) -> None:
             staging.accept(decoded.path, *decoded.face)
 
 
-def _decode_all(files: Iterator[SourceFile], size: int) -> Iterator[_Decoded]:
+def _decode_all(files: Iterable[SourceFile], size: int) -> Iterator[_Decoded]:
     """Decode on all cores, in order, with a bounded number of files in memory."""
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
@@ -166,9 +173,3 @@ def _write_rejected(staging: Staging, folder: Path) -> int:
         for count, row in enumerate(staging.rejected(), start=1):  # noqa: B007 - read after the loop
             rejected.writerow(row)
     return count
-
-
-def _accepted_and_rejected(fingerprint: Fingerprint) -> str:
-    accepted = sum(fingerprint.faces.values())
-    splits = ", ".join(f"{count} {split}" for split, count in fingerprint.faces.items())
-    return f"{accepted + fingerprint.rejected} files = {accepted} accepted ({splits}) + {fingerprint.rejected} rejected"

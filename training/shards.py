@@ -45,7 +45,9 @@ def shards(folder: Path, split: str) -> list[Shard]:
     Raises:
         StepError: there are none.
     """
-    found = [_shard(folder, path.name.removesuffix(".pixels.npy")) for path in sorted(folder.glob(f"{split}-*.pixels.npy"))]
+    found = [
+        _shard(folder, path.name.removesuffix(".pixels.npy")) for path in sorted(folder.glob(f"{split}-*.pixels.npy"))
+    ]
     if not found:
         raise StepError(f"{folder} holds no {split} shards; run `python -m training prepare` first")
     return found

@@ -87,7 +87,7 @@ def _read_tar(archive: Path) -> Iterator[SourceFile]:
                 refusal = _refusal(member.name, member.size) or ("" if member.isfile() else "not a regular file")
                 yield _read_member(member.name, refusal, tar.extractfile(member) if not refusal else None)
                 # tarfile remembers every header; a million faces would fill the memory.
-                tar.members.clear()
+                tar.members.clear()  # type: ignore[attr-defined]
     except (tarfile.TarError, EOFError, OSError) as error:
         raise StepError(f"{archive} is damaged after {budget.files} files: {error}; fetch it again") from error
 

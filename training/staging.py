@@ -70,9 +70,7 @@ class Staging:
                 digest,
             ),
         )
-        self.database.execute(
-            "INSERT OR IGNORE INTO pictures (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail)
-        )
+        self.database.execute("INSERT OR IGNORE INTO pictures (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail))
         self.pixels.write(pixels.data)
 
     def reject(self, path: str, reason: str) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from training import architectures, checkpoints, dataset, losses, shards
-from training.checkpoints import Checkpoint, History
-from training.config import Augmentation, TrainConfig
+from training import architectures, checkpoints, dataset, losses, run, shards
+from training.checkpoints import Checkpoint
+from training.config import TrainConfig
 from training.errors import StepError
-from training.schedules import steps_per_epoch, optimizer
-
-_CONFIG = "config.json"
+from training.run import Run
+from training.schedules import optimizer, steps_per_epoch
 
 
 def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool) -> Path:
@@ -35,7 +32,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         StepError: there are no shards, or `folder` holds a training under another configuration.
     """
     fingerprint = shards.fingerprint(data)
-    _begin(folder, _record(config, preset, fingerprint.sha256), resume)
+    _begin(folder, Run(preset, fingerprint.sha256, config), resume)
     keras.utils.set_random_seed(config.seed)
     strategy = _strategy()
     done = checkpoints.epochs(folder)
@@ -62,21 +59,6 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     return folder / "best.keras"
 
 
-def load_config(folder: Path) -> tuple[TrainConfig, str]:
-    """The configuration and the name of the preset that `folder` was trained with.
-
-    Raises:
-        StepError: nothing was trained there.
-    """
-    path = folder / _CONFIG
-    if not path.is_file():
-        raise StepError(f"{path} does not exist; run `python -m training train` first")
-    record = json.loads(path.read_text())
-    augmentation = record["config"].pop("augmentation")
-    config = TrainConfig(augmentation=Augmentation(**augmentation) if augmentation else None, **record["config"])
-    return config, record["preset"]
-
-
 def best_model(folder: Path) -> keras.Model:
     """The model with the lowest validation loss.
 
@@ -89,27 +71,17 @@ def best_model(folder: Path) -> keras.Model:
     return keras.models.load_model(path, compile=False)
 
 
-def epochs_trained(folder: Path) -> int:
-    """How many epochs the history of `folder` tells of."""
-    return len(History(folder / "history.csv").rows())
-
-
-def _record(config: TrainConfig, preset: str, data: str) -> str:
-    return json.dumps({"preset": preset, "data": data, "config": asdict(config)}, indent=2) + "\n"
-
-
-def _begin(folder: Path, record: str, resume: bool) -> None:
-    path = folder / _CONFIG
-    if resume and path.is_file():
-        if path.read_text() != record:
+def _begin(folder: Path, started: Run, resume: bool) -> None:
+    if resume and run.exists(folder):
+        if run.load(folder) != started:
             raise StepError(
-                f"{folder} was trained with other data or another configuration (see {path}); "
+                f"{folder} holds a training on other data or with another configuration; "
                 "continue with those, or leave --resume out to begin again"
             )
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    path.write_text(record)
+    run.save(folder, started)
 
 
 def _build(config: TrainConfig, size: int, steps: int) -> keras.Model:

@@ -41,7 +41,7 @@ class ImageTooLargeError(ImageError):
     """The picture has more pixels than the limits allow."""
 
 
-def decode(data: bytes, size: int, limits: Limits = Limits()) -> Pixels:  # noqa: B008 - frozen
+def decode(data: bytes, size: int, limits: Limits = Limits()) -> Pixels:
     """Decode, turn upright, crop to the central square and resize.
 
     Returns:

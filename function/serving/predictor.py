@@ -113,7 +113,8 @@ def age_levels(distribution: npt.NDArray[Any], levels: tuple[float, ...]) -> Arr
     cumulative /= cumulative[:, -1:]
     edges = np.arange(distribution.shape[1]) + 0.5
     ages = np.array([np.interp(levels, row, edges, left=0.0) for row in cumulative])
-    return np.clip(ages.T, 0.0, None)
+    result: Array = np.clip(ages.T, 0.0, None)
+    return result
 
 
 def sharpen(probabilities: npt.NDArray[Any], temperature: float) -> Array:

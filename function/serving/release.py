@@ -128,7 +128,9 @@ def _folder_reader(uri: str) -> Callable[[str], bytes]:
         try:
             return (folder / name).read_bytes()
         except OSError as error:
-            raise ReleaseError(f"cannot read {folder / name}: {error.strerror}; MODEL_URI must name a release") from error
+            raise ReleaseError(
+                f"cannot read {folder / name}: {error.strerror}; MODEL_URI must name a release"
+            ) from error
 
     return read
 

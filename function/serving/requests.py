@@ -28,16 +28,14 @@ def pictures(request: Request, settings: Settings) -> list[bytes]:
     Raises:
         Problem: 400, 413 or 415, with what was found.
     """
-    request.max_content_length = settings.max_request_bytes
+    # One byte more than allowed: a body of unstated length is cut off at the limit without an error.
+    request.max_content_length = settings.max_request_bytes + 1
     # A file in a form may be as large as the request; the framework's own bound on form fields is lower.
     request.max_form_memory_size = settings.max_request_bytes
     try:
-        found = _read(request)
+        found = _read(request, settings)
     except RequestEntityTooLarge as error:
-        raise Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the request is too large: at most {settings.max_request_bytes} bytes are read; send fewer or smaller pictures",
-        ) from error
+        raise _too_large(settings) from error
     except HTTPException as error:
         raise Problem(HTTPStatus.BAD_REQUEST, "the request's body broke off or is malformed; send it again") from error
     if not found:
@@ -50,17 +48,31 @@ def pictures(request: Request, settings: Settings) -> list[bytes]:
     return found
 
 
-def _read(request: Request) -> list[bytes]:
+def _read(request: Request, settings: Settings) -> list[bytes]:
     if request.mimetype in IMAGE_TYPES:
-        return [request.get_data(cache=False)]
+        return [_body(request, settings)]
     if request.mimetype == FORM_TYPE:
         return [file.read() for _, file in request.files.items(multi=True)]
     if request.mimetype == JSON_TYPE:
-        return _instances(request.get_data(cache=False))
+        return _instances(_body(request, settings))
     raise Problem(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         f"Content-Type is {request.mimetype or 'missing'}; send one of {', '.join(ACCEPTED_TYPES)}",
         {"Accept": ", ".join(ACCEPTED_TYPES)},
+    )
+
+
+def _body(request: Request, settings: Settings) -> bytes:
+    data = request.get_data(cache=False)
+    if len(data) > settings.max_request_bytes:
+        raise _too_large(settings)
+    return data
+
+
+def _too_large(settings: Settings) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the request is too large: at most {settings.max_request_bytes} bytes are read; send fewer or smaller pictures",
     )
 
 

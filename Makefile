@@ -1,0 +1,85 @@
+# What a person does with this project, one target each. GitLab and .ci/run call the same ones.
+
+PYTHON ?= python3
+PORT ?= 8080
+PRESET ?= default
+WORK ?= build/pipeline
+REGISTRY ?= build/registry
+
+RUN_ENV := .venv-run
+DEV_ENV := .venv
+TFLITE_ENV := .venv-tflite
+
+# Debian ships Python without its venv module; only then is this used
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast check format lock pipeline clean
+
+help: ## list these targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http://localhost:8080 (PORT=…)
+	@printf '\n  open   http://localhost:$(PORT)\n  or try curl -sS -H "Content-Type: image/jpeg" --data-binary @face.jpg http://localhost:$(PORT)/predict\n\n'
+	@exec $(RUN_ENV)/bin/functions-framework --source function/main.py --target predict --port $(PORT)
+
+test: $(DEV_ENV)/.ready $(TFLITE_ENV)/.ready ## pass every test
+	$(DEV_ENV)/bin/pytest --junit-xml=build/junit.xml
+
+test-fast: $(DEV_ENV)/.ready $(TFLITE_ENV)/.ready ## the tests that take seconds
+	$(DEV_ENV)/bin/pytest -m "not slow"
+
+check: $(DEV_ENV)/.ready ## ruff, mypy and the linters of everything else
+	$(DEV_ENV)/bin/ruff check .
+	$(DEV_ENV)/bin/ruff format --check .
+	$(DEV_ENV)/bin/mypy
+	$(DEV_ENV)/bin/yamllint --strict .gitlab-ci.yml
+	$(DEV_ENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml
+	$(DEV_ENV)/bin/hadolint Dockerfile
+	$(DEV_ENV)/bin/shellcheck .ci/run
+
+format: $(DEV_ENV)/.ready ## let ruff put the code in order
+	$(DEV_ENV)/bin/ruff check --fix .
+	$(DEV_ENV)/bin/ruff format .
+
+pipeline: $(DEV_ENV)/.ready ## the whole way: DATA=<folder or archive> [PRESET=smoke|seed|default] [REGISTRY=<folder or gs://…>]
+	@test -n "$(DATA)" || { echo 'make pipeline needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
+	$(DEV_ENV)/bin/python -m training prepare --data "$(DATA)" --work "$(WORK)"
+	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume
+	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
+	$(DEV_ENV)/bin/python -m training evaluate --work "$(WORK)"
+	$(DEV_ENV)/bin/python -m training gate --work "$(WORK)"
+	$(DEV_ENV)/bin/python -m training publish --work "$(WORK)" --registry "$(REGISTRY)"
+
+# name of a lock and what it is compiled from; uv resolves for every platform, hashes pin every file
+LOCKS := function/requirements function/requirements-tflite-runtime \
+         training/requirements-cpu training/requirements-gpu tests/requirements
+
+lock: $(DEV_ENV)/.ready ## pin all dependencies anew, with hashes
+	for lock in $(LOCKS); do $(DEV_ENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-emit-find-links $$lock.in -o $$lock.txt || exit 1; done
+
+clean: ## remove what was built and set up
+	rm -rf build $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV)
+
+# An environment is ready once its .ready is newer than the requirements it was made from.
+$(RUN_ENV)/.ready: function/requirements.txt
+	@$(call environment,$(RUN_ENV),function/requirements.txt)
+
+$(DEV_ENV)/.ready: tests/requirements.txt pyproject.toml
+	@$(call environment,$(DEV_ENV),tests/requirements.txt)
+	@$(DEV_ENV)/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# tflite-runtime ends with Python 3.11; its test skips and says so elsewhere.
+$(TFLITE_ENV)/.ready: function/requirements-tflite-runtime.txt
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then \
+	    $(call environment,$(TFLITE_ENV),function/requirements-tflite-runtime.txt); \
+	else mkdir -p $(TFLITE_ENV) && touch $@; fi
+
+define environment
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) apt-get install --yes python3-venv || \
+	    { echo 'Python lacks its venv module; on Debian and Ubuntu: sudo apt-get install python3-venv' >&2; exit 1; }; \
+	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear $(1) && \
+	$(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(2) && touch $(1)/.ready
+endef

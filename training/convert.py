@@ -1,0 +1,216 @@
+"""The trained Keras model -> a candidate release: the smallest TFLite file that answers as well."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from serving import release
+from serving.images import RESIZE_RULE, Pixels
+from serving.predictor import Outputs, Predictor, age_levels
+from serving.release import Calibration, Release
+from training import calibration, dataset, run, shards
+from training.card import INTENDED_USE
+from training.config import ConvertConfig
+from training.errors import StepError
+from training.labels import ETHNICITIES, GENDERS
+from training.provenance import provenance
+from training.shards import LabelArray
+from training.train import best_model
+
+MODEL_FILE = "model.tflite"
+NAME = "age-gender-detection"
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a model does on the validation faces."""
+
+    # years
+    age_mae: float
+    gender_accuracy: float
+    ethnicity_accuracy: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One TFLite file and its score."""
+
+    precision: str
+    model: bytes
+    outputs: Outputs
+    score: Score
+
+
+def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> dict[str, Any]:
+    """Write model.tflite and manifest.json, the beginning of a release, into `folder`.
+
+    Raises:
+        StepError: the float32 file does not answer as the Keras model does.
+    """
+    model = best_model(trained)
+    pixels, labels = _validation(data, config.validation_faces)
+    wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
+    candidates = [_candidate(model, data, precision, pixels, labels, config) for precision in _CONVERTERS]
+    _check_parity(candidates[0].outputs, wanted, config)
+    reference = _score(wanted, labels)
+    chosen = _choose(candidates, reference, config)
+    manifest = _manifest(chosen, candidates, reference, data, trained)
+    manifest["calibration"] = _calibration(calibration.fit(chosen.outputs, labels, config.interval_coverage), config)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / MODEL_FILE).write_bytes(chosen.model)
+    (folder / release.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+def _validation(data: Path, faces: int) -> tuple[Pixels, LabelArray]:
+    loaded = [shard.load() for shard in shards.shards(data, "validation")]
+    return (
+        np.concatenate([pixels for pixels, _ in loaded])[:faces],
+        np.concatenate([labels for _, labels in loaded])[:faces],
+    )
+
+
+def _float32(converter: Any, _: Path, __: int) -> None:
+    """The converter's default."""
+
+
+def _float16(converter: Any, _: Path, __: int) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def _int8(converter: Any, data: Path, faces: int) -> None:
+    """Weights and activations; the input and the outputs stay float32."""
+
+    def representative() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+        for pixels, _ in dataset.batches(data, "train", 1).take(faces):
+            yield {"pixels": pixels.numpy().astype(np.float32)}
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+
+
+# float32 comes first: the others are only worth a look when it agrees with the Keras model.
+_CONVERTERS = {"float32": _float32, "float16": _float16, "int8": _int8}
+
+
+def _candidate(
+    model: keras.Model, data: Path, precision: str, pixels: Pixels, labels: LabelArray, config: ConvertConfig
+) -> Candidate:
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    _CONVERTERS[precision](converter, data, config.calibration_faces)
+    file = converter.convert()
+    predictor = Predictor(_unpublished(file, pixels.shape[1]))
+    parts = [predictor.run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)]
+    outputs = {head: np.concatenate([part[head] for part in parts]) for head in parts[0]}
+    return Candidate(precision, file, outputs, _score(outputs, labels))
+
+
+def _unpublished(file: bytes, size: int) -> Release:
+    return Release(
+        NAME,
+        "",
+        hashlib.sha256(file).hexdigest(),
+        file,
+        size,
+        RESIZE_RULE,
+        GENDERS,
+        ETHNICITIES,
+        calibration.NEUTRAL,
+        {},
+    )
+
+
+def _score(outputs: Outputs, labels: LabelArray) -> Score:
+    years = age_levels(outputs["age"], (0.5,))[0]
+    return Score(
+        age_mae=float(np.abs(years - labels[:, 0]).mean()),
+        gender_accuracy=float(((outputs["gender"][:, 0] > 0.5) == labels[:, 1]).mean()),
+        ethnicity_accuracy=float((outputs["ethnicity"].argmax(axis=1) == labels[:, 2]).mean()),
+    )
+
+
+def _check_parity(found: Outputs, wanted: Outputs, config: ConvertConfig) -> None:
+    years = [age_levels(outputs["age"], (0.5,))[0] for outputs in (found, wanted)]
+    apart = {
+        "age": (float(np.abs(years[0] - years[1]).max()), config.max_age_disagreement),
+        **{
+            head: (float(np.abs(found[head] - wanted[head]).max()), config.max_probability_disagreement)
+            for head in ("gender", "ethnicity")
+        },
+    }
+    for head, (distance, allowed) in apart.items():
+        # A comparison with NaN is false, so NaN is refused as well.
+        if not distance <= allowed:
+            raise StepError(
+                f"the float32 TFLite file and the Keras model disagree on {head} by {distance:.4g}, "
+                f"{allowed:.4g} is allowed: the conversion is broken; try another TensorFlow version"
+            )
+
+
+def _choose(candidates: list[Candidate], reference: Score, config: ConvertConfig) -> Candidate:
+    good = [
+        candidate
+        for candidate in candidates
+        if candidate.score.age_mae <= reference.age_mae + config.max_age_loss
+        and candidate.score.gender_accuracy >= reference.gender_accuracy - config.max_accuracy_loss
+        and candidate.score.ethnicity_accuracy >= reference.ethnicity_accuracy - config.max_accuracy_loss
+    ]
+    return min(good, key=lambda candidate: len(candidate.model))
+
+
+def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[str, float]]:
+    return {
+        "age": {"low": fitted.age_low, "high": fitted.age_high, "coverage": config.interval_coverage},
+        "gender": {"temperature": fitted.gender_temperature},
+        "ethnicity": {"temperature": fitted.ethnicity_temperature},
+    }
+
+
+def _manifest(
+    chosen: Candidate, candidates: list[Candidate], reference: Score, data: Path, trained: Path
+) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    sha256 = hashlib.sha256(chosen.model).hexdigest()
+    fingerprint = shards.fingerprint(data)
+    return {
+        "format": release.FORMAT,
+        "name": NAME,
+        "version": f"{now:%Y%m%d}-{sha256[:8]}",
+        "created": now.isoformat(timespec="seconds"),
+        "model": {
+            "file": MODEL_FILE,
+            "sha256": sha256,
+            "bytes": len(chosen.model),
+            "precision": chosen.precision,
+        },
+        "input": {"size": fingerprint.size, "resize": fingerprint.resize, "channels": "RGB", "range": [0, 255]},
+        "heads": {
+            "age": {"unit": "years", "classes": int(chosen.outputs["age"].shape[1])},
+            "gender": {"labels": GENDERS},
+            "ethnicity": {"labels": ETHNICITIES},
+        },
+        "conversion": {
+            "keras": asdict(reference),
+            **{
+                candidate.precision: {"bytes": len(candidate.model), **asdict(candidate.score)}
+                for candidate in candidates
+            },
+        },
+        "intended_use": INTENDED_USE,
+        "provenance": provenance(fingerprint, run.load(trained), len(run.history(trained))),
+    }

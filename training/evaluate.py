@@ -1,0 +1,74 @@
+"""A candidate release -> figures and a report, through the function's own predictor."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from serving import release
+from serving.predictor import Predictor
+from training import metrics, report, run, shards
+from training.config import EvaluateConfig
+from training.errors import StepError
+
+METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
+_BATCH = 64
+
+
+def evaluate(data: Path, trained: Path, folder: Path, config: EvaluateConfig) -> dict[str, Any]:
+    """Score the test faces with the release in `folder`, and write metrics.json and report.html beside it.
+
+    Raises:
+        StepError: there is no release, or the test faces were prepared for another input.
+    """
+    try:
+        candidate = release.load(str(folder))
+        predictor = Predictor(candidate)
+    except release.ReleaseError as error:
+        raise StepError(f"{error} (`python -m training convert` writes it)") from error
+    fingerprint = shards.fingerprint(data)
+    if (fingerprint.size, fingerprint.resize) != (candidate.size, candidate.resize):
+        raise StepError(
+            f"the faces in {data} have {fingerprint.size} pixels by {fingerprint.resize}, the release wants "
+            f"{candidate.size} by {candidate.resize}; prepare them again"
+        )
+    faces = _score(predictor, data)
+    measured = {"version": candidate.version, "sha256": candidate.sha256, "faces": len(faces.labels)}
+    measured |= metrics.measure(faces, config)
+    (folder / METRICS_FILE).write_text(json.dumps(measured, indent=1) + "\n")
+    (folder / REPORT_FILE).write_text(
+        report.render_report(candidate, measured, faces, run.history(trained), config.confidence)
+    )
+    return measured
+
+
+def load_metrics(folder: Path) -> dict[str, Any]:
+    """The figures of the release in `folder`.
+
+    Raises:
+        StepError: there are none, or they were measured on another model file.
+    """
+    path = folder / METRICS_FILE
+    if not path.is_file():
+        raise StepError(f"{path} does not exist; run `python -m training evaluate` first")
+    measured: dict[str, Any] = json.loads(path.read_text())
+    if measured["sha256"] != json.loads((folder / release.MANIFEST).read_text())["model"]["sha256"]:
+        raise StepError(f"{path} belongs to another model; run `python -m training evaluate` again")
+    return measured
+
+
+def _score(predictor: Predictor, data: Path) -> metrics.Faces:
+    predictions, labels = [], []
+    progress = tqdm(shards.shards(data, "test"), desc="evaluate", unit="shard", disable=not sys.stderr.isatty())
+    for shard in progress:
+        pixels, rows = shard.load()
+        for start in range(0, len(pixels), _BATCH):
+            predictions += predictor.predict(pixels[start : start + _BATCH])
+        labels.append(rows)
+    return metrics.collect(predictions, np.concatenate(labels))

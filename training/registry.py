@@ -1,0 +1,96 @@
+"""A registry of releases: versions that never change, and one pointer, `production`, that does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from serving.release import MANIFEST
+from training.errors import StepError
+from training.storage import Storage, open_storage
+
+POINTER = "production"
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Which version is in production, and which were before, the latest last."""
+
+    version: str
+    history: tuple[str, ...] = ()
+
+
+class Registry:
+    """The releases in a folder or under gs://bucket/prefix."""
+
+    def __init__(self, uri: str) -> None:
+        """Raises StepError where the bucket cannot be reached."""
+        self.uri = uri.rstrip("/")
+        self.storage: Storage = open_storage(uri)
+
+    def publish(self, version: str, files: dict[str, bytes]) -> str:
+        """Write a release and return its address.
+
+        The manifest comes last: a release without it is not there yet, and publishing again completes it.
+
+        Raises:
+            ConflictError: the version exists with other contents.
+        """
+        for name in sorted(files, key=lambda name: name == MANIFEST):
+            self.storage.create(f"{version}/{name}", files[name])
+        return f"{self.uri}/{version}"
+
+    def releases(self) -> list[dict[str, Any]]:
+        """The manifests of all complete releases, by version."""
+        found = (self.storage.read(f"{version}/{MANIFEST}") for version in self.storage.folders())
+        return [json.loads(stored.data) for stored in found if stored]
+
+    def production(self) -> Pointer | None:
+        """What the pointer says, or None before the first promotion."""
+        return self._pointer()[0]
+
+    def promote(self, version: str) -> Pointer:
+        """Point `production` at a release.
+
+        Raises:
+            StepError: there is no such release.
+            ConflictError: somebody else moved the pointer meanwhile.
+        """
+        if self.storage.read(f"{version}/{MANIFEST}") is None:
+            versions = ", ".join(manifest["version"] for manifest in self.releases()) or "none"
+            raise StepError(f"{self.uri} holds no release {version}; it holds {versions}")
+        current, generation = self._pointer()
+        if current and current.version == version:
+            return current
+        history = (*current.history, current.version) if current else ()
+        return self._move(Pointer(version, history), generation)
+
+    def rollback(self) -> Pointer:
+        """Point `production` at the release before.
+
+        Raises:
+            StepError: there was none before.
+            ConflictError: somebody else moved the pointer meanwhile.
+        """
+        current, generation = self._pointer()
+        if current is None or not current.history:
+            raise StepError(f"{self.uri} has no earlier release in production to go back to")
+        return self._move(Pointer(current.history[-1], current.history[:-1]), generation)
+
+    def _pointer(self) -> tuple[Pointer | None, int | str | None]:
+        stored = self.storage.read(POINTER)
+        if stored is None:
+            return None, None
+        record = json.loads(stored.data)
+        return Pointer(record["version"], tuple(record["history"])), stored.generation
+
+    def _move(self, pointer: Pointer, generation: int | str | None) -> Pointer:
+        self.storage.replace(POINTER, json.dumps(asdict(pointer), indent=1).encode() + b"\n", generation)
+        return pointer
+
+
+def release_files(folder: Path) -> dict[str, bytes]:
+    """The files of a local release, by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}

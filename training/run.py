@@ -1,0 +1,68 @@
+"""What a training run leaves for later steps to read: its configuration and its history."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from training.config import Augmentation, TrainConfig
+from training.errors import StepError
+
+_CONFIG = "config.json"
+_HISTORY = "history.csv"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a model was trained, and on what."""
+
+    preset: str
+    # hex digest of the data's fingerprint
+    data: str
+    config: TrainConfig
+
+
+def load(folder: Path) -> Run:
+    """The run that `folder` holds.
+
+    Raises:
+        StepError: nothing was trained there.
+    """
+    path = folder / _CONFIG
+    if not path.is_file():
+        raise StepError(f"{path} does not exist; run `python -m training train` first")
+    record = json.loads(path.read_text())
+    augmentation = record["config"].pop("augmentation")
+    config = TrainConfig(augmentation=Augmentation(**augmentation) if augmentation else None, **record["config"])
+    return Run(record["preset"], record["data"], config)
+
+
+def save(folder: Path, run: Run) -> None:
+    """Write the run's configuration."""
+    (folder / _CONFIG).write_text(json.dumps(asdict(run), indent=2) + "\n")
+
+
+def exists(folder: Path) -> bool:
+    """Whether a run was begun in `folder`."""
+    return (folder / _CONFIG).is_file()
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    """A row for each epoch: its number (from 1) and keras's logs."""
+    path = folder / _HISTORY
+    if not path.is_file():
+        return []
+    with path.open(newline="") as stream:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
+    """Replace the history by `rows`, of which there is at least one."""
+    partial = folder / f"partial-{_HISTORY}"
+    with partial.open("w", newline="") as stream:
+        table = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    partial.replace(folder / _HISTORY)
