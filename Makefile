@@ -14,7 +14,7 @@ TFLITE_ENV := .venv-tflite
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format lock pipeline clean
+.PHONY: help run test test-fast check format lock pipeline bench-memory clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,10 +23,10 @@ run: $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http:/
 	@printf '\n  open   http://localhost:$(PORT)\n  or try curl -sS -H "Content-Type: image/jpeg" --data-binary @face.jpg http://localhost:$(PORT)/predict\n\n'
 	@exec $(RUN_ENV)/bin/functions-framework --source function/main.py --target predict --port $(PORT)
 
-test: $(DEV_ENV)/.ready $(TFLITE_ENV)/.ready ## pass every test
+test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready ## pass every test
 	$(DEV_ENV)/bin/pytest --junit-xml=build/junit.xml
 
-test-fast: $(DEV_ENV)/.ready $(TFLITE_ENV)/.ready ## the tests that take seconds
+test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready ## the tests that take seconds
 	$(DEV_ENV)/bin/pytest -m "not slow"
 
 check: $(DEV_ENV)/.ready ## ruff, mypy and the linters of everything else
@@ -58,6 +58,10 @@ LOCKS := function/requirements function/requirements-tflite-runtime \
 lock: $(DEV_ENV)/.ready ## pin all dependencies anew, with hashes
 	for lock in $(LOCKS); do $(DEV_ENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-find-links $$lock.in -o $$lock.txt || exit 1; done
+
+bench-memory: $(DEV_ENV)/.ready ## peak memory of prepare and train with one and ten times the faces of DATA=<folder>
+	@test -n "$(DATA)" || { echo 'make bench-memory needs DATA=<folder of faces>' >&2; exit 2; }
+	$(DEV_ENV)/bin/python -m tests.bench_memory "$(DATA)"
 
 clean: ## remove what was built and set up
 	rm -rf build $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from dataclasses import asdict
 from importlib.metadata import version
@@ -34,15 +35,12 @@ def provenance(fingerprint: Fingerprint, run: Run, epochs: int) -> dict[str, Any
 
 
 def _commit() -> str:
-    """GitLab's commit, or the working copy's with "+" where it was changed since; "" outside both."""
+    """GitLab's commit, or the working copy's with "+" where it was changed since; "" where there is neither."""
     if "CI_COMMIT_SHA" in os.environ:
         return os.environ["CI_COMMIT_SHA"]
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    command = [git, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     folder = Path(__file__).parent
-    described = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],  # noqa: S607
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip()
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

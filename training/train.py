@@ -46,6 +46,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         # Another seed after each break, so that a continued run does not see the same faces in the same order again.
         dataset.training_batches(data, config.batch, config.augmentation, config.seed + first),
         validation_data=dataset.batches(data, "validation", 256).map(dataset.targets),
+        shuffle=False,
         steps_per_epoch=steps,
         initial_epoch=first,
         epochs=config.epochs,

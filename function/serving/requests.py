@@ -72,7 +72,7 @@ def _body(request: Request, settings: Settings) -> bytes:
 def _too_large(settings: Settings) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the request is too large: at most {settings.max_request_bytes} bytes are read; send fewer or smaller pictures",
+        f"the request is too large: at most {settings.max_request_bytes} bytes are read; send less in one request",
     )
 
 

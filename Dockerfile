@@ -1,0 +1,31 @@
+# Two images: `docker build --target training .` and `docker build --target function .`
+
+# Any base with Python 3.11 will do, on a GPU too: CUDA comes as wheels, the driver from the NVIDIA container runtime.
+ARG TRAINING_BASE=python:3.11-slim-bookworm
+
+FROM ${TRAINING_BASE} AS training
+ENV PYTHONUNBUFFERED=1 PYTHONPATH=/app/function
+WORKDIR /app
+COPY training/requirements-gpu.txt training/
+RUN python -m pip install --no-cache-dir --require-hashes -r training/requirements-gpu.txt
+COPY function/ function/
+COPY training/ training/
+# Steps write below build/, which a volume may replace.
+RUN useradd --create-home --uid 10001 app && install -d -o app build
+USER 10001
+ENTRYPOINT ["python", "-m", "training"]
+CMD ["--help"]
+
+FROM python:3.11-slim-bookworm AS function
+ENV PYTHONUNBUFFERED=1 PORT=8080
+WORKDIR /app
+COPY function/requirements.txt .
+RUN python -m pip install --no-cache-dir --require-hashes -r requirements.txt
+COPY function/ .
+# The user below can't write byte code, and without it each start would compile everything again.
+RUN python -m compileall -q /app && useradd --no-create-home --uid 10001 app
+USER 10001
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=3s --start-period=10s \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health\")"]
+CMD ["functions-framework", "--source", "main.py", "--target", "predict"]

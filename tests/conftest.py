@@ -1,0 +1,45 @@
+"""What tests of several rooms share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.emulator import Emulator, cloud_storage
+from tests.faces import draw
+from tests.server import Server, serve
+
+ROOT = Path(__file__).parent.parent
+FUNCTION = ROOT / "function"
+
+
+@pytest.fixture(scope="session")
+def utkface() -> Path:
+    """The folder of real faces, where there is one."""
+    folder = os.environ.get("UTKFACE_DIR", "")
+    if not folder:
+        pytest.skip("UTKFACE_DIR is not set: it names a folder of UTKFace's aligned and cropped faces")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def face() -> bytes:
+    """A drawn face as a JPEG."""
+    return draw(age=30, gender=1, ethnicity=2, seed=7)
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    """Cloud storage on loopback, with one bucket."""
+    with cloud_storage() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The function as it is deployed, with all heads switched on."""
+    with serve(FUNCTION, HEADS="age,gender,ethnicity") as running:
+        yield running

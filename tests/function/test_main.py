@@ -1,0 +1,170 @@
+"""The whole function over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+from tests.faces import draw
+
+from tests.conftest import FUNCTION
+from tests.server import Server, serve
+
+MANIFEST = json.loads((FUNCTION / "model" / "manifest.json").read_text())
+
+
+def instances(*pictures: bytes) -> bytes:
+    return json.dumps({"instances": [{"b64": base64.b64encode(picture).decode()} for picture in pictures]}).encode()
+
+
+def encoded(face: bytes, kind: str) -> bytes:
+    out = BytesIO()
+    Image.open(BytesIO(face)).save(out, kind, lossless=True)
+    return out.getvalue()
+
+
+def predictions(answer: httpx.Response) -> list[dict[str, Any]]:
+    assert answer.status_code == 200, answer.text
+    result: list[dict[str, Any]] = answer.json()["predictions"]
+    return result
+
+
+def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) -> None:
+    answer = server.post(face).json()
+    (prediction,) = answer["predictions"]
+    assert list(answer) == ["predictions", "model"]
+    assert answer["model"] == {
+        "name": MANIFEST["name"],
+        "version": MANIFEST["version"],
+        "sha256": MANIFEST["model"]["sha256"],
+    }
+    assert list(prediction) == ["age", "gender", "ethnicity"]
+    assert 0 <= prediction["age"]["low"] <= prediction["age"]["years"] <= prediction["age"]["high"] <= 117
+    assert prediction["gender"]["label"] in ("male", "female")
+    assert 0.5 <= prediction["gender"]["probability"] <= 1
+    assert prediction["ethnicity"]["label"] in ("white", "black", "asian", "indian", "other")
+    assert 0.2 <= prediction["ethnicity"]["probability"] <= 1
+
+
+def test_every_way_of_sending_gives_the_same_answer(server: Server, face: bytes) -> None:
+    wanted = predictions(server.post(face))
+    form = httpx.post(server.url + "/predict", files={"picture": ("face.jpg", face, "image/jpeg")}, timeout=30)
+    assert predictions(form) == wanted
+    assert predictions(server.post(instances(face), "application/json")) == wanted
+    assert predictions(server.post(face, path="/")) == wanted
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_lossless_formats_of_the_same_pixels_agree(server: Server, face: bytes, kind: str) -> None:
+    # Decoders of one JPEG and its lossless copy see the same pixels, for faces below the reduced-scale decoding.
+    assert predictions(server.post(encoded(face, kind), f"image/{kind.lower()}")) == predictions(server.post(face))
+
+
+def test_several_pictures_are_answered_in_the_order_sent(server: Server) -> None:
+    faces = [draw(age, 0, 0, seed=age) for age in (2, 30, 80)]
+    alone = [predictions(server.post(face))[0] for face in faces]
+    form = [("picture", ("face.jpg", face, "image/jpeg")) for face in faces]
+    together = predictions(server.post(instances(*faces), "application/json"))
+    assert [answer["age"] for answer in together] == [pytest.approx(answer["age"], abs=0.11) for answer in alone]
+    assert predictions(httpx.post(server.url + "/predict", files=form, timeout=30)) == together
+
+
+def test_a_bad_picture_among_good_ones_answers_for_itself(server: Server, face: bytes) -> None:
+    answers = predictions(server.post(instances(face, b"no picture", face), "application/json"))
+    assert answers[0] == answers[2]
+    assert answers[1]["error"]["status"] == 415
+
+
+def test_only_bad_pictures_are_a_problem_that_lists_each(server: Server) -> None:
+    answer = server.post(instances(b"a", b""), "application/json")
+    assert answer.status_code == 422
+    assert [error["status"] for error in answer.json()["errors"]] == [415, 415]
+
+
+def test_ethnicity_is_answered_only_where_it_was_asked_for(face: bytes) -> None:
+    with serve(FUNCTION) as default:
+        assert list(predictions(default.post(face))[0]) == ["age", "gender"]
+
+
+def test_the_page_and_its_parts_are_served(server: Server) -> None:
+    page = server.get("/")
+    assert page.headers["Content-Type"].startswith("text/html")
+    for part in ("page.css", "page.js"):
+        assert part in page.text
+        assert server.get(f"/{part}").is_success
+
+
+def test_health_and_manifest_are_json(server: Server) -> None:
+    assert server.get("/health").json()["status"] == "ok"
+    assert server.get("/model").json() == MANIFEST
+
+
+def huge() -> bytes:
+    out = BytesIO()
+    Image.new("1", (10_000, 10_000)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "said"),
+    [
+        (b"", "image/jpeg", 415, "empty"),
+        (b"no picture", "image/jpeg", 415, "not a readable picture"),
+        (b"\xff\xd8\xff\xe0 broken", "image/jpeg", 415, "not a readable picture"),
+        (draw(30, 0, 0, seed=1)[:1200], "image/jpeg", 422, "truncated"),
+        (huge(), "image/png", 413, "10000x10000"),
+        (b"GIF89a", "image/gif", 415, "image/gif"),
+        (b"x", "text/plain", 415, "text/plain"),
+        (b"{", "application/json", 400, "not JSON"),
+        (b"[" * 100_000, "application/json", 400, "not JSON"),
+        (b"[]", "application/json", 400, "instances"),
+        (b'{"instances": []}', "application/json", 400, "no picture"),
+        (b'{"instances": [7]}', "application/json", 400, "instance 0"),
+        (b'{"instances": [{"b64": "%%%"}]}', "application/json", 400, "base64"),
+        (instances(*[b"x"] * 33), "application/json", 413, "33 pictures"),
+        (b"--b\r\n\r\n", "multipart/form-data", 400, ""),
+        (b"\x00" * (20 * 2**20 + 1), "image/jpeg", 413, "20971520 bytes"),
+    ],
+)
+def test_bad_input_gets_a_problem_that_says_what_was_found(
+    server: Server, body: bytes, content_type: str, status: int, said: str
+) -> None:
+    answer = server.post(body, content_type)
+    problem = answer.json()
+    assert (answer.status_code, problem["status"]) == (status, status)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert said in problem["detail"]
+    assert server.get("/health").is_success
+
+
+def test_a_chunked_body_past_the_limit_is_refused(server: Server) -> None:
+    chunks = (b"\x00" * 2**20 for _ in range(22))
+    answer = httpx.post(server.url, content=chunks, headers={"Content-Type": "image/jpeg"}, timeout=30)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [("PUT", "/predict", "POST"), ("GET", "/predict", "POST"), ("POST", "/health", "GET, HEAD")],
+)
+def test_a_wrong_method_is_told_the_right_ones(server: Server, method: str, path: str, allow: str) -> None:
+    answer = httpx.request(method, server.url + path, timeout=30)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allow)
+
+
+def test_an_unknown_path_is_not_found(server: Server) -> None:
+    assert server.get("/../etc/passwd").status_code == 404
+    assert server.get("/nothing").json()["status"] == 404
+
+
+def test_many_clients_get_what_one_gets_alone(server: Server) -> None:
+    faces = [draw(age, age % 2, age % 5, seed=age) for age in range(0, 80, 10)]
+    alone = [predictions(server.post(face)) for face in faces]
+    with ThreadPoolExecutor(16) as clients:
+        assert list(clients.map(lambda face: predictions(server.post(face)), faces * 4)) == alone * 4

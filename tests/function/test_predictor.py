@@ -1,0 +1,60 @@
+"""Outputs -> answers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from serving import release
+from serving.predictor import Predictor, age_levels, sharpen
+from tests.conftest import FUNCTION
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor(release.load(str(FUNCTION / "model")))
+
+
+def test_a_distribution_sure_of_one_year_has_it_as_its_median() -> None:
+    assert age_levels(np.eye(117)[[0, 30, 116]], (0.5,))[0] == pytest.approx([0, 30, 116])
+
+
+def test_the_median_lies_between_two_equally_likely_years() -> None:
+    distribution = np.zeros((1, 117))
+    distribution[0, [20, 30]] = 0.5
+    assert 20 <= age_levels(distribution, (0.5,))[0, 0] <= 30
+
+
+def test_levels_are_in_order_and_never_below_birth() -> None:
+    distribution = np.random.default_rng(0).dirichlet(np.ones(117), 50)
+    low, middle, high = age_levels(distribution, (0.1, 0.5, 0.9))
+    assert (low >= 0).all()
+    assert (low <= middle).all()
+    assert (middle <= high).all()
+
+
+def test_a_temperature_above_one_makes_less_sure_and_keeps_the_order() -> None:
+    probabilities = np.array([[0.7, 0.2, 0.1]])
+    assert sharpen(probabilities, 1.0) == pytest.approx(probabilities)
+    cooler = sharpen(probabilities, 2.0)[0]
+    assert cooler[0] < 0.7
+    assert (np.diff(cooler) < 0).all()
+    assert cooler.sum() == pytest.approx(1)
+
+
+def test_a_batch_answers_as_single_faces_do(predictor: Predictor) -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (5, 96, 96, 3), np.uint8)
+    together = predictor.run(faces)
+    for row in range(5):
+        alone = predictor.run(faces[row : row + 1])
+        for head, values in together.items():
+            assert alone[head][0] == pytest.approx(values[row], abs=1e-3)
+
+
+def test_threads_get_the_same_outputs_bit_for_bit(predictor: Predictor) -> None:
+    faces = [np.random.default_rng(seed).integers(0, 256, (1, 96, 96, 3), np.uint8) for seed in range(8)]
+    alone = [predictor.run(face)["age"].tobytes() for face in faces]
+    with ThreadPoolExecutor(8) as threads:
+        assert [outputs["age"].tobytes() for outputs in threads.map(predictor.run, faces * 5)] == alone * 5

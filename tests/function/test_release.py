@@ -1,0 +1,106 @@
+"""MODEL_URI -> a release, or one sentence that says why not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.emulator import Emulator
+
+from serving import release
+from serving.release import ReleaseError
+from tests.conftest import FUNCTION
+from tests.server import refusal, serve
+
+BUNDLED = FUNCTION / "model"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(BUNDLED, tmp_path / "release")
+    return tmp_path / "release"
+
+
+@pytest.fixture
+def in_the_cloud(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("model.tflite", "manifest.json"):
+        upload = f"{emulator.url}/upload/storage/v1/b/{emulator.bucket}/o?uploadType=media&name=releases/1/{name}"
+        httpx.post(upload, content=(BUNDLED / name).read_bytes()).raise_for_status()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    return f"gs://{emulator.bucket}/releases/1"
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_the_bundled_release_is_whole_and_small() -> None:
+    bundled = release.load(str(BUNDLED))
+    assert len(bundled.model) <= 2_000_000
+    assert bundled.genders == ("male", "female")
+    assert bundled.ethnicities == ("white", "black", "asian", "indian", "other")
+    assert release.load(str(BUNDLED), bundled.sha256) == bundled
+
+
+def test_a_release_from_cloud_storage_is_the_same(in_the_cloud: str) -> None:
+    assert release.load(in_the_cloud) == release.load(str(BUNDLED))
+
+
+def test_the_function_serves_a_release_from_cloud_storage(in_the_cloud: str, face: bytes) -> None:
+    with serve(FUNCTION, MODEL_URI=in_the_cloud) as server:
+        assert server.post(face).json()["predictions"]
+
+
+@pytest.mark.parametrize("missing", ["model.tflite", "manifest.json"])
+def test_a_missing_file_is_named(copy: Path, missing: str) -> None:
+    (copy / missing).unlink()
+    with pytest.raises(ReleaseError, match=missing):
+        release.load(str(copy))
+
+
+def test_a_missing_object_is_named(in_the_cloud: str) -> None:
+    with pytest.raises(ReleaseError, match=r"releases/2/manifest\.json"):
+        release.load(in_the_cloud.replace("releases/1", "releases/2"))
+
+
+@pytest.mark.parametrize("found", [0, 2, None, "1"])
+def test_a_manifest_of_another_format_is_refused(copy: Path, found: object) -> None:
+    edit(copy, format=found)
+    with pytest.raises(ReleaseError, match=f"format {found!r}"):
+        release.load(str(copy))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_garbled_manifest_is_refused(copy: Path, text: str) -> None:
+    (copy / "manifest.json").write_text(text)
+    with pytest.raises(ReleaseError, match="manifest"):
+        release.load(str(copy))
+
+
+def test_a_manifest_that_lacks_a_part_is_refused(copy: Path) -> None:
+    edit(copy, calibration={})
+    with pytest.raises(ReleaseError, match="age"):
+        release.load(str(copy))
+
+
+def test_an_exchanged_model_is_refused(copy: Path) -> None:
+    (copy / "model.tflite").write_bytes(b"another model")
+    with pytest.raises(ReleaseError, match="SHA-256"):
+        release.load(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"MODEL_URI": "/nowhere"}, "cannot read /nowhere/manifest.json"),
+        ({"MODEL_SHA256": "0" * 64}, "MODEL_SHA256 pins 0000"),
+        ({"HEADS": "age,shoes"}, "HEADS is 'age,shoes'"),
+        ({"MAX_IMAGES": "many"}, "MAX_IMAGES is 'many'"),
+    ],
+)
+def test_a_function_that_cannot_serve_does_not_start_and_says_why(environment: dict[str, str], said: str) -> None:
+    assert said in refusal(FUNCTION, **environment)

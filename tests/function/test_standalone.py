@@ -1,0 +1,59 @@
+"""function/ is all that is deployed: a copy of it runs in an environment of its own requirements."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import FUNCTION, ROOT
+from tests.server import serve
+
+# environment made by `make test` -> the runtime it must use
+RUNTIMES = {".venv-run": "ai_edge_litert", ".venv-tflite": "tflite_runtime"}
+
+
+def python(environment: str) -> Path:
+    found = ROOT / environment / "bin" / "python"
+    if not found.exists():
+        pytest.skip(f"{environment} is not there: tflite-runtime needs Python 3.11; `make test` sets both up")
+    return found
+
+
+def run(environment: str, code: str, folder: Path) -> str:
+    command = [str(python(environment)), "-c", code]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def answer(environment: str, folder: Path, face: bytes) -> dict[str, Any]:
+    with serve(folder, python(environment), HEADS="age,gender,ethnicity") as server:
+        (prediction,) = server.post(face).json()["predictions"]
+    return dict(prediction)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("deployed") / "function"
+    shutil.copytree(FUNCTION, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.mark.parametrize("environment", RUNTIMES)
+def test_the_environment_holds_its_runtime_and_nothing_of_training(environment: str, alone: Path) -> None:
+    code = (
+        "import importlib.util as u, main, serving.predictor as p;"
+        "absent = ('tensorflow', 'keras', 'training');"
+        "print(p.Interpreter.__module__.split('.')[0], [n for n in absent if u.find_spec(n)])"
+    )
+    assert run(environment, code, alone) == f"{RUNTIMES[environment]} []"
+
+
+def test_both_runtimes_answer_the_same_face_alike(alone: Path, face: bytes) -> None:
+    litert, tflite = (answer(environment, alone, face) for environment in RUNTIMES)
+    assert tflite["age"] == pytest.approx(litert["age"], abs=0.3)
+    for head in ("gender", "ethnicity"):
+        assert tflite[head]["label"] == litert[head]["label"]
+        assert tflite[head]["probability"] == pytest.approx(litert[head]["probability"], abs=0.02)

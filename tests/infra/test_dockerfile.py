@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    linted = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert linted.returncode == 0
+    assert linted.stdout == ""
+
+
+def test_images_never_run_as_root() -> None:
+    images = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
+    users = [re.findall(r"^USER (\S+)", image, re.MULTILINE) for image in images]
+    assert users == [["10001"], ["10001"]]
+
+
+def test_copied_folders_reach_the_build() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = {source.split("/")[0] for source in re.findall(r"^COPY (\S+)", DOCKERFILE, re.MULTILINE)}
+    assert [folder for folder in copied if f"!{folder}/" not in ignored] == []

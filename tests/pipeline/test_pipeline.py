@@ -1,0 +1,80 @@
+"""The commands a person types, one after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.faces import draw, write_faces
+
+from tests.conftest import FUNCTION, ROOT
+from tests.server import serve
+
+
+def training(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_faces_become_a_release_that_the_function_serves(tmp_path: Path) -> None:
+    faces, work, registry = tmp_path / "faces", tmp_path / "work", tmp_path / "registry"
+    write_faces(faces, 400)
+    for step in (
+        ("prepare", "--data", faces, "--work", work),
+        ("train", "--preset", "smoke", "--work", work),
+        ("convert", "--work", work),
+        ("evaluate", "--work", work),
+        ("gate", "--work", work),
+        ("publish", "--work", work, "--registry", registry),
+    ):
+        done = training(*step)
+        assert done.returncode == 0, done.stderr
+    *_, release, _ = done.stdout.splitlines()
+    address = Path(release.removeprefix("release: "))
+    assert training("promote", "--registry", registry, address.name).returncode == 0
+    assert f"* {address.name}" in training("releases", "--registry", registry).stdout
+    with serve(FUNCTION, MODEL_URI=str(address)) as server:
+        assert server.get("/model").json()["version"] == address.name
+        assert server.post(draw(30, 1, 2, seed=1)).is_success
+
+
+@pytest.mark.parametrize(
+    "step", ["prepare", "train", "convert", "evaluate", "gate", "publish", "promote", "rollback", "releases"]
+)
+def test_each_step_explains_itself(step: str) -> None:
+    done = training(step, "--help")
+    assert done.returncode == 0
+    assert "usage: python -m training" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("prepare", "--data", "/nowhere", "--work", "{tmp}"), 1, "/nowhere does not exist"),
+        (("train", "--work", "{tmp}"), 1, "run `python -m training prepare` first"),
+        (("convert", "--work", "{tmp}"), 1, "run `python -m training train` first"),
+        (("evaluate", "--work", "{tmp}"), 1, "`python -m training convert`"),
+        (("gate", "--work", "{tmp}", "--preset", "smoke"), 1, "run `python -m training evaluate` first"),
+        (("publish", "--work", "{tmp}", "--registry", "{tmp}/r"), 1, "run `python -m training convert` first"),
+        (("promote", "--registry", "{tmp}/r", "1"), 1, "holds no release 1; it holds none"),
+        (("rollback", "--registry", "{tmp}/r"), 1, "no earlier release"),
+        (("train", "--preset", "huge"), 2, "invalid choice"),
+        (("dance",), 2, "invalid choice"),
+    ],
+)
+def test_a_step_that_cannot_go_on_says_why_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    done = training(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
+    assert done.returncode == code
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_pipeline_target_asks_for_data() -> None:
+    done = subprocess.run(["make", "pipeline"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "DATA=" in done.stderr

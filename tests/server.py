@@ -1,0 +1,92 @@
+"""The real function under functions-framework, on a free port."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+_START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running function."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def get(self, path: str) -> httpx.Response:
+        """GET a path."""
+        return httpx.get(self.url + path, timeout=30)
+
+    def post(self, content: bytes, content_type: str = "image/jpeg", path: str = "/predict") -> httpx.Response:
+        """POST a body of a stated type."""
+        return httpx.post(self.url + path, content=content, headers={"Content-Type": content_type}, timeout=30)
+
+
+@contextmanager
+def serve(source: Path, python: Path = Path(sys.executable), **environment: str) -> Iterator[Server]:
+    """Start `source` with the interpreter of some environment, and stop it afterwards."""
+    port = _free_port()
+    process = start(source, port, environment, python)
+    server = Server(f"http://127.0.0.1:{port}", process)
+    try:
+        _wait(server)
+        yield server
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def start(
+    source: Path, port: int, environment: dict[str, str], python: Path = Path(sys.executable)
+) -> subprocess.Popen[str]:
+    """Start the function without waiting for it."""
+    command = [python, "-m", "functions_framework", "--source", source / "main.py", "--target", "predict"]
+    return subprocess.Popen(
+        [*map(str, command), "--host", "127.0.0.1", "--port", str(port)],
+        # An empty PYTHONPATH and a foreign folder: nothing of this repository is found by accident.
+        cwd=source.parent.anchor,
+        env={**os.environ, "PYTHONPATH": "", **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def refusal(source: Path, **environment: str) -> str:
+    """The last line that a function says which cannot start."""
+    process = start(source, _free_port(), environment)
+    _, errors = process.communicate(timeout=_START_SECONDS)
+    assert process.returncode == 1, errors
+    assert "Traceback" not in errors
+    return errors.strip().splitlines()[-1]
+
+
+def _wait(server: Server) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise AssertionError(f"the function ended at its start: {server.process.communicate()[1]}")
+        try:
+            if server.get("/health").is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("the function does not answer")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

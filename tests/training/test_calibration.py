@@ -1,0 +1,46 @@
+"""Calibrated answers mean what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from serving.predictor import age_levels, sharpen
+from training import calibration
+from training.labels import AGE_CLASSES
+
+FACES = 4000
+
+
+def drawn(sure: float) -> tuple[dict[str, np.ndarray], np.ndarray]:  # type: ignore[type-arg]
+    """Outputs and labels drawn from them, then made more sure of themselves than they may be."""
+    random = np.random.default_rng(0)
+    years = np.arange(AGE_CLASSES)
+    age = np.exp(-((years - random.uniform(10, 80, (FACES, 1))) ** 2) / 50)
+    age /= age.sum(axis=1, keepdims=True)
+    gender = random.uniform(0.02, 0.98, (FACES, 1))
+    ethnicity = random.dirichlet(np.ones(5), FACES)
+    columns = [
+        [random.choice(AGE_CLASSES, p=row) for row in age],
+        (random.uniform(size=FACES) < gender[:, 0]).astype(int),
+        [random.choice(5, p=row) for row in ethnicity],
+    ]
+    both = sharpen(np.concatenate([1 - gender, gender], axis=1), 1 / sure)
+    outputs = {"age": sharpen(age, 1 / sure), "gender": both[:, 1:], "ethnicity": sharpen(ethnicity, 1 / sure)}
+    return outputs, np.stack(columns, axis=1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("sure", [0.5, 1.0, 2.0])
+def test_temperatures_undo_too_much_and_too_little_confidence(sure: float) -> None:
+    fitted = calibration.fit(*drawn(sure), coverage=0.8)
+    assert fitted.gender_temperature == pytest.approx(sure, rel=0.1)
+    assert fitted.ethnicity_temperature == pytest.approx(sure, rel=0.1)
+
+
+@pytest.mark.parametrize("coverage", [0.6, 0.8, 0.9])
+def test_the_interval_covers_the_stated_share(coverage: float) -> None:
+    outputs, labels = drawn(1.5)
+    fitted = calibration.fit(outputs, labels, coverage)
+    low, high = age_levels(outputs["age"], (fitted.age_low, fitted.age_high))
+    found = calibration.covered(low, high, labels[:, 0]).mean()
+    assert coverage <= found < coverage + 0.08

@@ -1,0 +1,62 @@
+"""A candidate release is what the Keras model was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving import release
+from serving.predictor import Predictor
+from training import convert as converting
+from training import shards
+from training.config import ConvertConfig
+from training.convert import Candidate, Score, convert
+from training.errors import StepError
+from training.train import best_model
+
+
+def test_the_file_answers_as_the_keras_model_does(data: Path, trained: Path, candidate: Path) -> None:
+    pixels, _ = shards.shards(data, "validation")[0].load()
+    wanted = best_model(trained).predict(pixels[:20], verbose=0)
+    found = Predictor(release.load(str(candidate))).run(np.asarray(pixels[:20]))
+    for head, values in found.items():
+        assert values == pytest.approx(wanted[head], abs=0.05)
+
+
+def test_the_manifest_says_where_the_model_comes_from(data: Path, candidate: Path) -> None:
+    manifest = json.loads((candidate / "manifest.json").read_text())
+    assert manifest["provenance"]["data"]["sha256"] == shards.fingerprint(data).sha256
+    assert manifest["provenance"]["preset"] == "smoke"
+    assert set(manifest["conversion"]) == {"keras", "float32", "float16", "int8"}
+    assert manifest["model"]["bytes"] == (candidate / "model.tflite").stat().st_size
+    assert "non-commercial" in manifest["intended_use"]["data_terms"]
+
+
+def test_a_conversion_that_disagrees_is_refused_and_leaves_the_earlier_release(
+    data: Path, trained: Path, candidate: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "release"
+    shutil.copytree(candidate, folder)
+    strict = replace(ConvertConfig(), max_probability_disagreement=-1.0)
+    with pytest.raises(StepError, match="disagree on gender"):
+        convert(data, trained, folder, strict)
+    assert (folder / "model.tflite").read_bytes() == (candidate / "model.tflite").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("int8", "chosen"),
+    [(Score(5.04, 0.9, 0.8), "int8"), (Score(5.06, 0.9, 0.8), "float16"), (Score(5.0, 0.896, 0.8), "float16")],
+)
+def test_the_smallest_file_that_is_as_good_is_chosen(int8: Score, chosen: str) -> None:
+    reference = Score(5.0, 0.9, 0.8)
+    candidates = [
+        Candidate("float32", bytes(40), {}, reference),
+        Candidate("float16", bytes(20), {}, reference),
+        Candidate("int8", bytes(10), {}, int8),
+    ]
+    assert converting._choose(candidates, reference, ConvertConfig()).precision == chosen

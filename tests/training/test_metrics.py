@@ -1,0 +1,67 @@
+"""Figures that can be checked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from serving.predictor import Age, Choice, Prediction
+from training import metrics
+from training.config import EvaluateConfig
+
+CONFIG = EvaluateConfig(bootstrap=500)
+
+
+def prediction(years: float, gender: str, ethnicity: str) -> Prediction:
+    return Prediction(Age(years, years - 3, years + 3), Choice(gender, 0.9), Choice(ethnicity, 0.9))
+
+
+FACES = metrics.collect(
+    [
+        prediction(30.0, "male", "white"),
+        prediction(42.0, "female", "asian"),
+        prediction(10.0, "male", "white"),
+        prediction(70.0, "female", "other"),
+    ],
+    np.array([(31, 0, 0), (32, 1, 2), (11, 1, 0), (64, 1, 3)], np.uint8),
+)
+
+
+def test_overall_figures_are_means_over_the_faces() -> None:
+    overall = metrics.measure(FACES, CONFIG)["overall"]
+    values = {name: figure["value"] for name, figure in overall.items() if name != "n"}
+    assert values == {
+        "age_mae": pytest.approx((1 + 10 + 1 + 6) / 4),
+        "age_within_5": 0.5,
+        "age_band_accuracy": 0.75,
+        "age_coverage": 0.5,
+        "gender_accuracy": 0.75,
+        "ethnicity_accuracy": 0.75,
+    }
+
+
+def test_each_group_counts_its_own_faces() -> None:
+    measured = metrics.measure(FACES, CONFIG)
+    assert measured["from_13_years"]["n"] == 3
+    assert [row["n"] for row in measured["by_gender"]] == [1, 3]
+    assert [row["n"] for row in measured["by_age_band"]] == [1, 0, 2, 0, 1]
+    assert sum(row["n"] for row in measured["by_all"]) == 4
+    assert {row["ethnicity"] for row in measured["by_all"]} == {"white", "asian", "indian"}
+
+
+def test_confusion_has_labels_in_rows_and_answers_in_columns() -> None:
+    assert metrics.measure(FACES, CONFIG)["confusion"]["gender"] == [[1, 0], [1, 2]]
+
+
+def test_the_interval_holds_the_value_and_narrows_with_more_faces() -> None:
+    many = metrics.Faces(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
+    few, more = (metrics.measure(faces, CONFIG)["overall"]["age_mae"] for faces in (FACES, many))
+    assert few["low"] <= few["value"] <= few["high"]
+    assert more["high"] - more["low"] < few["high"] - few["low"]
+
+
+@pytest.mark.parametrize(
+    ("years", "band"), [(0, 0), (12.4, 0), (12.6, 1), (19, 1), (20, 2), (59.4, 3), (60, 4), (116, 4)]
+)
+def test_ages_fall_into_their_bands(years: float, band: int) -> None:
+    assert metrics.band(np.array([years])).tolist() == [band]

@@ -1,0 +1,86 @@
+"""From figures to a release: the gate, the card and publishing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from serving import release
+from training.config import PRESETS
+from training.errors import StepError
+from training.evaluate import load_metrics
+from training.gate import gate
+from training.publish import publish
+from training.registry import Registry
+
+LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
+
+
+@pytest.fixture
+def mine(candidate: Path, tmp_path: Path) -> Path:
+    shutil.copytree(candidate, tmp_path / "release")
+    return tmp_path / "release"
+
+
+@pytest.mark.parametrize(
+    ("change", "failed"),
+    [
+        ({}, []),
+        ({"age_mae": 0.01}, ["age_mae"]),
+        ({"gender_accuracy": 1.01, "ethnicity_accuracy": 1.01}, ["gender_accuracy", "ethnicity_accuracy"]),
+        ({"max_bytes": 10}, ["bytes"]),
+    ],
+)
+def test_the_gate_names_what_fails(mine: Path, change: dict[str, float], failed: list[str]) -> None:
+    checks = gate(mine, replace(LENIENT, **change))  # type: ignore[arg-type]
+    assert [check.name for check in checks if not check.passed] == failed
+
+
+def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path: Path) -> None:
+    gate(mine, LENIENT)
+    address = publish(mine, Registry(str(tmp_path / "registry")))
+    served = release.load(address)
+    assert served.manifest["metrics"]["age_mae"] == load_metrics(mine)["overall"]["age_mae"]
+    card = (Path(address) / "card.md").read_text()
+    assert "non-commercial research only" in card
+    assert "| female |" in card
+    assert "2024/1689" in card
+    assert {path.name for path in Path(address).iterdir()} == {
+        "card.md",
+        "gate.json",
+        "manifest.json",
+        "metrics.json",
+        "model.tflite",
+        "report.html",
+    }
+
+
+def test_the_report_needs_no_other_file_and_shows_no_face(candidate: Path) -> None:
+    report = (candidate / "report.html").read_text()
+    assert report.count("data:image/png;base64,") == 5
+    assert "http" not in report
+    assert "jpeg" not in report
+
+
+def test_a_release_that_did_not_pass_is_not_published(mine: Path, tmp_path: Path) -> None:
+    gate(mine, replace(LENIENT, max_bytes=10))
+    with pytest.raises(StepError, match="did not pass"):
+        publish(mine, Registry(str(tmp_path / "registry")))
+    assert Registry(str(tmp_path / "registry")).releases() == []
+
+
+def test_a_release_without_a_verdict_is_not_published(mine: Path, tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="training gate"):
+        publish(mine, Registry(str(tmp_path / "registry")))
+
+
+def test_figures_of_another_model_do_not_count(mine: Path) -> None:
+    manifest = json.loads((mine / "manifest.json").read_text())
+    manifest["model"]["sha256"] = "0" * 64
+    (mine / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StepError, match="another model"):
+        gate(mine, LENIENT)

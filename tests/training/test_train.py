@@ -1,0 +1,101 @@
+"""Training learns, and goes on where it was broken off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training.conftest import SHORT
+from training import checkpoints, run, shards
+from training.errors import StepError
+from training.schedules import optimizer, steps_per_epoch
+from training.train import best_model, train
+
+BRIEF = replace(SHORT, epochs=2, max_steps=3)
+
+
+def test_training_beats_chance_on_drawn_faces(data: Path, trained: Path) -> None:
+    pixels, labels = (
+        np.concatenate(parts) for parts in zip(*(s.load() for s in shards.shards(data, "test")), strict=True)
+    )
+    answers = best_model(trained).predict(pixels, verbose=0)
+    gender = ((answers["gender"][:, 0] > 0.5) == labels[:, 1]).mean()
+    ethnicity = (answers["ethnicity"].argmax(axis=1) == labels[:, 2]).mean()
+    assert gender > 0.75
+    assert ethnicity > 0.4
+
+
+def test_a_run_leaves_its_configuration_history_logs_and_one_checkpoint(data: Path, trained: Path) -> None:
+    left = run.load(trained)
+    assert (left.preset, left.config, left.data) == ("smoke", SHORT, shards.fingerprint(data).sha256)
+    assert [row["epoch"] for row in run.history(trained)] == [1, 2, 3]
+    assert [epoch for epoch, _ in checkpoints.epochs(trained)] == [3]
+    assert list(trained.glob("tensorboard/*/events*"))
+
+
+def test_resume_continues_after_the_last_completed_epoch(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    longer = replace(BRIEF, epochs=3)
+    train(data, folder, longer, "smoke", resume=False)
+    # What a run looks like that was broken off in its third epoch.
+    first = tmp_path / "first"
+    train(data, first, longer, "smoke", resume=False)
+    rows = run.history(first)
+    run.write_history(first, rows[:2])
+    ((_, path),) = checkpoints.epochs(first)
+    path.rename(first / "epoch-0002.keras")
+    train(data, first, longer, "smoke", resume=True)
+    assert [row["epoch"] for row in run.history(first)] == [1, 2, 3]
+    assert run.history(first)[:2] == rows[:2]
+
+
+def test_a_checkpoint_holds_the_optimizer_too(trained: Path) -> None:
+    ((_, path),) = checkpoints.epochs(trained)
+    restored = keras.models.load_model(path)
+    assert int(restored.optimizer.iterations) == SHORT.epochs * steps_per_epoch(SHORT, 360)
+
+
+def test_resume_refuses_another_configuration(data: Path, trained: Path) -> None:
+    with pytest.raises(StepError, match="another configuration"):
+        train(data, trained, BRIEF, "smoke", resume=True)
+
+
+def test_training_without_data_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="training prepare"):
+        train(tmp_path / "data", tmp_path / "model", BRIEF, "smoke", resume=False)
+
+
+def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
+    class Model:
+        stop_training = False
+
+        def save(self, path: Path) -> None:
+            path.write_text("model")
+
+    checkpoint = checkpoints.Checkpoint(tmp_path, patience=2)
+    model = Model()
+    checkpoint.set_model(model)
+    for epoch, loss in enumerate((3.0, 2.0, 2.5, 2.4)):
+        assert not model.stop_training
+        checkpoint.on_epoch_end(epoch, {"val_loss": loss})
+    assert model.stop_training
+    assert checkpoints.epochs(tmp_path)[-1][0] == 4
+
+
+def test_the_original_optimizer_decays_by_the_number_of_epochs() -> None:
+    config = replace(BRIEF, optimizer="adam", learning_rate=1e-4, epochs=10)
+    rate = optimizer(config, steps=100).learning_rate
+    assert float(rate) == pytest.approx(1e-4)
+    schedule = optimizer(config, steps=100)._learning_rate
+    assert float(schedule(10_000)) == pytest.approx(1e-4 / (1 + 1e-5 * 10_000))
+
+
+def test_the_cosine_ends_at_zero_after_a_warm_up() -> None:
+    schedule = optimizer(replace(BRIEF, learning_rate=1e-3, epochs=10, warmup=1.0), steps=100)._learning_rate
+    assert float(schedule(100)) == pytest.approx(1e-3, rel=0.02)
+    assert float(schedule(0)) < 1e-4
+    assert float(schedule(1000)) == pytest.approx(0, abs=1e-7)
