@@ -48,6 +48,7 @@ def _bar_plot(names: tuple[str, ...], counts: Counts, title: str) -> Figure:
     figure = Figure(figsize=(6, 3))
     axes = figure.subplots()
     axes.bar_label(axes.bar(names, counts))
+    axes.margins(y=0.1)
     axes.set(title=title, ylabel="faces")
     return figure
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.faces import write_faces
 
-from training.config import PRESETS, PrepareConfig, TrainConfig
-from training.convert import ConvertConfig, convert
-from training.evaluate import EvaluateConfig, evaluate
+from training.config import PRESETS, ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig
+from training.convert import convert
+from training.evaluate import evaluate
 from training.prepare import prepare
 from training.train import train
 

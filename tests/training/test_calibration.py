@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.predictor import age_levels, sharpen
+from serving.predictor import Outputs, age_levels, sharpen
 from training import calibration
 from training.labels import AGE_CLASSES
+from training.shards import LabelArray
 
 FACES = 4000
 
 
-def drawn(sure: float) -> tuple[dict[str, np.ndarray], np.ndarray]:  # type: ignore[type-arg]
+def drawn(sure: float) -> tuple[Outputs, LabelArray]:
     """Outputs and labels drawn from them, then made more sure of themselves than they may be."""
     random = np.random.default_rng(0)
     years = np.arange(AGE_CLASSES)
@@ -20,14 +21,13 @@ def drawn(sure: float) -> tuple[dict[str, np.ndarray], np.ndarray]:  # type: ign
     age /= age.sum(axis=1, keepdims=True)
     gender = random.uniform(0.02, 0.98, (FACES, 1))
     ethnicity = random.dirichlet(np.ones(5), FACES)
-    columns = [
-        [random.choice(AGE_CLASSES, p=row) for row in age],
-        (random.uniform(size=FACES) < gender[:, 0]).astype(int),
-        [random.choice(5, p=row) for row in ethnicity],
-    ]
+    labels = np.zeros((FACES, 3), np.uint8)
+    labels[:, 0] = [random.choice(AGE_CLASSES, p=row) for row in age]
+    labels[:, 1] = random.uniform(size=FACES) < gender[:, 0]
+    labels[:, 2] = [random.choice(5, p=row) for row in ethnicity]
     both = sharpen(np.concatenate([1 - gender, gender], axis=1), 1 / sure)
     outputs = {"age": sharpen(age, 1 / sure), "gender": both[:, 1:], "ethnicity": sharpen(ethnicity, 1 / sure)}
-    return outputs, np.stack(columns, axis=1).astype(np.uint8)
+    return {head: values.astype(np.float32) for head, values in outputs.items()}, labels
 
 
 @pytest.mark.parametrize("sure", [0.5, 1.0, 2.0])

@@ -19,9 +19,8 @@ BRIEF = replace(SHORT, epochs=2, max_steps=3)
 
 
 def test_training_beats_chance_on_drawn_faces(data: Path, trained: Path) -> None:
-    pixels, labels = (
-        np.concatenate(parts) for parts in zip(*(s.load() for s in shards.shards(data, "test")), strict=True)
-    )
+    loaded = [shard.load() for shard in shards.shards(data, "test")]
+    pixels, labels = (np.concatenate(parts) for parts in zip(*loaded, strict=True))
     answers = best_model(trained).predict(pixels, verbose=0)
     gender = ((answers["gender"][:, 0] > 0.5) == labels[:, 1]).mean()
     ethnicity = (answers["ethnicity"].argmax(axis=1) == labels[:, 2]).mean()
