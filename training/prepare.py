@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -42,22 +43,24 @@ def prepare(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
     Raises:
         StepError: the source cannot be read, or holds too few faces for three splits.
     """
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    staging = Staging(partial, config.size)
+    unfinished = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    staging = Staging(unfinished, config.size)
     try:
         _collect(source, staging, config.size)
-        _split(staging, config)
+        roots = duplicates.groups(staging.pictures(), staging.thumbnails, config.near_duplicate)
+        # A group is named by its earliest member, so that adding later files moves no earlier face.
+        staging.group(map(int, roots), partial(_split_of, config=config))
         staging.reject_contradictions()
-        fingerprint = _write(staging, partial, config)
-        exploration.write(staging.faces(), partial / "exploration", summary(fingerprint))
+        fingerprint = _write(staging, unfinished, config)
+        exploration.write(staging.faces(), unfinished / "exploration", summary(fingerprint))
     finally:
         staging.close()
-    for leftover in partial.glob("staging.*"):
+    for leftover in unfinished.glob("staging.*"):
         leftover.unlink()
     shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    unfinished.rename(folder)
     return fingerprint
 
 
@@ -106,20 +109,9 @@ def _decode(file: SourceFile, size: int) -> _Decoded:
     return _Decoded(file.path, face=(found, digest, pixels, duplicates.thumbnail(pixels)))
 
 
-def _split(staging: Staging, config: PrepareConfig) -> None:
-    """One split for each group of twins and near-duplicates.
-
-    The member that was collected first names the group, so that adding later files moves no earlier face.
-    """
-    group_of = duplicates.groups(staging.pictures(), staging.thumbnails, config.near_duplicate)
-    names: dict[int, str] = {}
-    for number, digest in list(staging.earliest()):
-        key = names.setdefault(int(group_of[number - 1]), digest[:16])
-        staging.assign(number, key, _split_of(key, config))
-
-
-def _split_of(key: str, config: PrepareConfig) -> str:
-    position = int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) / 2**32
+def _split_of(group: str, config: PrepareConfig) -> str:
+    """One split for a whole group, by a hash of its name."""
+    position = int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) / 2**32
     if position < config.test:
         return "test"
     return "validation" if position < config.test + config.validation else "train"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,15 @@ CREATE TABLE faces (
     row INTEGER PRIMARY KEY, path TEXT, age INTEGER, gender INTEGER, ethnicity INTEGER, stamp TEXT, digest TEXT
 );
 CREATE TABLE rejected (path TEXT, reason TEXT);
-CREATE TABLE pictures (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, thumbnail BLOB, split_key TEXT, split TEXT);
+CREATE TABLE pictures (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, thumbnail BLOB, root INTEGER);
+CREATE TABLE groups (root INTEGER PRIMARY KEY, name TEXT, split TEXT);
+"""
+_NAME_GROUPS = """
+INSERT INTO groups (root, name) SELECT root, substr(digest, 1, 16) FROM (
+    SELECT root, digest, ROW_NUMBER() OVER (PARTITION BY root ORDER BY stamp, digest) AS place
+    FROM pictures JOIN faces USING (digest)
+) WHERE place = 1;
+UPDATE groups SET split = split_of(name);
 """
 _MOVE_CONTRADICTIONS = """
 CREATE TABLE contradicted AS SELECT digest, COUNT(*) AS files FROM faces
@@ -92,22 +101,22 @@ class Staging:
         )
         return np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, SIDE * SIDE)
 
-    def earliest(self) -> Iterator[tuple[int, str]]:
-        """Number and digest of each picture, those collected first before those collected later."""
-        yield from self.database.execute(
-            "SELECT number, digest FROM pictures JOIN faces USING (digest) GROUP BY digest ORDER BY MIN(stamp), digest"
-        )
+    def group(self, roots: Iterable[int], split_of: Callable[[str], str]) -> None:
+        """Give every picture its group and its split.
 
-    def assign(self, number: int, split_key: str, split: str) -> None:
-        """Give a picture its group and its split."""
-        self.database.execute(
-            "UPDATE pictures SET split_key = ?, split = ? WHERE number = ?", (split_key, split, number)
-        )
+        Args:
+            roots: for each picture, in order, the smallest row of those it belongs with.
+            split_of: a group's name -> its split. The member collected first names the group.
+        """
+        self.database.executemany("UPDATE pictures SET root = ? WHERE number = ?", zip(roots, count(1), strict=False))
+        self.database.create_function("split_of", 1, split_of, deterministic=True)
+        self.database.executescript(_NAME_GROUPS)
 
     def faces(self, split: str | None = None) -> Iterator[Face]:
         """The accepted faces of one split, or all, ordered by digest: an order without meaning that never changes."""
         rows = self.database.execute(
-            "SELECT row, path, age, gender, ethnicity, digest, split_key, split FROM faces JOIN pictures USING (digest)"
+            "SELECT row, path, age, gender, ethnicity, digest, name, split FROM faces"
+            " JOIN pictures USING (digest) JOIN groups USING (root)"
             " WHERE ? IS NULL OR split = ? ORDER BY digest, path",
             (split, split),
         )
