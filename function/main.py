@@ -26,7 +26,7 @@ from serving.predictor import Prediction, Predictor
 from serving.problems import Problem
 
 PAGE = Path(__file__).parent / "serving" / "page"
-PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
+PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/openapi.json": "openapi.json"}
 METHODS = {
     "/": ("GET", "HEAD", "POST"),
     "/predict": ("POST",),
@@ -34,6 +34,7 @@ METHODS = {
     "/model": ("GET", "HEAD"),
     "/page.css": ("GET", "HEAD"),
     "/page.js": ("GET", "HEAD"),
+    "/openapi.json": ("GET", "HEAD"),
 }
 
 try:

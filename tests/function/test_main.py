@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from PIL import Image
 from tests.faces import draw
@@ -98,6 +99,20 @@ def test_the_page_and_its_parts_are_served(server: Server) -> None:
     for part in ("page.css", "page.js"):
         assert part in page.text
         assert server.get(f"/{part}").is_success
+
+
+def test_the_description_names_every_path_and_answers_follow_it(server: Server, face: bytes) -> None:
+    description = server.get("/openapi.json").json()
+    assert set(description["paths"]) == {"/predict", "/health", "/model"}
+    schemas = {"$defs": description["components"]["schemas"]}
+    text = json.dumps(schemas).replace("#/components/schemas/", "#/$defs/")
+    for name, answer in (
+        ("Answer", server.post(instances(face, b"no picture"), "application/json")),
+        ("Problem", server.post(instances(b"a", b"b"), "application/json")),
+        ("Model", server.get("/health")),
+    ):
+        body = answer.json()["model"] if name == "Model" else answer.json()
+        jsonschema.validate(body, {**json.loads(text), "$ref": f"#/$defs/{name}"})
 
 
 def test_health_and_manifest_are_json(server: Server) -> None:
