@@ -36,11 +36,10 @@ def cloud_storage(bucket: str = "releases") -> Iterator[Emulator]:
     # The wheel of each platform holds exactly the binary of that platform.
     (binary,) = _BINARIES.iterdir()
     with as_file(binary) as path:
+        options = f"-scheme http -backend memory -host 127.0.0.1 -port {port}"
+        addresses = f"-external-url {running.url} -public-host 127.0.0.1:{port}"
         server = subprocess.Popen(
-            [path, "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
-            + ["-external-url", running.url, "-public-host", f"127.0.0.1:{port}"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [str(path), *options.split(), *addresses.split()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
             _wait(server, running)

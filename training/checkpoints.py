@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from training import run
+from training.losses import merit
 
 _EPOCH = re.compile(r"epoch-(\d{4})\.keras")
 
@@ -25,7 +26,7 @@ class Checkpoint(keras.callbacks.Callback):
         logs = logs or {}
         # A run that is continued repeats the epoch it was broken off in.
         rows = [row for row in run.history(self.folder) if row["epoch"] <= epoch]
-        if logs["val_loss"] < min((row["val_loss"] for row in rows), default=float("inf")):
+        if merit(logs) < min((merit(row) for row in rows), default=float("inf")):
             _save(self.model, self.folder / "best.keras")
         row = {"epoch": epoch + 1.0, **{name: float(value) for name, value in logs.items()}}
         run.write_history(self.folder, [*rows, row])
@@ -44,8 +45,8 @@ def epochs(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _epochs_since_best(rows: list[dict[str, float]]) -> int:
-    losses = [row["val_loss"] for row in rows]
-    return len(losses) - 1 - losses.index(min(losses))
+    merits = [merit(row) for row in rows]
+    return len(merits) - 1 - merits.index(min(merits))
 
 
 def _save(model: keras.Model, path: Path) -> None:

@@ -62,7 +62,7 @@ class TrainConfig:
     gender_weight: float = 2.0
     ethnicity_weight: float = 1.0
     augmentation: Augmentation | None = field(default_factory=Augmentation)
-    # epochs without a better validation loss before training stops
+    # epochs without better validation figures before training stops
     patience: int = 6
     # "" for random weights, "imagenet" where the architecture has them
     init_from: str = ""

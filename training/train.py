@@ -61,7 +61,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
 
 
 def best_model(folder: Path) -> keras.Model:
-    """The model with the lowest validation loss.
+    """The model of the epoch with the best validation figures.
 
     Raises:
         StepError: nothing was trained in `folder`.

@@ -12,9 +12,9 @@ import httpx
 import jsonschema
 import pytest
 from PIL import Image
-from tests.faces import draw
 
 from tests.conftest import FUNCTION
+from tests.faces import draw
 from tests.server import Server, serve
 
 MANIFEST = json.loads((FUNCTION / "model" / "manifest.json").read_text())

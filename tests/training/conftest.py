@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.faces import write_faces
 
+from tests.faces import write_faces
 from training.config import PRESETS, ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig
 from training.convert import convert
 from training.evaluate import evaluate

@@ -12,6 +12,7 @@ import pytest
 from tests.training.conftest import SHORT
 from training import checkpoints, run, shards
 from training.errors import StepError
+from training.losses import merit
 from training.schedules import optimizer, steps_per_epoch
 from training.train import best_model, train
 
@@ -68,6 +69,17 @@ def test_training_without_data_says_what_to_run(tmp_path: Path) -> None:
         train(tmp_path / "data", tmp_path / "model", BRIEF, "smoke", resume=False)
 
 
+def figures(years: float, gender: float = 0.9, ethnicity: float = 0.8) -> dict[str, float]:
+    names = ("val_age_age_error", "val_gender_binary_accuracy", "val_ethnicity_sparse_categorical_accuracy")
+    return dict(zip(names, (years, gender, ethnicity), strict=True))
+
+
+def test_an_epoch_is_worth_more_the_better_each_head_does() -> None:
+    assert merit(figures(5.0)) < merit(figures(5.1))
+    assert merit(figures(5.0, gender=0.92)) < merit(figures(5.0))
+    assert merit(figures(5.0, ethnicity=0.83)) < merit(figures(5.0))
+
+
 def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
     class Model:
         stop_training = False
@@ -78,9 +90,9 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> No
     checkpoint = checkpoints.Checkpoint(tmp_path, patience=2)
     model = Model()
     checkpoint.set_model(model)
-    for epoch, loss in enumerate((3.0, 2.0, 2.5, 2.4)):
+    for epoch, years in enumerate((7.0, 5.0, 5.5, 5.4)):
         assert not model.stop_training
-        checkpoint.on_epoch_end(epoch, {"val_loss": loss})
+        checkpoint.on_epoch_end(epoch, figures(years))
     assert model.stop_training
     assert checkpoints.epochs(tmp_path)[-1][0] == 4
 

@@ -1,0 +1,180 @@
+"""Releases appear whole or not at all, and `production` moves by one step for each who moves it."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from tests.emulator import Emulator
+from training.errors import StepError
+from training.registry import Pointer, Registry, release_files
+from training.storage import ConflictError
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty registry of each kind."""
+    if request.param == "folder":
+        return str(tmp_path / "registry")
+    emulator: Emulator = request.getfixturevalue("emulator")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    return f"gs://{emulator.bucket}{tmp_path}"
+
+
+@pytest.fixture
+def registry(uri: str) -> Registry:
+    return Registry(uri)
+
+
+def release(version: str) -> dict[str, bytes]:
+    manifest = json.dumps({"version": version}).encode()
+    # The manifest neither first nor last by name: its place is not the alphabet's doing.
+    return {"manifest.json": manifest, "card.md": b"a card", "model.tflite": b"model " + version.encode()}
+
+
+def publish(registry: Registry, *versions: str) -> None:
+    for version in versions:
+        registry.publish(version, release(version))
+
+
+def versions(registry: Registry) -> list[str]:
+    return [manifest["version"] for manifest in registry.releases()]
+
+
+def test_a_new_registry_is_empty(registry: Registry) -> None:
+    assert registry.releases() == []
+    assert registry.production() is None
+
+
+def test_a_published_release_is_listed_under_its_address(registry: Registry, uri: str) -> None:
+    assert registry.publish("2", release("2")) == f"{uri}/2"
+    assert Registry(uri + "/").publish("1", release("1")) == f"{uri}/1"
+    assert versions(Registry(uri)) == ["1", "2"]
+    assert registry.production() is None
+    for name, data in release("2").items():
+        stored = registry.storage.read(f"2/{name}")
+        assert stored is not None
+        assert stored.data == data
+
+
+def test_publishing_the_same_again_changes_nothing(registry: Registry) -> None:
+    publish(registry, "1", "1")
+    assert versions(registry) == ["1"]
+
+
+@pytest.mark.parametrize("name", sorted(release("1")))
+def test_a_version_is_never_published_with_other_contents(registry: Registry, name: str) -> None:
+    publish(registry, "1")
+    with pytest.raises(ConflictError, match=f"1/{name} exists with other contents"):
+        registry.publish("1", {**release("1"), name: b"{}"})
+    stored = registry.storage.read(f"1/{name}")
+    assert stored is not None
+    assert stored.data == release("1")[name]
+
+
+def test_half_a_release_is_invisible_until_it_is_published_again(registry: Registry) -> None:
+    publish(registry, "1")
+    # What an upload leaves that was broken off before its last file.
+    for name in ("card.md", "model.tflite"):
+        registry.storage.create(f"2/{name}", release("2")[name])
+    assert versions(registry) == ["1"]
+    with pytest.raises(StepError, match="holds no release 2; it holds 1"):
+        registry.promote("2")
+    publish(registry, "2")
+    assert versions(registry) == ["1", "2"]
+    assert registry.promote("2") == Pointer("2")
+
+
+def test_a_release_that_fails_midway_has_no_manifest(registry: Registry) -> None:
+    # The last file before the manifest.
+    registry.storage.create("1/model.tflite", b"somebody else's")
+    with pytest.raises(ConflictError):
+        publish(registry, "1")
+    assert registry.storage.read("1/card.md") is not None
+    assert registry.releases() == []
+
+
+@pytest.mark.parametrize(("published", "held"), [((), "none"), (("1",), "1"), (("2", "1"), "1, 2")])
+def test_promoting_an_unknown_version_lists_what_there_is(
+    registry: Registry, published: tuple[str, ...], held: str
+) -> None:
+    publish(registry, *published)
+    with pytest.raises(StepError, match=f"holds no release 9; it holds {held}$"):
+        registry.promote("9")
+    assert registry.production() is None
+
+
+def test_promotions_are_remembered_and_rolled_back_one_by_one(registry: Registry, uri: str) -> None:
+    publish(registry, "1", "2", "3")
+    for version in ("1", "2", "3"):
+        registry.promote(version)
+    assert Registry(uri).production() == Pointer("3", ("1", "2"))
+    assert registry.rollback() == Pointer("2", ("1",))
+    assert registry.rollback() == Pointer("1")
+    with pytest.raises(StepError, match="no earlier release in production to go back to"):
+        registry.rollback()
+    assert Registry(uri).production() == Pointer("1")
+
+
+def test_promoting_what_is_in_production_changes_nothing(registry: Registry) -> None:
+    publish(registry, "1", "2")
+    registry.promote("1")
+    registry.promote("2")
+    assert registry.promote("2") == registry.production() == Pointer("2", ("1",))
+
+
+def test_a_rollback_needs_a_promotion(registry: Registry) -> None:
+    publish(registry, "1")
+    with pytest.raises(StepError, match="no earlier release in production to go back to"):
+        registry.rollback()
+
+
+def test_of_concurrent_promotions_none_is_lost(registry: Registry, uri: str) -> None:
+    candidates = [str(number) for number in range(1, 5)]
+    publish(registry, "0", *candidates)
+    registry.promote("0")
+    barrier = Barrier(len(candidates))
+
+    def promote(version: str) -> str | None:
+        mine = Registry(uri)
+        barrier.wait(timeout=30)
+        try:
+            return mine.promote(version).version
+        except ConflictError:
+            return None
+
+    with ThreadPoolExecutor(len(candidates)) as pool:
+        winners = [version for version in pool.map(promote, candidates) if version]
+    pointer = registry.production()
+    assert pointer is not None
+    assert pointer.history[0] == "0"
+    assert sorted([*pointer.history[1:], pointer.version]) == sorted(winners)
+    assert winners
+
+
+def test_a_promotion_between_reading_and_moving_is_noticed(
+    registry: Registry, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(registry, "1", "2")
+    read = registry._pointer
+
+    def read_then_lose_the_race() -> tuple[Pointer | None, int | str | None]:
+        found = read()
+        Registry(uri).promote("2")
+        return found
+
+    monkeypatch.setattr(registry, "_pointer", read_then_lose_the_race)
+    with pytest.raises(ConflictError, match="production was changed by somebody else"):
+        registry.promote("1")
+    assert Registry(uri).production() == Pointer("2")
+
+
+def test_the_files_of_a_local_release_can_be_published_elsewhere(registry: Registry, uri: str, tmp_path: Path) -> None:
+    local = Registry(str(tmp_path / "local"))
+    publish(local, "1")
+    registry.publish("1", release_files(tmp_path / "local" / "1"))
+    assert versions(registry) == ["1"]

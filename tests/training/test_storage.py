@@ -1,0 +1,175 @@
+"""A folder and a bucket keep the same promises: nothing is overwritten unseen, by whomever."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from tests.emulator import Emulator
+from training.errors import StepError
+from training.storage import ConflictError, LocalStorage, Storage, open_storage
+
+
+@pytest.fixture
+def in_the_cloud(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    return emulator
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty storage of each kind."""
+    if request.param == "folder":
+        return str(tmp_path / "storage")
+    emulator: Emulator = request.getfixturevalue("in_the_cloud")
+    return f"gs://{emulator.bucket}{tmp_path}"
+
+
+@pytest.fixture
+def storage(uri: str) -> Storage:
+    return open_storage(uri)
+
+
+def content(storage: Storage, name: str) -> bytes | None:
+    found = storage.read(name)
+    return found.data if found else None
+
+
+def generation(storage: Storage, name: str) -> int | str | None:
+    found = storage.read(name)
+    return found.generation if found else None
+
+
+def test_what_is_absent_is_none(storage: Storage) -> None:
+    assert storage.read("a") is None
+    assert storage.read("a/b") is None
+    assert list(storage.folders()) == []
+
+
+def test_a_created_file_is_read_by_others(storage: Storage, uri: str) -> None:
+    data = bytes(range(256)) * 100
+    storage.create("1/a", data)
+    assert content(open_storage(uri), "1/a") == data
+    assert content(open_storage(uri + "/"), "1/a") == data
+    assert storage.read("1") is None
+
+
+def test_creating_the_same_again_is_no_conflict(storage: Storage) -> None:
+    storage.create("1/a", b"one")
+    before = generation(storage, "1/a")
+    storage.create("1/a", b"one")
+    assert generation(storage, "1/a") == before
+
+
+@pytest.mark.parametrize("other", [b"two", b""])
+def test_creating_a_file_with_other_contents_is_refused(storage: Storage, other: bytes) -> None:
+    storage.create("1/a", b"one")
+    with pytest.raises(ConflictError, match="1/a exists with other contents; a published file is never overwritten"):
+        storage.create("1/a", other)
+    assert content(storage, "1/a") == b"one"
+
+
+def test_a_file_is_replaced_by_who_saw_it_last(storage: Storage) -> None:
+    storage.replace("pointer", b"one", None)
+    storage.replace("pointer", b"two", generation(storage, "pointer"))
+    assert content(storage, "pointer") == b"two"
+
+
+def test_a_stale_generation_replaces_nothing(storage: Storage) -> None:
+    storage.replace("pointer", b"one", None)
+    stale = generation(storage, "pointer")
+    storage.replace("pointer", b"two", stale)
+    for seen in (stale, None):
+        with pytest.raises(ConflictError, match="pointer was changed by somebody else meanwhile"):
+            storage.replace("pointer", b"three", seen)
+    assert content(storage, "pointer") == b"two"
+
+
+def test_a_generation_of_what_is_gone_replaces_nothing(storage: Storage) -> None:
+    storage.create("other", b"one")
+    with pytest.raises(ConflictError):
+        storage.replace("pointer", b"two", generation(storage, "other"))
+    assert storage.read("pointer") is None
+
+
+@pytest.mark.parametrize("operation", ["create", "replace"])
+def test_of_two_writers_at_once_exactly_one_wins(storage: Storage, uri: str, operation: str) -> None:
+    barrier = Barrier(2)
+
+    def write(writer: int, name: str, seen: int | str | None) -> bool:
+        mine, data = open_storage(uri), f"writer {writer}".encode() * 1000
+        barrier.wait(timeout=30)
+        try:
+            if operation == "create":
+                mine.create(name, data)
+            else:
+                mine.replace(name, data, seen)
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        for race in range(10):
+            name = f"race/{race}"
+            if operation == "replace" and race % 2:
+                storage.create(name, b"before")
+            seen = generation(storage, name)
+            first, second = pool.map(write, (1, 2), (name, name), (seen, seen))
+            assert first != second
+            assert content(storage, name) == (b"writer 1" if first else b"writer 2") * 1000
+
+
+def test_folders_are_the_names_at_the_top(storage: Storage) -> None:
+    for name in ("2/a", "10/a", "10/deeper/b", "1/a"):
+        storage.create(name, b"")
+    storage.replace("production", b"", None)
+    assert list(storage.folders()) == ["1", "10", "2"]
+
+
+def test_a_folder_keeps_no_half_written_file(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.create("1/a", b"one")
+    storage.replace("production", b"1", None)
+    with pytest.raises(ConflictError):
+        storage.create("1/a", b"two")
+    with pytest.raises(ConflictError):
+        storage.replace("production", b"2", None)
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"1/a", "production", ".lock"}
+    assert (tmp_path / "1" / "a").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_whole_bucket_is_a_storage_and_prefixes_keep_apart(in_the_cloud: Emulator) -> None:
+    in_the_cloud.create_bucket("whole")
+    for uri in ("gs://whole", "gs://whole/part", "gs://whole/part/deeper/"):
+        open_storage(uri).create("1/a", uri.encode())
+    assert content(open_storage("gs://whole"), "1/a") == b"gs://whole"
+    assert content(open_storage("gs://whole"), "part/1/a") == b"gs://whole/part"
+    assert list(open_storage("gs://whole/").folders()) == ["1", "part"]
+    assert list(open_storage("gs://whole/part").folders()) == ["1", "deeper"]
+
+
+def test_a_missing_bucket_is_named(in_the_cloud: Emulator) -> None:
+    storage = open_storage("gs://nobodys/releases")
+    sentence = "the bucket does not exist; create it"
+    with pytest.raises(StepError, match=f"^gs://nobodys/releases/1/a: {sentence}"):
+        storage.create("1/a", b"one")
+    with pytest.raises(StepError, match=f"^gs://nobodys/releases/production: {sentence}"):
+        storage.replace("production", b"one", None)
+    with pytest.raises(StepError, match=f"^gs://nobodys/releases: {sentence}"):
+        list(storage.folders())
+
+
+@pytest.mark.parametrize("uri", ["gs://", "gs:///releases"])
+def test_an_address_without_a_bucket_is_refused(in_the_cloud: Emulator, uri: str) -> None:
+    with pytest.raises(StepError, match=uri):
+        open_storage(uri).create("1/a", b"one")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(StepError, match=str(tmp_path / "file")):
+        open_storage(str(tmp_path / "file")).create("1/a", b"one")
