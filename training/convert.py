@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -113,7 +115,9 @@ def _candidate(
 ) -> Candidate:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     _CONVERTERS[precision](converter, data, config.calibration_faces)
-    file = converter.convert()
+    # It prints every variable of the model.
+    with contextlib.redirect_stdout(io.StringIO()):
+        file = converter.convert()
     predictor = Predictor(_unpublished(file, pixels.shape[1]))
     parts = [predictor.run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)]
     outputs = {head: np.concatenate([part[head] for part in parts]) for head in parts[0]}

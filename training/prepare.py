@@ -96,17 +96,18 @@ def _decode_all(files: Iterable[SourceFile], size: int) -> Iterator[_Decoded]:
 
 
 def _decode(file: SourceFile, size: int) -> _Decoded:
+    path = file.path.encode(errors="backslashreplace").decode()
     if file.refusal:
-        return _Decoded(file.path, file.refusal)
+        return _Decoded(path, file.refusal)
     try:
         found = labels.parse(PurePosixPath(file.path).name)
         pixels = images.decode(file.data, size)
     except labels.LabelError as error:
-        return _Decoded(file.path, str(error))
+        return _Decoded(path, str(error))
     except images.ImageError as error:
-        return _Decoded(file.path, f"undecodable: {error}")
+        return _Decoded(path, f"undecodable: {error}")
     digest = hashlib.sha256(file.data).hexdigest()
-    return _Decoded(file.path, face=(found, digest, pixels, duplicates.thumbnail(pixels)))
+    return _Decoded(path, face=(found, digest, pixels, duplicates.thumbnail(pixels)))
 
 
 def _split_of(group: str, config: PrepareConfig) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from training.errors import StepError
 
@@ -18,7 +22,25 @@ MAX_FILE_BYTES = 32 * 2**20
 MAX_EXPANSION = 100
 ALWAYS_ALLOWED_BYTES = 256 * 2**20
 
+# bytes of a member's name or extended header, which tarfile reads whole
+_MAX_HEADER_BYTES = 2**20
+_EXTENDED_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_OPENERS: dict[str, Callable[[Path, str], Any]] = {
+    ".gz": gzip.open,
+    ".tgz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".tar": open,
+}
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -78,7 +100,11 @@ def _read_folder(folder: Path) -> Iterator[SourceFile]:
 def _read_tar(archive: Path) -> Iterator[SourceFile]:
     budget = _Budget(archive)
     try:
-        with tarfile.open(archive, "r|*") as tar:
+        # tarfile's own decompression unpacks 10 KB at a time, which may be gigabytes; these give what is asked for.
+        with (
+            _OPENERS[archive.suffix.lower()](archive, "rb") as stream,
+            tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar,
+        ):
             for member in tar:
                 # Headers come before contents, so a bomb is refused before it is unpacked.
                 budget.spend(member.size)
@@ -88,8 +114,25 @@ def _read_tar(archive: Path) -> Iterator[SourceFile]:
                 yield _read_member(member.name, refusal, tar.extractfile(member) if not refusal else None)
                 # tarfile remembers every header; a million faces would fill the memory.
                 tar.members.clear()  # type: ignore[attr-defined]
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except _DAMAGE as error:
         raise StepError(f"{archive} is damaged after {budget.files} files: {error}; fetch it again") from error
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is damage where tarfile would take it for the archive's end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        """See TarInfo; a block of zeros is the true end."""
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if len(buf) == tarfile.BLOCKSIZE and not any(buf):
+                raise
+            raise tarfile.ReadError(str(error)) from error
+        if header.type in _EXTENDED_HEADERS and header.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a name of {header.size} bytes looks like a decompression bomb")
+        return header
 
 
 def _read_zip(archive: Path) -> Iterator[SourceFile]:
@@ -103,7 +146,7 @@ def _read_zip(archive: Path) -> Iterator[SourceFile]:
                 refusal = _refusal(member.filename, member.file_size)
                 refusal = refusal or ("encrypted" if member.flag_bits & 0x1 else "")
                 yield _read_member(member.filename, refusal, unzipped.open(member) if not refusal else None)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise StepError(f"{archive} is damaged after {budget.files} files: {error}; fetch it again") from error
 
 

@@ -119,6 +119,8 @@ class CloudStorage:
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
         self.uri = uri.rstrip("/")
         self.prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
+        if not bucket:
+            raise StepError(f"{uri} names no bucket; write gs://bucket or gs://bucket/prefix")
         with _cloud_errors(uri):
             self.bucket = gcs.Client().bucket(bucket)
 
@@ -167,12 +169,15 @@ class CloudStorage:
 @contextmanager
 def _aside(path: Path, data: bytes) -> Iterator[Path]:
     """A complete and flushed copy of `data` beside `path`, gone afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
-        partial = Path(file.name)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
+            partial = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StepError(f"{path} cannot be written: {error.strerror}") from error
     partial.chmod(0o644)
     try:
         yield partial
