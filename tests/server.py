@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.ports import free_port
 
 _START_SECONDS = 60
 
@@ -36,7 +37,7 @@ class Server:
 @contextmanager
 def serve(source: Path, python: Path = Path(sys.executable), **environment: str) -> Iterator[Server]:
     """Start `source` with the interpreter of some environment, and stop it afterwards."""
-    port = _free_port()
+    port = free_port()
     process = start(source, port, environment, python)
     server = Server(f"http://127.0.0.1:{port}", process)
     try:
@@ -65,7 +66,7 @@ def start(
 
 def refusal(source: Path, **environment: str) -> str:
     """The last line that a function says which cannot start."""
-    process = start(source, _free_port(), environment)
+    process = start(source, free_port(), environment)
     _, errors = process.communicate(timeout=_START_SECONDS)
     assert process.returncode == 1, errors
     assert "Traceback" not in errors
@@ -83,10 +84,3 @@ def _wait(server: Server) -> None:
         except httpx.TransportError:
             time.sleep(0.05)
     raise AssertionError("the function does not answer")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
