@@ -46,21 +46,28 @@ def prepare(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
     unfinished = folder.with_name(folder.name + ".partial")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    staging = Staging(unfinished, config.size)
+    try:
+        fingerprint = _fill(source, unfinished, config)
+    except BaseException:
+        shutil.rmtree(unfinished)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+    return fingerprint
+
+
+def _fill(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
+    staging = Staging(folder, config.size)
     try:
         _collect(source, staging, config.size)
         roots = duplicates.groups(staging.pictures(), staging.thumbnails, config.near_duplicate)
         # A group is named by its earliest member, so that adding later files moves no earlier face.
         staging.group(map(int, roots), partial(_split_of, config=config))
         staging.reject_contradictions()
-        fingerprint = _write(staging, unfinished, config)
-        exploration.write(staging.faces(), unfinished / "exploration", summary(fingerprint))
+        fingerprint = _write(staging, folder, config)
+        exploration.write(staging.faces(), folder / "exploration", summary(fingerprint))
     finally:
-        staging.close()
-    for leftover in unfinished.glob("staging.*"):
-        leftover.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+        staging.remove()
     return fingerprint
 
 

@@ -59,11 +59,12 @@ class Staging:
     def __init__(self, folder: Path, size: int) -> None:
         """`size`: side of the faces in pixels."""
         self.size = size
-        self.database = sqlite3.connect(folder / "staging.sqlite")
+        self.paths = (folder / "staging.sqlite", folder / "staging.pixels")
+        self.database = sqlite3.connect(self.paths[0])
         # A broken run is begun again, so nothing needs to survive a crash.
         self.database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;")
         self.database.executescript(_SCHEMA)
-        self.pixels = (folder / "staging.pixels").open("w+b")
+        self.pixels = self.paths[1].open("w+b")
 
     def accept(self, path: str, labels: Labels, digest: str, pixels: Pixels, thumbnail: bytes) -> None:
         """Add a face: (size, size, 3) uint8 pixels."""
@@ -132,7 +133,9 @@ class Staging:
         self.pixels.seek(row * length)
         return np.frombuffer(self.pixels.read(length), np.uint8).reshape(self.size, self.size, 3)
 
-    def close(self) -> None:
-        """Close both files; the caller removes the folder."""
+    def remove(self) -> None:
+        """Close and delete both files."""
         self.database.close()
         self.pixels.close()
+        for path in self.paths:
+            path.unlink()

@@ -193,7 +193,7 @@ def _cloud_errors(where: str) -> Iterator[None]:
         raise
     except NotFound as error:
         raise StepError(f"{where}: the bucket does not exist; create it (infra/) or correct its name") from error
-    except (GoogleAPIError, GoogleAuthError, OSError) as error:
+    except (GoogleAPIError, GoogleAuthError, OSError, ValueError) as error:
         raise StepError(f"{where} cannot be reached: {error}") from error
 
 
