@@ -92,7 +92,7 @@ def _predict(request: Request) -> Response:
 
 def _decode(picture: bytes) -> images.Pixels | Problem:
     try:
-        return images.decode(picture, PREDICTOR.release.size)
+        return images.decode(picture, PREDICTOR.release.size, SETTINGS.limits)
     except images.UnknownFormatError as error:
         return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
     except images.ImageTooLargeError as error:

@@ -27,6 +27,8 @@ class Limits:
     max_pixels: int = 50_000_000
     # pixels, the shorter side
     min_side: int = 16
+    # longer side over shorter side; a strip is no face, and its central square shows next to nothing of it
+    max_side_ratio: int = 10
 
 
 class ImageError(Exception):
@@ -85,6 +87,12 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
         raise ImageTooLargeError(f"the picture has {width}x{height} pixels; at most {limits.max_pixels} are allowed")
     if min(width, height) < limits.min_side:
         raise ImageError(f"the picture has {width}x{height} pixels; each side needs at least {limits.min_side}")
+    if max(width, height) > limits.max_side_ratio * min(width, height):
+        raise ImageError(
+            f"the picture has {width}x{height} pixels; a side may be at most {limits.max_side_ratio} times the other"
+        )
+    if getattr(image, "is_animated", False):
+        raise ImageError(f"the {image.format} picture is animated; send one still picture")
     return image
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from serving.images import Limits
 from serving.predictor import HEADS
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
@@ -29,6 +30,8 @@ class Settings:
     max_request_bytes: int = 20 * 2**20
     # MAX_IMAGES: pictures in one request, at most
     max_images: int = 32
+    # MAX_PIXELS, MIN_SIDE, MAX_SIDE_RATIO: what one picture may measure
+    limits: Limits = field(default_factory=Limits)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -38,12 +41,18 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         SettingsError: a value cannot be used.
     """
     default = Settings()
+    limits = default.limits
     return Settings(
         model_uri=environment.get("MODEL_URI") or default.model_uri,
         model_sha256=environment.get("MODEL_SHA256", "").strip().lower(),
         heads=_heads(environment.get("HEADS") or ",".join(default.heads)),
         max_request_bytes=_positive(environment, "MAX_REQUEST_BYTES", default.max_request_bytes),
         max_images=_positive(environment, "MAX_IMAGES", default.max_images),
+        limits=Limits(
+            max_pixels=_positive(environment, "MAX_PIXELS", limits.max_pixels),
+            min_side=_positive(environment, "MIN_SIDE", limits.min_side),
+            max_side_ratio=_positive(environment, "MAX_SIDE_RATIO", limits.max_side_ratio),
+        ),
     )
 
 

@@ -7,9 +7,9 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
-from tests.faces import draw
 
 from serving import images
+from tests.faces import draw
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -74,7 +74,9 @@ def test_a_large_jpeg_decoded_at_a_reduced_scale_looks_the_same() -> None:
         (saved(Image.new("RGB", (64, 64)), "BMP"), images.UnknownFormatError),
         (saved(Image.new("1", (30_000, 30_000))), images.ImageTooLargeError),
         (saved(Image.new("1", (9_000, 9_000))), images.ImageTooLargeError),
-        (saved(Image.new("RGB", (15, 900))), images.ImageError),
+        (saved(Image.new("RGB", (15, 90))), images.ImageError),
+        (saved(Image.new("RGB", (32, 330))), images.ImageError),
+        (saved(halves(), "WEBP", save_all=True, append_images=[halves((64, 64)).rotate(90)]), images.ImageError),
         (saved(halves())[:-40], images.ImageError),
         (draw(30, 0, 0, seed=1)[:1500], images.ImageError),
     ],

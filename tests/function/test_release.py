@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.emulator import Emulator
 
 from serving import release
 from serving.release import ReleaseError
 from tests.conftest import FUNCTION
+from tests.emulator import Emulator
 from tests.server import refusal, serve
 
 BUNDLED = FUNCTION / "model"

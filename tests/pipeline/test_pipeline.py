@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.faces import draw, write_faces
 
 from tests.conftest import FUNCTION, ROOT
+from tests.faces import draw, write_faces
 from tests.server import serve
 
 

@@ -8,9 +8,9 @@ import pickle
 import keras
 import numpy as np
 import pytest
-from tests.faces import draw
 
 from serving import images
+from tests.faces import draw
 from training import architectures, imagenet
 from training.errors import StepError
 
