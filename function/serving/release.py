@@ -7,12 +7,15 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
 # The only layout of the manifest that this code reads.
 FORMAT = 1
+# A start that cannot fetch its release ends after this long; the platform then starts another copy.
+FETCH_DEADLINE = timedelta(seconds=20)
 
 
 class ReleaseError(Exception):
@@ -142,11 +145,15 @@ def _cloud_reader(uri: str) -> Callable[[str], bytes]:
 
     bucket, _, prefix = uri.removeprefix("gs://").partition("/")
     emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    options: dict[str, Any] = {"base_url": emulator, "skip_signature": True} if emulator else {}
     try:
-        store = (
-            GCSStore(bucket, prefix=prefix, base_url=emulator, skip_signature=True, client_options={"allow_http": True})
-            if emulator
-            else GCSStore(bucket, prefix=prefix)
+        store = GCSStore(
+            bucket,
+            prefix=prefix,
+            client_options={"timeout": FETCH_DEADLINE, "connect_timeout": "5s", "allow_http": bool(emulator)},
+            # Resets, stalls, 429 and 5xx are tried again, ever more slowly.
+            retry_config={"max_retries": 6, "retry_timeout": FETCH_DEADLINE},
+            **options,
         )
     except BaseError as error:
         raise ReleaseError(f"cannot reach {uri}: {_first_line(error)}; check its name and the credentials") from error

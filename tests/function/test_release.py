@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from serving import release
 from serving.release import ReleaseError
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
+from tests.ports import free_port
 from tests.server import refusal, serve
 
 BUNDLED = FUNCTION / "model"
@@ -65,6 +67,14 @@ def test_a_missing_file_is_named(copy: Path, missing: str) -> None:
 def test_a_missing_object_is_named(in_the_cloud: str) -> None:
     with pytest.raises(ReleaseError, match=r"releases/2/manifest\.json"):
         release.load(in_the_cloud.replace("releases/1", "releases/2"))
+
+
+def test_storage_that_is_not_there_ends_the_start_within_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{free_port()}")
+    began = time.monotonic()
+    with pytest.raises(ReleaseError, match="cannot read gs://nobody/1/manifest"):
+        release.load("gs://nobody/1")
+    assert time.monotonic() - began < release.FETCH_DEADLINE.total_seconds() + 5
 
 
 @pytest.mark.parametrize("found", [0, 2, None, "1"])
