@@ -27,6 +27,15 @@ from serving.problems import Problem
 
 PAGE = Path(__file__).parent / "serving" / "page"
 PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/openapi.json": "openapi.json"}
+# The page needs its own two files, pictures that never leave the browser's memory, and this server; nothing else.
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 METHODS = {
     "/": ("GET", "HEAD", "POST"),
     "/predict": ("POST",),
@@ -70,7 +79,9 @@ def _route(request: Request) -> Response:
         return _json({"status": "ok", "model": _model()})
     if request.path == "/model":
         return _json(PREDICTOR.release.manifest)
-    return send_from_directory(PAGE, PAGE_FILES[request.path])
+    page = send_from_directory(PAGE, PAGE_FILES[request.path])
+    page.headers.update(PAGE_HEADERS)
+    return page
 
 
 def _predict(request: Request) -> Response:
