@@ -66,24 +66,25 @@ bench-memory: $(DEV_ENV)/.ready ## peak memory of prepare and train with one and
 clean: ## remove what was built and set up
 	rm -rf build $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV)
 
-# An environment is ready once its .ready is newer than the requirements it was made from.
+# An environment is made anew when its requirements change; the project's own settings only reinstall the project.
 $(RUN_ENV)/.ready: function/requirements.txt
-	@$(call environment,$(RUN_ENV),function/requirements.txt)
+	@$(call environment,$(RUN_ENV),function/requirements.txt) && touch $@
 
-$(DEV_ENV)/.ready: tests/requirements.txt pyproject.toml
-	@$(call environment,$(DEV_ENV),tests/requirements.txt)
-	@$(DEV_ENV)/bin/pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+$(DEV_ENV)/.packages: tests/requirements.txt
+	@$(call environment,$(DEV_ENV),tests/requirements.txt) && touch $@
+
+$(DEV_ENV)/.ready: $(DEV_ENV)/.packages pyproject.toml
+	@$(DEV_ENV)/bin/pip install --quiet --no-deps --no-build-isolation --editable . && touch $@
 
 # tflite-runtime ends with Python 3.11; its test skips and says so elsewhere.
 $(TFLITE_ENV)/.ready: function/requirements-tflite-runtime.txt
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then \
 	    $(call environment,$(TFLITE_ENV),function/requirements-tflite-runtime.txt); \
-	else mkdir -p $(TFLITE_ENV) && touch $@; fi
+	else mkdir -p $(TFLITE_ENV); fi && touch $@
 
 define environment
-	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) apt-get install --yes python3-venv || \
-	    { echo 'Python lacks its venv module; on Debian and Ubuntu: sudo apt-get install python3-venv' >&2; exit 1; }; \
+	{ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) apt-get install --yes python3-venv || \
+	    { echo 'Python lacks its venv module; on Debian and Ubuntu: sudo apt-get install python3-venv' >&2; exit 1; }; } && \
 	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear $(1) && \
-	$(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(2) && touch $(1)/.ready
+	$(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
 endef
