@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PORT ?= 8080
 PRESET ?= default
-WORK ?= build/pipeline
+WORK ?= build/$(PRESET)
 REGISTRY ?= build/registry
 
 RUN_ENV := .venv-run

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from training import run
+from training.config import TrainConfig
 from training.losses import merit
 
 _EPOCH = re.compile(r"epoch-(\d{4})\.keras")
@@ -42,6 +43,12 @@ def epochs(folder: Path) -> list[tuple[int, Path]]:
     """Completed epochs (from 1) whose whole state is in `folder`, in order."""
     found = ((_EPOCH.fullmatch(path.name), path) for path in folder.glob("epoch-*.keras"))
     return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def finished(folder: Path, config: TrainConfig) -> bool:
+    """Whether the training in `folder` went through all its epochs, or stopped because nothing improved."""
+    rows = run.history(folder)
+    return bool(rows) and (len(rows) >= config.epochs or _epochs_since_best(rows) >= config.patience)
 
 
 def _epochs_since_best(rows: list[dict[str, float]]) -> int:

@@ -34,6 +34,9 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     fingerprint = shards.fingerprint(data)
     _begin(folder, Run(preset, fingerprint.sha256, config), resume)
     keras.utils.set_random_seed(config.seed)
+    if checkpoints.finished(folder, config):
+        print(f"{folder} holds this training already, finished")
+        return folder / "best.keras"
     strategy = _strategy()
     done = checkpoints.epochs(folder)
     first = done[-1][0] if done else 0
@@ -77,7 +80,7 @@ def _begin(folder: Path, started: Run, resume: bool) -> None:
         if run.load(folder) != started:
             raise StepError(
                 f"{folder} holds a training on other data or with another configuration; "
-                "continue with those, or leave --resume out to begin again"
+                "continue with those, choose another work folder, or leave --resume out to begin again"
             )
         return
     shutil.rmtree(folder, ignore_errors=True)

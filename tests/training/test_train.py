@@ -59,6 +59,13 @@ def test_a_checkpoint_holds_the_optimizer_too(trained: Path) -> None:
     assert int(restored.optimizer.iterations) == SHORT.epochs * steps_per_epoch(SHORT, 360)
 
 
+def test_resume_leaves_a_finished_training_as_it_is(data: Path, trained: Path) -> None:
+    before = (trained / "best.keras").read_bytes()
+    train(data, trained, SHORT, "smoke", resume=True)
+    assert (trained / "best.keras").read_bytes() == before
+    assert len(run.history(trained)) == SHORT.epochs
+
+
 def test_resume_refuses_another_configuration(data: Path, trained: Path) -> None:
     with pytest.raises(StepError, match="another configuration"):
         train(data, trained, BRIEF, "smoke", resume=True)
