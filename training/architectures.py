@@ -37,7 +37,16 @@ def build(config: TrainConfig, size: int) -> keras.Model:
         imagenet.load_lite0(model)
     elif config.init_from:
         raise StepError(f"no initial weights {config.init_from!r}; there are: imagenet")
+    if config.init_from:
+        _freeze(model, config.frozen_blocks)
     return model
+
+
+def _freeze(model: keras.Model, blocks: int) -> None:
+    """Keep the stem and the first `blocks` blocks as they are: edges and colours need not be learnt again."""
+    frozen = {"stem", *(f"block{number}" for number in range(blocks))} if blocks else set()
+    for layer in model.layers:
+        layer.trainable = layer.name.partition("_")[0] not in frozen
 
 
 def efficientnet_lite(size: int) -> keras.Model:

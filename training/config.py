@@ -33,6 +33,10 @@ class Augmentation:
     scale: float = 0.12
     # share of the full range of brightness, and factor of contrast, either way
     light: float = 0.2
+    # factor of each colour, either way
+    tint: float = 0.1
+    # probability that detail is lost, as a cheap camera loses it
+    blur: float = 0.2
     # probability that a rectangle is greyed out
     erase: float = 0.25
 
@@ -64,8 +68,14 @@ class TrainConfig:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     # epochs without better validation figures before training stops
     patience: int = 6
-    # "" for random weights, "imagenet" where the architecture has them
+    # "" for random weights, "imagenet" where the architecture has them, or a release's folder or gs:// address
     init_from: str = ""
+    # blocks of the trunk that keep their initial weights, counted from its front; the stem goes with the first
+    frozen_blocks: int = 0
+    # folder or gs:// address of a release whose answers are learnt beside the labels; "" for labels alone
+    teacher: str = ""
+    # weight of the teacher's answers against that of the labels, 0 to 1
+    teacher_share: float = 0.5
     # steps an epoch, at most; 0 for the whole training split
     max_steps: int = 0
     seed: int = 1

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from training import shards
-from training.config import Augmentation
+from training import shards, teacher
+from training.config import Augmentation, TrainConfig
+from training.labels import AGE_CLASSES, ETHNICITIES
 from training.shards import LABEL_COLUMNS, Shard
+from training.teacher import ANSWER_COLUMNS, ANSWER_WIDTHS
+
+Heads: TypeAlias = dict[str, tf.Tensor]
 
 # faces held for shuffling; at 96x96 these take 57 MB
 _SHUFFLE_FACES = 2048
 # shards read at once while training
 _INTERLEAVED_SHARDS = 4
+_VALIDATION_BATCH = 256
 # numpy pads the header of every array of few dimensions to this length
 _HEADER_BYTES = 128
 
@@ -22,59 +29,103 @@ _HEADER_BYTES = 128
 def batches(folder: Path, split: str, batch: int) -> tf.data.Dataset:
     """One pass over a split in its fixed order: (N, size, size, 3) uint8 and (N, 3) uint8."""
     fingerprint = shards.fingerprint(folder)
-    files = _file_names(shards.shards(folder, split))
-    faces = files.flat_map(lambda pixels, labels: _read(pixels, labels, fingerprint.size))
+    files = _files(shards.shards(folder, split))
+    faces = files.flat_map(lambda *shard: _read(shard, fingerprint.size))
     return faces.apply(tf.data.experimental.assert_cardinality(fingerprint.faces[split])).batch(batch).prefetch(2)
 
 
-def training_batches(folder: Path, batch: int, augmentation: Augmentation | None, seed: int) -> tf.data.Dataset:
-    """Endless shuffled and augmented training faces: (N, size, size, 3) and targets by head (see `targets`)."""
+def training_batches(folder: Path, config: TrainConfig, seed: int, answers: Path | None = None) -> tf.data.Dataset:
+    """Endless shuffled and augmented training faces: (N, size, size, 3) float32 and targets by head.
+
+    Args:
+        folder: what `prepare` wrote.
+        config: batch, augmentation, and how labels become targets (see `targets`).
+        seed: of the order and of the augmentation.
+        answers: a teacher's answers to the same faces, as `teacher.write_answers` leaves them.
+    """
     size = shards.fingerprint(folder).size
     found = shards.shards(folder, "train")
     dataset = (
-        _file_names(found)
+        _files(found, answers)
         .shuffle(len(found), seed=seed)
         .repeat()
-        .interleave(lambda pixels, labels: _read(pixels, labels, size), cycle_length=_INTERLEAVED_SHARDS)
+        .interleave(lambda *shard: _read(shard, size), cycle_length=_INTERLEAVED_SHARDS)
         .shuffle(_SHUFFLE_FACES, seed=seed)
-        .batch(batch, drop_remainder=True)
+        .batch(config.batch, drop_remainder=True)
     )
-    if augmentation is not None:
-        generator = tf.random.Generator.from_seed(seed)
-        dataset = dataset.map(lambda pixels, labels: (_augment(pixels, augmentation, generator), labels))
-    return dataset.map(targets).prefetch(tf.data.AUTOTUNE)
+    generator = tf.random.Generator.from_seed(seed)
+
+    def finish(pixels: tf.Tensor, labels: tf.Tensor, *answered: tf.Tensor) -> tuple[tf.Tensor, Heads]:
+        faces = tf.cast(pixels, tf.float32)
+        if config.augmentation is not None:
+            faces = _augment(faces, config.augmentation, generator)
+        return faces, targets(labels, config, *answered)
+
+    return dataset.map(finish).prefetch(tf.data.AUTOTUNE)
 
 
-def targets(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """(N, 3) uint8 labels -> {"age": (N, 1) years, "gender": (N, 1) 0 or 1, "ethnicity": (N, 1) class}, float32."""
+def validation_batches(folder: Path, config: TrainConfig) -> tf.data.Dataset:
+    """One pass over the validation faces, with the targets that their labels alone give."""
+    return batches(folder, "validation", _VALIDATION_BATCH).map(
+        lambda pixels, labels: (tf.cast(pixels, tf.float32), targets(labels, config))
+    )
+
+
+def targets(labels: tf.Tensor, config: TrainConfig, answers: tf.Tensor | None = None) -> Heads:
+    """Labels, and a teacher's answers where there are any, -> what the network shall answer.
+
+    Neighbouring years share the credit of an age: a Gaussian over the years (label distribution learning, Gao et al.
+    2017, arXiv:1611.01731). A teacher's answers take their share of every target (distillation, Hinton et al. 2015,
+    arXiv:1503.02531): they know how unsure a label is.
+
+    Args:
+        labels: (N, 3) uint8.
+        config: the width of the Gaussian, and the teacher's share.
+        answers: (N, ANSWER_COLUMNS) float32 probabilities: age, gender, ethnicity.
+
+    Returns:
+        {"age": (N, AGE_CLASSES), "gender": (N, 1), "ethnicity": (N, classes)} float32 probabilities.
+    """
     columns = tf.cast(labels, tf.float32)
-    heads = {"age": columns[:, 0:1], "gender": columns[:, 1:2], "ethnicity": columns[:, 2:3]}
-    return tf.cast(pixels, tf.float32), heads
+    years = tf.range(AGE_CLASSES, dtype=tf.float32)[None, :]
+    heads = {
+        "age": tf.nn.softmax(-tf.square(years - columns[:, 0:1]) / (2 * config.age_sigma**2)),
+        "gender": columns[:, 1:2],
+        "ethnicity": tf.one_hot(labels[:, 2], len(ETHNICITIES)),
+    }
+    if answers is None:
+        return heads
+    taught = dict(zip(heads, tf.split(answers, ANSWER_WIDTHS, axis=1), strict=True))
+    share = config.teacher_share
+    return {name: (1 - share) * head + share * taught[name] for name, head in heads.items()}
 
 
-def _file_names(found: list[Shard]) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(([str(s.pixels) for s in found], [str(s.labels) for s in found]))
+def _files(found: list[Shard], answers: Path | None = None) -> tf.data.Dataset:
+    """The names of the files of each shard: pixels, labels and, where there is a teacher, its answers."""
+    columns = [[str(shard.pixels) for shard in found], [str(shard.labels) for shard in found]]
+    if answers is not None:
+        columns.append([str(teacher.answers_file(answers, shard)) for shard in found])
+    return tf.data.Dataset.from_tensor_slices(tuple(columns))
 
 
-def _read(pixels: tf.Tensor, labels: tf.Tensor, size: int) -> tf.data.Dataset:
-    """The faces of one shard. A .npy file is a header and then equally long records."""
-    faces = tf.data.FixedLengthRecordDataset(pixels, size * size * 3, header_bytes=_HEADER_BYTES, buffer_size=2**20)
-    rows = tf.data.FixedLengthRecordDataset(labels, LABEL_COLUMNS, header_bytes=_HEADER_BYTES)
-    return tf.data.Dataset.zip(faces, rows).map(
-        lambda face, row: (
-            tf.reshape(tf.io.decode_raw(face, tf.uint8), (size, size, 3)),
-            tf.reshape(tf.io.decode_raw(row, tf.uint8), (LABEL_COLUMNS,)),
-        )
-    )
+def _read(files: tuple[tf.Tensor, ...], size: int) -> tf.data.Dataset:
+    """The faces of one shard, a tensor for each of its files. A .npy file is a header and then equally long records."""
+    kinds = ((tf.uint8, (size, size, 3)), (tf.uint8, (LABEL_COLUMNS,)), (tf.float32, (ANSWER_COLUMNS,)))
+    return tf.data.Dataset.zip(*(_records(file, *kind) for file, kind in zip(files, kinds, strict=False)))
 
 
-def _augment(pixels: tf.Tensor, config: Augmentation, generator: tf.random.Generator) -> tf.Tensor:
-    """Flip, rotate, scale, shift, light and erase: (N, H, W, 3) uint8 -> float32 in 0..255, one draw for each face."""
-    faces = tf.cast(pixels, tf.float32)
-    count, side = tf.shape(faces)[0], pixels.shape[1]
+def _records(file: tf.Tensor, kind: tf.DType, shape: tuple[int, ...]) -> tf.data.Dataset:
+    record_bytes = kind.size * math.prod(shape)
+    records = tf.data.FixedLengthRecordDataset(file, record_bytes, header_bytes=_HEADER_BYTES, buffer_size=2**20)
+    return records.map(lambda record: tf.reshape(tf.io.decode_raw(record, kind), shape))
 
-    def draw(spread: float) -> tf.Tensor:
-        return generator.uniform((count,), -spread, spread)
+
+def _augment(faces: tf.Tensor, config: Augmentation, generator: tf.random.Generator) -> tf.Tensor:
+    """Flip, move, light, tint, blur and erase: (N, H, W, 3) float32 in 0..255 to the same, one draw for each face."""
+    count, side = tf.shape(faces)[0], faces.shape[1]
+
+    def draw(spread: float, *shape: int) -> tf.Tensor:
+        return generator.uniform((count, *shape), -spread, spread)
 
     faces = tf.raw_ops.ImageProjectiveTransformV3(
         images=faces,
@@ -90,10 +141,13 @@ def _augment(pixels: tf.Tensor, config: Augmentation, generator: tf.random.Gener
         interpolation="BILINEAR",
         fill_mode="NEAREST",
     )
-    contrast = (1 + draw(config.light))[:, None, None, None]
-    brightness = (draw(config.light) * 255 / 2)[:, None, None, None]
+    contrast = 1 + draw(config.light, 1, 1, 1)
+    brightness = draw(config.light, 1, 1, 1) * 255 / 2
+    tint = 1 + draw(config.tint, 1, 1, 3)
     mean = tf.reduce_mean(faces, axis=(1, 2, 3), keepdims=True)
-    faces = tf.clip_by_value((faces - mean) * contrast + mean + brightness, 0.0, 255.0)
+    faces = tf.clip_by_value(((faces - mean) * contrast + mean + brightness) * tint, 0.0, 255.0)
+    blurred = generator.uniform((count, 1, 1, 1)) < config.blur
+    faces = tf.where(blurred, tf.nn.avg_pool2d(faces, 3, 1, "SAME"), faces)
     return tf.where(_erased(count, side, config.erase, generator)[..., None], mean, faces)
 
 

@@ -79,7 +79,7 @@ def _confusion_plot(table: list[list[int]], names: tuple[str, ...], title: str) 
 def _learning_curves(history: list[dict[str, float]]) -> Figure:
     figure = Figure(figsize=(9, 3), layout="constrained")
     panels = figure.subplots(1, 3)
-    columns = ("age_age_error", "gender_binary_accuracy", "ethnicity_sparse_categorical_accuracy")
+    columns = ("age_age_error", "gender_accuracy", "ethnicity_accuracy")
     titles = ("age error, years", "gender right", "ethnicity right")
     epochs = [row["epoch"] for row in history]
     for axes, column, title in zip(panels, columns, titles, strict=True):

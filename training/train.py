@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from training import architectures, checkpoints, dataset, losses, run, shards
+from training import architectures, checkpoints, dataset, losses, run, shards, teacher
 from training.checkpoints import Checkpoint
 from training.config import TrainConfig
 from training.errors import StepError
@@ -47,8 +47,8 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         print(f"continuing after epoch {first}")
     model.fit(
         # Another seed after each break, so that a continued run does not see the same faces in the same order again.
-        dataset.training_batches(data, config.batch, config.augmentation, config.seed + first),
-        validation_data=dataset.batches(data, "validation", 256).map(dataset.targets),
+        dataset.training_batches(data, config, config.seed + first, _answers(data, folder, config)),
+        validation_data=dataset.validation_batches(data, config),
         shuffle=False,
         steps_per_epoch=steps,
         initial_epoch=first,
@@ -86,6 +86,15 @@ def _begin(folder: Path, started: Run, resume: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run.save(folder, started)
+
+
+def _answers(data: Path, folder: Path, config: TrainConfig) -> Path | None:
+    """The folder of the teacher's answers, where there is a teacher."""
+    if not config.teacher:
+        return None
+    answers = folder / "teacher"
+    teacher.write_answers(config.teacher, data, answers)
+    return answers
 
 
 def _build(config: TrainConfig, size: int, steps: int) -> keras.Model:

@@ -46,3 +46,14 @@ def test_the_network_normalises_plain_pixels_itself() -> None:
 def test_an_unknown_network_is_named_with_those_there_are() -> None:
     with pytest.raises(StepError, match="efficientnet_lite"):
         architectures.build(replace(PRESETS["smoke"].train, architecture="vgg"), 96)
+
+
+def test_frozen_blocks_keep_the_initial_weights_of_the_stem_and_of_the_first_blocks() -> None:
+    model = architectures.build(replace(PRESETS["default"].train, init_from="imagenet", frozen_blocks=2), 64)
+    frozen = {layer.name.partition("_")[0] for layer in model.layers if layer.weights and not layer.trainable}
+    assert frozen == {"stem", "block0", "block1"}
+
+
+def test_random_weights_are_never_frozen() -> None:
+    model = architectures.build(replace(PRESETS["default"].train, init_from="", frozen_blocks=2), 64)
+    assert all(layer.trainable for layer in model.layers)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from training import shards
-from training.config import Augmentation
-from training.dataset import batches, training_batches
+from training.config import Augmentation, TrainConfig
+from training.dataset import batches, targets, training_batches
+from training.teacher import ANSWER_COLUMNS, answers_file
 
 BATCH = 32
-STILL = Augmentation(rotation=0, shift=0, scale=0, light=0, erase=0)
+STILL = Augmentation(rotation=0, shift=0, scale=0, light=0, tint=0, blur=0, erase=0)
+PLAIN = TrainConfig("small", epochs=1, batch=BATCH, augmentation=None)
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,12 +31,14 @@ def stored(data: Path, split: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
 def training(
     data: Path, count: int, augmentation: Augmentation | None = None, seed: int = 1, batch: int = BATCH
 ) -> list[tuple[Floats, Floats]]:
-    """The first `count` batches, the targets beside each other as the shards hold them."""
-    dataset = training_batches(data, batch, augmentation, seed)
-    return [
-        (pixels.numpy(), np.concatenate([heads[name].numpy() for name in ("age", "gender", "ethnicity")], axis=1))
-        for pixels, heads in islice(dataset, count)
-    ]
+    """The first `count` batches, with the labels that their targets favour as the shards hold them."""
+    dataset = training_batches(data, replace(PLAIN, batch=batch, augmentation=augmentation), seed)
+    return [(pixels.numpy(), favoured(heads)) for pixels, heads in islice(dataset, count)]
+
+
+def favoured(heads: dict[str, Any]) -> Floats:
+    columns = [heads["age"].numpy().argmax(1), heads["gender"].numpy()[:, 0], heads["ethnicity"].numpy().argmax(1)]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 @pytest.mark.parametrize("split", shards.SPLITS)
@@ -46,18 +52,56 @@ def test_batches_are_the_whole_split_in_order(data: Path, split: str, batch: int
 
 
 def test_a_training_batch_has_the_shapes_and_targets_of_the_network(data: Path) -> None:
-    pixels, heads = next(iter(training_batches(data, BATCH, Augmentation(), 1)))
+    pixels, heads = next(iter(training_batches(data, replace(PLAIN, augmentation=Augmentation()), 1)))
     assert (pixels.shape, pixels.dtype) == ((BATCH, 48, 48, 3), "float32")
-    assert {name: (head.shape, head.dtype.name) for name, head in heads.items()} == dict.fromkeys(
-        ("age", "gender", "ethnicity"), ((BATCH, 1), "float32")
-    )
+    assert {name: tuple(head.shape) for name, head in heads.items()} == {
+        "age": (BATCH, 117),
+        "gender": (BATCH, 1),
+        "ethnicity": (BATCH, 5),
+    }
+    assert {head.dtype.name for head in heads.values()} == {"float32"}
+
+
+def test_an_age_is_a_gaussian_of_the_stated_width_around_its_year() -> None:
+    labels = np.array([[0, 0, 0], [40, 1, 2], [116, 0, 4]], np.uint8)
+    age = targets(labels, replace(PLAIN, age_sigma=2.0))["age"].numpy()
+    assert age.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert age.argmax(axis=1).tolist() == [0, 40, 116]
+    assert age[1, 42] / age[1, 40] == pytest.approx(np.exp(-0.5), abs=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_teacher_takes_its_share_of_every_target(share: float) -> None:
+    labels = np.array([[30, 1, 3]], np.uint8)
+    answers = np.zeros((1, ANSWER_COLUMNS), np.float32)
+    answers[0, [20, 117, 118]] = 1.0, 0.5, 1.0
+    heads = targets(labels, replace(PLAIN, age_sigma=0.05, teacher_share=share), answers)
+    assert heads["age"].numpy()[0, [20, 30]] == pytest.approx([share, 1 - share])
+    assert heads["gender"].numpy()[0, 0] == pytest.approx(1 - share / 2)
+    assert heads["ethnicity"].numpy()[0] == pytest.approx([share, 0, 0, 1 - share, 0])
+
+
+def test_a_teachers_answers_stay_with_their_faces(data: Path, tmp_path: Path) -> None:
+    """Each answer names the face's own age, gender and ethnicity, so that one that went astray would show."""
+    for shard in shards.shards(data, "train"):
+        labels = shard.load()[1]
+        answers = np.zeros((len(labels), ANSWER_COLUMNS), np.float32)
+        rows = np.arange(len(labels))
+        answers[rows, labels[:, 0]] = answers[rows, 118 + labels[:, 2]] = 1
+        answers[:, 117] = labels[:, 1]
+        np.save(answers_file(tmp_path, shard), answers)
+    pixels, labels = stored(data, "train")
+    labels_of = {face.tobytes(): row.tolist() for face, row in zip(pixels, labels, strict=True)}
+    for found, heads in islice(training_batches(data, replace(PLAIN, teacher_share=1.0), 1, tmp_path), 3):
+        for face, row in zip(found.numpy(), favoured(heads), strict=True):
+            assert labels_of[face.astype(np.uint8).tobytes()] == row.tolist()
 
 
 def test_without_augmentation_each_face_is_as_stored_and_has_its_own_labels(data: Path) -> None:
     pixels, labels = stored(data, "train")
     labels_of = {face.tobytes(): row.tolist() for face, row in zip(pixels, labels, strict=True)}
-    for found, targets in training(data, 3):
-        for face, row in zip(found, targets, strict=True):
+    for found, rows in training(data, 3):
+        for face, row in zip(found, rows, strict=True):
             assert labels_of[face.astype(np.uint8).tobytes()] == row.tolist()
 
 
@@ -110,10 +154,11 @@ def test_augmentation_of_nothing_only_mirrors_some_faces(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"rotation": 15.0}, {"shift": 0.1}, {"scale": 0.2}, {"light": 0.2}, {"erase": 1.0}], ids=str
+    "change",
+    [{"rotation": 15.0}, {"shift": 0.1}, {"scale": 0.2}, {"light": 0.2}, {"tint": 0.2}, {"blur": 1.0}, {"erase": 1.0}],
+    ids=str,
 )
 def test_each_number_of_the_augmentation_has_an_effect(data: Path, change: dict[str, float]) -> None:
-    settings = {"rotation": 0.0, "shift": 0.0, "scale": 0.0, "light": 0.0, "erase": 0.0, **change}
     ((still, _),) = training(data, 1, STILL)
-    ((changed, _),) = training(data, 1, Augmentation(**settings))
+    ((changed, _),) = training(data, 1, replace(STILL, **change))
     assert (np.abs(changed - still).mean(axis=(1, 2, 3)) > 0.5).mean() > 0.9
