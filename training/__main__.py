@@ -31,9 +31,9 @@ def train(options: argparse.Namespace) -> int:
     """Train a preset's network on the prepared faces; keep the best epoch."""
     from training.train import train
 
-    config = PRESETS[options.preset].train
-    if options.init_from is not None:
-        config = dataclasses.replace(config, init_from=options.init_from)
+    named = {"init_from": options.init_from, "teacher": options.teacher}
+    chosen = {name: value for name, value in named.items() if value is not None}
+    config = dataclasses.replace(PRESETS[options.preset].train, **chosen)
     best = train(options.work / "data", options.work / "model", config, options.preset, options.resume)
     print(f"best model: {best}")
     return 0
@@ -136,7 +136,15 @@ def parser() -> argparse.ArgumentParser:
     by_name[train].add_argument("--preset", choices=PRESETS, default="default", help="what to train (default: default)")
     by_name[train].add_argument("--resume", action="store_true", help="continue after the last completed epoch")
     by_name[train].add_argument(
-        "--init-from", choices=("imagenet", ""), help='initial weights instead of the preset\'s; "" for random ones'
+        "--init-from",
+        metavar="RELEASE",
+        help="initial weights instead of the preset's: a release's folder or gs:// address to fine-tune it, "
+        '"imagenet", or "" for random ones',
+    )
+    by_name[train].add_argument(
+        "--teacher",
+        metavar="RELEASE",
+        help="release whose answers are learnt beside the labels; folder or gs:// address",
     )
     by_name[gate].add_argument("--preset", choices=PRESETS, help="whose thresholds (default: the trained one's)")
     by_name[promote].add_argument("version", help="as `releases` lists it")

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import keras
 from keras import layers
 
-from training import imagenet
+from training import imagenet, weights
 from training.config import TrainConfig
 from training.errors import StepError
 from training.labels import AGE_CLASSES, ETHNICITIES
@@ -28,7 +28,7 @@ def build(config: TrainConfig, size: int) -> keras.Model:
     """The network that `config` names, for faces of `size` pixels.
 
     Raises:
-        StepError: there is no such network, or none of the wanted initial weights for it.
+        StepError: there is no such network, or the wanted initial weights are not there or do not fit.
     """
     if config.architecture not in ARCHITECTURES:
         raise StepError(f"no architecture {config.architecture!r}; there are {', '.join(ARCHITECTURES)}")
@@ -36,7 +36,7 @@ def build(config: TrainConfig, size: int) -> keras.Model:
     if config.init_from == "imagenet":
         imagenet.load_lite0(model)
     elif config.init_from:
-        raise StepError(f"no initial weights {config.init_from!r}; there are: imagenet")
+        weights.load(model, config.init_from)
     if config.init_from:
         _freeze(model, config.frozen_blocks)
     return model

@@ -22,7 +22,7 @@ from serving import release
 from serving.images import RESIZE_RULE, Pixels
 from serving.predictor import Outputs, Predictor, age_levels
 from serving.release import Calibration, Release
-from training import calibration, dataset, run, shards
+from training import calibration, dataset, run, shards, weights
 from training.card import INTENDED_USE
 from training.config import ConvertConfig
 from training.errors import StepError
@@ -57,7 +57,7 @@ class Candidate:
 
 
 def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> dict[str, Any]:
-    """Write model.tflite and manifest.json, the beginning of a release, into `folder`.
+    """Write model.tflite, its trainable weights and manifest.json, the beginning of a release, into `folder`.
 
     Raises:
         StepError: the float32 file does not answer as the Keras model does.
@@ -70,10 +70,17 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     reference = _score(wanted, labels)
     chosen = _choose(candidates, reference, config)
     manifest = _manifest(chosen, candidates, reference, data, trained)
+    trainable = weights.dump(model)
+    manifest["weights"] = {
+        "file": weights.FILE,
+        "sha256": hashlib.sha256(trainable).hexdigest(),
+        "bytes": len(trainable),
+    }
     manifest["calibration"] = _calibration(calibration.fit(chosen.outputs, labels, config.interval_coverage), config)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MODEL_FILE).write_bytes(chosen.model)
+    (folder / weights.FILE).write_bytes(trainable)
     (folder / release.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     return manifest
 

@@ -56,6 +56,7 @@ def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path
         "metrics.json",
         "model.tflite",
         "report.html",
+        "weights.npz",
     }
 
 
