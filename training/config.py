@@ -85,6 +85,8 @@ class TrainConfig:
 class ConvertConfig:
     """A Keras model -> TFLite."""
 
+    # whether the file answers the mean over a face and its mirror image: better, and twice the work
+    mirror: bool = True
     # validation faces that candidates are compared and calibrated on, at most
     validation_faces: int = 5000
     # training faces that int8 activations are ranged on

@@ -62,15 +62,16 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     Raises:
         StepError: the float32 file does not answer as the Keras model does.
     """
-    model = best_model(trained)
+    learnt = best_model(trained)
+    model = _both_sides(learnt) if config.mirror else learnt
     pixels, labels = _validation(data, config.validation_faces)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
     candidates = [_candidate(model, data, precision, pixels, labels, config) for precision in _CONVERTERS]
     _check_parity(candidates[0].outputs, wanted, config)
     reference = _score(wanted, labels)
     chosen = _choose(candidates, reference, config)
-    manifest = _manifest(chosen, candidates, reference, data, trained)
-    trainable = weights.dump(model)
+    manifest = _manifest(chosen, candidates, reference, data, trained, config)
+    trainable = weights.dump(learnt)
     manifest["weights"] = {
         "file": weights.FILE,
         "sha256": hashlib.sha256(trainable).hexdigest(),
@@ -83,6 +84,19 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     (folder / weights.FILE).write_bytes(trainable)
     (folder / release.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     return manifest
+
+
+def _both_sides(model: keras.Model) -> keras.Model:
+    """Answers that are the mean of those to the face and to its mirror image, in one pass over a doubled batch."""
+    pixels = keras.Input(model.input_shape[1:], name="pixels")
+    answers = model(keras.ops.concatenate([pixels, keras.ops.flip(pixels, axis=2)], axis=0))
+    return keras.Model(
+        pixels,
+        {
+            head: keras.ops.mean(keras.ops.reshape(values, (2, -1, values.shape[-1])), axis=0)
+            for head, values in answers.items()
+        },
+    )
 
 
 def _validation(data: Path, faces: int) -> tuple[Pixels, LabelArray]:
@@ -184,16 +198,21 @@ def _choose(candidates: list[Candidate], reference: Score, config: ConvertConfig
     return min(good, key=lambda candidate: len(candidate.model))
 
 
-def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[str, float]]:
+def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[str, Any]]:
     return {
-        "age": {"low": fitted.age_low, "high": fitted.age_high, "coverage": config.interval_coverage},
+        "age": {
+            "at": fitted.age_at,
+            "low": fitted.age_low,
+            "high": fitted.age_high,
+            "coverage": config.interval_coverage,
+        },
         "gender": {"temperature": fitted.gender_temperature},
         "ethnicity": {"temperature": fitted.ethnicity_temperature},
     }
 
 
 def _manifest(
-    chosen: Candidate, candidates: list[Candidate], reference: Score, data: Path, trained: Path
+    chosen: Candidate, candidates: list[Candidate], reference: Score, data: Path, trained: Path, config: ConvertConfig
 ) -> dict[str, Any]:
     now = datetime.now(UTC)
     sha256 = hashlib.sha256(chosen.model).hexdigest()
@@ -208,6 +227,7 @@ def _manifest(
             "sha256": sha256,
             "bytes": len(chosen.model),
             "precision": chosen.precision,
+            "mirror": config.mirror,
         },
         "input": {"size": fingerprint.size, "resize": fingerprint.resize, "channels": "RGB", "range": [0, 255]},
         "heads": {

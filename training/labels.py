@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 # The position in each tuple is the number in the file name and the index in the model's output.
 GENDERS = ("male", "female")
@@ -54,3 +58,8 @@ def parse(name: str) -> Labels:
         if value > largest:
             raise LabelError(f"label out of range: {field} is {value}, expected 0 to {largest}")
     return labels
+
+
+def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Years -> index into AGE_BANDS; an answer of 12.6 years counts as 13."""
+    return np.searchsorted(AGE_BAND_STARTS, np.floor(ages + 0.5), side="right") - 1

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.predictor import Prediction
-from training.calibration import covered
 from training.config import EvaluateConfig
-from training.labels import AGE_BAND_STARTS, AGE_BANDS, ETHNICITIES, GENDERS
+from training.intervals import covered
+from training.labels import AGE_BANDS, ETHNICITIES, GENDERS, band
 from training.shards import LabelArray
 
 Array = npt.NDArray[np.float64]
@@ -55,11 +55,6 @@ def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
         gender=np.array([GENDERS.index(prediction.gender.label) for prediction in predictions]),
         ethnicity=np.array([ETHNICITIES.index(prediction.ethnicity.label) for prediction in predictions]),
     )
-
-
-def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Years -> index into AGE_BANDS; an answer of 12.6 years counts as 13."""
-    return np.searchsorted(AGE_BAND_STARTS, np.floor(ages + 0.5), side="right") - 1
 
 
 def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.images import RESIZE_RULE, Pixels
-from serving.release import Release, ReleaseError
+from serving.release import Calibration, Release, ReleaseError
 
 try:
     from ai_edge_litert.interpreter import Interpreter
@@ -79,7 +79,7 @@ class Predictor:
         """(N, size, size, 3) uint8 -> N predictions."""
         outputs = self.run(faces)
         calibration, release = self.release.calibration, self.release
-        years, low, high = age_levels(outputs["age"], (0.5, calibration.age_low, calibration.age_high))
+        years, low, high = age_intervals(outputs["age"], calibration)
         female = sharpen(_two(outputs["gender"]), calibration.gender_temperature)
         ethnicity = sharpen(outputs["ethnicity"], calibration.ethnicity_temperature)
         return [
@@ -104,17 +104,27 @@ class Predictor:
         return self._local.runner
 
 
-def age_levels(distribution: npt.NDArray[Any], levels: tuple[float, ...]) -> Array:
+def age_levels(distribution: npt.NDArray[Any], levels: npt.ArrayLike) -> Array:
     """(N, years) probabilities -> (levels, N) ages below which each level of the distribution lies.
 
-    Year k covers k - 0.5 to k + 0.5, so that a distribution sure of one year has that year as its median.
+    Year k covers k - 0.5 to k + 0.5, so that a distribution sure of one year has that year as its median. `levels` are
+    the same for all, or (levels, N).
     """
     cumulative = np.cumsum(distribution, axis=1, dtype=np.float64)
     cumulative /= cumulative[:, -1:]
     edges = np.arange(distribution.shape[1]) + 0.5
-    ages = np.array([np.interp(levels, row, edges, left=0.0) for row in cumulative])
-    result: Array = np.clip(ages.T, 0.0, None)
+    wanted = np.asarray(levels, dtype=np.float64)
+    each = np.broadcast_to(wanted if wanted.ndim == 2 else wanted[:, None], (len(wanted), len(cumulative)))
+    ages = [np.interp(mine, row, edges, left=0.0) for mine, row in zip(each.T, cumulative, strict=True)]
+    result: Array = np.clip(np.array(ages).T, 0.0, None)
     return result
+
+
+def age_intervals(distribution: npt.NDArray[Any], calibration: Calibration) -> Array:
+    """(N, years) probabilities -> (3, N) years: the median, and the ends of the interval."""
+    (years,) = age_levels(distribution, (0.5,))
+    ends = [np.interp(years, calibration.age_at, levels) for levels in (calibration.age_low, calibration.age_high)]
+    return np.concatenate([years[None], age_levels(distribution, np.stack(ends))])
 
 
 def sharpen(probabilities: npt.NDArray[Any], temperature: float) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 
 MANIFEST = "manifest.json"
 # The only layout of the manifest that this code reads.
-FORMAT = 1
+FORMAT = 2
 # A start that cannot fetch its release ends after this long; the platform then starts another copy.
 FETCH_DEADLINE = timedelta(seconds=20)
 
@@ -26,9 +26,11 @@ class ReleaseError(Exception):
 class Calibration:
     """What turns the network's outputs into answers that mean what they say, fitted on validation faces."""
 
+    # years, rising: median answers at which the two levels below are given; between them they are interpolated
+    age_at: tuple[float, ...]
     # levels of the answered age distribution between which the stated share of people lies
-    age_low: float
-    age_high: float
+    age_low: tuple[float, ...]
+    age_high: tuple[float, ...]
     # divisors of the logits: above 1 the network was too sure of itself
     gender_temperature: float
     ethnicity_temperature: float
@@ -102,8 +104,9 @@ def _release(manifest: dict[str, Any], model: bytes) -> Release:
         genders=tuple(manifest["heads"]["gender"]["labels"]),
         ethnicities=tuple(manifest["heads"]["ethnicity"]["labels"]),
         calibration=Calibration(
-            age_low=float(calibration["age"]["low"]),
-            age_high=float(calibration["age"]["high"]),
+            age_at=tuple(map(float, calibration["age"]["at"])),
+            age_low=tuple(map(float, calibration["age"]["low"])),
+            age_high=tuple(map(float, calibration["age"]["high"])),
             gender_temperature=float(calibration["gender"]["temperature"]),
             ethnicity_temperature=float(calibration["ethnicity"]["temperature"]),
         ),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.predictor import Outputs, age_levels, sharpen
-from training import calibration
-from training.labels import AGE_CLASSES
+from serving.predictor import Outputs, age_intervals, sharpen
+from training import calibration, intervals
+from training.labels import AGE_CLASSES, band
 from training.shards import LabelArray
 
 FACES = 4000
@@ -38,9 +38,30 @@ def test_temperatures_undo_too_much_and_too_little_confidence(sure: float) -> No
 
 
 @pytest.mark.parametrize("coverage", [0.6, 0.8, 0.9])
-def test_the_interval_covers_the_stated_share(coverage: float) -> None:
+def test_the_interval_covers_the_stated_share_of_other_faces_in_every_age_band(coverage: float) -> None:
     outputs, labels = drawn(1.5)
-    fitted = calibration.fit(outputs, labels, coverage)
-    low, high = age_levels(outputs["age"], (fitted.age_low, fitted.age_high))
-    found = calibration.covered(low, high, labels[:, 0]).mean()
-    assert coverage <= found < coverage + 0.08
+    half = FACES // 2
+    fitted = calibration.fit({head: values[:half] for head, values in outputs.items()}, labels[:half], coverage)
+    _, low, high = age_intervals(outputs["age"][half:], fitted)
+    found = intervals.covered(low, high, labels[half:, 0])
+    assert found.mean() == pytest.approx(coverage, abs=0.04)
+    bands = band(labels[half:, 0])
+    for number in range(5):
+        assert found[bands == number].mean() > coverage - 0.1
+
+
+def test_intervals_are_as_narrow_as_the_coverage_allows() -> None:
+    outputs, labels = drawn(1.0)
+    widths = []
+    for coverage in (0.6, 0.8, 0.9):
+        _, low, high = age_intervals(outputs["age"], calibration.fit(outputs, labels, coverage))
+        widths.append(float((high - low).mean()))
+    assert widths == sorted(widths)
+    # A normal distribution of 5 years: 2 x 1.28 standard deviations hold 80 %.
+    assert widths[1] == pytest.approx(12.8, rel=0.1)
+
+
+def test_few_faces_give_one_level_for_all_ages() -> None:
+    outputs, labels = drawn(1.0)
+    fitted = calibration.fit({head: values[:30] for head, values in outputs.items()}, labels[:30], 0.8)
+    assert len(fitted.age_at) == len(fitted.age_low) == len(fitted.age_high) == 1

@@ -20,11 +20,33 @@ from training.errors import StepError
 from training.train import best_model
 
 
-def test_the_file_answers_as_the_keras_model_does(data: Path, trained: Path, candidate: Path) -> None:
-    pixels, _ = shards.shards(data, "validation")[0].load()
-    wanted = best_model(trained).predict(pixels[:20], verbose=0)
-    found = Predictor(release.load(str(candidate))).run(np.asarray(pixels[:20]))
+def test_the_file_answers_the_mean_of_what_the_keras_model_says_of_both_sides(
+    data: Path, trained: Path, candidate: Path
+) -> None:
+    faces = np.asarray(shards.shards(data, "validation")[0].load()[0][:20])
+    sides = [best_model(trained).predict(pixels, verbose=0) for pixels in (faces, faces[:, :, ::-1])]
+    found = Predictor(release.load(str(candidate))).run(faces)
     for head, values in found.items():
+        assert values == pytest.approx((sides[0][head] + sides[1][head]) / 2, abs=0.05)
+
+
+def test_a_mirrored_face_gets_the_same_answer(data: Path, candidate: Path) -> None:
+    faces = np.asarray(shards.shards(data, "validation")[0].load()[0][:20])
+    predictor = Predictor(release.load(str(candidate)))
+    one, other = (predictor.run(np.ascontiguousarray(pixels)) for pixels in (faces, faces[:, :, ::-1]))
+    for head, values in one.items():
+        assert values == pytest.approx(other[head], abs=0.01)
+
+
+@pytest.mark.slow
+def test_without_the_mirror_image_the_file_answers_as_the_keras_model_does(
+    data: Path, trained: Path, tmp_path: Path
+) -> None:
+    manifest = convert(data, trained, tmp_path / "release", replace(ConvertConfig(), mirror=False))
+    assert manifest["model"]["mirror"] is False
+    faces = np.asarray(shards.shards(data, "validation")[0].load()[0][:20])
+    wanted = best_model(trained).predict(faces, verbose=0)
+    for head, values in Predictor(release.load(str(tmp_path / "release"))).run(faces).items():
         assert values == pytest.approx(wanted[head], abs=0.05)
 
 

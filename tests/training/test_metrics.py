@@ -8,6 +8,7 @@ import pytest
 from serving.predictor import Age, Choice, Prediction
 from training import metrics
 from training.config import EvaluateConfig
+from training.labels import band
 
 CONFIG = EvaluateConfig(bootstrap=500)
 
@@ -61,7 +62,7 @@ def test_the_interval_holds_the_value_and_narrows_with_more_faces() -> None:
 
 
 @pytest.mark.parametrize(
-    ("years", "band"), [(0, 0), (12.4, 0), (12.6, 1), (19, 1), (20, 2), (59.4, 3), (60, 4), (116, 4)]
+    ("years", "wanted"), [(0, 0), (12.4, 0), (12.6, 1), (19, 1), (20, 2), (59.4, 3), (60, 4), (116, 4)]
 )
-def test_ages_fall_into_their_bands(years: float, band: int) -> None:
-    assert metrics.band(np.array([years])).tolist() == [band]
+def test_ages_fall_into_their_bands(years: float, wanted: int) -> None:
+    assert band(np.array([years])).tolist() == [wanted]
