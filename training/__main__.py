@@ -51,13 +51,14 @@ def convert(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score the release on the test faces through the function's own predictor."""
-    from training.evaluate import REPORT_FILE, evaluate
+    from training.evaluate import REPORT_FILE, evaluate, local_report
 
-    measured = evaluate(options.work / "data", options.work / "model", options.work / "release", EvaluateConfig())
+    folder = options.work / "release"
+    measured = evaluate(options.work / "data", options.work / "model", folder, EvaluateConfig(), options.champion)
     for name, figure in measured["overall"].items():
         if name != "n":
             print(f"{name:20} {figure['value']:8.4f}  ({figure['low']:.4f} to {figure['high']:.4f})")
-    print(f"{measured['faces']} test faces; report: {options.work / 'release' / REPORT_FILE}")
+    print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")
     return 0
 
 
@@ -145,6 +146,12 @@ def parser() -> argparse.ArgumentParser:
         "--teacher",
         metavar="RELEASE",
         help="release whose answers are learnt beside the labels; folder or gs:// address",
+    )
+    by_name[evaluate].add_argument(
+        "--champion",
+        metavar="RELEASE",
+        default="",
+        help="release to show beside it in the report; folder or gs:// address",
     )
     by_name[gate].add_argument("--preset", choices=PRESETS, help="whose thresholds (default: the trained one's)")
     by_name[promote].add_argument("version", help="as `releases` lists it")

@@ -64,7 +64,7 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     """
     learnt = best_model(trained)
     model = _both_sides(learnt) if config.mirror else learnt
-    pixels, labels = _validation(data, config.validation_faces)
+    pixels, labels = shards.first(data, "validation", config.validation_faces)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
     candidates = [_candidate(model, data, precision, pixels, labels, config) for precision in _CONVERTERS]
     _check_parity(candidates[0].outputs, wanted, config)
@@ -96,14 +96,6 @@ def _both_sides(model: keras.Model) -> keras.Model:
             head: keras.ops.mean(keras.ops.reshape(values, (2, -1, values.shape[-1])), axis=0)
             for head, values in answers.items()
         },
-    )
-
-
-def _validation(data: Path, faces: int) -> tuple[Pixels, LabelArray]:
-    loaded = [shard.load() for shard in shards.shards(data, "validation")]
-    return (
-        np.concatenate([pixels for pixels, _ in loaded])[:faces],
-        np.concatenate([labels for _, labels in loaded])[:faces],
     )
 
 

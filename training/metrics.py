@@ -18,6 +18,10 @@ Array = npt.NDArray[np.float64]
 
 FIGURES = ("age_mae", "age_within_5", "age_band_accuracy", "age_coverage", "gender_accuracy", "ethnicity_accuracy")
 
+RELIABILITY_BINS = 15
+# Fewer faces than these say little about a gender and ethnicity.
+CELL_FACES = 50
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -29,6 +33,9 @@ class Faces:
     high: Array
     gender: npt.NDArray[np.int64]
     ethnicity: npt.NDArray[np.int64]
+    # of the answered gender and ethnicity
+    gender_probability: Array
+    ethnicity_probability: Array
 
     def figures(self) -> Array:
         """(N, len(FIGURES)): each face's share in each figure, so that a figure is the mean of its column."""
@@ -54,11 +61,13 @@ def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
         high=np.array([prediction.age.high for prediction in predictions]),
         gender=np.array([GENDERS.index(prediction.gender.label) for prediction in predictions]),
         ethnicity=np.array([ETHNICITIES.index(prediction.ethnicity.label) for prediction in predictions]),
+        gender_probability=np.array([prediction.gender.probability for prediction in predictions]),
+        ethnicity_probability=np.array([prediction.ethnicity.probability for prediction in predictions]),
     )
 
 
 def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
-    """All figures: overall, by each attribute, and by gender x ethnicity x age band; and the confusion matrices."""
+    """All figures: overall, by each attribute and by their crossings; calibration errors; confusion matrices."""
     figures = faces.figures()
     random = np.random.default_rng(config.seed)
 
@@ -80,12 +89,44 @@ def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
             for b, age_band in enumerate(AGE_BANDS)
             if (mask := (genders == g) & (ethnicities == e) & (bands == b)).any()
         ],
+        # Children aside, whose gender a face shows least: where a group is worse off, it shows here.
+        "by_gender_and_ethnicity_from_13_years": [
+            group((genders == g) & (ethnicities == e) & (bands >= 1), gender=gender, ethnicity=ethnicity)
+            for g, gender in enumerate(GENDERS)
+            for e, ethnicity in enumerate(ETHNICITIES)
+        ],
+        "calibration_error": {
+            "gender": _calibration_error(faces.gender_probability, faces.gender == genders),
+            "ethnicity": _calibration_error(faces.ethnicity_probability, faces.ethnicity == ethnicities),
+        },
         "confusion": {
             "age_band": _confusion(bands, band(faces.years), len(AGE_BANDS)),
             "gender": _confusion(genders, faces.gender, len(GENDERS)),
             "ethnicity": _confusion(ethnicities, faces.ethnicity, len(ETHNICITIES)),
         },
     }
+
+
+def worst_cell(measured: dict[str, Any]) -> dict[str, Any] | None:
+    """The gender and ethnicity, 13 and older, whose gender is read worst, of those with enough faces; None for none."""
+    cells = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= CELL_FACES]
+    return min(cells, key=lambda row: float(row["gender_accuracy"]["value"]), default=None)
+
+
+def reliability(probabilities: Array, right: npt.NDArray[np.bool_]) -> list[tuple[int, float, float]]:
+    """For each of RELIABILITY_BINS equal bins that holds faces: their number, mean probability and share right."""
+    bins = np.minimum((probabilities * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
+    return [
+        (int(mask.sum()), float(probabilities[mask].mean()), float(right[mask].mean()))
+        for number in range(RELIABILITY_BINS)
+        if (mask := bins == number).any()
+    ]
+
+
+def _calibration_error(probabilities: Array, right: npt.NDArray[np.bool_]) -> float:
+    """Expected calibration error of the answered label (Guo et al. 2017, arXiv:1706.04599), a share."""
+    rows = reliability(probabilities, right)
+    return round(sum(n * abs(stated - found) for n, stated, found in rows) / len(probabilities), 4)
 
 
 def _figures(figures: Array, config: EvaluateConfig, random: np.random.Generator) -> dict[str, dict[str, float]]:

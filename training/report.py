@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from PIL import Image
 
+from serving.images import Pixels
 from serving.release import Release
+from training import metrics, plots
 from training.labels import AGE_BANDS, ETHNICITIES, GENDERS
 from training.metrics import Faces
 from training.pages import data_uri, render
@@ -20,71 +26,100 @@ TITLES = {
     "gender_accuracy": "gender right",
     "ethnicity_accuracy": "ethnicity right",
 }
+# faces drawn of each kind, and pixels of their side
+_DRAWN_FACES = 12
+_DRAWN_SIDE = 72
 
 
-def render_report(
-    release: Release, measured: dict[str, Any], faces: Faces, history: list[dict[str, float]], confidence: float
-) -> str:
+@dataclass(frozen=True)
+class Champion:
+    """The release that this one would replace, scored on the same faces."""
+
+    version: str
+    measured: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that a report shows."""
+
+    release: Release
+    # as `metrics.measure` gives it
+    measured: dict[str, Any]
+    faces: Faces
+    # a row of keras's logs for each epoch; empty where the training is not at hand
+    history: list[dict[str, float]]
+    # share between the ends of a bootstrap interval
+    confidence: float
+    champion: Champion | None
+
+
+def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None = None) -> str:
     """The page as a string.
 
     Args:
-        release: what was scored.
-        measured: as `metrics.measure` gives it.
-        faces: the scored faces.
-        history: a row of keras's logs for each epoch, as the checkpoints keep it.
-        confidence: share between the ends of an interval.
+        evaluation: what was found.
+        face: gives the scored face at a place: the best and the worst are drawn. Such a page stays on the machine
+            where the faces are; None makes the page that is published.
     """
-    confusion = measured["confusion"]
-    plots = [
-        _age_scatter(faces),
-        _confusion_plot(confusion["age_band"], AGE_BANDS, "Age band"),
-        _confusion_plot(confusion["gender"], GENDERS, "Gender"),
-        _confusion_plot(confusion["ethnicity"], ETHNICITIES, "Ethnicity"),
-        *([_learning_curves(history)] if history else []),
-    ]
     return render(
         "report.html",
-        release=release,
-        measured=measured,
+        release=evaluation.release,
+        measured=evaluation.measured,
+        worst_cell=metrics.worst_cell(evaluation.measured),
+        champion=evaluation.champion,
         titles=TITLES,
-        confidence=f"{confidence:.0%}",
-        plots=[data_uri(plot) for plot in plots],
+        confidence=f"{evaluation.confidence:.0%}",
+        plots=[data_uri(plot) for plot in _plots(evaluation)],
+        drawn=[] if face is None else list(_drawn(evaluation.faces, face)),
     )
 
 
-def _age_scatter(faces: Faces) -> Figure:
-    figure = Figure(figsize=(5, 4))
-    axes = figure.subplots()
-    axes.scatter(faces.labels[:, 0], faces.years, s=4, alpha=0.3)
-    axes.plot([0, 100], [0, 100], color="grey", linewidth=1)
-    axes.set(title="Age", xlabel="labelled, years", ylabel="answered, years")
-    return figure
+def _plots(evaluation: Evaluation) -> Iterator[Any]:
+    faces, confusion = evaluation.faces, evaluation.measured["confusion"]
+    yield plots.age_scatter(faces)
+    yield plots.error_by_age(faces)
+    yield plots.coverage_by_age(faces, evaluation.release.manifest["calibration"]["age"]["coverage"])
+    yield plots.reliability(faces.gender_probability, faces.gender == faces.labels[:, 1], "Gender")
+    yield plots.reliability(faces.ethnicity_probability, faces.ethnicity == faces.labels[:, 2], "Ethnicity")
+    yield plots.confusion(confusion["age_band"], AGE_BANDS, "Age band")
+    yield plots.confusion(confusion["gender"], GENDERS, "Gender")
+    yield plots.confusion(confusion["ethnicity"], ETHNICITIES, "Ethnicity")
+    if evaluation.history:
+        yield plots.learning_curves(evaluation.history)
 
 
-def _confusion_plot(table: list[list[int]], names: tuple[str, ...], title: str) -> Figure:
-    counts = np.array(table)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(4.5, 4))
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=30)
-    axes.set_yticks(range(len(names)), names)
-    for (row, column), count in np.ndenumerate(counts):
-        color = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=color)
-    axes.set(title=title, xlabel="answered", ylabel="labelled")
-    return figure
+@dataclass(frozen=True)
+class _Row:
+    """Faces under one heading: a picture and a caption each."""
+
+    title: str
+    faces: list[tuple[str, str]]
 
 
-def _learning_curves(history: list[dict[str, float]]) -> Figure:
-    figure = Figure(figsize=(9, 3), layout="constrained")
-    panels = figure.subplots(1, 3)
-    columns = ("age_age_error", "gender_accuracy", "ethnicity_accuracy")
-    titles = ("age error, years", "gender right", "ethnicity right")
-    epochs = [row["epoch"] for row in history]
-    for axes, column, title in zip(panels, columns, titles, strict=True):
-        axes.plot(epochs, [row[column] for row in history], label="training")
-        axes.plot(epochs, [row[f"val_{column}"] for row in history], label="validation")
-        axes.set(title=title, xlabel="epoch")
-    panels[0].legend()
-    return figure
+def _drawn(faces: Faces, face: Callable[[int], Pixels]) -> Iterator[_Row]:
+    error = np.abs(faces.years - faces.labels[:, 0])
+    yield _row("Age: the best", np.argsort(error, kind="stable"), faces, face)
+    yield _row("Age: the worst", np.argsort(-error, kind="stable"), faces, face)
+    for title, answered, probability, column in (
+        ("Gender", faces.gender, faces.gender_probability, 1),
+        ("Ethnicity", faces.ethnicity, faces.ethnicity_probability, 2),
+    ):
+        wrong = np.flatnonzero(answered != faces.labels[:, column])
+        yield _row(f"{title}: surest and wrong", wrong[np.argsort(-probability[wrong])], faces, face)
+
+
+def _row(title: str, places: Any, faces: Faces, face: Callable[[int], Pixels]) -> _Row:
+    return _Row(title, [(_picture(face(place)), _caption(faces, place)) for place in places[:_DRAWN_FACES]])
+
+
+def _caption(faces: Faces, place: int) -> str:
+    age, gender, ethnicity = faces.labels[place]
+    answered = f"{faces.years[place]:.0f} {GENDERS[faces.gender[place]]} {ETHNICITIES[faces.ethnicity[place]]}"
+    return f"{answered}, labelled {age} {GENDERS[gender]} {ETHNICITIES[ethnicity]}"
+
+
+def _picture(face: Pixels) -> str:
+    file = io.BytesIO()
+    Image.fromarray(face).resize((_DRAWN_SIDE, _DRAWN_SIDE)).save(file, "JPEG")
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from serving.images import Pixels
 from training.errors import StepError
@@ -51,6 +53,41 @@ def shards(folder: Path, split: str) -> list[Shard]:
     if not found:
         raise StepError(f"{folder} holds no {split} shards; run `python -m training prepare` first")
     return found
+
+
+def first(folder: Path, split: str, faces: int) -> tuple[Pixels, LabelArray]:
+    """The first `faces` faces of a split, in memory.
+
+    Raises:
+        StepError: there are none.
+    """
+    loaded: list[tuple[Pixels, LabelArray]] = []
+    for shard in shards(folder, split):
+        loaded.append(shard.load())
+        if sum(len(labels) for _, labels in loaded) >= faces:
+            break
+    pixels, labels = zip(*loaded, strict=True)
+    return np.concatenate(pixels)[:faces], np.concatenate(labels)[:faces]
+
+
+def finder(folder: Path, split: str) -> Callable[[int], Pixels]:
+    """What gives the face at a place in a split, (size, size, 3) uint8, without reading the others."""
+    loaded = [shard.load()[0] for shard in shards(folder, split)]
+    ends = np.cumsum([len(pixels) for pixels in loaded])
+
+    def find(place: int) -> Pixels:
+        number = int(np.searchsorted(ends, place, side="right"))
+        return np.asarray(loaded[number][place - ends[number]])
+
+    return find
+
+
+def resized(faces: Pixels, size: int) -> Pixels:
+    """(N, H, H, 3) uint8 -> (N, size, size, 3) uint8, for a model with another input than the shards were made for."""
+    if faces.shape[1] == size:
+        return faces
+    bilinear = Image.Resampling.BILINEAR
+    return np.stack([np.asarray(Image.fromarray(face).resize((size, size), bilinear)) for face in faces])
 
 
 @dataclass(frozen=True)

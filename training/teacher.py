@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from tqdm import tqdm
 
 from serving import release
@@ -52,7 +51,7 @@ def answers_file(folder: Path, shard: Shard) -> Path:
 
 
 def _answers(predictor: Predictor, faces: Pixels) -> Answers:
-    resized = _resized(faces, predictor.release.size)
+    resized = shards.resized(faces, predictor.release.size)
     both = [_row(predictor.run(side)) for side in (resized, np.ascontiguousarray(resized[:, :, ::-1]))]
     if both[0].shape[1] != ANSWER_COLUMNS:
         raise StepError(
@@ -66,11 +65,3 @@ def _row(outputs: Outputs) -> Answers:
     """(N, ANSWER_COLUMNS). What an int8 file answers adds up to 1 only nearly."""
     sums = {head: outputs[head].sum(axis=1, keepdims=True) for head in HEADS}
     return np.concatenate([outputs[head] / (1 if head == "gender" else sums[head]) for head in HEADS], axis=1)
-
-
-def _resized(faces: Pixels, size: int) -> Pixels:
-    if faces.shape[1] == size:
-        return faces
-    return np.stack(
-        [np.asarray(Image.fromarray(face).resize((size, size), Image.Resampling.BILINEAR)) for face in faces]
-    )

@@ -54,6 +54,20 @@ def test_confusion_has_labels_in_rows_and_answers_in_columns() -> None:
     assert metrics.measure(FACES, CONFIG)["confusion"]["gender"] == [[1, 0], [1, 2]]
 
 
+def test_a_calibration_error_is_the_mean_distance_between_stated_and_found() -> None:
+    # All four state 90 %; three in four are right.
+    errors = metrics.measure(FACES, CONFIG)["calibration_error"]
+    assert errors == {"gender": pytest.approx(0.15), "ethnicity": pytest.approx(0.15)}
+
+
+def test_the_worst_cell_leaves_children_and_small_groups_out() -> None:
+    many = metrics.Faces(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
+    worst = metrics.worst_cell(metrics.measure(many, CONFIG))
+    assert worst is not None
+    assert (worst["gender"], worst["n"], worst["gender_accuracy"]["value"]) == ("male", 50, 1.0)
+    assert metrics.worst_cell(metrics.measure(FACES, CONFIG)) is None
+
+
 def test_the_interval_holds_the_value_and_narrows_with_more_faces() -> None:
     many = metrics.Faces(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
     few, more = (metrics.measure(faces, CONFIG)["overall"]["age_mae"] for faces in (FACES, many))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from serving import release
-from training.config import PRESETS
+from training.config import PRESETS, EvaluateConfig
 from training.errors import StepError
-from training.evaluate import load_metrics
+from training.evaluate import evaluate, load_metrics, local_report
 from training.gate import gate
 from training.publish import publish
 from training.registry import Registry
@@ -32,12 +32,28 @@ def mine(candidate: Path, tmp_path: Path) -> Path:
         ({}, []),
         ({"age_mae": 0.01}, ["age_mae"]),
         ({"gender_accuracy": 1.01, "ethnicity_accuracy": 1.01}, ["gender_accuracy", "ethnicity_accuracy"]),
+        ({"age_within_5": 1.01, "gender_accuracy_from_13": 1.01}, ["age_within_5", "gender_accuracy_from_13"]),
+        ({"coverage_error": -1.0}, ["age_coverage_error"]),
+        ({"calibration_error": -1.0}, ["gender_calibration_error", "ethnicity_calibration_error"]),
         ({"max_bytes": 10}, ["bytes"]),
     ],
 )
 def test_the_gate_names_what_fails(mine: Path, change: dict[str, float], failed: list[str]) -> None:
     checks = gate(mine, replace(LENIENT, **change))  # type: ignore[arg-type]
     assert [check.name for check in checks if not check.passed] == failed
+
+
+def test_the_gate_looks_at_groups_with_enough_faces(mine: Path) -> None:
+    path = mine / "metrics.json"
+    measured = json.loads(path.read_text())
+    shares = {"n": 60, "age_coverage": {"value": 0.5}, "gender_accuracy": {"value": 0.4}}
+    measured["by_age_band"][0] |= shares
+    measured["by_gender_and_ethnicity_from_13_years"][0] |= shares
+    measured["by_age_band"][1] |= {"n": 10, "age_coverage": {"value": 0.0}}
+    path.write_text(json.dumps(measured))
+    checks = {check.name: check for check in gate(mine, replace(LENIENT, band_coverage=0.75, cell_gap=0.05))}
+    assert (checks["worst_band_coverage"].found, checks["worst_band_coverage"].passed) == (0.5, False)
+    assert not checks["worst_cell_gap"].passed
 
 
 def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path: Path) -> None:
@@ -62,9 +78,23 @@ def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path
 
 def test_the_report_needs_no_other_file_and_shows_no_face(candidate: Path) -> None:
     report = (candidate / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 5
+    assert report.count("data:image/png;base64,") == 9
     assert "http" not in report
     assert "jpeg" not in report
+
+
+def test_the_local_report_shows_faces_and_is_not_published(mine: Path, candidate: Path, tmp_path: Path) -> None:
+    local = local_report(candidate)
+    assert local.read_text().count("data:image/jpeg;base64,") > 24
+    gate(mine, LENIENT)
+    address = Path(publish(mine, Registry(str(tmp_path / "registry"))))
+    assert not [path for path in address.iterdir() if b"image/jpeg" in path.read_bytes()]
+
+
+def test_a_champion_is_shown_beside_the_release(data: Path, trained: Path, mine: Path) -> None:
+    evaluate(data, trained, mine, EvaluateConfig(bootstrap=50), champion="function/model")
+    bundled = release.load("function/model")
+    assert f"The champion, {bundled.version}" in (mine / "report.html").read_text()
 
 
 def test_a_release_that_did_not_pass_is_not_published(mine: Path, tmp_path: Path) -> None:

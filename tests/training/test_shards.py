@@ -48,3 +48,16 @@ def test_missing_data_says_what_to_run(tmp_path: Path) -> None:
         shards.fingerprint(tmp_path)
     with pytest.raises(StepError, match="no validation shards; run `python -m training prepare` first"):
         shards.shards(tmp_path, "validation")
+
+
+def test_a_face_is_found_by_its_place_in_the_split(data: Path) -> None:
+    pixels = np.concatenate([shard.load()[0] for shard in shards.shards(data, "train")])
+    find = shards.finder(data, "train")
+    for place in (0, 99, 100, len(pixels) - 1):
+        assert np.array_equal(find(place), pixels[place])
+
+
+def test_the_first_faces_are_read_without_the_rest(data: Path) -> None:
+    pixels, labels = shards.first(data, "train", 120)
+    assert len(pixels) == len(labels) == 120
+    assert np.array_equal(pixels[:100], shards.shards(data, "train")[0].load()[0])
