@@ -12,31 +12,27 @@ from training.config import TrainConfig
 from training.losses import merit
 
 _EPOCH = re.compile(r"epoch-(\d{4})\.keras")
+# The last state, and the one before: machines that were broken off between each other's writes share that one.
+_KEPT = 2
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """After each epoch keeps the whole state, the best model so far and the history; stops when nothing improves."""
+def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
+    """Keep the state after an epoch, the best model so far and the history.
 
-    def __init__(self, folder: Path, patience: int) -> None:
-        super().__init__()
-        self.folder = folder
-        self.patience = patience
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """`epoch` counts from 0, as keras does."""
-        logs = logs or {}
-        # A run that is continued repeats the epoch it was broken off in.
-        rows = [row for row in run.history(self.folder) if row["epoch"] <= epoch]
-        if merit(logs) < min((merit(row) for row in rows), default=float("inf")):
-            _save(self.model, self.folder / "best.keras")
-        row = {"epoch": epoch + 1.0, **{name: float(value) for name, value in logs.items()}}
-        run.write_history(self.folder, [*rows, row])
-        _save(self.model, self.folder / f"epoch-{epoch + 1:04d}.keras")
-        for earlier, path in epochs(self.folder):
-            if earlier <= epoch:
-                path.unlink()
-        if _epochs_since_best([*rows, row]) >= self.patience:
-            self.model.stop_training = True
+    Args:
+        folder: of the run.
+        model: with its optimizer.
+        row: the epoch's number (from 1) and its figures.
+    """
+    epoch = int(row["epoch"])
+    # A run that is continued repeats the epoch it was broken off in.
+    rows = [earlier for earlier in run.history(folder) if earlier["epoch"] < epoch]
+    if merit(row) < min(map(merit, rows), default=float("inf")):
+        _save(model, folder / "best.keras")
+    run.write_history(folder, [*rows, row])
+    _save(model, folder / f"epoch-{epoch:04d}.keras")
+    for _, path in epochs(folder)[:-_KEPT]:
+        path.unlink()
 
 
 def epochs(folder: Path) -> list[tuple[int, Path]]:

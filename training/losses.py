@@ -6,48 +6,50 @@ import keras
 import tensorflow as tf
 
 from training.config import TrainConfig
+from training.dataset import Heads
 
 
-@keras.saving.register_keras_serializable("training")
-def age_error(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """(N, AGE_CLASSES) targets and probabilities -> (N,) years between the likeliest target and the median answer."""
-    below = tf.cast(tf.cumsum(tf.cast(y_pred, tf.float32), axis=1) < 0.5, tf.float32)
-    return tf.abs(tf.reduce_sum(below, axis=1) - tf.cast(tf.argmax(y_true, axis=1), tf.float32))
+def figures(targets: Heads, answers: Heads, config: TrainConfig) -> dict[str, tf.Tensor]:
+    """What a batch is learnt by and looked at by, each (N,) float32.
+
+    Cross-entropy is linear in its target, so that one loss a head serves one-hot, soft and taught targets alike.
+
+    Args:
+        targets: probabilities by head, as `dataset.targets` gives them.
+        answers: the network's, in the same shapes.
+        config: the weights of the three losses.
+    """
+    age, gender, ethnicity = (
+        keras.losses.categorical_crossentropy(targets["age"], answers["age"]),
+        keras.losses.binary_crossentropy(targets["gender"], answers["gender"]),
+        keras.losses.categorical_crossentropy(targets["ethnicity"], answers["ethnicity"]),
+    )
+    return {
+        "loss": config.age_weight * age + config.gender_weight * gender + config.ethnicity_weight * ethnicity,
+        "age_loss": age,
+        "gender_loss": gender,
+        "ethnicity_loss": ethnicity,
+        "age_error": age_error(targets["age"], answers["age"]),
+        "gender_accuracy": _same((targets["gender"] > 0.5)[:, 0], (answers["gender"] > 0.5)[:, 0]),
+        "ethnicity_accuracy": _same(tf.argmax(targets["ethnicity"], 1), tf.argmax(answers["ethnicity"], 1)),
+    }
 
 
-@keras.saving.register_keras_serializable("training")
-def accuracy(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-    """(N, 1) or (N, classes) targets and probabilities -> (N,) 1 where both favour the same class, else 0."""
-    if y_pred.shape[-1] == 1:
-        return tf.cast((y_true > 0.5) == (y_pred > 0.5), tf.float32)[:, 0]
-    return tf.cast(tf.argmax(y_true, axis=1) == tf.argmax(y_pred, axis=1), tf.float32)
+def age_error(target: tf.Tensor, answer: tf.Tensor) -> tf.Tensor:
+    """(N, AGE_CLASSES) probabilities -> (N,) years between the likeliest target and the median answer."""
+    below = tf.cast(tf.cumsum(answer, axis=1) < 0.5, tf.float32)
+    return tf.abs(tf.reduce_sum(below, axis=1) - tf.cast(tf.argmax(target, axis=1), tf.float32))
 
 
-def merit(logs: dict[str, float]) -> float:
+def merit(row: dict[str, float]) -> float:
     """One figure to choose an epoch by, in years; lower is better.
 
     Years of age error on validation, with 0.2 years for each point of gender error and 0.1 for each of ethnicity. The
     validation loss would not do: late in training it mostly punishes confidence, which calibration takes back.
     """
-    gender, ethnicity = logs["val_gender_accuracy"], logs["val_ethnicity_accuracy"]
-    return logs["val_age_age_error"] + 20 * (1 - gender) + 10 * (1 - ethnicity)
+    gender, ethnicity = row["val_gender_accuracy"], row["val_ethnicity_accuracy"]
+    return row["val_age_error"] + 20 * (1 - gender) + 10 * (1 - ethnicity)
 
 
-def compile_options(config: TrainConfig) -> dict[str, object]:
-    """Losses, their weights and the metrics, by head, as `keras.Model.compile` takes them.
-
-    Cross-entropy is linear in its target, so one loss a head serves one-hot, soft and taught targets alike.
-    """
-    return {
-        "loss": {
-            "age": keras.losses.CategoricalCrossentropy(),
-            "gender": keras.losses.BinaryCrossentropy(),
-            "ethnicity": keras.losses.CategoricalCrossentropy(),
-        },
-        "loss_weights": {
-            "age": config.age_weight,
-            "gender": config.gender_weight,
-            "ethnicity": config.ethnicity_weight,
-        },
-        "metrics": {"age": [age_error], "gender": [accuracy], "ethnicity": [accuracy]},
-    }
+def _same(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    return tf.cast(one == other, tf.float32)

@@ -20,7 +20,7 @@ def learning_curves(history: list[dict[str, float]]) -> Figure:
     """Training and validation figures over the epochs of `history`, keras's logs, of which there is at least one."""
     figure = Figure(figsize=(9, 3), layout="constrained")
     panels = figure.subplots(1, 3)
-    columns = ("age_age_error", "gender_accuracy", "ethnicity_accuracy")
+    columns = ("age_error", "gender_accuracy", "ethnicity_accuracy")
     titles = ("age error, years", "gender right", "ethnicity right")
     epochs = [row["epoch"] for row in history]
     for axes, column, title in zip(panels, columns, titles, strict=True):

@@ -22,6 +22,8 @@ class Run:
     # hex digest of the data's fingerprint
     data: str
     config: TrainConfig
+    # over which each batch was split
+    devices: int = 1
 
 
 def load(folder: Path) -> Run:
@@ -36,7 +38,7 @@ def load(folder: Path) -> Run:
     record = json.loads(path.read_text())
     augmentation = record["config"].pop("augmentation")
     config = TrainConfig(augmentation=Augmentation(**augmentation) if augmentation else None, **record["config"])
-    return Run(record["preset"], record["data"], config)
+    return Run(record["preset"], record["data"], config, record["devices"])
 
 
 def save(folder: Path, run: Run) -> None:

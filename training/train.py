@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
-import sys
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from training import architectures, checkpoints, dataset, losses, run, shards, teacher
-from training.checkpoints import Checkpoint
+from training import architectures, checkpoints, dataset, devices, run, shards, teacher
 from training.config import TrainConfig
 from training.errors import StepError
+from training.loop import Loop
 from training.run import Run
 from training.schedules import optimizer, steps_per_epoch
 
@@ -24,42 +23,29 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     Args:
         data: what `prepare` wrote.
         folder: where checkpoints, history and logs go.
-        config: how to train.
+        config: how to train, on one device; `devices.scaled` tells what changes on several.
         preset: its name, for the record.
         resume: continue after the last completed epoch, where there is one.
 
     Raises:
-        StepError: there are no shards, or `folder` holds a training under another configuration.
+        StepError: there are no shards, `folder` holds a training under another configuration, or the training diverged.
     """
+    strategy = devices.strategy()
     fingerprint = shards.fingerprint(data)
-    _begin(folder, Run(preset, fingerprint.sha256, config), resume)
-    keras.utils.set_random_seed(config.seed)
+    _begin(folder, Run(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync), resume)
     if checkpoints.finished(folder, config):
         print(f"{folder} holds this training already, finished")
         return folder / "best.keras"
-    strategy = _strategy()
-    done = checkpoints.epochs(folder)
-    first = done[-1][0] if done else 0
+    keras.utils.set_random_seed(config.seed)
+    config = devices.scaled(config, strategy.num_replicas_in_sync)
     steps = steps_per_epoch(config, fingerprint.faces["train"])
-    with strategy.scope():
-        model = keras.models.load_model(done[-1][1]) if done else _build(config, fingerprint.size, steps)
+    done = dict(checkpoints.epochs(folder))
+    first = devices.agreed(max(done, default=0), strategy)
     if first:
         print(f"continuing after epoch {first}")
-    model.fit(
-        # Another seed after each break, so that a continued run does not see the same faces in the same order again.
-        dataset.training_batches(data, config, config.seed + first, _answers(data, folder, config)),
-        validation_data=dataset.validation_batches(data, config),
-        shuffle=False,
-        steps_per_epoch=steps,
-        initial_epoch=first,
-        epochs=config.epochs,
-        verbose=1 if sys.stdout.isatty() else 2,
-        callbacks=[
-            keras.callbacks.TerminateOnNaN(),
-            Checkpoint(folder, config.patience),
-            keras.callbacks.TensorBoard(folder / "tensorboard"),
-        ],
-    )
+    with strategy.scope():
+        model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps)
+    _learn(Loop(model, config, strategy), data, folder, first, steps)
     return folder / "best.keras"
 
 
@@ -75,11 +61,42 @@ def best_model(folder: Path) -> keras.Model:
     return keras.models.load_model(path, compile=False)
 
 
+def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int) -> None:
+    config = loop.config
+    # Another seed after each break, so that a continued run does not see the same faces in the same order again.
+    faces = dataset.training_batches(data, config, config.seed + first, _answers(data, folder, config))
+    batches, validation = loop.learn(faces), dataset.validation_batches(data, config)
+    log = tf.summary.create_file_writer(str(folder / "tensorboard"))
+    for epoch in range(first + 1, config.epochs + 1):
+        learnt = loop.epoch(batches, steps, f"epoch {epoch}/{config.epochs}")
+        if not math.isfinite(learnt["loss"]):
+            raise StepError(f"the loss of epoch {epoch} is {learnt['loss']}; lower the learning rate and begin again")
+        row = {"epoch": float(epoch), **learnt}
+        row |= {f"val_{name}": value for name, value in loop.validate(validation).items()}
+        checkpoints.write(folder, loop.model, row)
+        with log.as_default(epoch):
+            for name, value in row.items():
+                tf.summary.scalar(name, value)
+        print(_line(row, config.epochs), flush=True)
+        if checkpoints.finished(folder, config):
+            break
+
+
+def _line(row: dict[str, float], epochs: int) -> str:
+    names = {
+        "age_error": "age error {:.2f} years",
+        "gender_accuracy": "gender {:.1%}",
+        "ethnicity_accuracy": "ethnicity {:.1%}",
+    }
+    parts = [", ".join(text.format(row[of + name]) for name, text in names.items()) for of in ("", "val_")]
+    return f"epoch {row['epoch']:.0f}/{epochs}  training: {parts[0]}  validation: {parts[1]}"
+
+
 def _begin(folder: Path, started: Run, resume: bool) -> None:
     if resume and run.exists(folder):
         if run.load(folder) != started:
             raise StepError(
-                f"{folder} holds a training on other data or with another configuration; "
+                f"{folder} holds a training on other data, on other devices or with another configuration; "
                 "continue with those, choose another work folder, or leave --resume out to begin again"
             )
         return
@@ -99,18 +116,6 @@ def _answers(data: Path, folder: Path, config: TrainConfig) -> Path | None:
 
 def _build(config: TrainConfig, size: int, steps: int) -> keras.Model:
     model = architectures.build(config, size)
-    # XLA makes training ten times slower on processors; on GPUs keras may choose.
-    jit = "auto" if tf.config.list_physical_devices("GPU") else False
-    model.compile(optimizer=optimizer(config, steps), jit_compile=jit, **losses.compile_options(config))
+    # Compiled, a model keeps its optimizer's state in its file.
+    model.compile(optimizer=optimizer(config, steps))
     return model
-
-
-def _strategy() -> tf.distribute.Strategy:
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        cores = tf.config.threading.get_inter_op_parallelism_threads() or os.cpu_count()
-        print(f"training on the CPU ({cores} cores): no GPU found")
-        return tf.distribute.get_strategy()
-    keras.mixed_precision.set_global_policy("mixed_float16")
-    print(f"training on {len(gpus)} GPU(s), in mixed precision: {', '.join(gpu.name for gpu in gpus)}")
-    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()

@@ -44,7 +44,7 @@ def test_a_taught_network_is_trained_like_any_other(data: Path, candidate: Path,
     train(data, tmp_path / "model", config, "smoke", resume=False)
     assert run.load(tmp_path / "model").config.teacher == str(candidate)
     (row,) = run.history(tmp_path / "model")
-    assert 0 < row["age_age_error"] < 60
+    assert 0 < row["age_error"] < 60
 
 
 def test_a_missing_teacher_is_named(data: Path, tmp_path: Path) -> None:

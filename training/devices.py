@@ -1,0 +1,65 @@
+"""What a training runs on: a processor, the GPUs of this machine, or several machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import replace
+
+import keras
+import tensorflow as tf
+
+from training.config import TrainConfig
+from training.errors import StepError
+
+
+def strategy() -> tf.distribute.Strategy:
+    """All the devices there are, named in a line; machines find each other through TF_CONFIG.
+
+    Raises:
+        StepError: TF_CONFIG is not what TensorFlow describes.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        keras.mixed_precision.set_global_policy("mixed_float16")
+    machines = _machines()
+    if machines > 1:
+        # Before anything else asks TensorFlow for its devices: it has to be told of the other machines first.
+        found = tf.distribute.MultiWorkerMirroredStrategy()
+    else:
+        devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
+        several = [device.name for device in devices]
+        found = tf.distribute.MirroredStrategy(several) if len(several) > 1 else tf.distribute.get_strategy()
+    here = f"{len(gpus)} GPU(s), in mixed precision" if gpus else f"the CPU ({os.cpu_count()} cores): no GPU found"
+    print(f"training on {machines} machine(s), {found.num_replicas_in_sync} device(s) in all; on this one {here}")
+    return found
+
+
+def scaled(config: TrainConfig, devices: int) -> TrainConfig:
+    """`config` for a batch that grows with the devices, as each step then sees `devices` times the faces.
+
+    The step size grows with the root of the batch, as Adam's noise does (Malladi et al. 2022, arXiv:2205.10287). An
+    epoch stays one pass over the faces, so it takes as many fewer steps.
+    """
+    return replace(config, batch=config.batch * devices, learning_rate=config.learning_rate * math.sqrt(devices))
+
+
+def agreed(epoch: int, among: tf.distribute.Strategy) -> int:
+    """The smallest of the machines' `epoch`: a state that all of them have, when each names the last it completed."""
+    epochs = among.gather(among.run(lambda: tf.constant([epoch])), axis=0)
+    return int(tf.reduce_min(epochs))
+
+
+def _machines() -> int:
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return 1
+    try:
+        cluster = json.loads(text)["cluster"]
+        return len(cluster["worker"]) + len(cluster.get("chief", []))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StepError(
+            f"TF_CONFIG is {text!r}; expected "
+            '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+        ) from error
