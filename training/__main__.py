@@ -12,7 +12,7 @@ from pathlib import Path
 # TensorFlow prints pages about its build before it says anything of use.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from training.config import PRESETS, ConvertConfig, EvaluateConfig, PrepareConfig
+from training.config import PRESETS, ConvertConfig, EvaluateConfig
 from training.errors import StepError
 
 # Each step imports what it needs when it runs: `releases` need not wait for TensorFlow.
@@ -22,7 +22,7 @@ def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
     from training.prepare import prepare, summary
 
-    print(summary(prepare(options.data, options.work / "data", PrepareConfig())))
+    print(summary(prepare(options.data, options.work / "data", PRESETS[options.preset].prepare)))
     print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
     return 0
 
@@ -31,7 +31,7 @@ def train(options: argparse.Namespace) -> int:
     """Train a preset's network on the prepared faces; keep the best epoch."""
     from training.train import train
 
-    named = {"init_from": options.init_from, "teacher": options.teacher}
+    named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
     chosen = {name: value for name, value in named.items() if value is not None}
     config = dataclasses.replace(PRESETS[options.preset].train, **chosen)
     best = train(options.work / "data", options.work / "model", config, options.preset, options.resume)
@@ -134,18 +134,21 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         help="folder, .tar, .tar.gz or .zip of [age]_[gender]_[race]_[date&time].jpg",
     )
-    by_name[train].add_argument("--preset", choices=PRESETS, default="default", help="what to train (default: default)")
+    for step, purpose in ((prepare, "whose input size the shards have"), (train, "what to train")):
+        help_text = f"{purpose} (default: default)"
+        by_name[step].add_argument("--preset", choices=PRESETS, default="default", help=help_text)
     by_name[train].add_argument("--resume", action="store_true", help="continue after the last completed epoch")
     by_name[train].add_argument(
         "--init-from",
         metavar="RELEASE",
         help="initial weights instead of the preset's: a release's folder or gs:// address to fine-tune it, "
-        '"imagenet", or "" for random ones',
+        '"faceres", "imagenet", or "" for random ones',
     )
     by_name[train].add_argument(
         "--teacher",
         metavar="RELEASE",
-        help="release whose answers are learnt beside the labels; folder or gs:// address",
+        action="append",
+        help="release whose answers are learnt beside the labels, folder or gs:// address; may be given several times",
     )
     by_name[evaluate].add_argument(
         "--champion",

@@ -68,13 +68,14 @@ class TrainConfig:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     # epochs without better validation figures before training stops
     patience: int = 6
-    # "" for random weights, "imagenet" where the architecture has them, or a release's folder or gs:// address
+    # "" for random weights, "faceres" or "imagenet" where the architecture has them, or a release's folder or gs://
+    # address
     init_from: str = ""
     # blocks of the trunk that keep their initial weights, counted from its front; the stem goes with the first
     frozen_blocks: int = 0
-    # folder or gs:// address of a release whose answers are learnt beside the labels; "" for labels alone
-    teacher: str = ""
-    # weight of the teacher's answers against that of the labels, 0 to 1
+    # folders or gs:// addresses of releases whose mean answers are learnt beside the labels
+    teachers: tuple[str, ...] = ()
+    # weight of the teachers' answers against that of the labels, 0 to 1
     teacher_share: float = 0.5
     # steps an epoch, at most; 0 for the whole training split
     max_steps: int = 0
@@ -161,6 +162,7 @@ class Preset:
 
     train: TrainConfig
     gate: GateConfig
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
 
 
 PRESETS = {

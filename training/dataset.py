@@ -29,9 +29,9 @@ _HEADER_BYTES = 128
 def batches(folder: Path, split: str, batch: int) -> tf.data.Dataset:
     """One pass over a split in its fixed order: (N, size, size, 3) uint8 and (N, 3) uint8."""
     fingerprint = shards.fingerprint(folder)
-    files = _files(shards.shards(folder, split))
-    faces = files.flat_map(lambda *shard: _read(shard, fingerprint.size))
-    return faces.apply(tf.data.experimental.assert_cardinality(fingerprint.faces[split])).batch(batch).prefetch(2)
+    records = _files(shards.shards(folder, split)).flat_map(lambda *files: _read(files, fingerprint.size))
+    counted = records.apply(tf.data.experimental.assert_cardinality(fingerprint.faces[split]))
+    return counted.batch(batch).map(lambda *strings: tuple(_decode(strings, fingerprint.size))).prefetch(2)
 
 
 def training_batches(folder: Path, config: TrainConfig, seed: int, answers: Path | None = None) -> tf.data.Dataset:
@@ -43,25 +43,36 @@ def training_batches(folder: Path, config: TrainConfig, seed: int, answers: Path
         seed: of the order and of the augmentation.
         answers: a teacher's answers to the same faces, as `teacher.write_answers` leaves them.
     """
+    return learnable(training_records(folder, config, seed, answers), folder, config, seed)
+
+
+def training_records(folder: Path, config: TrainConfig, seed: int, answers: Path | None = None) -> tf.data.Dataset:
+    """Endless shuffled batches of training faces as they lie in the shards: (N,) strings, for `learnable`."""
     size = shards.fingerprint(folder).size
     found = shards.shards(folder, "train")
-    dataset = (
+    return (
         _files(found, answers)
         .shuffle(len(found), seed=seed)
         .repeat()
-        .interleave(lambda *shard: _read(shard, size), cycle_length=_INTERLEAVED_SHARDS)
+        .interleave(lambda *files: _read(files, size), cycle_length=_INTERLEAVED_SHARDS)
         .shuffle(_SHUFFLE_FACES, seed=seed)
         .batch(config.batch, drop_remainder=True)
     )
+
+
+def learnable(records: tf.data.Dataset, folder: Path, config: TrainConfig, seed: int) -> tf.data.Dataset:
+    """Decode, augment and label batches of records, ahead of the step that learns from them."""
+    size = shards.fingerprint(folder).size
     generator = tf.random.Generator.from_seed(seed)
 
-    def finish(pixels: tf.Tensor, labels: tf.Tensor, *answered: tf.Tensor) -> tuple[tf.Tensor, Heads]:
+    def finish(*strings: tf.Tensor) -> tuple[tf.Tensor, Heads]:
+        pixels, labels, *answered = _decode(strings, size)
         faces = tf.cast(pixels, tf.float32)
         if config.augmentation is not None:
             faces = _augment(faces, config.augmentation, generator)
         return faces, targets(labels, config, *answered)
 
-    return dataset.map(finish).prefetch(tf.data.AUTOTUNE)
+    return records.map(finish).prefetch(tf.data.AUTOTUNE)
 
 
 def validation_batches(folder: Path, config: TrainConfig) -> tf.data.Dataset:
@@ -108,16 +119,28 @@ def _files(found: list[Shard], answers: Path | None = None) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(tuple(columns))
 
 
+def _layout(size: int) -> tuple[tuple[tf.DType, tuple[int, ...]], ...]:
+    """Type and shape of one face's record in each file of a shard."""
+    return (tf.uint8, (size, size, 3)), (tf.uint8, (LABEL_COLUMNS,)), (tf.float32, (ANSWER_COLUMNS,))
+
+
 def _read(files: tuple[tf.Tensor, ...], size: int) -> tf.data.Dataset:
-    """The faces of one shard, a tensor for each of its files. A .npy file is a header and then equally long records."""
-    kinds = ((tf.uint8, (size, size, 3)), (tf.uint8, (LABEL_COLUMNS,)), (tf.float32, (ANSWER_COLUMNS,)))
-    return tf.data.Dataset.zip(*(_records(file, *kind) for file, kind in zip(files, kinds, strict=False)))
+    """The records of one shard, a string for each of its files. A .npy file is a header and equally long records."""
+    lengths = [kind.size * math.prod(shape) for kind, shape in _layout(size)]
+    return tf.data.Dataset.zip(
+        *(
+            tf.data.FixedLengthRecordDataset(file, length, header_bytes=_HEADER_BYTES, buffer_size=2**20)
+            for file, length in zip(files, lengths, strict=False)
+        )
+    )
 
 
-def _records(file: tf.Tensor, kind: tf.DType, shape: tuple[int, ...]) -> tf.data.Dataset:
-    record_bytes = kind.size * math.prod(shape)
-    records = tf.data.FixedLengthRecordDataset(file, record_bytes, header_bytes=_HEADER_BYTES, buffer_size=2**20)
-    return records.map(lambda record: tf.reshape(tf.io.decode_raw(record, kind), shape))
+def _decode(records: tuple[tf.Tensor, ...], size: int) -> list[tf.Tensor]:
+    """(N,) strings each of pixels, labels and, where there are any, answers -> arrays: whole batches cost least."""
+    return [
+        tf.reshape(tf.io.decode_raw(strings, kind), (-1, *shape))
+        for strings, (kind, shape) in zip(records, _layout(size), strict=False)
+    ]
 
 
 def _augment(faces: tf.Tensor, config: Augmentation, generator: tf.random.Generator) -> tf.Tensor:

@@ -49,7 +49,8 @@ def _pairs(count: int, block: Callable[[int, int], Thumbnails], threshold: float
         one = _standardized(block(start, min(start + _BLOCK, count)))
         for other_start in range(start, count, _BLOCK):
             other = _standardized(block(other_start, min(other_start + _BLOCK, count)))
-            for left, right in np.argwhere(one @ other.T > threshold):
+            correlated = np.flatnonzero(one @ other.T > threshold)
+            for left, right in zip(*np.divmod(correlated, len(other)), strict=True):
                 if start + left < other_start + right:
                     yield int(start + left), int(other_start + right)
 

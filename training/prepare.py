@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -24,6 +25,9 @@ from training.errors import StepError
 from training.shards import Fingerprint
 from training.sources import SourceFile
 from training.staging import Face, Staging
+
+# files that one task decodes
+_CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -92,14 +96,16 @@ def _collect(source: Path, staging: Staging, size: int) -> None:
 def _decode_all(files: Iterable[SourceFile], size: int) -> Iterator[_Decoded]:
     """Decode on all cores, in order, with a bounded number of files in memory."""
     workers = os.cpu_count() or 1
+    stream = iter(files)
     with ThreadPoolExecutor(workers) as pool:
-        window: deque[Future[_Decoded]] = deque()
-        for file in files:
-            window.append(pool.submit(_decode, file, size))
-            if len(window) > 8 * workers:
-                yield window.popleft().result()
+        window: deque[Future[list[_Decoded]]] = deque()
+        # A task for each file would cost as much again as the file.
+        for chunk in iter(lambda: list(islice(stream, _CHUNK)), []):
+            window.append(pool.submit(lambda chunk: [_decode(file, size) for file in chunk], chunk))
+            if len(window) > 2 * workers:
+                yield from window.popleft().result()
         while window:
-            yield window.popleft().result()
+            yield from window.popleft().result()
 
 
 def _decode(file: SourceFile, size: int) -> _Decoded:

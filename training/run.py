@@ -36,8 +36,11 @@ def load(folder: Path) -> Run:
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training train` first")
     record = json.loads(path.read_text())
-    augmentation = record["config"].pop("augmentation")
-    config = TrainConfig(augmentation=Augmentation(**augmentation) if augmentation else None, **record["config"])
+    values = record["config"]
+    augmentation = values.pop("augmentation")
+    values["augmentation"] = Augmentation(**augmentation) if augmentation else None
+    values["teachers"] = tuple(values["teachers"])
+    config = TrainConfig(**values)
     return Run(record["preset"], record["data"], config, record["devices"])
 
 

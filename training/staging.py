@@ -65,13 +65,14 @@ class Staging:
         self.database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;")
         self.database.executescript(_SCHEMA)
         self.pixels = self.paths[1].open("w+b")
+        self.accepted = 0
 
     def accept(self, path: str, labels: Labels, digest: str, pixels: Pixels, thumbnail: bytes) -> None:
         """Add a face: (size, size, 3) uint8 pixels."""
         self.database.execute(
             "INSERT INTO faces (row, path, age, gender, ethnicity, stamp, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                self.pixels.tell() // (self.size**2 * 3),
+                self.accepted,
                 path,
                 labels.age,
                 labels.gender,
@@ -82,6 +83,7 @@ class Staging:
         )
         self.database.execute("INSERT OR IGNORE INTO pictures (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail))
         self.pixels.write(pixels.data)
+        self.accepted += 1
 
     def reject(self, path: str, reason: str) -> None:
         """Add a file that is not used."""

@@ -1,8 +1,10 @@
-"""A teacher: a release whose answers to the training faces are learnt beside the labels."""
+"""Teachers: releases whose answers to the training faces are learnt beside the labels."""
 
 from __future__ import annotations
 
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,6 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from serving import release
-from serving.images import Pixels
 from serving.predictor import HEADS, Outputs, Predictor
 from training import shards
 from training.errors import StepError
@@ -25,24 +26,26 @@ _BATCH = 64
 Answers = npt.NDArray[np.float32]
 
 
-def write_answers(uri: str, data: Path, folder: Path) -> None:
-    """Write into `folder` what the release at `uri` answers to each training face, a file for each shard.
+def write_answers(uris: tuple[str, ...], data: Path, folder: Path) -> None:
+    """Write into `folder` what the releases at `uris` answer to each training face, a file for each shard.
 
-    Its answers to the face and to its mirror image are averaged: a quieter teacher at no cost to the pupil.
+    The answers of several teachers, and those to a face and to its mirror image, are averaged: a quieter teacher at no
+    cost to the pupil.
 
     Raises:
-        StepError: the release cannot be used, or answers other classes.
+        StepError: a release cannot be used, or answers other classes.
     """
-    try:
-        predictor = Predictor(release.load(uri))
-    except release.ReleaseError as error:
-        raise StepError(f"the teacher cannot be used: {error}") from error
+    predictors = [_predictor(uri) for uri in uris]
     folder.mkdir(parents=True, exist_ok=True)
     found = shards.shards(data, "train")
-    for shard in tqdm(found, desc="teacher", unit="shard", disable=not sys.stderr.isatty()):
-        pixels, _ = shard.load()
-        rows = [_answers(predictor, pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)]
-        np.save(answers_file(folder, shard), np.concatenate(rows))
+
+    def write(shard: Shard) -> None:
+        np.save(answers_file(folder, shard), np.mean([_answers(predictor, shard) for predictor in predictors], axis=0))
+
+    progress = tqdm(total=len(found), desc="teacher", unit="shard", disable=not sys.stderr.isatty())
+    with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(write, found):
+            progress.update()
 
 
 def answers_file(folder: Path, shard: Shard) -> Path:
@@ -50,15 +53,31 @@ def answers_file(folder: Path, shard: Shard) -> Path:
     return folder / shard.labels.name.replace(".labels.", ".answers.")
 
 
-def _answers(predictor: Predictor, faces: Pixels) -> Answers:
-    resized = shards.resized(faces, predictor.release.size)
-    both = [_row(predictor.run(side)) for side in (resized, np.ascontiguousarray(resized[:, :, ::-1]))]
-    if both[0].shape[1] != ANSWER_COLUMNS:
+def _predictor(uri: str) -> Predictor:
+    try:
+        return Predictor(release.load(uri))
+    except release.ReleaseError as error:
+        raise StepError(f"the teacher cannot be used: {error}") from error
+
+
+def _answers(predictor: Predictor, shard: Shard) -> Answers:
+    """(n, ANSWER_COLUMNS) for the faces of one shard."""
+    pixels, _ = shard.load()
+    rows = []
+    for start in range(0, len(pixels), _BATCH):
+        faces = shards.resized(pixels[start : start + _BATCH], predictor.release.size)
+        sides = [_row(predictor.run(faces))]
+        # A release that averages both sides itself needs no second look.
+        if not predictor.release.manifest["model"].get("mirror"):
+            sides.append(_row(predictor.run(np.ascontiguousarray(faces[:, :, ::-1]))))
+        rows.append(np.mean(sides, axis=0))
+    answers: Answers = np.concatenate(rows).astype(np.float32)
+    if answers.shape[1] != ANSWER_COLUMNS:
         raise StepError(
-            f"the teacher {predictor.release.version} answers {both[0].shape[1]} classes, {ANSWER_COLUMNS} are wanted; "
+            f"the teacher {predictor.release.version} answers {answers.shape[1]} classes, {ANSWER_COLUMNS} are wanted; "
             "choose a release with the same labels"
         )
-    return ((both[0] + both[1]) / 2).astype(np.float32)
+    return answers
 
 
 def _row(outputs: Outputs) -> Answers:

@@ -106,11 +106,11 @@ def _begin(folder: Path, started: Run, resume: bool) -> None:
 
 
 def _answers(data: Path, folder: Path, config: TrainConfig) -> Path | None:
-    """The folder of the teacher's answers, where there is a teacher."""
-    if not config.teacher:
+    """The folder of the teachers' answers, where there are any."""
+    if not config.teachers:
         return None
     answers = folder / "teacher"
-    teacher.write_answers(config.teacher, data, answers)
+    teacher.write_answers(config.teachers, data, answers)
     return answers
 
 

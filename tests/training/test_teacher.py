@@ -22,7 +22,7 @@ from training.train import train
 def test_the_answers_are_those_of_the_release_averaged_over_a_face_and_its_mirror_image(
     data: Path, candidate: Path, tmp_path: Path
 ) -> None:
-    write_answers(str(candidate), data, tmp_path)
+    write_answers((str(candidate),), data, tmp_path)
     predictor = Predictor(release.load(str(candidate)))
     for shard in shards.shards(data, "train"):
         pixels, _ = shard.load()
@@ -34,21 +34,21 @@ def test_the_answers_are_those_of_the_release_averaged_over_a_face_and_its_mirro
 
 def test_a_teacher_for_faces_of_another_size_sees_them_resized(data: Path, tmp_path: Path) -> None:
     bundled = Path(__file__).parents[2] / "function" / "model"
-    write_answers(str(bundled), data, tmp_path)
+    write_answers((str(bundled),), data, tmp_path)
     first = np.load(answers_file(tmp_path, shards.shards(data, "train")[0]))
     assert first[:, :117].sum(axis=1) == pytest.approx(1, abs=1e-4)
 
 
 def test_a_taught_network_is_trained_like_any_other(data: Path, candidate: Path, tmp_path: Path) -> None:
-    config = replace(SHORT, epochs=1, max_steps=10, teacher=str(candidate))
+    config = replace(SHORT, epochs=1, max_steps=10, teachers=(str(candidate),))
     train(data, tmp_path / "model", config, "smoke", resume=False)
-    assert run.load(tmp_path / "model").config.teacher == str(candidate)
+    assert run.load(tmp_path / "model").config.teachers == (str(candidate),)
     (row,) = run.history(tmp_path / "model")
     assert 0 < row["age_error"] < 60
 
 
 def test_a_missing_teacher_is_named(data: Path, tmp_path: Path) -> None:
-    config = replace(SHORT, teacher=str(tmp_path / "nowhere"))
+    config = replace(SHORT, teachers=(str(tmp_path / "nowhere"),))
     with pytest.raises(StepError, match="nowhere"):
         train(data, tmp_path / "model", config, "smoke", resume=False)
 
@@ -59,4 +59,4 @@ def test_a_teacher_of_another_contract_is_refused(data: Path, candidate: Path, t
     manifest = json.loads((other / release.MANIFEST).read_text())
     (other / release.MANIFEST).write_text(json.dumps(manifest | {"format": 99}))
     with pytest.raises(StepError, match="format 99"):
-        write_answers(str(other), data, tmp_path / "answers")
+        write_answers((str(other),), data, tmp_path / "answers")
