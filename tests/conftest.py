@@ -16,6 +16,14 @@ ROOT = Path(__file__).parent.parent
 FUNCTION = ROOT / "function"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _untracked() -> Iterator[None]:
+    """Where the pipeline's trainings are tracked, those of the tests are not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def utkface() -> Path:
     """The folder of real faces, where there is one."""

@@ -51,10 +51,12 @@ def convert(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score the release on the test faces through the function's own predictor."""
-    from training.evaluate import REPORT_FILE, evaluate, local_report
+    from training import tracking
+    from training.evaluate import METRICS_FILE, REPORT_FILE, evaluate, local_report
 
-    folder = options.work / "release"
-    measured = evaluate(options.work / "data", options.work / "model", folder, EvaluateConfig(), options.champion)
+    folder, model = options.work / "release", options.work / "model"
+    measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), options.champion)
+    tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
     for name, figure in measured["overall"].items():
         if name != "n":
             print(f"{name:20} {figure['value']:8.4f}  ({figure['low']:.4f} to {figure['high']:.4f})")
@@ -77,10 +79,12 @@ def gate(options: argparse.Namespace) -> int:
 
 def publish(options: argparse.Namespace) -> int:
     """Write the release into the registry, never over an existing version."""
+    from training import tracking
     from training.publish import publish
     from training.registry import Registry
 
     address = publish(options.work / "release", Registry(options.registry))
+    tracking.of(options.work / "model").release(options.work / "release", address)
     print(f"release: {address}")
     print(f"serve it: MODEL_URI={address} make run")
     return 0

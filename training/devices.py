@@ -51,6 +51,13 @@ def agreed(epoch: int, among: tf.distribute.Strategy) -> int:
     return int(tf.reduce_min(epochs))
 
 
+def is_chief() -> bool:
+    """Whether this machine speaks for all: the only one, the chief or, in a cluster without one, the first worker."""
+    described = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    task, kind = described.get("task", {}), "chief" if described.get("cluster", {}).get("chief") else "worker"
+    return (task.get("type", kind), task.get("index", 0)) == (kind, 0)
+
+
 def _machines() -> int:
     text = os.environ.get("TF_CONFIG", "")
     if not text:

@@ -20,7 +20,7 @@ from training.shards import Fingerprint
 def provenance(fingerprint: Fingerprint, run: Run, epochs: int) -> dict[str, Any]:
     """What the manifest states about the making of a model."""
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "pipeline": os.environ.get("CI_PIPELINE_URL", ""),
         "data": asdict(fingerprint),
         "preset": run.preset,
@@ -34,7 +34,7 @@ def provenance(fingerprint: Fingerprint, run: Run, epochs: int) -> dict[str, Any
     }
 
 
-def _commit() -> str:
+def commit() -> str:
     """GitLab's commit, or the working copy's with "+" where it was changed since; "" where there is neither."""
     if "CI_COMMIT_SHA" in os.environ:
         return os.environ["CI_COMMIT_SHA"]

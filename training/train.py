@@ -9,12 +9,13 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from training import architectures, checkpoints, dataset, devices, run, shards, teacher
+from training import architectures, checkpoints, dataset, devices, run, shards, teacher, tracking
 from training.config import TrainConfig
 from training.errors import StepError
 from training.loop import Loop
 from training.run import Run
 from training.schedules import optimizer, steps_per_epoch
+from training.tracking import Tracker
 
 
 def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool) -> Path:
@@ -28,14 +29,21 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         resume: continue after the last completed epoch, where there is one.
 
     Raises:
-        StepError: there are no shards, `folder` holds a training under another configuration, or the training diverged.
+        StepError: there are no shards, `folder` holds a training under another configuration, MLFLOW_TRACKING_URI names
+            a server that nothing can be logged on, or the training diverged.
     """
     strategy = devices.strategy()
     fingerprint = shards.fingerprint(data)
-    _begin(folder, Run(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync), resume)
-    if checkpoints.finished(folder, config):
+    started = Run(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync)
+    continued = resume and run.exists(folder)
+    if continued:
+        _require_same(folder, started)
+    if continued and checkpoints.finished(folder, config):
         print(f"{folder} holds this training already, finished")
         return folder / "best.keras"
+    tracker = tracking.begin(folder, started, data, continued) if devices.is_chief() else Tracker(folder)
+    if not continued:
+        _clear(folder, started)
     keras.utils.set_random_seed(config.seed)
     config = devices.scaled(config, strategy.num_replicas_in_sync)
     steps = steps_per_epoch(config, fingerprint.faces["train"])
@@ -45,7 +53,8 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         print(f"continuing after epoch {first}")
     with strategy.scope():
         model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps)
-    _learn(Loop(model, config, strategy), data, folder, first, steps)
+    with tracker:
+        _learn(Loop(model, config, strategy), data, folder, first, steps, tracker)
     return folder / "best.keras"
 
 
@@ -61,7 +70,7 @@ def best_model(folder: Path) -> keras.Model:
     return keras.models.load_model(path, compile=False)
 
 
-def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int) -> None:
+def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker) -> None:
     config = loop.config
     # Another seed after each break, so that a continued run does not see the same faces in the same order again.
     faces = dataset.training_batches(data, config, config.seed + first, _answers(data, folder, config))
@@ -77,6 +86,7 @@ def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int) -> None
         with log.as_default(epoch):
             for name, value in row.items():
                 tf.summary.scalar(name, value)
+        tracker.epochs(run.history(folder))
         print(_line(row, config.epochs), flush=True)
         if checkpoints.finished(folder, config):
             break
@@ -92,14 +102,15 @@ def _line(row: dict[str, float], epochs: int) -> str:
     return f"epoch {row['epoch']:.0f}/{epochs}  training: {parts[0]}  validation: {parts[1]}"
 
 
-def _begin(folder: Path, started: Run, resume: bool) -> None:
-    if resume and run.exists(folder):
-        if run.load(folder) != started:
-            raise StepError(
-                f"{folder} holds a training on other data, on other devices or with another configuration; "
-                "continue with those, choose another work folder, or leave --resume out to begin again"
-            )
-        return
+def _require_same(folder: Path, started: Run) -> None:
+    if run.load(folder) != started:
+        raise StepError(
+            f"{folder} holds a training on other data, on other devices or with another configuration; "
+            "continue with those, choose another work folder, or leave --resume out to begin again"
+        )
+
+
+def _clear(folder: Path, started: Run) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run.save(folder, started)
