@@ -3,11 +3,18 @@
 # Any base with Python 3.11 will do, on a GPU too: CUDA comes as wheels, the driver from the NVIDIA container runtime.
 ARG TRAINING_BASE=python:3.11-slim-bookworm
 
+# The initial weights of the preset `default`.
+FROM node:20-bookworm-slim AS weights
+WORKDIR /weights
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --ignore-scripts
+
 FROM ${TRAINING_BASE} AS training
 ENV PYTHONUNBUFFERED=1 PYTHONPATH=/app/function
 WORKDIR /app
 COPY training/requirements-gpu.txt training/
 RUN python -m pip install --no-cache-dir --require-hashes -r training/requirements-gpu.txt
+COPY --from=weights /weights/node_modules/@vladmandic/human/models/faceres.* node_modules/@vladmandic/human/models/
 COPY function/ function/
 COPY training/ training/
 # Steps write below build/, which a volume may replace.

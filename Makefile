@@ -5,6 +5,8 @@ PORT ?= 8080
 PRESET ?= default
 WORK ?= build/$(PRESET)
 REGISTRY ?= build/registry
+# more options for `train`, for example --teacher build/teacher/release
+TRAIN ?=
 
 RUN_ENV := .venv-run
 DEV_ENV := .venv
@@ -16,7 +18,7 @@ FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format lock pipeline bench-memory bench-training face-weights clean
+.PHONY: help run test test-fast check format lock pipeline bench-memory bench-training bench-peer score face-weights clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,10 +48,10 @@ format: $(DEV_ENV)/.ready ## let ruff put the code in order
 
 face-weights: $(FACE_WEIGHTS) ## fetch the initial weights of the preset `default` (needs npm)
 
-pipeline: $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) ## the whole way: DATA=<folder or archive> [PRESET=smoke|seed|default] [REGISTRY=<folder or gs://…>]
+pipeline: $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
 	@test -n "$(DATA)" || { echo 'make pipeline needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
 	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) --data "$(DATA)" --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume
+	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN)
 	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training evaluate --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training gate --work "$(WORK)"
@@ -69,7 +71,18 @@ bench-memory: $(DEV_ENV)/.ready ## peak memory of prepare and train with one and
 
 bench-training: $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## speed of prepare and of the training's input against their bounds, DATA=<folder>
 	@test -n "$(DATA)" || { echo 'make bench-training needs DATA=<folder of faces>' >&2; exit 2; }
-	PYTHONPATH=function $(DEV_ENV)/bin/python -m tests.bench_training "$(DATA)"
+	$(DEV_ENV)/bin/python -m tests.bench_training "$(DATA)"
+
+bench-peer: $(DEV_ENV)/.ready ## time of one answer of the bundled release against face-api.js's (needs npm)
+	@npm ci --ignore-scripts --no-audit --no-fund --silent
+	$(DEV_ENV)/bin/python -m tests.bench_peer
+
+score: $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFace>, against the thresholds of `default`
+	@test -n "$(DATA)" || { echo 'make score needs DATA=<folder or archive of UTKFace>' >&2; exit 2; }
+	@rm -rf build/score/release && mkdir -p build/score && cp -r function/model build/score/release
+	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
+	$(DEV_ENV)/bin/python -m training evaluate --work build/score
+	$(DEV_ENV)/bin/python -m training gate --preset default --work build/score
 
 clean: ## remove what was built and set up
 	rm -rf build $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV)

@@ -20,9 +20,12 @@ from training.errors import StepError
 
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
+    from training import gaps
     from training.prepare import prepare, summary
 
     print(summary(prepare(options.data, options.work / "data", PRESETS[options.preset].prepare)))
+    for gap in gaps.find(options.work / "data"):
+        print(f"warning: {gap}", file=sys.stderr)
     print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
     return 0
 

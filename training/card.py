@@ -23,8 +23,10 @@ INTENDED_USE = {
     ],
     "data_terms": (
         "Weights trained on UTKFace inherit its terms: non-commercial research only, and the copyright of each picture "
-        "stays with its owner. Train on your own faces for any other use. The release holds no picture. A trunk that "
-        "was started from EfficientNet-Lite0's ImageNet weights uses those under the Apache License 2.0."
+        "stays with its owner. A trunk started from HSE-FaceRes goes back to VGGFace2 and IMDB-WIKI, which are for "
+        "research only too; one from EfficientNet-Lite0's ImageNet weights uses those under the Apache License 2.0. "
+        "For any other use, train on your own faces and start from weights whose terms allow it. The release holds no "
+        "picture."
     ),
 }
 

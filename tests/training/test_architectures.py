@@ -13,11 +13,13 @@ from training.config import PRESETS
 from training.errors import StepError
 from training.labels import AGE_CLASSES, ETHNICITIES
 
+SIZES = {"default": 1_285_115, "teacher": 3_609_595, "imagenet": 925_179, "seed": 817_339, "smoke": 34_219}
 
-@pytest.mark.parametrize(("preset", "parameters"), [("default", 925_179), ("seed", 817_339), ("smoke", 34_219)])
-def test_the_size_of_each_network_is_known(preset: str, parameters: int) -> None:
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_size_of_each_network_is_known(preset: str) -> None:
     config = replace(PRESETS[preset].train, init_from="")
-    assert architectures.build(config, 96).count_params() == parameters
+    assert architectures.build(config, PRESETS[preset].prepare.size).count_params() == SIZES[preset]
 
 
 @pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
@@ -49,7 +51,7 @@ def test_an_unknown_network_is_named_with_those_there_are() -> None:
 
 
 def test_frozen_blocks_keep_the_initial_weights_of_the_stem_and_of_the_first_blocks() -> None:
-    model = architectures.build(replace(PRESETS["default"].train, init_from="imagenet", frozen_blocks=2), 64)
+    model = architectures.build(replace(PRESETS["imagenet"].train, init_from="imagenet", frozen_blocks=2), 64)
     frozen = {layer.name.partition("_")[0] for layer in model.layers if layer.weights and not layer.trainable}
     assert frozen == {"stem", "block0", "block1"}
 
