@@ -12,7 +12,7 @@ from pathlib import Path
 # TensorFlow prints pages about its build before it says anything of use.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from training.config import PRESETS, ConvertConfig, EvaluateConfig
+from training.config import PRESETS, ConvertConfig, EvaluateConfig, with_values
 from training.errors import StepError
 
 # Each step imports what it needs when it runs: `releases` need not wait for TensorFlow.
@@ -36,7 +36,7 @@ def train(options: argparse.Namespace) -> int:
 
     named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
     chosen = {name: value for name, value in named.items() if value is not None}
-    config = dataclasses.replace(PRESETS[options.preset].train, **chosen)
+    config = with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
     best = train(options.work / "data", options.work / "model", config, options.preset, options.resume)
     print(f"best model: {best}")
     return 0
@@ -156,6 +156,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="RELEASE",
         action="append",
         help="release whose answers are learnt beside the labels, folder or gs:// address; may be given several times",
+    )
+    by_name[train].add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        dest="values",
+        action="append",
+        default=[],
+        help="another number than the preset's, for example epochs=30; training/config.py names and explains them",
     )
     by_name[evaluate].add_argument(
         "--champion",

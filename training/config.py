@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from training.errors import StepError
+
 
 @dataclass(frozen=True)
 class PrepareConfig:
@@ -80,6 +82,25 @@ class TrainConfig:
     # steps an epoch, at most; 0 for the whole training split
     max_steps: int = 0
     seed: int = 1
+
+
+def with_values(config: TrainConfig, assignments: list[str]) -> TrainConfig:
+    """`config` with the numbers and names of `assignments`, each `name=value`.
+
+    Raises:
+        StepError: there is no such name, or the value is of another kind.
+    """
+    kinds = {name: type(value) for name, value in vars(config).items() if isinstance(value, int | float | str)}
+    values = {}
+    for assignment in assignments:
+        name, _, text = assignment.partition("=")
+        if name not in kinds:
+            raise StepError(f"cannot set {name!r}; there are {', '.join(kinds)}")
+        try:
+            values[name] = kinds[name](text)
+        except ValueError as error:
+            raise StepError(f"cannot set {name} to {text!r}; it is of the kind {kinds[name].__name__}") from error
+    return replace(config, **values)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def test_each_step_explains_itself(step: str) -> None:
         (("promote", "--registry", "{tmp}/r", "1"), 1, "holds no release 1; it holds none"),
         (("rollback", "--registry", "{tmp}/r"), 1, "no earlier release"),
         (("train", "--preset", "huge"), 2, "invalid choice"),
+        (("train", "--set", "epoch=3"), 1, "cannot set 'epoch'; there are architecture, epochs"),
+        (("train", "--set", "epochs=many"), 1, "cannot set epochs to 'many'; it is of the kind int"),
         (("dance",), 2, "invalid choice"),
     ],
 )

@@ -1,0 +1,25 @@
+"""A preset's numbers can be set one by one."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.config import PRESETS, with_values
+from training.errors import StepError
+
+CONFIG = PRESETS["default"].train
+
+
+def test_values_take_the_kind_of_what_they_replace() -> None:
+    found = with_values(CONFIG, ["epochs=3", "learning_rate=1e-4", "optimizer=adam"])
+    assert (found.epochs, found.learning_rate, found.optimizer) == (3, 1e-4, "adam")
+    assert found.batch == CONFIG.batch
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [("epoch=3", "there are architecture, epochs"), ("epochs=3.5", "of the kind int"), ("epochs", "to ''")],
+)
+def test_what_cannot_be_set_is_named(assignment: str, said: str) -> None:
+    with pytest.raises(StepError, match=said):
+        with_values(CONFIG, [assignment])
