@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from training.errors import StepError
 
@@ -91,7 +92,7 @@ def with_values(config: TrainConfig, assignments: list[str]) -> TrainConfig:
         StepError: there is no such name, or the value is of another kind.
     """
     kinds = {name: type(value) for name, value in vars(config).items() if isinstance(value, int | float | str)}
-    values = {}
+    values: dict[str, Any] = {}
     for assignment in assignments:
         name, _, text = assignment.partition("=")
         if name not in kinds:
