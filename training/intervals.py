@@ -7,6 +7,7 @@ are the ones with the narrowest intervals among those that cover the wanted shar
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,11 @@ _OVERALL_PENALTY = 200.0
 _BAND_PENALTY = 60.0
 # share by which the overall coverage may exceed what is stated before it counts as missing its aim
 _SLACK = 0.005
+# A fit follows the faces it sees, the fewer the closer: levels fitted on two thirds of the validation faces covered 75.5 %
+# of the teenagers among the other third, where 80 % were asked for. So a band is asked for more the fewer faces it has:
+# this many standard errors above a floor that lies this far below what is stated.
+_BAND_ERRORS = 1.5
+_BAND_FLOOR = 0.02
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ def covered(low: npt.NDArray[Any], high: npt.NDArray[Any], ages: npt.NDArray[Any
 
 
 def fit(distribution: npt.NDArray[Any], ages: npt.NDArray[Any], coverage: float) -> Levels:
-    """The levels with the narrowest intervals that cover `coverage` of the faces, and of every age band's.
+    """The levels with the narrowest intervals that cover `coverage` of the faces, and about as many in every age band.
 
     Args:
         distribution: (N, years) probabilities for faces that were not trained on.
@@ -71,6 +77,7 @@ class _Search:
         bands = band(ages)
         counts = np.bincount(bands, minlength=len(AGE_BANDS))
         self.bands = [bands == number for number in np.flatnonzero(counts >= _FEWEST_FACES)]
+        self.goals = [_goal(coverage, int(mask.sum())) for mask in self.bands]
 
     def best(self) -> npt.NDArray[np.int64]:
         """The places with the lowest cost that no single move betters."""
@@ -95,9 +102,14 @@ class _Search:
         hits = self.above[below, faces] & self.below[above, faces]
         overall = hits.mean()
         missing = max(0.0, self.coverage - overall) + max(0.0, overall - self.coverage - _SLACK)
-        uneven = sum(max(0.0, self.coverage - hits[mask].mean()) for mask in self.bands)
+        uneven = sum(max(0.0, goal - hits[mask].mean()) for goal, mask in zip(self.goals, self.bands, strict=True))
         width = (self.high[above, faces] - self.low[below, faces]).mean()
         return float(width + _OVERALL_PENALTY * missing + _BAND_PENALTY * uneven)
+
+
+def _goal(coverage: float, faces: int) -> float:
+    """The share that a band of that many faces is asked to have covered."""
+    return coverage - _BAND_FLOOR + _BAND_ERRORS * math.sqrt(coverage * (1 - coverage) / faces)
 
 
 def _knots(years: Array) -> npt.NDArray[np.float64]:
