@@ -29,9 +29,9 @@ _OVERALL_PENALTY = 200.0
 _BAND_PENALTY = 60.0
 # share by which the overall coverage may exceed what is stated before it counts as missing its aim
 _SLACK = 0.005
-# A fit follows the faces it sees, the fewer the closer: levels fitted on two thirds of the validation faces covered 75.5 %
-# of the teenagers among the other third, where 80 % were asked for. So a band is asked for more the fewer faces it has:
-# this many standard errors above a floor that lies this far below what is stated.
+# A fit follows the faces it sees, the fewer the closer: levels fitted on two thirds of the validation faces covered
+# 75.5 % of the teenagers among the other third, where 80 % were asked for. So a band is asked for more the fewer faces
+# it has: this many standard errors above a floor that lies this far below what is stated.
 _BAND_ERRORS = 1.5
 _BAND_FLOOR = 0.02
 
