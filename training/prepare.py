@@ -8,12 +8,13 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +26,9 @@ from training.errors import StepError
 from training.shards import Fingerprint
 from training.sources import SourceFile
 from training.staging import Face, Staging
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
 
 # files that one task decodes
 _CHUNK = 32
@@ -95,17 +99,23 @@ def _collect(source: Path, staging: Staging, size: int) -> None:
 
 def _decode_all(files: Iterable[SourceFile], size: int) -> Iterator[_Decoded]:
     """Decode on all cores, in order, with a bounded number of files in memory."""
-    workers = os.cpu_count() or 1
     stream = iter(files)
+    # A task for each file would cost as much again as the file.
+    chunks = iter(lambda: list(islice(stream, _CHUNK)), [])
+    return chain.from_iterable(_on_all_cores(lambda chunk: [_decode(file, size) for file in chunk], chunks))
+
+
+def _on_all_cores(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
+    """The results in the order of the tasks, of which a few are taken ahead."""
+    workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
-        window: deque[Future[list[_Decoded]]] = deque()
-        # A task for each file would cost as much again as the file.
-        for chunk in iter(lambda: list(islice(stream, _CHUNK)), []):
-            window.append(pool.submit(lambda chunk: [_decode(file, size) for file in chunk], chunk))
+        window: deque[Future[_Result]] = deque()
+        for task in tasks:
+            window.append(pool.submit(work, task))
             if len(window) > 2 * workers:
-                yield from window.popleft().result()
+                yield window.popleft().result()
         while window:
-            yield from window.popleft().result()
+            yield window.popleft().result()
 
 
 def _decode(file: SourceFile, size: int) -> _Decoded:
@@ -133,19 +143,24 @@ def _split_of(group: str, config: PrepareConfig) -> str:
 
 def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint:
     digest = hashlib.sha256(f"{config.size} {images.RESIZE_RULE}\n".encode())
-    counts = {}
-    with (folder / "index.csv").open("w", newline="") as stream:
-        index = csv.writer(stream)
-        index.writerow(["path", "age", "gender", "ethnicity", "group", "split", "digest", "shard", "position"])
+    counts = dict.fromkeys(shards.SPLITS, 0)
+
+    def blocks(index: Any) -> Iterator[tuple[str, int, list[Face]]]:
         for split in shards.SPLITS:
-            counts[split] = 0
             for number, block in enumerate(_blocks(staging.faces(split), config.shard_faces)):
-                _write_shard(staging, folder, split, number, block)
                 for position, face in enumerate(block):
                     row = [face.age, face.gender, face.ethnicity, face.group, face.split, face.digest]
                     index.writerow([face.path, *row, number, position])
                     digest.update(f"{row}\n".encode())
                 counts[split] += len(block)
+                yield split, number, block
+
+    with (folder / "index.csv").open("w", newline="") as stream:
+        index = csv.writer(stream)
+        index.writerow(["path", "age", "gender", "ethnicity", "group", "split", "digest", "shard", "position"])
+        staging.pixels.flush()
+        for _ in _on_all_cores(lambda block: _write_shard(staging, folder, *block), blocks(index)):
+            pass
     rejected = _write_rejected(staging, folder)
     if not all(counts.values()):
         raise StepError(f"too few faces for three splits: accepted {counts}, rejected {rejected}; add faces")
@@ -155,7 +170,7 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
 
 
 def _write_shard(staging: Staging, folder: Path, split: str, number: int, block: list[Face]) -> None:
-    pixels = np.stack([staging.load(face.row) for face in block])
+    pixels = staging.load([face.row for face in block])
     columns = np.array([(face.age, face.gender, face.ethnicity) for face in block], np.uint8)
     shards.write(folder, split, number, pixels, columns)
 

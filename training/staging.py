@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -129,11 +130,12 @@ class Staging:
         """Path and reason of each rejected file."""
         yield from self.database.execute("SELECT path, reason FROM rejected ORDER BY path")
 
-    def load(self, row: int) -> Pixels:
-        """(size, size, 3) uint8 pixels of one face."""
-        length = self.size**2 * 3
-        self.pixels.seek(row * length)
-        return np.frombuffer(self.pixels.read(length), np.uint8).reshape(self.size, self.size, 3)
+    def load(self, rows: list[int]) -> Pixels:
+        """(n, size, size, 3) uint8 pixels of the faces of those rows, once `pixels` is flushed; from any thread."""
+        faces = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        for face, row in zip(faces, rows, strict=True):
+            os.preadv(self.pixels.fileno(), [face.data], row * face.nbytes)
+        return faces
 
     def remove(self) -> None:
         """Close and delete both files."""
