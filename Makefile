@@ -85,7 +85,7 @@ score: $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFa
 	$(DEV_ENV)/bin/python -m training gate --preset default --work build/score
 
 clean: ## remove what was built and set up
-	rm -rf build $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV)
+	rm -rf build node_modules $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV)
 
 # An environment is made anew when its requirements change; the project's own settings only reinstall the project.
 $(RUN_ENV)/.ready: function/requirements.txt

@@ -146,6 +146,7 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
     counts = dict.fromkeys(shards.SPLITS, 0)
 
     def blocks(index: Any) -> Iterator[tuple[str, int, list[Face]]]:
+        """What each shard holds, indexed, counted and digested on the way: in order, whoever writes the shards."""
         for split in shards.SPLITS:
             for number, block in enumerate(_blocks(staging.faces(split), config.shard_faces)):
                 for position, face in enumerate(block):

@@ -66,7 +66,7 @@ def _read(uri: str) -> Arrays:
     found = storage.read(entry["file"]) if entry else None
     if found is None:
         raise StepError(
-            f"{uri} carries no weights to start from, as the bundled release does not; choose one from a registry"
+            f"{uri} carries no weights to start from (the bundled release leaves them out); choose one from a registry"
         )
     if hashlib.sha256(found.data).hexdigest() != entry["sha256"]:
         raise StepError(f"the weights of {uri} are not those that its manifest names; publish the release again")
