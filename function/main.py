@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import sys
-from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ from typing import Any
 # functions-framework runs this file by its path; its neighbours are found whatever the working directory.
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np
 from flask import Request, Response, send_from_directory
 
-from serving import images, release, requests, settings
-from serving.predictor import Prediction, Predictor
+from serving import answers, release, requests, settings
+from serving.predictor import Predictor
 from serving.problems import Problem
 
 PAGE = Path(__file__).parent / "serving" / "page"
@@ -85,36 +83,8 @@ def _route(request: Request) -> Response:
 
 
 def _predict(request: Request) -> Response:
-    pictures = requests.pictures(request, SETTINGS)
-    decoded = [_decode(picture) for picture in pictures]
-    problems = [face for face in decoded if isinstance(face, Problem)]
-    if len(pictures) == 1 and problems:
-        raise problems[0]
-    if len(problems) == len(pictures):
-        none = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"none of the {len(pictures)} pictures could be answered")
-        return none.response(errors=[problem.details() for problem in problems])
-    faces = [face for face in decoded if not isinstance(face, Problem)]
-    answers = iter(PREDICTOR.predict(np.stack(faces)))
-    predictions = [
-        {"error": face.details()} if isinstance(face, Problem) else _answer(next(answers)) for face in decoded
-    ]
+    predictions = answers.answer(requests.pictures(request, SETTINGS), PREDICTOR, SETTINGS)
     return _json({"predictions": predictions, "model": _model()})
-
-
-def _decode(picture: bytes) -> images.Pixels | Problem:
-    try:
-        return images.decode(picture, PREDICTOR.release.size, SETTINGS.limits)
-    except images.UnknownFormatError as error:
-        return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
-    except images.ImageTooLargeError as error:
-        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
-    except images.ImageError as error:
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-
-
-def _answer(prediction: Prediction) -> dict[str, Any]:
-    heads = asdict(prediction)
-    return {head: heads[head] for head in SETTINGS.heads}
 
 
 def _json(body: dict[str, Any]) -> Response:

@@ -14,17 +14,26 @@ MEDIA_TYPE = "application/problem+json"
 class Problem(Exception):  # noqa: N818 - the term of RFC 9457
     """A request that cannot be answered. `detail` says what was found and what is allowed."""
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        headers: dict[str, str] | None = None,
+        *,
+        members: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.headers = headers or {}
+        # beside the standard ones
+        self.members = members or {}
 
     def details(self) -> dict[str, Any]:
         """The members of RFC 9457, section 3.1."""
         return {"type": "about:blank", "title": self.status.phrase, "status": int(self.status), "detail": self.detail}
 
-    def response(self, **members: object) -> Response:
-        """The HTTP answer, with further `members` beside the standard ones."""
-        body = json.dumps({**self.details(), **members})
+    def response(self) -> Response:
+        """The HTTP answer."""
+        body = json.dumps({**self.details(), **self.members})
         return Response(body, self.status, self.headers, mimetype=MEDIA_TYPE)
