@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from age_gender import asking, pictures
@@ -60,7 +64,8 @@ def batch(options: argparse.Namespace) -> int:
     """Answer a folder or a gs:// pattern by Apache Beam; further options are Beam's own."""
     settings = _settings(options)
     try:
-        from age_gender.batch import BatchError, Job, run
+        with _unwarned():
+            from age_gender.batch import BatchError, Job, run
     except ImportError as error:
         raise UnusableError(f"a batch needs {error.name}: install age-gender-detection[batch]") from error
     try:
@@ -91,6 +96,16 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOME_FAILED
     return code
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Importing Beam warns at length of what its dependencies may want one day; the pinned ones lack nothing."""
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    logging.disable(logging.NOTSET)
 
 
 def _refuse(error: Exception, code: int) -> int:
@@ -141,9 +156,15 @@ def _parser() -> argparse.ArgumentParser:
     many.set_defaults(run=batch)
     many.add_argument("pictures", help="folder or pattern, on a disk or under gs://; stands before Beam's options")
     many.add_argument("--output", required=True, help="file of answers to write, .parquet or .jsonl")
-    many.add_argument("--part-size", type=int, default=500, help="pictures of one part (default: 500)")
+    many.add_argument("--part-size", type=_positive, default=500, help="pictures of one part (default: 500)")
     _local_options(many)
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}; it takes a whole number, at least 1")
+    return int(text)
 
 
 def _local_options(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
 from age_gender import asking, storage
+from age_gender.answer import Answer
 from age_gender.local import Local
 from age_gender.merge import SUFFIXES, merge
 from age_gender.table import json_line
@@ -28,10 +29,11 @@ from serving.settings import BUNDLED_RELEASE, Settings
 
 # Files that one worker reads at once: cloud storage takes its time for each.
 _READERS = 16
-# Beam's own local runner, which needs nothing but Python (its default fetches another program), on all cores.
+# Beam's direct runner by its own name, since by the usual one it would fetch another program first; on all cores, with
+# threads: decoding and the model leave Python alone, and one process loads one model.
 _HERE = (
     "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    "--direct_running_mode=multi_processing",
+    "--direct_running_mode=multi_threading",
     f"--direct_num_workers={os.cpu_count() or 1}",
 )
 
@@ -107,7 +109,7 @@ class AnswerPart(beam.DoFn):
             storage.write(self._job.part(number), "".join(lines).encode(), self._job.parts)
         yield number
 
-    def _answers(self, paths: Sequence[str]) -> Iterator[tuple[str, asking.Answer]]:
+    def _answers(self, paths: Sequence[str]) -> Iterator[tuple[str, Answer]]:
         with ThreadPoolExecutor(_READERS) as readers:
             for start in range(0, len(paths), asking.TOGETHER):
                 some = paths[start : start + asking.TOGETHER]
@@ -147,17 +149,16 @@ def run(pattern: str, job: Job, part_size: int, beam_options: Sequence[str]) -> 
             _begin(plan, job, part_size)
         _work(job, options)
     if storage.exists(job.plan):
-        storage.remove(job.parts)
+        storage.remove(job.parts, options)
     summary: dict[str, Any] = json.loads(storage.read(job.summary))
     return summary
 
 
 def _options(given: Sequence[str]) -> PipelineOptions:
     options = PipelineOptions([*_HERE, *given])
-    known = options.get_all_options()
-    unknown = [each for each in given if each.startswith("--") and each[2:].partition("=")[0] not in known]
+    unknown = options.get_all_options(retain_unknown_options=True).keys() - options.get_all_options().keys()
     if unknown:
-        raise BatchError(f"neither age-gender nor Beam knows {', '.join(unknown)}")
+        raise BatchError(f"neither age-gender nor Beam knows {', '.join(f'--{name}' for name in sorted(unknown))}")
     return options
 
 

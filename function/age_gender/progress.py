@@ -48,7 +48,8 @@ class Progress:
         self._write(sys.stderr, lines)
 
     def _write(self, stream: TextIO, lines: tuple[str, ...]) -> None:
-        self._erase()
+        if stream.isatty():
+            self._erase()
         for line in lines:
             print(line, file=stream)
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import posixpath
+import shutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from age_gender.pictures import is_picture
 
 _AS_IT_IS = CompressionTypes.UNCOMPRESSED
+# at once, each a request
+_DELETIONS = 16
 
 
 def find(pattern: str) -> list[str]:
@@ -48,11 +54,21 @@ def exists(path: str) -> bool:
 
 @contextmanager
 def written(path: str, scratch: str) -> Iterator[BinaryIO]:
-    """A file to write, which appears at `path` whole or not at all; until then it lies in the folder `scratch`."""
-    unfinished = posixpath.join(scratch, f"{uuid.uuid4().hex}.tmp")
-    with FileSystems.create(unfinished, compression_type=_AS_IT_IS) as file:
-        yield file
-    FileSystems.rename([unfinished], [path])
+    """A file to fill, which then appears at `path` whole; when that fails, not at all.
+
+    Args:
+        path: the file.
+        scratch: a folder on the same disk, for what is not whole yet.
+    """
+    with TemporaryFile() as filled:
+        yield filled
+        filled.seek(0)
+        # An object of cloud storage appears when its upload has ended; a file grows in sight.
+        target = path if "://" in path else posixpath.join(scratch, f"{uuid.uuid4().hex}.tmp")
+        with FileSystems.create(target, compression_type=_AS_IT_IS) as file:
+            shutil.copyfileobj(filled, file)
+    if target != path:
+        FileSystems.rename([target], [path])
 
 
 def write(path: str, data: bytes, scratch: str) -> None:
@@ -61,9 +77,16 @@ def write(path: str, data: bytes, scratch: str) -> None:
         file.write(data)
 
 
-def remove(folder: str) -> None:
+def remove(folder: str, options: PipelineOptions) -> None:
     """Remove a folder and all that is in it."""
-    FileSystems.delete([posixpath.join(folder, "")])
+    if not folder.startswith("gs://"):
+        FileSystems.delete([folder])
+        return
+    from apache_beam.io.gcp.gcsio import GcsIO
+
+    cloud = GcsIO(pipeline_options=options)
+    with ThreadPoolExecutor(_DELETIONS) as pool:
+        list(pool.map(cloud.delete, _match(posixpath.join(folder, "**"))))
 
 
 def _match(pattern: str) -> list[str]:

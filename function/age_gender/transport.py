@@ -116,13 +116,13 @@ def wait(attempt: int, retry_after: str) -> float:
     except ValueError:
         asked = _until(retry_after)
     # Half of the wait is random, so that many clients do not come back at the same moment.
-    own = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - nothing secret
+    own = FIRST_WAIT * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - nothing secret
     return min(max(asked, own), LONGEST_WAIT)
 
 
 def _until(date: str) -> float:
     try:
-        return float(parsedate_to_datetime(date).timestamp()) - time.time()
+        return parsedate_to_datetime(date).timestamp() - time.time()
     except ValueError:
         return 0.0
 
