@@ -38,7 +38,7 @@ class UsageError(Exception):
 
 
 class UnusableError(Exception):
-    """Nothing here can answer; the message says why and how to mend it."""
+    """Nothing here can answer, or not now; the message says why and how to mend it."""
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -65,13 +65,15 @@ def batch(options: argparse.Namespace) -> int:
     settings = _settings(options)
     try:
         with _unwarned():
-            from age_gender.batch import BatchError, Job, run
+            from age_gender.batch import BatchError, BrokenOffError, Job, run
     except ImportError as error:
         raise UnusableError(f"a batch needs {error.name}: install age-gender-detection[batch]") from error
     try:
         summary = run(options.pictures, Job.of(options.output, settings), options.part_size, options.beam)
     except BatchError as error:
         raise UsageError(str(error)) from error
+    except BrokenOffError as error:
+        raise UnusableError(str(error)) from error
     print(f"{options.output}: {summary['answered']} answered, {summary['failed']} not")
     return SOME_FAILED if summary["failed"] else ANSWERED
 

@@ -42,6 +42,10 @@ class BatchError(Exception):
     """The batch cannot be run as it is asked for; the message says why and what can be done."""
 
 
+class BrokenOffError(Exception):
+    """The batch ended before its time; the message says how it goes on."""
+
+
 @dataclass(frozen=True)
 class Job:
     """Where a batch writes, and with what it answers; the same on every worker."""
@@ -116,11 +120,11 @@ class AnswerPart(beam.DoFn):
                 yield from asking.answer(some, readers.map(asking.reading(storage.read), some), self._source)
 
 
-def run(pattern: str, job: Job, part_size: int, beam_options: Sequence[str]) -> dict[str, Any]:
+def run(pictures: str, job: Job, part_size: int, beam_options: Sequence[str]) -> dict[str, Any]:
     """Answer every picture of a folder or pattern; goes on with a batch that was broken off.
 
     Args:
-        pattern: a folder, or a pattern of paths, local or gs://.
+        pictures: a folder, or a pattern of paths, local or gs://.
         job: what answers, and where to.
         part_size: pictures of one part, which is what a broken-off worker repeats at most.
         beam_options: Beam's own pipeline options, as on a command line.
@@ -130,16 +134,28 @@ def run(pattern: str, job: Job, part_size: int, beam_options: Sequence[str]) -> 
 
     Raises:
         BatchError: nothing is found, or the output belongs to another batch.
+        BrokenOffError: storage or the runner failed.
         ReleaseError: the release cannot be read or run.
     """
     if not job.output.endswith(SUFFIXES):
         raise BatchError(f"--output is {job.output!r}; its name must end in {' or '.join(SUFFIXES)}")
     options = _options(beam_options)
-    FileSystems.set_options(options)
     release = job.local().release
     # Every worker must have what was found here.
     job = replace(job, settings=replace(job.settings, model_sha256=release.sha256))
-    plan = _plan(pattern, job, release)
+    plan = _plan(pictures, job, release)
+    try:
+        return _run(plan, job, part_size, options)
+    except (BatchError, BrokenOffError):
+        raise
+    except Exception as error:
+        # Runners and storage have errors of many types, some with a whole traceback of another machine in their text.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise BrokenOffError(f"the batch broke off: {reason}; the same command takes it up") from error
+
+
+def _run(plan: dict[str, Any], job: Job, part_size: int, options: PipelineOptions) -> dict[str, Any]:
+    FileSystems.set_options(options)
     if storage.exists(job.summary):
         _compare(plan, job.summary, job)
     else:
@@ -148,6 +164,8 @@ def run(pattern: str, job: Job, part_size: int, beam_options: Sequence[str]) -> 
         else:
             _begin(plan, job, part_size)
         _work(job, options)
+    if not storage.exists(job.summary):
+        raise BrokenOffError("the runner did not wait for the end of the batch; the same command tells how it went")
     if storage.exists(job.plan):
         storage.remove(job.parts, options)
     summary: dict[str, Any] = json.loads(storage.read(job.summary))
@@ -162,10 +180,10 @@ def _options(given: Sequence[str]) -> PipelineOptions:
     return options
 
 
-def _plan(pattern: str, job: Job, release: Release) -> dict[str, Any]:
+def _plan(pictures: str, job: Job, release: Release) -> dict[str, Any]:
     """What two runs must have in common for their answers to be of one batch."""
     return {
-        "pictures": pattern,
+        "pictures": pictures,
         "model": {"name": release.name, "version": release.version, "sha256": release.sha256},
         "heads": list(job.settings.heads),
         "limits": asdict(job.settings.limits),

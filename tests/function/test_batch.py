@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -118,19 +117,24 @@ def test_a_finished_batch_is_not_run_again_nor_mixed_with_another(folder: Path, 
     assert answered.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_taken_up_and_ends_as_an_undisturbed_one(folder: Path, answered: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.jsonl"
     # Small parts, so that the kill falls between the first and the last.
     parts = kill_at_the_first_part(folder, output, "--part-size", "1")
-    kept = {path.name: path.stat().st_mtime_ns for path in parts.glob("part-*.jsonl")}
+    kept = [path.name for path in parts.glob("part-*.jsonl")]
     assert 0 < len(kept) < FACES + 2
     assert not output.exists()
-    # A part that was done is not done again: its time stays until the last step takes the folder away.
-    saved = tmp_path / "saved"
-    marked = sorted(kept)[0]
-    shutil.copy2(parts / marked, saved)
-    forged = (parts / marked).read_bytes().replace(b"{", b'{"kept": true, ', 1)
-    (parts / marked).write_bytes(forged)
+    # A mark in a part that was done shows that it is not done again.
+    marked = parts / min(kept)
+    marked.write_bytes(marked.read_bytes().replace(b"{", b'{"kept": true, ', 1))
+    inputs = parts / "inputs.jsonl"
+    whole = inputs.read_bytes()
+    inputs.write_bytes(b"damaged\n" + whole)
+    broken_off = batch(folder, output)
+    assert broken_off.returncode == 3
+    assert "the same command takes it up" in broken_off.stderr
+    inputs.write_bytes(whole)
     assert batch(folder, output).returncode == 1
     rows = [row for path in (output, Path(f"{output}.errors.jsonl")) for row in lines(path)]
     assert [row.pop("kept", False) for row in rows].count(True) == 1

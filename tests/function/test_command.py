@@ -166,6 +166,8 @@ def test_the_deployed_source_leaves_the_client_out(tmp_path: Path) -> None:
     asked = ["age_gender/client.py", "requirements-batch.txt", "main.py", "serving/answers.py", "requirements.txt"]
     told = subprocess.run(["git", "check-ignore", *asked], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert told.stdout.split() == asked[:2]
+    # The image is built from the same folder.
+    assert {"function/age_gender/", "function/requirements-batch.*"} < set((ROOT / ".dockerignore").read_text().split())
 
 
 @pytest.mark.slow
