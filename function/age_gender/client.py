@@ -45,6 +45,16 @@ class Client:
         self._transport = Transport(url, {"X-API-Key": api_key} if api_key else {}, timeout, attempts)
         self._url = url
 
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        self._transport.close()
+
     def predict(self, pictures: Sequence[bytes]) -> list[Answer]:
         """One answer a picture, in the order given; a picture that cannot be answered has an `error`.
 
@@ -89,7 +99,7 @@ class Client:
 
 
 def _form(pictures: Sequence[bytes]) -> tuple[bytes, str]:
-    """The pictures as `multipart/form-data` (RFC 7578), a third smaller than base64; and its content type."""
+    """The pictures as `multipart/form-data` (RFC 7578), a quarter smaller than base64; and its content type."""
     boundary = secrets.token_hex(16)
     parts = []
     for number, picture in enumerate(pictures):

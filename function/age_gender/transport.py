@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import random
-import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 # Answers that another try may turn into a better one; a prediction changes nothing, so that all may be sent again.
 RETRIED = (
@@ -36,7 +36,7 @@ class Reply:
 
 
 class Transport:
-    """POST to one URL, from any number of threads: each keeps a connection of its own."""
+    """POST to one URL, from any number of threads; connections are kept for the next request of any of them."""
 
     def __init__(self, url: str, headers: dict[str, str], timeout: float, attempts: int) -> None:
         """Prepare, without connecting.
@@ -50,12 +50,9 @@ class Transport:
         Raises:
             ServerError: it is no such URL.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServerError(f"{url!r} is no address of a server; give one like https://faces.example")
-        self._url, self._parts = url, parts
+        self._url, self._parts = url, _parts(url)
         self._headers, self._timeout, self._attempts = headers, timeout, attempts
-        self._local = threading.local()
+        self._idle: deque[http.client.HTTPConnection] = deque()
 
     def post(self, path: str, body: bytes, content_type: str) -> Reply:
         """Send one request, again after a wait where the server is busy or the connection breaks.
@@ -78,19 +75,23 @@ class Transport:
             time.sleep(wait(attempt, asked))
         raise AssertionError("there is always a last attempt")
 
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        while self._idle:
+            self._idle.pop().close()
+
     def _send(self, path: str, body: bytes, content_type: str) -> Reply:
-        kept = getattr(self._local, "connection", None)
-        if kept is not None:
-            try:
-                return self._exchange(kept, path, body, content_type)
-            except (ConnectionError, http.client.BadStatusLine):
-                # The server closed it while nothing was asked: that is no failure, and a new one is made at once.
-                pass
-        fresh = self._connect()
-        return self._exchange(fresh, path, body, content_type)
+        try:
+            kept = self._idle.pop()
+        except IndexError:
+            return self._exchange(self._connect(), path, body, content_type)
+        try:
+            return self._exchange(kept, path, body, content_type)
+        except ConnectionError:
+            # The server closed it while nothing was asked: that is no failure, and a new one is made at once.
+            return self._exchange(self._connect(), path, body, content_type)
 
     def _exchange(self, connection: http.client.HTTPConnection, path: str, body: bytes, content_type: str) -> Reply:
-        self._local.connection = None
         try:
             connection.request("POST", self._parts.path.rstrip("/") + path, body, self._with(content_type))
             response = connection.getresponse()
@@ -98,7 +99,7 @@ class Transport:
         except BaseException:
             connection.close()
             raise
-        self._local.connection = connection
+        self._idle.append(connection)
         return reply
 
     def _with(self, content_type: str) -> dict[str, str]:
@@ -107,6 +108,17 @@ class Transport:
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         return kind(self._parts.hostname or "", self._parts.port, timeout=self._timeout)
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ServerError(f"{url!r} is no address of a server; give one like https://faces.example")
+    return parts
 
 
 def wait(attempt: int, retry_after: str) -> float:

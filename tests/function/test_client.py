@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
 import pytest
@@ -118,10 +119,16 @@ def test_the_last_refusal_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_connection_is_kept_for_many_requests() -> None:
     with standing(*[ANSWERED] * 3) as stand:
-        client = Client(stand.url)
-        for _ in range(3):
-            client.predict([b"x"])
+        with Client(stand.url) as client:
+            for _ in range(3):
+                client.predict([b"x"])
         assert len(stand.connections) == 1
+
+
+def test_many_threads_share_one_client(server: Server, local: Local, faces: list[bytes]) -> None:
+    with Client(server.url) as client, ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda face: client.predict([face])[0], faces))
+    assert answers == local.predict(faces)
 
 
 def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure() -> None:
@@ -159,6 +166,7 @@ def test_a_server_that_cannot_be_used_is_told_apart_from_a_bad_picture(answer: S
     ("ask", "told"),
     [
         (lambda: Client("faces.example"), "no address of a server"),
+        (lambda: Client("http://faces.example:port"), "no address of a server"),
         (lambda: Client("http://127.0.0.1:1", attempts=1).predict([b"x"]), "does not answer: ConnectionRefused"),
     ],
 )

@@ -185,6 +185,9 @@ def test_the_wheel_answers_with_the_release_it_holds(tmp_path: Path, folder: Pat
     without = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (without.returncode, without.stdout) == (3, "")
     assert "age-gender-detection[local]" in without.stderr
+    with standing(ANSWERED) as stand:
+        asked = [*command, "--url", stand.url]
+        subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, check=True)
     environment["PYTHONPATH"] = str(packages)
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == age_gender("predict", folder / "a.jpg", "--json").stdout
