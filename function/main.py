@@ -14,12 +14,18 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+# The framework reads it after it has imported this file. Its default of four a processor lets a few clients that send
+# slowly keep all others waiting; threads that wait cost next to nothing.
+os.environ.setdefault("THREADS", "64")
+
 # functions-framework runs this file by its path; its neighbours are found whatever the working directory.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from flask import Request, Response, send_from_directory
 
-from serving import answers, release, requests, settings
+from serving import release, requests, settings
+from serving.answers import Answerer
+from serving.deadlines import Deadline
 from serving.predictor import Predictor
 from serving.problems import Problem
 
@@ -46,7 +52,7 @@ METHODS = {
 
 try:
     SETTINGS = settings.from_environment(os.environ)
-    PREDICTOR = Predictor(release.load(SETTINGS.model_uri, SETTINGS.model_sha256))
+    ANSWERER = Answerer(Predictor(release.load(SETTINGS.model_uri, SETTINGS.model_sha256)), SETTINGS)
 except (settings.SettingsError, release.ReleaseError) as reason:
     sys.exit(f"cannot start: {reason}")
 
@@ -76,14 +82,15 @@ def _route(request: Request) -> Response:
     if request.path == "/health":
         return _json({"status": "ok", "model": _model()})
     if request.path == "/model":
-        return _json(PREDICTOR.release.manifest)
+        return _json(ANSWERER.predictor.release.manifest)
     page = send_from_directory(PAGE, PAGE_FILES[request.path])
     page.headers.update(PAGE_HEADERS)
     return page
 
 
 def _predict(request: Request) -> Response:
-    predictions = answers.answer(requests.pictures(request, SETTINGS), PREDICTOR, SETTINGS)
+    deadline = Deadline.after(SETTINGS.request_seconds)
+    predictions = ANSWERER.answer(requests.pictures(request, SETTINGS, deadline), deadline)
     return _json({"predictions": predictions, "model": _model()})
 
 
@@ -92,5 +99,5 @@ def _json(body: dict[str, Any]) -> Response:
 
 
 def _model() -> dict[str, str]:
-    served = PREDICTOR.release
+    served = ANSWERER.predictor.release
     return {"name": served.name, "version": served.version, "sha256": served.sha256}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,9 +66,9 @@ class Predictor:
                 f"{RESIZE_RULE!r}; deploy the function that belongs to the release"
             )
         self.release = release
-        self._local = threading.local()
+        self._idle: list[Any] = []
         try:
-            self._runner()
+            self._idle.append(self._runner())
         except (RuntimeError, ValueError, KeyError) as error:
             raise ReleaseError(
                 f"the model of release {release.version} does not run on {Interpreter.__module__}; convert it again"
@@ -92,16 +91,24 @@ class Predictor:
         ]
 
     def run(self, faces: Pixels) -> Outputs:
-        """(N, size, size, 3) uint8 -> the network's own outputs, uncalibrated."""
-        outputs: Outputs = self._runner()(pixels=faces.astype(np.float32))
-        return outputs
+        """(N, size, size, 3) uint8 -> the network's own outputs, uncalibrated.
+
+        One by one, which costs nothing with this runtime: a face gets the same answer in any company, bit for bit.
+        """
+        # One interpreter that two threads share answers wrongly; taking from a list and adding to it are atomic.
+        try:
+            runner = self._idle.pop()
+        except IndexError:
+            runner = self._runner()
+        try:
+            rows = [runner(pixels=face[None].astype(np.float32)) for face in faces]
+        finally:
+            self._idle.append(runner)
+        return {head: np.concatenate([row[head] for row in rows]) for head in HEADS}
 
     def _runner(self) -> Any:
-        """This thread's runner: one interpreter shared by threads answers wrongly."""
-        if not hasattr(self._local, "runner"):
-            interpreter = Interpreter(model_content=self.release.model, num_threads=1)
-            self._local.runner = interpreter.get_signature_runner("serving_default")
-        return self._local.runner
+        interpreter = Interpreter(model_content=self.release.model, num_threads=1)
+        return interpreter.get_signature_runner("serving_default")
 
 
 def age_levels(distribution: npt.NDArray[Any], levels: npt.ArrayLike) -> Array:
