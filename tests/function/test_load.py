@@ -116,11 +116,11 @@ def test_a_request_that_gets_no_turn_in_time_is_told_to_come_later() -> None:
 def test_a_stop_finishes_what_is_in_flight() -> None:
     picture = large()
     with serve(FUNCTION) as server, ThreadPoolExecutor(1) as client:
-        waiting = client.submit(server.post, instances(*[picture] * 20), "application/json")
-        time.sleep(0.5)
+        waiting = client.submit(server.post, instances(*[picture] * 10), "application/json")
+        time.sleep(0.3)
         assert not waiting.done()
         server.process.send_signal(signal.SIGTERM)
-        assert len(waiting.result().json()["predictions"]) == 20
+        assert len(waiting.result().json()["predictions"]) == 10
         assert server.process.wait(timeout=30) == 0
 
 
