@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serving import release
-from serving.predictor import Predictor, age_levels, sharpen
+from serving.predictor import Predictor, age_answers, age_intervals, age_levels, sharpen
 from tests.conftest import FUNCTION
 
 
@@ -33,6 +33,22 @@ def test_levels_are_in_order_and_never_below_birth() -> None:
     assert (low >= 0).all()
     assert (low <= middle).all()
     assert (middle <= high).all()
+
+
+def test_the_answer_is_the_whole_year_nearest_to_most_others() -> None:
+    distribution = np.zeros((2, 117))
+    # The median of both is 30; many of the second are near 24, and few are near 30.
+    distribution[0, [25, 30, 35]] = 0.2, 0.6, 0.2
+    distribution[1, [23, 24, 30, 60]] = 0.29, 0.2, 0.02, 0.49
+    assert age_levels(distribution, (0.5,))[0] == pytest.approx([30, 30], abs=0.5)
+    assert age_answers(distribution).tolist() == [30, 28]
+
+
+def test_answers_are_whole_years_within_their_interval(predictor: Predictor) -> None:
+    distribution = np.random.default_rng(0).dirichlet(np.full(117, 0.05), 200)
+    years, low, high = age_intervals(distribution, predictor.release.calibration)
+    assert years.dtype == low.dtype == high.dtype == np.int64
+    assert ((low <= years) & (years <= high)).all()
 
 
 def test_a_temperature_above_one_makes_less_sure_and_keeps_the_order() -> None:
