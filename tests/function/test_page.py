@@ -1,113 +1,17 @@
-"""The web page in a real browser, asking the real function."""
+"""The web page in a real browser, asking the real function: how pictures come in, and what is answered."""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
-import re
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, Route, ViewportSize, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser import NoChromiumError, chromium
+from tests.browser import choose, file, halves, jpeg, picture, wait_for_answer
 from tests.faces import draw
 from tests.server import Server
-
-PHONE = ViewportSize(width=360, height=740)
-# left half red, right half blue: which part of it was sent can be told from the colours
-RED, BLUE = (220, 30, 30), (30, 30, 220)
-# value of the EXIF orientation tag: turn by 90 degrees clockwise to see it upright
-ORIENTATION, TURN_RIGHT = 0x0112, 6
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with chromium() as running:
-            yield running
-    except NoChromiumError as reason:
-        pytest.skip(str(reason))
-
-
-@pytest.fixture
-def context(browser: Browser, server: Server) -> Iterator[BrowserContext]:
-    opened = browser.new_context(base_url=server.url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """The page as it opens. What the browser complains of on the way, its content policy too, fails the test."""
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto("/")
-    yield opened
-    # A refused request is reported by the browser itself, whatever the page makes of it.
-    assert [text for text in complaints if "the server responded with a status" not in text] == []
-
-
-@pytest.fixture
-def sent(page: Page) -> list[bytes]:
-    """Bodies of the requests for an answer, in their order."""
-    bodies: list[bytes] = []
-    # Asked for at once: the browser forgets them.
-    page.route("**/predict", lambda route: (bodies.append(route.request.post_data_buffer or b""), route.continue_()))
-    return bodies
-
-
-def file(content: bytes, name: str = "face.jpg") -> Any:
-    return {"name": name, "mimeType": "image/jpeg", "buffer": content}
-
-
-def jpeg(image: Image.Image, **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=95, **options)
-    return out.getvalue()
-
-
-def halves(width: int, height: int) -> Image.Image:
-    image = Image.new("RGB", (width, height), RED)
-    image.paste(BLUE, (width // 2, 0, width, height))
-    return image
-
-
-def picture(body: bytes) -> Image.Image:
-    """The one picture of a form."""
-    start = body.index(b"\r\n\r\n") + 4
-    return Image.open(io.BytesIO(body[start : body.rindex(b"\r\n--")])).convert("RGB")
-
-
-def colours(image: Image.Image) -> list[str]:
-    """Of its left and its right edge, half-way down."""
-    middle = image.height // 2
-    edges = [image.getpixel((x, middle)) for x in (2, image.width - 3)]
-    return ["red" if isinstance(edge, tuple) and edge[0] > edge[2] else "blue" for edge in edges]
-
-
-def choose(page: Page, *files: Any) -> None:
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Choose pictures").click()
-    chooser.value.set_files(list(files))
-
-
-def wait_for_answer(page: Page) -> None:
-    expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
-
-
-def framed(page: Page, sent: list[bytes], change: Callable[[], object]) -> Image.Image:
-    """What is sent after the user changed the frame."""
-    with page.expect_response("**/predict"):
-        change()
-    wait_for_answer(page)
-    return picture(sent[-1])
 
 
 def test_a_small_square_picture_gets_the_very_answer_of_the_interface(page: Page, server: Server) -> None:
@@ -173,24 +77,102 @@ def test_the_camera_takes_a_picture_and_is_switched_off(page: Page, sent: list[b
     page.get_by_role("button", name="Take a picture").click()
     dialog = page.get_by_role("dialog", name="Take a picture")
     expect(dialog).to_be_visible()
-    track = page.evaluate_handle("document.getElementById('finder').srcObject.getVideoTracks()[0]") if (
-        page.wait_for_function("document.getElementById('finder').videoWidth > 0")
-    ) else None
     expect(dialog.get_by_role("button", name="Take it")).to_be_focused()
+    track = page.evaluate_handle("document.getElementById('finder').srcObject.getVideoTracks()[0]")
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
     wait_for_answer(page)
     assert picture(sent[0]).width >= 240
-    assert track is not None
     assert track.evaluate("(track) => track.readyState") == "ended"
 
 
 def test_a_camera_that_is_not_there_is_explained(page: Page) -> None:
     page.evaluate(
-        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError'))"
+        "() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError')); }"
     )
     page.get_by_role("button", name="Take a picture").click()
     expect(page.locator("#camera-said")).to_contain_text("No camera was found")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.get_by_role("button", name="Take a picture")).to_be_focused()
+
+
+def test_a_file_that_is_no_picture_is_explained_by_the_server(page: Page) -> None:
+    choose(page, file(b"no picture", "notes.jpg"))
+    expect(page.locator("#answer .problem")).to_contain_text("not a readable picture")
+    expect(page.locator("#frame")).to_be_hidden()
+
+
+def test_a_key_is_asked_for_where_one_is_needed(page: Page, face: bytes) -> None:
+    detail = "this function answers only with its API key"
+
+    def guard(route: Route) -> None:
+        if route.request.headers.get("x-api-key") == "secret":
+            route.continue_()
+        else:
+            route.fulfill(status=401, json={"detail": detail})
+
+    page.route("**/predict", guard)
+    choose(page, file(face))
+    expect(page.get_by_role("alert")).to_have_text(detail)
+    for key in ("wrong", "secret"):
+        expect(page.get_by_label("API key")).to_be_focused()
+        page.keyboard.type(key)
+        with page.expect_response("**/predict"):
+            page.keyboard.press("Enter")
+    expect(page.locator("#answer dt").first).to_have_text("Age")
+    expect(page.locator("#notice")).to_be_hidden()
+    assert page.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 0]
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_failed_request_can_be_tried_again(page: Page, face: bytes, lost: bool) -> None:
+    def fail(route: Route) -> None:
+        if lost:
+            route.abort()
+        else:
+            route.fulfill(status=503, headers={"Retry-After": "7"}, json={"detail": "too much is asked at once."})
+
+    page.route("**/predict", fail, times=1)
+    choose(page, file(face))
+    wanted = "The server could not be reached" if lost else "too much is asked at once. Try again in 7 s."
+    expect(page.get_by_role("alert")).to_contain_text(wanted)
+    expect(page.locator("#answer")).to_have_text("not answered")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#answer dt").first).to_have_text("Age")
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_an_answer_that_comes_late_does_not_replace_a_newer_one(page: Page) -> None:
+    held: list[Route] = []
+    # The wrapper is needed: playwright marks the function that it is given.
+    page.route("**/predict", lambda route: held.append(route), times=1)  # noqa: PLW0108
+    choose(page, file(jpeg(halves(600, 300))))
+    with page.expect_response("**/predict"):
+        page.keyboard.press("ArrowRight")
+    wait_for_answer(page)
+    shown = page.locator("#answer").inner_text()
+    old = {"predictions": [{"age": {"years": 99, "low": 98, "high": 100}}]}
+    with page.expect_response("**/predict"):
+        held[0].fulfill(json=old)
+    page.wait_for_timeout(100)
+    assert page.locator("#answer").inner_text() == shown
+
+
+def test_the_page_says_what_it_is_for_and_what_becomes_of_a_picture(page: Page) -> None:
+    text = page.locator("body").inner_text()
+    for said in ("nothing of it is stored or logged", "must not be used for", "to verify anybody's age", "An estimate"):
+        assert said in text
+    expect(page.locator("#model")).to_contain_text("age-gender-detection")
+    assert [link.get_attribute("href") for link in page.get_by_role("link").all()] == ["docs", "openapi.json"]
+
+
+def test_the_page_works_below_a_path(context: BrowserContext, server: Server, face: bytes) -> None:
+    def forward(route: Route) -> None:
+        route.fulfill(response=route.fetch(url=route.request.url.replace("/some/path", "")))
+
+    context.route("**/*", lambda route: forward(route) if "/some/path/" in route.request.url else route.abort())
+    page = context.new_page()
+    page.goto(f"{server.url}/some/path/")
+    choose(page, file(face))
+    expect(page.locator("#answer dt").first).to_have_text("Age")

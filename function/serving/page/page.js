@@ -98,6 +98,8 @@ async function open(picture) {
 function framed(square) {
   opened.square = square;
   opened.waiting = true;
+  // What is on its way answers another frame.
+  opened.asked += 1;
   refresh(opened);
   clearTimeout(pause);
   pause = setTimeout(askOpened, PAUSE);
