@@ -27,6 +27,7 @@ PAGE = Path(__file__).parent / "serving" / "page"
 PAGE_FILES = {
     "/": "index.html",
     "/page.css": "page.css",
+    "/answers.css": "answers.css",
     "/page.js": "page.js",
     "/answers.js": "answers.js",
     "/camera.js": "camera.js",
@@ -51,6 +52,7 @@ METHODS = {
     "/health": ("GET", "HEAD"),
     "/model": ("GET", "HEAD"),
     "/page.css": ("GET", "HEAD"),
+    "/answers.css": ("GET", "HEAD"),
     "/page.js": ("GET", "HEAD"),
     "/answers.js": ("GET", "HEAD"),
     "/camera.js": ("GET", "HEAD"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, ViewportSize
@@ -23,10 +24,9 @@ PORTRAITS = (
     ("#f1cdb0", "#8f8a86", "#6b4f7d", "#e6dfe8", False),
     ("#c68e65", "#2a1c15", "#a5473f", "#e9e2d3", True),
     ("#f3d3bb", "#c08a3e", "#3f7a5b", "#d5e1ea", True),
-    ("#dba981", "#d9d6d2", "#44566c", "#ece3da", False),
 )
 # zoom keys that bring the face of a portrait into the guide, then arrow keys
-FRAMING = ("+", "+", "+", "+", "+", "ArrowUp", "ArrowUp")
+FRAMING = ("+", "+", "+", "+", "+", "+", "ArrowDown", "ArrowDown")
 
 
 def main(folder: Path) -> None:
@@ -36,40 +36,65 @@ def main(folder: Path) -> None:
         _frame_one(page)
         _save(page, folder / "page-light.png")
         page = _open(browser, server.url, WIDE, dark=True)
-        choose(page, *[file(portrait(number), f"face-{number + 1}.jpg") for number in range(len(PORTRAITS))])
-        page.locator(".tile .summary").last.wait_for()
+        faces = [file(portrait(number), f"face-{number + 1}.jpg") for number in range(len(PORTRAITS))]
+        choose(page, *faces, file(b"", "empty.jpg"))
+        page.locator(".tile .problem").wait_for()
         _save(page, folder / "page-dark.png")
         page = _open(browser, server.url, PHONE, dark=False)
         _frame_one(page)
         _save(page, folder / "page-phone.png")
 
 
+class _Sketch:
+    """A drawing; x and y in parts of its height, from the middle of its upper edge."""
+
+    def __init__(self, ground: str) -> None:
+        self.image = Image.new("RGB", (SIZE[0] * SMOOTH, SIZE[1] * SMOOTH), ground)
+        self.canvas = ImageDraw.Draw(self.image)
+
+    def box(self, x: float, y: float, across: float, down: float) -> tuple[float, float, float, float]:
+        """Corners of the box with that middle and those half sides, in pixels."""
+        left, top = self.points((x - across, y - down))
+        right, bottom = self.points((x + across, y + down))
+        return left, top, right, bottom
+
+    def points(self, *places: tuple[float, float]) -> list[float]:
+        """x and y of each place, in pixels."""
+        width, height = self.image.size
+        return [value for x, y in places for value in (width / 2 + x * height, y * height)]
+
+
 def portrait(number: int) -> bytes:
     """One of `PORTRAITS` as a JPEG of `SIZE`: a drawing, nobody's face."""
     skin, hair, shirt, ground, long = PORTRAITS[number]
-    image = Image.new("RGB", (SIZE[0] * SMOOTH, SIZE[1] * SMOOTH), ground)
-    canvas = ImageDraw.Draw(image)
-
-    def box(x: float, y: float, half_width: float, half_height: float) -> tuple[float, float, float, float]:
-        unit = SIZE[1] * SMOOTH
-        x, y = SIZE[0] * SMOOTH / 2 + x * unit, y * unit
-        return (x - half_width * unit, y - half_height * unit, x + half_width * unit, y + half_height * unit)
-
+    sketch = _Sketch(ground)
+    box, canvas = sketch.box, sketch.canvas
     if long:
-        canvas.rounded_rectangle(box(0, 0.52, 0.25, 0.36), SIZE[1] * SMOOTH * 0.22, fill=hair)
+        canvas.rounded_rectangle(box(0, 0.52, 0.25, 0.36), 300, fill=hair)
     canvas.ellipse(box(0, 1.05, 0.42, 0.25), fill=shirt)
     canvas.rounded_rectangle(box(0, 0.75, 0.075, 0.14), 40, fill=_shade(skin, 0.88))
     canvas.ellipse(box(0, 0.4, 0.225, 0.265), fill=hair)
     canvas.ellipse(box(0, 0.47, 0.19, 0.25), fill=skin)
     canvas.chord(box(0, 0.36, 0.2, 0.19), 190, 350, fill=hair)
+    _draw_features(sketch, skin, hair)
+    return jpeg(sketch.image.resize(SIZE, Image.Resampling.LANCZOS))
+
+
+def _draw_features(sketch: _Sketch, skin: str, hair: str) -> None:
+    box, points, canvas = sketch.box, sketch.points, sketch.canvas
+    dark = "#33251d"
     for side in (-1, 1):
-        canvas.arc(box(side * 0.085, 0.4, 0.05, 0.03), 200, 340, fill=hair, width=14)
-        canvas.ellipse(box(side * 0.085, 0.44, 0.034, 0.02), fill="#fdfdfb")
-        canvas.ellipse(box(side * 0.085, 0.44, 0.017, 0.019), fill="#33251d")
-        canvas.ellipse(box(side * 0.11, 0.55, 0.04, 0.025), fill=_shade(skin, 0.95))
-    canvas.arc(box(0, 0.53, 0.026, 0.022), 20, 160, fill=_shade(skin, 0.72), width=10)
-    canvas.chord(box(0, 0.6, 0.07, 0.04), 10, 170, fill="#a8504c")
-    return jpeg(image.resize(SIZE, Image.Resampling.LANCZOS))
+        brow = points((side * 0.125, 0.405), (side * 0.095, 0.392), (side * 0.05, 0.402))
+        canvas.line(brow, fill=_shade(hair, 0.8), width=16, joint="curve")
+        canvas.ellipse(box(side * 0.085, 0.44, 0.028, 0.0125), fill="#f4f1ec")
+        canvas.ellipse(box(side * 0.085, 0.44, 0.0125, 0.0125), fill=dark)
+        canvas.arc(box(side * 0.085, 0.443, 0.031, 0.018), 190, 350, fill=dark, width=8)
+        canvas.arc(box(side * 0.085, 0.452, 0.03, 0.016), 30, 150, fill=_shade(skin, 0.82), width=6)
+    canvas.line(points((-0.02, 0.44), (-0.03, 0.53)), fill=_shade(skin, 0.85), width=8)
+    canvas.arc(box(0, 0.528, 0.034, 0.02), 10, 170, fill=_shade(skin, 0.66), width=10)
+    canvas.ellipse(box(0, 0.612, 0.068, 0.022), fill="#a85f56")
+    canvas.line(points((-0.068, 0.61), (0.068, 0.61)), fill=_shade(skin, 0.45), width=8)
+    canvas.arc(box(0, 0.655, 0.04, 0.015), 200, 340, fill=_shade(skin, 0.85), width=6)
 
 
 def _shade(colour: str, factor: float) -> tuple[int, int, int]:
@@ -78,15 +103,15 @@ def _shade(colour: str, factor: float) -> tuple[int, int, int]:
 
 
 def _open(browser: Browser, url: str, size: ViewportSize, *, dark: bool) -> Page:
-    page = browser.new_page(
-        base_url=url, viewport=size, color_scheme="dark" if dark else "light", has_touch=size is PHONE
-    )
+    scheme: Literal["dark", "light"] = "dark" if dark else "light"
+    touch = size is PHONE
+    page = browser.new_page(base_url=url, viewport=size, color_scheme=scheme, has_touch=touch, is_mobile=touch)
     page.goto("/")
     return page
 
 
 def _frame_one(page: Page) -> None:
-    choose(page, file(portrait(0)))
+    choose(page, file(portrait(3)))
     wait_for_answer(page)
     with page.expect_response("**/predict"):
         for key in FRAMING:

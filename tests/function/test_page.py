@@ -86,6 +86,18 @@ def test_the_camera_takes_a_picture_and_is_switched_off(page: Page, sent: list[b
     assert track.evaluate("(track) => track.readyState") == "ended"
 
 
+def test_without_access_to_the_camera_the_device_is_asked_for_a_picture(context: BrowserContext, face: bytes) -> None:
+    page = context.new_page()
+    # So it is where the page did not come over HTTPS.
+    page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    page.goto("/")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Take a picture").click()
+    assert chooser.value.element.get_attribute("capture") == "user"
+    chooser.value.set_files(file(face))
+    expect(page.locator("#answer dt").first).to_have_text("Age")
+
+
 def test_a_camera_that_is_not_there_is_explained(page: Page) -> None:
     page.evaluate(
         "() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError')); }"

@@ -7,7 +7,7 @@ const TICKS = [0, 20, 40, 60, 80, 100];
 /** An answer for the ear. */
 export function sentence({ age, gender, ethnicity, warnings = [], error }) {
   if (error) return error.detail;
-  const parts = age ? [ageText(age)] : [];
+  const parts = age ? [`${yearsText(age)}, ${intervalText(age)}`] : [];
   for (const choice of [gender, ethnicity]) if (choice) parts.push(`${choice.label}, probability ${percent(choice.probability)}`);
   return [`${parts.join("; ")}.`, ...warnings.map(({ detail }) => `Warning: ${detail}`)].join(" ");
 }
@@ -16,7 +16,7 @@ export function sentence({ age, gender, ethnicity, warnings = [], error }) {
 export function summary({ age, gender, ethnicity, warnings = [], error }) {
   if (error) return element("span", "problem", error.detail);
   const lines = element("span", "summary");
-  if (age) lines.append(element("strong", "", ageText(age)));
+  if (age) lines.append(element("strong", "", yearsText(age)), element("span", "", intervalText(age)));
   for (const choice of [gender, ethnicity]) {
     if (choice) lines.append(element("span", "", `${choice.label}, ${percent(choice.probability)}`));
   }
@@ -54,9 +54,9 @@ function figure(name, ...content) {
 }
 
 function ageFigure({ years, low, high }) {
-  const [whole, from, to] = [years, low, high].map(Math.round);
+  const [whole, unit] = yearsText({ years }).split(" ");
   const text = element("p", "value");
-  text.append(element("strong", "large", whole), whole === 1 ? " year" : " years", element("span", "note", `likely ${from} to ${to}`));
+  text.append(element("strong", "large", whole), ` ${unit} `, element("span", "note", intervalText({ low, high })));
   const track = element("div", "track");
   track.append(at(element("span", "fill"), low, high), at(element("span", "mark"), years));
   const scale = element("div", "scale");
@@ -67,7 +67,7 @@ function ageFigure({ years, low, high }) {
 
 function choiceFigure({ label, probability }) {
   const text = element("p", "value");
-  text.append(element("strong", "", label), element("span", "note", `probability ${percent(probability)}`));
+  text.append(element("strong", "", label), " ", element("span", "note", `probability ${percent(probability)}`));
   const track = element("div", "track");
   track.setAttribute("aria-hidden", "true");
   track.append(at(element("span", "fill"), 0, OLDEST * probability));
@@ -88,9 +88,13 @@ function at(made, start, end = start) {
   return made;
 }
 
-function ageText({ years, low, high }) {
-  const [whole, from, to] = [years, low, high].map(Math.round);
-  return `${whole} ${whole === 1 ? "year" : "years"}, likely ${from} to ${to}`;
+function yearsText({ years }) {
+  const whole = Math.round(years);
+  return whole === 1 ? "1 year" : `${whole} years`;
+}
+
+function intervalText({ low, high }) {
+  return `likely ${Math.round(low)} to ${Math.round(high)}`;
 }
 
 function percent(probability) {

@@ -43,10 +43,15 @@ async function askAll(wanted) {
   const mine = pictures;
   for (let start = 0; start < wanted.length; start += AHEAD) {
     const next = wanted.slice(start, start + AHEAD);
-    for (const picture of next) if (!picture.blob) await prepare(picture);
-    if (mine !== pictures || !(await answer(next))) return;
+    for (const picture of next) if (mine === pictures && !picture.blob) await prepare(picture);
+    if (mine !== pictures) return;
+    if (!(await answer(next))) return wanted.filter(isWaiting).forEach((picture) => settle(picture, null));
   }
-  say(wanted.length === 1 ? sentence(wanted[0].answer) : tally(wanted));
+  if (mine === pictures) say(wanted.length === 1 ? sentence(wanted[0].answer) : tally(pictures));
+}
+
+function isWaiting(picture) {
+  return picture.waiting && !picture.answer;
 }
 
 async function prepare(picture) {
@@ -56,7 +61,7 @@ async function prepare(picture) {
   refresh(picture);
 }
 
-/** Ask for pictures that are ready. False when the request was refused, which is then shown. */
+/** Ask for pictures that are ready. False when a request was refused, which is then shown. */
 async function answer(ready) {
   const number = new Map(ready.map((picture) => [picture, ++picture.asked]));
   const latest = (picture) => picture.asked === number.get(picture);
@@ -72,7 +77,7 @@ async function answer(ready) {
     if (lost.some((picture) => pictures.includes(picture))) notify(error.message, error.status);
     return false;
   }
-  return ready.some(latest);
+  return true;
 }
 
 function settle(picture, found) {
@@ -109,7 +114,7 @@ async function askOpened() {
   pause = 0;
   const picture = opened;
   await picture.prepare(framing.image);
-  if (!(await answer([picture]))) return;
+  if (!(await answer([picture])) || picture.waiting || !picture.answer) return;
   notify("");
   say(sentence(picture.answer));
 }
@@ -148,6 +153,7 @@ function refresh(picture) {
   tiles.get(picture)?.replaceChildren(thumbnail(picture), element("span", "name", picture.name), shown);
   if (picture !== opened) return;
   part("answer").setAttribute("aria-busy", String(picture.waiting));
+  part("brief").replaceChildren(shown.cloneNode(true));
   part("answer").replaceChildren(picture.answer ? figures(picture.answer) : shown);
 }
 

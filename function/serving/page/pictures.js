@@ -32,7 +32,8 @@ export class Picture {
   /** The upright pixels as an ImageBitmap that the caller closes, or null where the browser cannot show the file. */
   async open() {
     try {
-      return await createImageBitmap(this.file, { imageOrientation: "from-image" });
+      // Turned upright by EXIF: that is the default, and not every browser knows the option's name for it.
+      return await createImageBitmap(this.file);
     } catch {
       return null;
     }
@@ -40,9 +41,10 @@ export class Picture {
 
   /** Make `blob` from the framed square. `image` as from open(). */
   async prepare(image) {
+    const blob = await (image ? this.#framed(image) : this.#whole());
     this.release();
-    this.blob = image ? await this.#framed(image) : await this.#whole();
-    if (image) this.url = URL.createObjectURL(this.blob);
+    this.blob = blob;
+    if (image) this.url = URL.createObjectURL(blob);
   }
 
   release() {

@@ -37,7 +37,8 @@ export function* runs(pictures) {
 /** Blobs -> as many answers in their order, each the heads that are on or {error: problem}. Throws Refusal. */
 export async function ask(blobs) {
   const form = new FormData();
-  for (const blob of blobs) form.append("picture", blob);
+  // The file's own name is nobody's business.
+  for (const blob of blobs) form.append("picture", blob, "picture");
   const headers = apiKey ? { "X-API-Key": apiKey } : {};
   const { response, body } = await exchange("predict", { method: "POST", body: form, headers });
   if (response.ok) return body.predictions;
