@@ -30,8 +30,20 @@ from serving.predictor import Predictor
 from serving.problems import Problem
 
 PAGE = Path(__file__).parent / "serving" / "page"
-PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/openapi.json": "openapi.json"}
-# The page needs its own two files, pictures that never leave the browser's memory, and this server; nothing else.
+PAGE_FILES = {
+    "/": "index.html",
+    "/page.css": "page.css",
+    "/answers.css": "answers.css",
+    "/page.js": "page.js",
+    "/answers.js": "answers.js",
+    "/camera.js": "camera.js",
+    "/framing.js": "framing.js",
+    "/intake.js": "intake.js",
+    "/pictures.js": "pictures.js",
+    "/server.js": "server.js",
+    "/openapi.json": "openapi.json",
+}
+# The page needs its own files, pictures that never leave the browser's memory, and this server; nothing else.
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; "
@@ -46,7 +58,14 @@ METHODS = {
     "/health": ("GET", "HEAD"),
     "/model": ("GET", "HEAD"),
     "/page.css": ("GET", "HEAD"),
+    "/answers.css": ("GET", "HEAD"),
     "/page.js": ("GET", "HEAD"),
+    "/answers.js": ("GET", "HEAD"),
+    "/camera.js": ("GET", "HEAD"),
+    "/framing.js": ("GET", "HEAD"),
+    "/intake.js": ("GET", "HEAD"),
+    "/pictures.js": ("GET", "HEAD"),
+    "/server.js": ("GET", "HEAD"),
     "/openapi.json": ("GET", "HEAD"),
 }
 
