@@ -18,7 +18,7 @@ FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format lock pipeline bench bench-memory bench-training bench-peer score face-weights clean
+.PHONY: help run test test-fast check format lock pipeline bench bench-memory bench-training bench-peer score screenshots face-weights clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -79,6 +79,9 @@ bench-training: $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## speed of prepare and of the
 bench-peer: $(DEV_ENV)/.ready ## time of one answer of the bundled release against face-api.js's (needs npm)
 	@npm ci --ignore-scripts --no-audit --no-fund --silent
 	$(DEV_ENV)/bin/python -m tests.bench_peer
+
+screenshots: $(DEV_ENV)/.ready ## remake the page's pictures in docs/
+	$(DEV_ENV)/bin/python -m tests.screenshots docs
 
 score: $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFace>, against the thresholds of `default`
 	@test -n "$(DATA)" || { echo 'make score needs DATA=<folder or archive of UTKFace>' >&2; exit 2; }
