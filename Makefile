@@ -19,7 +19,7 @@ FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format lock pipeline bench-memory bench-training bench-peer score face-weights clean
+.PHONY: help run test test-fast check format lock pipeline bench bench-memory bench-training bench-peer score screenshots face-weights clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -66,6 +66,9 @@ lock: $(DEV_ENV)/.ready ## pin all dependencies anew, with hashes
 	for lock in $(LOCKS); do $(DEV_ENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-find-links $$lock.in -o $$lock.txt || exit 1; done
 
+bench: $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## what the function adds to the work itself: start, memory, one request, many, large ones, batches
+	$(DEV_ENV)/bin/python -m tests.bench_function
+
 bench-memory: $(DEV_ENV)/.ready ## peak memory of prepare and train with one and ten times the faces of DATA=<folder>
 	@test -n "$(DATA)" || { echo 'make bench-memory needs DATA=<folder of faces>' >&2; exit 2; }
 	$(DEV_ENV)/bin/python -m tests.bench_memory "$(DATA)"
@@ -77,6 +80,9 @@ bench-training: $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## speed of prepare and of the
 bench-peer: $(DEV_ENV)/.ready ## time of one answer of the bundled release against face-api.js's (needs npm)
 	@npm ci --ignore-scripts --no-audit --no-fund --silent
 	$(DEV_ENV)/bin/python -m tests.bench_peer
+
+screenshots: $(DEV_ENV)/.ready ## remake the page's pictures in docs/
+	$(DEV_ENV)/bin/python -m tests.screenshots docs
 
 score: $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFace>, against the thresholds of `default`
 	@test -n "$(DATA)" || { echo 'make score needs DATA=<folder or archive of UTKFace>' >&2; exit 2; }

@@ -14,18 +14,36 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+# The framework reads it after it has imported this file. Its default of four a processor lets a few clients that send
+# slowly keep all others waiting; threads that wait cost next to nothing.
+os.environ.setdefault("THREADS", "64")
+
 # functions-framework runs this file by its path; its neighbours are found whatever the working directory.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from flask import Request, Response, send_from_directory
 
-from serving import answers, release, requests, settings
+from serving import release, requests, settings
+from serving.answers import Answerer
+from serving.deadlines import Deadline
 from serving.predictor import Predictor
 from serving.problems import Problem
 
 PAGE = Path(__file__).parent / "serving" / "page"
-PAGE_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js", "/openapi.json": "openapi.json"}
-# The page needs its own two files, pictures that never leave the browser's memory, and this server; nothing else.
+PAGE_FILES = {
+    "/": "index.html",
+    "/page.css": "page.css",
+    "/answers.css": "answers.css",
+    "/page.js": "page.js",
+    "/answers.js": "answers.js",
+    "/camera.js": "camera.js",
+    "/framing.js": "framing.js",
+    "/intake.js": "intake.js",
+    "/pictures.js": "pictures.js",
+    "/server.js": "server.js",
+    "/openapi.json": "openapi.json",
+}
+# The page needs its own files, pictures that never leave the browser's memory, and this server; nothing else.
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; "
@@ -40,13 +58,20 @@ METHODS = {
     "/health": ("GET", "HEAD"),
     "/model": ("GET", "HEAD"),
     "/page.css": ("GET", "HEAD"),
+    "/answers.css": ("GET", "HEAD"),
     "/page.js": ("GET", "HEAD"),
+    "/answers.js": ("GET", "HEAD"),
+    "/camera.js": ("GET", "HEAD"),
+    "/framing.js": ("GET", "HEAD"),
+    "/intake.js": ("GET", "HEAD"),
+    "/pictures.js": ("GET", "HEAD"),
+    "/server.js": ("GET", "HEAD"),
     "/openapi.json": ("GET", "HEAD"),
 }
 
 try:
     SETTINGS = settings.from_environment(os.environ)
-    PREDICTOR = Predictor(release.load(SETTINGS.model_uri, SETTINGS.model_sha256))
+    ANSWERER = Answerer(Predictor(release.load(SETTINGS.model_uri, SETTINGS.model_sha256)), SETTINGS)
 except (settings.SettingsError, release.ReleaseError) as reason:
     sys.exit(f"cannot start: {reason}")
 
@@ -76,14 +101,15 @@ def _route(request: Request) -> Response:
     if request.path == "/health":
         return _json({"status": "ok", "model": _model()})
     if request.path == "/model":
-        return _json(PREDICTOR.release.manifest)
+        return _json(ANSWERER.predictor.release.manifest)
     page = send_from_directory(PAGE, PAGE_FILES[request.path])
     page.headers.update(PAGE_HEADERS)
     return page
 
 
 def _predict(request: Request) -> Response:
-    predictions = answers.answer(requests.pictures(request, SETTINGS), PREDICTOR, SETTINGS)
+    deadline = Deadline.after(SETTINGS.request_seconds)
+    predictions = ANSWERER.answer(requests.pictures(request, SETTINGS, deadline), deadline)
     return _json({"predictions": predictions, "model": _model()})
 
 
@@ -92,5 +118,5 @@ def _json(body: dict[str, Any]) -> Response:
 
 
 def _model() -> dict[str, str]:
-    served = PREDICTOR.release
+    served = ANSWERER.predictor.release
     return {"name": served.name, "version": served.version, "sha256": served.sha256}

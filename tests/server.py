@@ -24,28 +24,35 @@ class Server:
 
     url: str
     process: subprocess.Popen[str]
+    client: httpx.Client
 
     def get(self, path: str) -> httpx.Response:
         """GET a path."""
-        return httpx.get(self.url + path, timeout=30)
+        return self.client.get(path)
 
     def post(self, content: bytes, content_type: str = "image/jpeg", path: str = "/predict") -> httpx.Response:
         """POST a body of a stated type."""
-        return httpx.post(self.url + path, content=content, headers={"Content-Type": content_type}, timeout=30)
+        return self.client.post(path, content=content, headers={"Content-Type": content_type})
 
 
 @contextmanager
-def serve(source: Path, python: Path = Path(sys.executable), **environment: str) -> Iterator[Server]:
-    """Start `source` with the interpreter of some environment, and stop it afterwards."""
+def serve(
+    source: Path, python: Path = Path(sys.executable), ready: str = "/health", **environment: str
+) -> Iterator[Server]:
+    """Start `source` with the interpreter of some environment, wait until `ready` answers, and stop it afterwards."""
     port = free_port()
     process = start(source, port, environment, python)
-    server = Server(f"http://127.0.0.1:{port}", process)
-    try:
-        _wait(server)
-        yield server
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+    url = f"http://127.0.0.1:{port}"
+    # A new connection for each request: the server may close an idle one at any moment.
+    single = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=url, timeout=30, limits=single) as client:
+        server = Server(url, process, client)
+        try:
+            _wait(server, ready)
+            yield server
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
 
 
 def start(
@@ -73,13 +80,13 @@ def refusal(source: Path, **environment: str) -> str:
     return errors.strip().splitlines()[-1]
 
 
-def _wait(server: Server) -> None:
+def _wait(server: Server, ready: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             raise AssertionError(f"the function ended at its start: {server.process.communicate()[1]}")
         try:
-            if server.get("/health").is_success:
+            if server.get(ready).is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.05)

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 # status, JSON or bytes of the body, headers
 Scripted = tuple[int, object, dict[str, str]]
 
-PREDICTION = {"age": {"years": 30.0, "low": 25.0, "high": 35.0}, "gender": {"label": "male", "probability": 0.9}}
+PREDICTION = {"age": {"years": 30, "low": 25, "high": 35}, "gender": {"label": "male", "probability": 0.9}}
 ANSWERED: Scripted = (200, {"predictions": [PREDICTION]}, {})
 
 

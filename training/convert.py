@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from serving import release
 from serving.images import RESIZE_RULE, Pixels
-from serving.predictor import Outputs, Predictor, age_levels
+from serving.predictor import Outputs, Predictor, age_answers, age_levels
 from serving.release import Calibration, Release
 from training import calibration, dataset, run, shards, weights
 from training.card import INTENDED_USE
@@ -153,7 +153,7 @@ def _unpublished(file: bytes, size: int) -> Release:
 
 
 def _score(outputs: Outputs, labels: LabelArray) -> Score:
-    years = age_levels(outputs["age"], (0.5,))[0]
+    years = age_answers(outputs["age"])
     return Score(
         age_mae=float(np.abs(years - labels[:, 0]).mean()),
         gender_accuracy=float(((outputs["gender"][:, 0] > 0.5) == labels[:, 1]).mean()),

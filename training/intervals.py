@@ -46,8 +46,8 @@ class Levels:
 
 
 def covered(low: npt.NDArray[Any], high: npt.NDArray[Any], ages: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Whether each labelled age lies in its answered interval; a label of k years stands for k - 0.5 to k + 0.5."""
-    result: npt.NDArray[np.bool_] = (ages >= low - 0.5) & (ages <= high + 0.5)
+    """Whether each labelled age lies in its answered interval, all in whole years."""
+    result: npt.NDArray[np.bool_] = (ages >= low) & (ages <= high)
     return result
 
 
@@ -71,7 +71,8 @@ class _Search:
     def __init__(self, distribution: npt.NDArray[Any], ages: Array, coverage: float) -> None:
         (self.years,) = age_levels(distribution, (0.5,))
         self.low, self.high = age_levels(distribution, _TAILS), age_levels(distribution, 1 - _TAILS)
-        self.above, self.below = ages >= self.low - 0.5, ages <= self.high + 0.5
+        # Answers are whole years.
+        self.above, self.below = ages >= np.rint(self.low), ages <= np.rint(self.high)
         self.coverage = coverage
         self.knots = _knots(self.years)
         bands = band(ages)

@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Age:
-    """Years; the stated share of people of such a face lies between `low` and `high`."""
+    """Whole years; the stated share of people of such a face is from `low` to `high` years old."""
 
-    years: float
-    low: float
-    high: float
+    years: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _member(value: Any, read: Callable[[Any], T]) -> T | None:
 
 
 def _age(value: Mapping[str, Any]) -> Age:
-    return Age(float(value["years"]), float(value["low"]), float(value["high"]))
+    return Age(int(value["years"]), int(value["low"]), int(value["high"]))
 
 
 def _choice(value: Mapping[str, Any]) -> Choice:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from age_gender.answer import Answer, failure, parse
-from age_gender.transport import Reply, ServerError, Transport
+from age_gender.transport import RETRIED, Reply, ServerError, Transport
 
 # Statuses that speak of the pictures sent; every other failure speaks of the request or the server.
 OF_PICTURES = (
@@ -85,7 +85,15 @@ class Client:
             raise ServerError(f"{self._url} answers {reply.status}, but not as this function does") from error
         if len(answers) != len(pictures):
             raise ServerError(f"{self._url} gave {len(answers)} answers for {len(pictures)} pictures")
-        return answers
+        return self._without_late(pictures, answers)
+
+    def _without_late(self, pictures: list[bytes], answers: list[Answer]) -> list[Answer]:
+        """The server had no time for some of a batch, while it had for others: they are asked again."""
+        late = [number for number, each in enumerate(answers) if each.error and each.error.status in RETRIED]
+        if not late or len(late) == len(pictures):
+            return answers
+        again = iter(self._ask([pictures[number] for number in late]))
+        return [next(again) if number in late else each for number, each in enumerate(answers)]
 
     def _read(self, reply: Reply, count: int) -> list[Answer]:
         body: Any = json.loads(reply.body)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from age_gender.answer import Answer, parse
-from serving import answers, release
+from serving import release
+from serving.answers import Answerer
+from serving.deadlines import Deadline
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.settings import Settings
@@ -20,18 +23,21 @@ class Local:
         Raises:
             ReleaseError: it cannot be read or run.
         """
-        self.settings = settings
-        self._predictor = Predictor(release.load(settings.model_uri, settings.model_sha256))
+        self._answerer = Answerer(Predictor(release.load(settings.model_uri, settings.model_sha256)), settings)
 
     @property
     def release(self) -> release.Release:
         """What answers."""
-        return self._predictor.release
+        return self._answerer.predictor.release
 
     def predict(self, pictures: Sequence[bytes]) -> list[Answer]:
         """One answer a picture, in the order given; a picture that cannot be answered has an `error`."""
+        if not pictures:
+            return []
         try:
-            return [parse(each) for each in answers.answer(list(pictures), self._predictor, self.settings)]
+            # Nobody waits at the other end of a line: there is no time limit.
+            predictions = self._answerer.answer(list(pictures), Deadline.after(threading.TIMEOUT_MAX))
+            return [parse(each) for each in predictions]
         except Problem as problem:
             # Not one was answered: several are listed, one speaks for itself.
             problems = problem.members.get("errors", [problem.details()])

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import pyarrow
 from pyarrow import parquet
 
-# heads -> their columns; ages in years, probabilities 0 to 1
+# heads -> their columns; ages in whole years, probabilities 0 to 1
 COLUMNS: dict[str, dict[str, pyarrow.DataType]] = {
-    "age": {"age": pyarrow.float64(), "age_low": pyarrow.float64(), "age_high": pyarrow.float64()},
+    "age": {"age": pyarrow.int16(), "age_low": pyarrow.int16(), "age_high": pyarrow.int16()},
     "gender": {"gender": pyarrow.string(), "gender_probability": pyarrow.float64()},
     "ethnicity": {"ethnicity": pyarrow.string(), "ethnicity_probability": pyarrow.float64()},
 }

@@ -9,7 +9,7 @@ from age_gender.answer import Answer, Choice
 
 # characters; longer names lose their beginning, since files of one folder differ at their end
 _LONGEST_NAME = 48
-_HEADS = {"age": f"{'age':>5}  {'between':>13}", "gender": f"{'gender':>14}", "ethnicity": f"{'ethnicity':>14}"}
+_HEADS = {"age": f"{'age':>4}  {'between':>9}", "gender": f"{'gender':>14}", "ethnicity": f"{'ethnicity':>14}"}
 
 
 def json_line(name: str, answer: Answer) -> str:
@@ -48,8 +48,8 @@ def shortened(name: str, width: int) -> str:
 def _cells(answer: Answer) -> list[str]:
     cells = []
     if answer.age:
-        between = f"{answer.age.low:.1f} - {answer.age.high:.1f}"
-        cells.append(f"{answer.age.years:5.1f}  {between:>13}")
+        between = f"{answer.age.low} - {answer.age.high}"
+        cells.append(f"{answer.age.years:4}  {between:>9}")
     return [*cells, *(_choice(choice) for choice in (answer.gender, answer.ethnicity) if choice)]
 
 

@@ -2,57 +2,77 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import os
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
-import numpy as np
-
 from serving import images
-from serving.predictor import Prediction, Predictor
+from serving.deadlines import Deadline, DeadlineError, Turns
+from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.settings import Settings
 
+Answer = dict[str, Any]
 
-def answer(pictures: list[bytes], predictor: Predictor, settings: Settings) -> list[dict[str, Any]]:
-    """One answer a picture, in the order given: the heads that are switched on, or `{"error": problem}`.
 
-    Raises:
-        Problem: not one picture could be answered; for several pictures its member `errors` lists each.
+class Answerer:
+    """Answers of one release, for any number of threads.
+
+    As many pictures are worked on at once as there are processors, in the order in which they came: more would only
+    wait for each other, and hold more decoded pictures in memory.
     """
-    decoded = [_decode(picture, predictor.release.size, settings.limits) for picture in pictures]
-    problems = [face for face in decoded if isinstance(face, Problem)]
-    if len(problems) == len(pictures):
-        raise _none(problems)
-    faces = [face for face in decoded if not isinstance(face, Problem)]
-    predictions = iter(predictor.predict(np.stack(faces)))
-    return [
-        {"error": face.details()} if isinstance(face, Problem) else _heads(next(predictions), settings.heads)
-        for face in decoded
-    ]
+
+    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        self.predictor = predictor
+        self._settings = settings
+        processors = len(os.sched_getaffinity(0))
+        self._turns = Turns(processors)
+        self._workers = ThreadPoolExecutor(processors, thread_name_prefix="answers")
+
+    def answer(self, pictures: list[bytes], deadline: Deadline) -> list[Answer]:
+        """One answer a picture, in the order given: the heads that are switched on, or `{"error": problem}`.
+
+        Raises:
+            Problem: not one picture could be answered; for several pictures its member `errors` lists each. 503 when
+                the deadline passed before.
+        """
+        if len(pictures) == 1:
+            # Its own thread will do, and spares it the way to another one.
+            answers = [self._one(pictures[0], deadline)]
+        else:
+            answers = list(self._workers.map(lambda picture: self._one(picture, deadline), pictures))
+        problems = [answer for answer in answers if isinstance(answer, Problem)]
+        if len(problems) == len(answers):
+            raise _none(problems)
+        return [{"error": answer.details()} if isinstance(answer, Problem) else answer for answer in answers]
+
+    def _one(self, picture: bytes, deadline: Deadline) -> Answer | Problem:
+        try:
+            with self._turns.turn(deadline):
+                face = images.decode(picture, self.predictor.release.size, self._settings.limits)
+                (prediction,) = self.predictor.predict(face[None])
+        except images.UnknownFormatError as error:
+            return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
+        except images.ImageTooLargeError as error:
+            return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+        except images.ImageError as error:
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        except DeadlineError:
+            return Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "there was no time left to answer, others were before it; try again later or send less at once",
+                {"Retry-After": "1"},
+            )
+        return {head: vars(getattr(prediction, head)) for head in self._settings.heads}
 
 
 def _none(problems: list[Problem]) -> Problem:
-    if len(problems) == 1:
-        return problems[0]
+    first = problems[0]
+    if len(problems) == 1 or all(problem.status == HTTPStatus.SERVICE_UNAVAILABLE for problem in problems):
+        return first
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         f"none of the {len(problems)} pictures could be answered",
         members={"errors": [problem.details() for problem in problems]},
     )
-
-
-def _decode(picture: bytes, size: int, limits: images.Limits) -> images.Pixels | Problem:
-    try:
-        return images.decode(picture, size, limits)
-    except images.UnknownFormatError as error:
-        return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
-    except images.ImageTooLargeError as error:
-        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
-    except images.ImageError as error:
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-
-
-def _heads(prediction: Prediction, heads: tuple[str, ...]) -> dict[str, Any]:
-    every = asdict(prediction)
-    return {head: every[head] for head in heads}

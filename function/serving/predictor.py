@@ -1,9 +1,9 @@
-"""A release and faces in, predictions out: interpreters, the median age, calibration."""
+"""A release and faces in, predictions out: interpreters, the age that is answered, calibration."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,22 @@ Array = npt.NDArray[np.float64]
 # Outputs of the network by head: age (N, years), gender (N, 1), ethnicity (N, classes); probabilities.
 Outputs = dict[str, npt.NDArray[np.float32]]
 
+Years = npt.NDArray[np.int64]
+
 _TINY = 1e-7
+# years; within so many an answered age counts as near, and what it costs not to be. Chosen on validation faces: half a
+# percent more of them come near, and the mean error stays as it is.
+_NEAR = 5
+_MISS = 2.0
 
 
 @dataclass(frozen=True)
 class Age:
-    """Years; the stated share of people of such a face lies between `low` and `high`."""
+    """Whole years, as labels are; the stated share of people of such a face is from `low` to `high` years old."""
 
-    years: float
-    low: float
-    high: float
+    years: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,9 @@ class Predictor:
                 f"{RESIZE_RULE!r}; deploy the function that belongs to the release"
             )
         self.release = release
-        self._local = threading.local()
+        self._idle: list[Any] = []
         try:
-            self._runner()
+            self._idle.append(self._runner())
         except (RuntimeError, ValueError, KeyError) as error:
             raise ReleaseError(
                 f"the model of release {release.version} does not run on {Interpreter.__module__}; convert it again"
@@ -79,12 +85,12 @@ class Predictor:
         """(N, size, size, 3) uint8 -> N predictions."""
         outputs = self.run(faces)
         calibration, release = self.release.calibration, self.release
-        years, low, high = age_intervals(outputs["age"], calibration)
+        ages = age_intervals(outputs["age"], calibration)
         female = sharpen(_two(outputs["gender"]), calibration.gender_temperature)
         ethnicity = sharpen(outputs["ethnicity"], calibration.ethnicity_temperature)
         return [
             Prediction(
-                Age(*(round(float(value), 1) for value in (years[row], low[row], high[row]))),
+                Age(*ages[:, row].tolist()),
                 _choice(female[row], release.genders),
                 _choice(ethnicity[row], release.ethnicities),
             )
@@ -92,16 +98,24 @@ class Predictor:
         ]
 
     def run(self, faces: Pixels) -> Outputs:
-        """(N, size, size, 3) uint8 -> the network's own outputs, uncalibrated."""
-        outputs: Outputs = self._runner()(pixels=faces.astype(np.float32))
-        return outputs
+        """(N, size, size, 3) uint8 -> the network's own outputs, uncalibrated.
+
+        One by one, which costs nothing with this runtime: a face gets the same answer in any company, bit for bit.
+        """
+        # One interpreter that two threads share answers wrongly; taking from a list and adding to it are atomic.
+        try:
+            runner = self._idle.pop()
+        except IndexError:
+            runner = self._runner()
+        try:
+            rows = [runner(pixels=face[None].astype(np.float32)) for face in faces]
+        finally:
+            self._idle.append(runner)
+        return {head: np.concatenate([row[head] for row in rows]) for head in HEADS}
 
     def _runner(self) -> Any:
-        """This thread's runner: one interpreter shared by threads answers wrongly."""
-        if not hasattr(self._local, "runner"):
-            interpreter = Interpreter(model_content=self.release.model, num_threads=1)
-            self._local.runner = interpreter.get_signature_runner("serving_default")
-        return self._local.runner
+        interpreter = Interpreter(model_content=self.release.model, num_threads=1)
+        return interpreter.get_signature_runner("serving_default")
 
 
 def age_levels(distribution: npt.NDArray[Any], levels: npt.ArrayLike) -> Array:
@@ -120,11 +134,30 @@ def age_levels(distribution: npt.NDArray[Any], levels: npt.ArrayLike) -> Array:
     return result
 
 
-def age_intervals(distribution: npt.NDArray[Any], calibration: Calibration) -> Array:
-    """(N, years) probabilities -> (3, N) years: the median, and the ends of the interval."""
-    (years,) = age_levels(distribution, (0.5,))
-    ends = [np.interp(years, calibration.age_at, levels) for levels in (calibration.age_low, calibration.age_high)]
-    return np.concatenate([years[None], age_levels(distribution, np.stack(ends))])
+def age_answers(distribution: npt.NDArray[Any]) -> Years:
+    """(N, years) probabilities -> (N,) the whole years with the least expected loss.
+
+    The loss of an error of e years is |e|, and `_MISS` more beyond `_NEAR`: without that it would be the median.
+    """
+    answers: Years = (distribution.astype(np.float64) @ _losses(distribution.shape[1])).argmin(axis=1)
+    return answers
+
+
+@cache
+def _losses(years: int) -> Array:
+    """(years, years): the loss of answering the second when the first is true."""
+    errors = np.abs(np.arange(years)[:, None] - np.arange(years))
+    result: Array = errors + _MISS * (errors > _NEAR)
+    return result
+
+
+def age_intervals(distribution: npt.NDArray[Any], calibration: Calibration) -> Years:
+    """(N, years) probabilities -> (3, N) whole years: the answer, and the ends of the interval."""
+    years = age_answers(distribution)
+    (median,) = age_levels(distribution, (0.5,))
+    ends = [np.interp(median, calibration.age_at, levels) for levels in (calibration.age_low, calibration.age_high)]
+    low, high = np.rint(age_levels(distribution, np.stack(ends))).astype(np.int64)
+    return np.stack([years, np.minimum(low, years), np.maximum(high, years)])
 
 
 def sharpen(probabilities: npt.NDArray[Any], temperature: float) -> Array:

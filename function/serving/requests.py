@@ -9,8 +9,10 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
+from serving.deadlines import Deadline, Watch
 from serving.problems import Problem
 from serving.settings import Settings
 
@@ -19,25 +21,36 @@ FORM_TYPE = "multipart/form-data"
 JSON_TYPE = "application/json"
 ACCEPTED_TYPES = (*IMAGE_TYPES, FORM_TYPE, JSON_TYPE)
 
+# bytes
+_PIECE = 2**18
+
+_WATCH = Watch()
+
 _EXPECTED_JSON = 'expected {"instances": [{"b64": "<base64 of a picture>"}]}'
 
 
-def pictures(request: Request, settings: Settings) -> list[bytes]:
+def pictures(request: Request, settings: Settings, deadline: Deadline) -> list[bytes]:
     """The pictures of a request, in the order sent; at least one, at most `settings.max_images`.
 
     Raises:
-        Problem: 400, 413 or 415, with what was found.
+        Problem: 400, 413 or 415, with what was found; 408 when the body is not whole at the deadline.
     """
     # One byte more than allowed: a body of unstated length is cut off at the limit without an error.
     request.max_content_length = settings.max_request_bytes + 1
     # A file in a form may be as large as the request; the framework's own bound on form fields is lower.
     request.max_form_memory_size = settings.max_request_bytes
     try:
-        found = _read(request, settings)
+        with _WATCH.reading(request.environ.get("gunicorn.socket"), deadline):
+            found = _read(request, settings)
     except RequestEntityTooLarge as error:
         raise _too_large(settings) from error
-    except HTTPException as error:
+    except (HTTPException, ParseException, OSError) as error:
+        if not deadline.left():
+            raise _too_slow(settings) from error
         raise Problem(HTTPStatus.BAD_REQUEST, "the request's body broke off or is malformed; send it again") from error
+    if not deadline.left():
+        # Cut off, and perhaps in a place where it looks whole.
+        raise _too_slow(settings)
     if not found:
         raise Problem(HTTPStatus.BAD_REQUEST, "the request holds no picture; send at least one")
     if len(found) > settings.max_images:
@@ -63,10 +76,28 @@ def _read(request: Request, settings: Settings) -> list[bytes]:
 
 
 def _body(request: Request, settings: Settings) -> bytes:
-    data = request.get_data(cache=False)
+    """The whole body, read in larger pieces than the framework does: a third of its time for a photograph."""
+    stream, length = request.environ["wsgi.input"], request.content_length
+    if length is None and not request.environ.get("wsgi.input_terminated"):
+        length = 0
+    left = settings.max_request_bytes + 1 if length is None else length
+    if length is not None and length > settings.max_request_bytes:
+        raise _too_large(settings)
+    pieces = []
+    while left and (piece := stream.read(min(left, _PIECE))):
+        pieces.append(piece)
+        left -= len(piece)
+    data = b"".join(pieces)
     if len(data) > settings.max_request_bytes:
         raise _too_large(settings)
+    if length is not None and left:
+        raise ClientDisconnected
     return data
+
+
+def _too_slow(settings: Settings) -> Problem:
+    detail = f"the body was not whole after {settings.request_seconds} seconds; send it faster, or less of it"
+    return Problem(HTTPStatus.REQUEST_TIMEOUT, detail)
 
 
 def _too_large(settings: Settings) -> Problem:

@@ -30,6 +30,8 @@ class Settings:
     max_request_bytes: int = 20 * 2**20
     # MAX_IMAGES: pictures in one request, at most
     max_images: int = 32
+    # REQUEST_SECONDS: a request that is not read and answered after so long ends
+    request_seconds: int = 30
     # MAX_PIXELS, MIN_SIDE, MAX_SIDE_RATIO: what one picture may measure
     limits: Limits = field(default_factory=Limits)
 
@@ -48,6 +50,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         heads=_heads(environment.get("HEADS") or ",".join(default.heads)),
         max_request_bytes=_positive(environment, "MAX_REQUEST_BYTES", default.max_request_bytes),
         max_images=_positive(environment, "MAX_IMAGES", default.max_images),
+        request_seconds=_positive(environment, "REQUEST_SECONDS", default.request_seconds),
         limits=Limits(
             max_pixels=_positive(environment, "MAX_PIXELS", limits.max_pixels),
             min_side=_positive(environment, "MIN_SIDE", limits.min_side),

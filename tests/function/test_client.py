@@ -71,9 +71,16 @@ def test_a_server_that_allows_less_is_sent_less(faces: list[bytes], local: Local
         assert Client(small.url).predict(faces[:8]) == local.predict(faces[:8])
 
 
+def test_what_a_busy_server_left_out_of_a_batch_is_asked_again() -> None:
+    late = {"error": {"status": 503, "detail": "no time left"}}
+    other = {**PREDICTION, "gender": {"label": "female", "probability": 0.8}}
+    with standing((200, {"predictions": [PREDICTION, late]}, {}), (200, {"predictions": [other]}, {})) as stand:
+        assert Client(stand.url).predict([b"x", b"y"]) == [parse(PREDICTION), parse(other)]
+
+
 def test_warnings_and_unknown_members_are_taken_as_they_come() -> None:
     warned = {**PREDICTION, "warnings": [{"code": "flat", "detail": "no face"}], "mood": "new"}
-    assert parse(warned) == Answer(Age(30.0, 25.0, 35.0), Choice("male", 0.9), warnings=(Caution("flat", "no face"),))
+    assert parse(warned) == Answer(Age(30, 25, 35), Choice("male", 0.9), warnings=(Caution("flat", "no face"),))
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serving import release
-from serving.predictor import Predictor, age_levels, sharpen
+from serving.predictor import Predictor, age_answers, age_intervals, age_levels, sharpen
 from tests.conftest import FUNCTION
 
 
@@ -35,6 +35,22 @@ def test_levels_are_in_order_and_never_below_birth() -> None:
     assert (middle <= high).all()
 
 
+def test_the_answer_is_the_whole_year_nearest_to_most_others() -> None:
+    distribution = np.zeros((2, 117))
+    # The median of both is 30; many of the second are near 24, and few are near 30.
+    distribution[0, [25, 30, 35]] = 0.2, 0.6, 0.2
+    distribution[1, [23, 24, 30, 60]] = 0.29, 0.2, 0.02, 0.49
+    assert age_levels(distribution, (0.5,))[0] == pytest.approx([30, 30], abs=0.5)
+    assert age_answers(distribution).tolist() == [30, 28]
+
+
+def test_answers_are_whole_years_within_their_interval(predictor: Predictor) -> None:
+    distribution = np.random.default_rng(0).dirichlet(np.full(117, 0.05), 200)
+    years, low, high = age_intervals(distribution, predictor.release.calibration)
+    assert years.dtype == low.dtype == high.dtype == np.int64
+    assert ((low <= years) & (years <= high)).all()
+
+
 def test_a_temperature_above_one_makes_less_sure_and_keeps_the_order() -> None:
     probabilities = np.array([[0.7, 0.2, 0.1]])
     assert sharpen(probabilities, 1.0) == pytest.approx(probabilities)
@@ -44,17 +60,19 @@ def test_a_temperature_above_one_makes_less_sure_and_keeps_the_order() -> None:
     assert cooler.sum() == pytest.approx(1)
 
 
-def test_a_batch_answers_as_single_faces_do(predictor: Predictor) -> None:
-    faces = np.random.default_rng(0).integers(0, 256, (5, 96, 96, 3), np.uint8)
+def test_a_batch_answers_as_single_faces_do_bit_for_bit(predictor: Predictor) -> None:
+    size = predictor.release.size
+    faces = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), np.uint8)
     together = predictor.run(faces)
     for row in range(5):
         alone = predictor.run(faces[row : row + 1])
         for head, values in together.items():
-            assert alone[head][0] == pytest.approx(values[row], abs=1e-3)
+            assert alone[head][0].tobytes() == values[row].tobytes()
 
 
 def test_threads_get_the_same_outputs_bit_for_bit(predictor: Predictor) -> None:
-    faces = [np.random.default_rng(seed).integers(0, 256, (1, 96, 96, 3), np.uint8) for seed in range(8)]
+    size = predictor.release.size
+    faces = [np.random.default_rng(seed).integers(0, 256, (1, size, size, 3), np.uint8) for seed in range(8)]
     alone = [predictor.run(face)["age"].tobytes() for face in faces]
     with ThreadPoolExecutor(8) as threads:
         assert [outputs["age"].tobytes() for outputs in threads.map(predictor.run, faces * 5)] == alone * 5

@@ -1,0 +1,210 @@
+"""What the function adds to the work itself, a row for each promise: `make bench`.
+
+Every row is a ratio of two things measured in turns on the same machine; it needs the processors for itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from serving import images, release
+from serving.predictor import Predictor
+from tests.faces import draw
+from tests.server import Server, serve
+
+ROOT = Path(__file__).parent.parent
+FUNCTION = ROOT / "function"
+# what is deployed, and nothing beside it
+PYTHON = ROOT / ".venv-run" / "bin" / "python"
+HELLO = "def predict(request):\n    request.get_data()\n    return 'hello'\n"
+
+ROUNDS = 9
+RUNS = 60
+WARM_UP = 20
+CLIENTS = 16
+BATCH = 32
+JPEG, JSON = "image/jpeg", "application/json"
+
+
+def main() -> None:
+    """Print the table of docs/performance.md."""
+    with tempfile.TemporaryDirectory() as scratch:
+        hello = Path(scratch) / "hello"
+        hello.mkdir()
+        (hello / "main.py").write_text(HELLO)
+        with serve(FUNCTION, PYTHON) as ours, serve(hello, PYTHON, ready="/") as theirs:
+            _report("memory once serving, MB more than a hello world", _memory(ours, theirs), 40)
+            _report("one warm request against its work and a hello world", _warm(ours, theirs), 1.2)
+            _report("a 12-megapixel JPEG, its extra time against the bare decode's", _large(ours), 1.2)
+            _report("a picture in a batch of 32 against one alone", _batch(ours), 0.7)
+        with _on({1}), serve(FUNCTION, PYTHON) as ours, serve(hello, PYTHON, ready="/") as theirs:
+            _report("throughput of one processor at 16 clients (at least)", _throughput(ours, theirs), 0.8)
+
+
+def _report(name: str, values: list[float], bound: float) -> None:
+    middle = statistics.median(values)
+    print(
+        f"{name}: {middle:.2f} ({min(values):.2f} to {max(values):.2f}, n = {len(values)}); wanted {bound}", flush=True
+    )
+
+
+def _memory(ours: Server, theirs: Server) -> list[float]:
+    """MB, proportional set size of all processes after requests of many clients at once."""
+    face = _face()
+    for server in (ours, theirs):
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            list(clients.map(lambda _, server=server: server.post(face), range(10 * CLIENTS)))
+    return [_pss(ours) - _pss(theirs)]
+
+
+def _pss(server: Server) -> float:
+    parent = psutil.Process(server.process.pid)
+    return float(sum(each.memory_full_info().pss for each in (parent, *parent.children(recursive=True)))) / 1e6
+
+
+def _warm(ours: Server, theirs: Server) -> list[float]:
+    face = _face()
+    direct = _direct()
+    ratios = []
+    for _ in range(ROUNDS):
+        work = _p50(lambda: direct(face)) + _p50_of(theirs, face)
+        ratios.append(_p50_of(ours, face) / work)
+    return ratios
+
+
+def _throughput(ours: Server, theirs: Server) -> list[float]:
+    """Both servers run on one processor, the clients and the direct work on another."""
+    face = _face()
+    direct = _direct()
+    with _on({0}):
+        ratios = []
+        for _ in range(ROUNDS):
+            work = _p50(lambda: direct(face)) + _p50_of(theirs, face)
+            ratios.append(_rate(ours, face) * work)
+        return ratios
+
+
+def _rate(server: Server, face: bytes) -> float:
+    """Requests a second that many clients get answered together."""
+    share = 25
+
+    def client(_: int) -> None:
+        with _connection(server) as ask:
+            for _ in range(share):
+                ask(face, JPEG)
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        began = time.perf_counter()
+        list(clients.map(client, range(CLIENTS)))
+        return CLIENTS * share / (time.perf_counter() - began)
+
+
+def _large(ours: Server) -> list[float]:
+    small, large = _face(), _mosaic()
+    ratios = []
+    for _ in range(ROUNDS):
+        bare = _p50(lambda: _bare(large), 15) - _p50(lambda: _bare(small), 15)
+        ratios.append((_p50_of(ours, large, runs=15) - _p50_of(ours, small, runs=15)) / bare)
+    return ratios
+
+
+def _bare(jpeg: bytes) -> Image.Image:
+    """The cheapest correct decode: JPEG's own reduction to at least twice the side, then one resize."""
+    image = Image.open(io.BytesIO(jpeg))
+    image.draft("RGB", (256, 256))
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.resize((128, 128), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+
+
+def _batch(ours: Server) -> list[float]:
+    face = _face()
+    body = json.dumps({"instances": [{"b64": base64.b64encode(face).decode()}] * BATCH}).encode()
+    return [_p50_of(ours, body, JSON, runs=8) / BATCH / _p50_of(ours, face) for _ in range(ROUNDS)]
+
+
+def _direct() -> Callable[[bytes], object]:
+    """Decode, resize and invoke in this process, without HTTP, JSON or calibration."""
+    predictor = Predictor(release.load(str(FUNCTION / "model")))
+    return lambda jpeg: predictor.run(images.decode(jpeg, predictor.release.size)[None])
+
+
+def _p50_of(server: Server, body: bytes, content_type: str = JPEG, runs: int = RUNS) -> float:
+    with _connection(server) as ask:
+        return _p50(lambda: ask(body, content_type), runs)
+
+
+def _p50(call: Callable[[], object], runs: int = RUNS) -> float:
+    """Seconds, median."""
+    times = []
+    for _ in range(WARM_UP * runs // RUNS + runs):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[-runs:])
+
+
+@contextmanager
+def _connection(server: Server) -> Iterator[Callable[[bytes, str], bytes]]:
+    """One connection that stays open, and how to ask over it."""
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
+
+    def ask(body: bytes, content_type: str) -> bytes:
+        connection.request("POST", "/predict", body, {"Content-Type": content_type})
+        answer = connection.getresponse()
+        data = answer.read()
+        assert answer.status == 200, data
+        return data
+
+    try:
+        yield ask
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _on(processors: set[int]) -> Iterator[None]:
+    """What is started or runs here meanwhile keeps to these processors."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processors)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _face() -> bytes:
+    """A JPEG of 200x200, as UTKFace's are."""
+    return _jpeg(Image.open(io.BytesIO(draw(30, 1, 2, seed=7))).resize((200, 200)))
+
+
+def _mosaic() -> bytes:
+    """A JPEG of 4000x3000 with the detail of a photograph."""
+    tiles = [np.asarray(Image.open(io.BytesIO(draw(age, age % 2, age % 5, seed=age)))) for age in range(100)]
+    rows = [np.concatenate([tiles[(7 * row + column) % 100] for column in range(40)], axis=1) for row in range(30)]
+    return _jpeg(Image.fromarray(np.concatenate(rows)))
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""What the tests of the page share: a browser, and the page as it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.browser import NoChromiumError, chromium, record
+from tests.server import Server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        with chromium() as running:
+            yield running
+    except NoChromiumError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def context(browser: Browser, server: Server) -> Iterator[BrowserContext]:
+    opened = browser.new_context(base_url=server.url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """The page as it opens. What the browser complains of on the way, its content policy too, fails the test."""
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto("/")
+    yield opened
+    # A request that failed is reported by the browser itself, whatever the page makes of it.
+    assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
+
+
+@pytest.fixture
+def sent(page: Page) -> list[bytes]:
+    """Bodies of the requests for an answer, in their order."""
+    return record(page)

@@ -1,0 +1,152 @@
+"""Many clients, slow clients, the end of the process, and a long day."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BytesIO
+from itertools import cycle, islice
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from PIL import Image
+
+from tests.conftest import FUNCTION
+from tests.faces import draw
+from tests.server import Server, serve
+
+QUICK, SLOW = 64, 12
+
+
+def instances(*pictures: bytes) -> bytes:
+    return json.dumps({"instances": [{"b64": b64encode(picture).decode()} for picture in pictures]}).encode()
+
+
+def large() -> bytes:
+    """Few bytes, and a tenth of a second of work."""
+    out = BytesIO()
+    Image.new("RGB", (5000, 5000), "gray").save(out, "PNG")
+    return out.getvalue()
+
+
+def connect(server: Server, body: bytes, sent: int) -> socket.socket:
+    """A request of which only the first bytes of the body have been sent."""
+    address = urlsplit(server.url)
+    client = socket.create_connection((address.hostname, address.port), timeout=30)
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+    client.sendall(head.encode() + body[:sent])
+    return client
+
+
+@contextmanager
+def trickling(server: Server, face: bytes) -> Iterator[list[socket.socket]]:
+    """Clients that send a byte now and then."""
+    clients = [connect(server, face, 1) for _ in range(SLOW)]
+    stop = threading.Event()
+
+    def trickle() -> None:
+        for position in range(1, len(face)):
+            if stop.wait(0.1):
+                return
+            for client in clients:
+                client.send(face[position : position + 1])
+
+    sender = threading.Thread(target=trickle)
+    sender.start()
+    try:
+        yield clients
+    finally:
+        stop.set()
+        sender.join()
+        for client in clients:
+            client.close()
+
+
+def seconds_for_all(server: Server, face: bytes) -> float:
+    began = time.monotonic()
+    with ThreadPoolExecutor(QUICK) as clients:
+        answers = list(clients.map(lambda _: server.post(face), range(4 * QUICK)))
+    assert {answer.status_code for answer in answers} == {200}
+    return time.monotonic() - began
+
+
+def test_many_clients_get_what_one_gets_alone_bit_for_bit(server: Server) -> None:
+    faces = [draw(age, age % 2, age % 5, seed=age) for age in range(0, 80, 5)]
+    alone = [server.post(face).content for face in faces]
+    with ThreadPoolExecutor(QUICK) as clients:
+        assert list(clients.map(lambda face: server.post(face).content, faces * 8)) == alone * 8
+
+
+def test_quick_clients_do_not_wait_for_slow_ones(server: Server, face: bytes) -> None:
+    alone = min(seconds_for_all(server, face) for _ in range(2))
+    with trickling(server, face):
+        assert min(seconds_for_all(server, face) for _ in range(3)) < 2 * alone
+
+
+def test_a_body_that_is_not_whole_in_time_is_told_so(face: bytes) -> None:
+    with serve(FUNCTION, REQUEST_SECONDS="1") as server, trickling(server, face) as clients:
+        began = time.monotonic()
+        for client in clients:
+            answer = client.recv(2000)
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"not whole after 1 seconds" in answer + client.recv(2000)
+        assert time.monotonic() - began < 4
+
+
+def test_a_request_that_gets_no_turn_in_time_is_told_to_come_later() -> None:
+    picture = large()
+    with serve(FUNCTION, REQUEST_SECONDS="1") as server, ThreadPoolExecutor(60) as clients:
+        began = time.monotonic()
+        answers = list(clients.map(lambda _: server.post(picture), range(60)))
+        assert time.monotonic() - began < 10
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert 0 < len(refused) < len(answers)
+    assert refused[0].headers["Retry-After"] == "1"
+    assert "no time left" in refused[0].json()["detail"]
+
+
+def test_a_stop_finishes_what_is_in_flight() -> None:
+    picture = large()
+    with serve(FUNCTION) as server, ThreadPoolExecutor(1) as client:
+        waiting = client.submit(server.post, instances(*[picture] * 10), "application/json")
+        time.sleep(0.3)
+        assert not waiting.done()
+        server.process.send_signal(signal.SIGTERM)
+        assert len(waiting.result().json()["predictions"]) == 10
+        assert server.process.wait(timeout=30) == 0
+
+
+@pytest.mark.slow
+def test_memory_after_twenty_thousand_mixed_requests_is_flat(face: bytes) -> None:
+    png = BytesIO()
+    Image.open(BytesIO(face)).save(png, "PNG")
+    mixed = [
+        (face, "image/jpeg"),
+        (png.getvalue(), "image/png"),
+        (face[:-300], "image/jpeg"),
+        (b"no picture", "image/jpeg"),
+        (instances(face, b"no picture", face), "application/json"),
+        (b"{", "application/json"),
+        (b"x" * 100_000, "text/plain"),
+        (b"", "image/jpeg"),
+    ]
+    with serve(FUNCTION) as server:
+
+        def ask(count: int) -> float:
+            with ThreadPoolExecutor(8) as clients:
+                requests = islice(cycle(mixed), count)
+                answers = clients.map(lambda one: server.post(*one), requests)
+                assert max(answer.status_code for answer in answers) < 500
+            processes = psutil.Process(server.process.pid).children(recursive=True)
+            return float(sum(process.memory_full_info().uss for process in processes)) / 1e6
+
+        warm = ask(4_000)
+        assert ask(16_000) - warm < 3

@@ -1,0 +1,135 @@
+"""The screenshots of the web page in docs/, of drawn faces: `python -m tests.screenshots docs`."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, ViewportSize
+
+from tests.browser import choose, chromium, file, jpeg, wait_for_answer
+from tests.conftest import FUNCTION
+from tests.server import serve
+
+WIDE, PHONE = ViewportSize(width=1080, height=760), ViewportSize(width=390, height=844)
+# pixels; drawn at this many times the size, then reduced, so that edges are smooth
+SIZE, SMOOTH = (900, 675), 2
+# a portrait: skin, hair, shirt, background, and whether the hair is long
+PORTRAITS = (
+    ("#e8b998", "#4b2e1e", "#2f6f8f", "#d9e2e4", True),
+    ("#8d5a3c", "#1d1613", "#c98b2b", "#dfe6d6", False),
+    ("#f1cdb0", "#8f8a86", "#6b4f7d", "#e6dfe8", False),
+    ("#c68e65", "#2a1c15", "#a5473f", "#e9e2d3", True),
+    ("#f3d3bb", "#c08a3e", "#3f7a5b", "#d5e1ea", True),
+)
+# zoom keys that bring the face of a portrait into the guide, then arrow keys
+FRAMING = ("+", "+", "+", "+", "+", "+", "ArrowDown", "ArrowDown")
+
+
+def main(folder: Path) -> None:
+    """Write page-light.png, page-dark.png and page-phone.png into `folder`."""
+    with serve(FUNCTION) as server, chromium() as browser:
+        page = _open(browser, server.url, WIDE, dark=False)
+        _frame_one(page)
+        _save(page, folder / "page-light.png")
+        page = _open(browser, server.url, WIDE, dark=True)
+        faces = [file(portrait(number), f"face-{number + 1}.jpg") for number in range(len(PORTRAITS))]
+        choose(page, *faces, file(b"", "empty.jpg"))
+        page.locator(".tile .problem").wait_for()
+        _save(page, folder / "page-dark.png")
+        page = _open(browser, server.url, PHONE, dark=False)
+        _frame_one(page)
+        _save(page, folder / "page-phone.png")
+
+
+class _Sketch:
+    """A drawing; x and y in parts of its height, from the middle of its upper edge."""
+
+    def __init__(self, ground: str) -> None:
+        self.image = Image.new("RGB", (SIZE[0] * SMOOTH, SIZE[1] * SMOOTH), ground)
+        self.canvas = ImageDraw.Draw(self.image)
+
+    def box(self, x: float, y: float, across: float, down: float) -> tuple[float, float, float, float]:
+        """Corners of the box with that middle and those half sides, in pixels."""
+        left, top = self.points((x - across, y - down))
+        right, bottom = self.points((x + across, y + down))
+        return left, top, right, bottom
+
+    def points(self, *places: tuple[float, float]) -> list[float]:
+        """x and y of each place, in pixels."""
+        width, height = self.image.size
+        return [value for x, y in places for value in (width / 2 + x * height, y * height)]
+
+
+def portrait(number: int) -> bytes:
+    """One of `PORTRAITS` as a JPEG of `SIZE`: a drawing, nobody's face."""
+    skin, hair, shirt, ground, long = PORTRAITS[number]
+    sketch = _Sketch(ground)
+    box, canvas = sketch.box, sketch.canvas
+    if long:
+        canvas.rounded_rectangle(box(0, 0.52, 0.25, 0.36), 300, fill=hair)
+    canvas.ellipse(box(0, 1.05, 0.42, 0.25), fill=shirt)
+    canvas.rounded_rectangle(box(0, 0.75, 0.075, 0.14), 40, fill=_shade(skin, 0.88))
+    canvas.ellipse(box(0, 0.4, 0.225, 0.265), fill=hair)
+    canvas.ellipse(box(0, 0.47, 0.19, 0.25), fill=skin)
+    canvas.chord(box(0, 0.36, 0.2, 0.19), 190, 350, fill=hair)
+    _draw_features(sketch, skin, hair)
+    return jpeg(sketch.image.resize(SIZE, Image.Resampling.LANCZOS))
+
+
+def _draw_features(sketch: _Sketch, skin: str, hair: str) -> None:
+    box, points, canvas = sketch.box, sketch.points, sketch.canvas
+    dark = "#33251d"
+    for side in (-1, 1):
+        brow = points((side * 0.125, 0.405), (side * 0.095, 0.392), (side * 0.05, 0.402))
+        canvas.line(brow, fill=_shade(hair, 0.8), width=16, joint="curve")
+        canvas.ellipse(box(side * 0.085, 0.44, 0.028, 0.0125), fill="#f4f1ec")
+        canvas.ellipse(box(side * 0.085, 0.44, 0.0125, 0.0125), fill=dark)
+        canvas.arc(box(side * 0.085, 0.443, 0.031, 0.018), 190, 350, fill=dark, width=8)
+        canvas.arc(box(side * 0.085, 0.452, 0.03, 0.016), 30, 150, fill=_shade(skin, 0.82), width=6)
+    canvas.line(points((-0.02, 0.44), (-0.03, 0.53)), fill=_shade(skin, 0.85), width=8)
+    canvas.arc(box(0, 0.528, 0.034, 0.02), 10, 170, fill=_shade(skin, 0.66), width=10)
+    canvas.ellipse(box(0, 0.612, 0.068, 0.022), fill="#a85f56")
+    canvas.line(points((-0.068, 0.61), (0.068, 0.61)), fill=_shade(skin, 0.45), width=8)
+    canvas.arc(box(0, 0.655, 0.04, 0.015), 200, 340, fill=_shade(skin, 0.85), width=6)
+
+
+def _shade(colour: str, factor: float) -> tuple[int, int, int]:
+    red, green, blue = (int(int(colour[start : start + 2], 16) * factor) for start in (1, 3, 5))
+    return red, green, blue
+
+
+def _open(browser: Browser, url: str, size: ViewportSize, *, dark: bool) -> Page:
+    scheme: Literal["dark", "light"] = "dark" if dark else "light"
+    touch = size is PHONE
+    page = browser.new_page(base_url=url, viewport=size, color_scheme=scheme, has_touch=touch, is_mobile=touch)
+    page.goto("/")
+    return page
+
+
+def _frame_one(page: Page) -> None:
+    choose(page, file(portrait(3)))
+    wait_for_answer(page)
+    with page.expect_response("**/predict"):
+        for key in FRAMING:
+            page.keyboard.press(key)
+    wait_for_answer(page)
+
+
+def _save(page: Page, path: Path) -> None:
+    # At rest: no ring of the keyboard's focus, nothing that fades.
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(300)
+    image = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    # A palette makes a third of the bytes, and the eye does not see it.
+    image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    page.close()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m tests.screenshots <folder>")
+    main(Path(sys.argv[1]))
