@@ -57,7 +57,8 @@ def start(
         [*map(str, command), "--host", "127.0.0.1", "--port", str(port)],
         # An empty PYTHONPATH and a foreign folder: nothing of this repository is found by accident.
         cwd=source.parent.anchor,
-        env={**os.environ, "PYTHONPATH": "", **environment},
+        # Nobody reads its log while it runs: a line for each request would fill the pipe and stop it.
+        env={**os.environ, "PYTHONPATH": "", "LOG_LEVEL": "ERROR", **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -28,6 +28,7 @@ def pictures(request: Request, settings: Settings) -> list[bytes]:
     Raises:
         Problem: 400, 413 or 415, with what was found.
     """
+    _refuse_encoded(request)
     # One byte more than allowed: a body of unstated length is cut off at the limit without an error.
     request.max_content_length = settings.max_request_bytes + 1
     # A file in a form may be as large as the request; the framework's own bound on form fields is lower.
@@ -46,6 +47,16 @@ def pictures(request: Request, settings: Settings) -> list[bytes]:
             f"the request holds {len(found)} pictures; at most {settings.max_images} are answered at once",
         )
     return found
+
+
+def _refuse_encoded(request: Request) -> None:
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "the body has a Content-Encoding; send it as it is, pictures are compressed already",
+            {"Accept-Encoding": "identity"},
+        )
 
 
 def _read(request: Request, settings: Settings) -> list[bytes]:
