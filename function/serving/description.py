@@ -38,7 +38,7 @@ def document(settings: Settings, release: Release) -> JsonObject:
         "info": {"title": "Age and gender of faces", "version": release.version, "description": _TEXT},
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for path in table.values() for each in path.values())],
-        "paths": {path: _path(path, methods, settings) for path, methods in table.items()},
+        "paths": {path: _path(path, methods, settings, release) for path, methods in table.items()},
         "components": {
             "schemas": schemas(release, settings),
             "headers": _headers(),
@@ -54,8 +54,8 @@ _SCHEMES = {
 }
 
 
-def _path(path: str, methods: dict[str, Operation], settings: Settings) -> JsonObject:
-    described = {method.lower(): _operation(path, method, each, settings) for method, each in methods.items()}
+def _path(path: str, methods: dict[str, Operation], settings: Settings, release: Release) -> JsonObject:
+    described = {method.lower(): _operation(path, method, each, settings, release) for method, each in methods.items()}
     if "GET" in methods:
         described["head"] = {**described["get"], "operationId": f"HEAD {path}", "responses": _head(methods["GET"])}
         if methods["GET"].keyed and settings.api_key:
@@ -75,14 +75,14 @@ def _head(operation: Operation) -> JsonObject:
     return responses | ({"304": ref("NotModified", "responses")} if operation.kept else {})
 
 
-def _operation(path: str, method: str, operation: Operation, settings: Settings) -> JsonObject:
+def _operation(path: str, method: str, operation: Operation, settings: Settings, release: Release) -> JsonObject:
     guarded = operation.keyed and bool(settings.api_key)
     refused = (*operation.problems, *((HTTPStatus.UNAUTHORIZED,) if guarded else ()))
     responses: JsonObject = {str(int(status)): ref(_component(status), "responses") for status in sorted(refused)}
     if operation.schema is not None:
         content: JsonObject = {"schema": operation.schema}
         if operation.takes_pictures:
-            content["example"] = _answer_example(settings)
+            content["example"] = _answer_example(settings, release)
         found = {"description": "Found", "headers": _every(operation.kept), "content": {operation.media: content}}
         responses = {"200": found, **responses}
     if operation.kept:
@@ -126,13 +126,14 @@ def example_picture(settings: Settings) -> bytes:
     return out.getvalue()
 
 
-def _answer_example(settings: Settings) -> JsonObject:
+def _answer_example(settings: Settings, release: Release) -> JsonObject:
     heads: JsonObject = {
         "age": {"years": 25.3, "low": 21.4, "high": 27.7},
         "gender": {"label": "female", "probability": 0.988},
         "ethnicity": {"label": "asian", "probability": 0.91},
     }
-    return {"predictions": [{head: heads[head] for head in settings.heads}]}
+    model = {"name": release.name, "version": release.version, "sha256": release.sha256}
+    return {"predictions": [{head: heads[head] for head in settings.heads}], "model": model}
 
 
 def _headers() -> JsonObject:
