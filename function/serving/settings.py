@@ -138,7 +138,7 @@ class Settings:
         "CORS_ORIGINS", "", "origins whose pages may call, such as `https://app.example`, separated by commas", _origins
     )
     log_level: str = _variable("LOG_LEVEL", "INFO", "`DEBUG`, `INFO` (each request), `WARNING` or `ERROR`", _level)
-    project: str = _variable("GOOGLE_CLOUD_PROJECT", "", "whose traces the log's lines name")
+    project: str = _variable("GOOGLE_CLOUD_PROJECT", "", "the project whose traces the log's lines name")
     http_port: int | None = _variable("AIP_HTTP_PORT", "", "Vertex AI: the port, instead of `PORT`", _port)
     health_route: str = _variable("AIP_HEALTH_ROUTE", "", "Vertex AI: one more path of `/health`", _path)
     predict_route: str = _variable("AIP_PREDICT_ROUTE", "", "Vertex AI: one more path of `/predict`", _path)

@@ -180,7 +180,7 @@ def test_whatever_is_drawn_from_the_description_is_answered_as_it_says(guarded: 
     config = SchemathesisConfig.from_dict(
         {
             "headers": {"X-API-Key": KEY},
-            "generation": {"max-examples": 15, "deterministic": True, "database": "none"},
+            "generation": {"max-examples": 10, "deterministic": True, "database": "none"},
             "checks": {
                 # too many pictures
                 "negative_data_rejection": {"expected-statuses": [400, 401, 413, 415, 422]},
@@ -200,5 +200,5 @@ def test_whatever_is_drawn_from_the_description_is_answered_as_it_says(guarded: 
                     failures.append(f"{event.recorder.label}: {check.name}: {check.failure_info.failure}")
                     failures.append(check.failure_info.code_sample)
     assert failures == [], "\n".join(failures)
-    assert checked["status_code_conformance"] > 500
+    assert checked["status_code_conformance"] > 400
     assert {"negative_data_rejection", "positive_data_acceptance", "unsupported_method", "ignored_auth"} <= set(checked)
