@@ -49,7 +49,11 @@ def serve(source: Path, python: Path = Path(sys.executable), **environment: str)
 
 
 def start(
-    source: Path, port: int, environment: dict[str, str], python: Path = Path(sys.executable)
+    source: Path,
+    port: int,
+    environment: dict[str, str],
+    python: Path = Path(sys.executable),
+    stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Start the function without waiting for it."""
     command = [python, "-m", "functions_framework", "--source", source / "main.py", "--target", "predict"]
@@ -60,7 +64,7 @@ def start(
         # Nobody reads its log while it runs: a line for each request would fill the pipe and stop it.
         env={**os.environ, "PYTHONPATH": "", "LOG_LEVEL": "ERROR", **environment},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 

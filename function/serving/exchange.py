@@ -13,7 +13,9 @@ from typing import Any
 from flask import Flask, Request, Response, g, request
 
 from serving.access import REQUEST_ID, Handler, share
+from serving.logs import log
 from serving.problems import Problem
+from serving.server import MALFORMED, MalformedError
 from serving.settings import Settings
 
 HEADERS = {
@@ -28,8 +30,6 @@ HEADERS = {
 }
 # X-Cloud-Trace-Context: <trace>/<span>;o=1, or traceparent: 00-<trace>-<span>-01
 _TRACE = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-f]{32})[-/;].*|([0-9a-f]{32})")
-
-log = logging.getLogger("function")
 
 
 def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> None:
@@ -71,6 +71,8 @@ def _begin() -> None:
 
 
 def _problem(error: Exception) -> Response:
+    if isinstance(error, MalformedError):
+        error = Problem(HTTPStatus.BAD_REQUEST, MALFORMED)
     if not isinstance(error, Problem):
         log.error("unforeseen failure", exc_info=error, extra={"fields": {"request_id": g.request_id}})
         error = Problem(

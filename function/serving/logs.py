@@ -8,6 +8,9 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
+# this project's own lines
+log = logging.getLogger("function")
+
 
 class JsonFormatter(logging.Formatter):
     """One record, one line: `severity`, `time`, `message`, the record's `fields`, and `stack_trace` of a failure."""
@@ -36,12 +39,15 @@ class TerminalFormatter(logging.Formatter):
 
 
 def setup(level: str) -> None:
-    """Write every line of this process, the server's own too, to standard error in one way."""
+    """Write every line of this process, the server's own too, to standard error in one way.
+
+    `level` chooses among this project's lines; of the libraries' it writes warnings and worse.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TerminalFormatter() if sys.stderr.isatty() else JsonFormatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    # The debugging server's line a request holds the address and the query.
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    # Libraries' lines below warnings hold addresses, queries, and what cameras wrote into a picture.
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    log.setLevel(level)
 
     def ours(record: logging.LogRecord) -> bool:
         handler.handle(record)

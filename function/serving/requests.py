@@ -50,13 +50,15 @@ def pictures(request: Request, settings: Settings) -> list[bytes]:
 
 
 def _refuse_encoded(request: Request) -> None:
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding.strip().lower() not in ("", "identity"):
+    """Only a body as it is: nothing here unpacks one."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "the body has a Content-Encoding; send it as it is, pictures are compressed already",
             {"Accept-Encoding": "identity"},
         )
+    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise Problem(HTTPStatus.NOT_IMPLEMENTED, "the body has a Transfer-Encoding other than chunked")
 
 
 def _read(request: Request, settings: Settings) -> list[bytes]:
@@ -83,7 +85,8 @@ def _body(request: Request, settings: Settings) -> bytes:
 def _too_large(settings: Settings) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the request is too large: at most {settings.max_request_bytes} bytes are read; send less in one request",
+        f"the request is too large: at most {settings.max_request_bytes} bytes, and {Request.max_form_parts} parts of "
+        "a form, are read; send less in one request",
     )
 
 

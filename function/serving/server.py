@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 from http import HTTPStatus
 from typing import Any
 
 from functions_framework._http.gunicorn import GunicornApplication
 from gunicorn import util
+from gunicorn.http.errors import ParseException
 from gunicorn.http.wsgi import Response
 
+from serving.logs import log
 from serving.problems import MEDIA_TYPE, Problem
 
 # bytes; the framework lifts gunicorn's limit, and a line without end would fill the memory
@@ -26,11 +27,12 @@ _REFUSALS = {
     500: "the request failed here",
     501: "the Transfer-Encoding is not understood; it may only be chunked",
 }
-_MALFORMED = (
+MALFORMED = (
     "the request is not valid HTTP/1.1; its lengths, hosts or other lines are malformed or contradict each other"
 )
 
-log = logging.getLogger("function")
+# raised from below a handler that reads a body which is not valid HTTP
+MalformedError = ParseException
 
 
 def configure(port: int | None) -> None:
@@ -61,7 +63,7 @@ def configure(port: int | None) -> None:
 
 def _refuse(socket: Any, status: int, *_: str) -> None:
     """Say in a problem why a request was refused before any handler saw it, instead of in HTML that repeats it."""
-    problem = Problem(HTTPStatus(status), _REFUSALS.get(status, _MALFORMED))
+    problem = Problem(HTTPStatus(status), _REFUSALS.get(status, MALFORMED))
     body = json.dumps(problem.details())
     lines = (
         f"HTTP/1.1 {status} {problem.status.phrase}",

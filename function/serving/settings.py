@@ -12,7 +12,7 @@ from serving.images import Limits
 from serving.predictor import HEADS
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_LEVELS = ("INFO", "WARNING", "ERROR")
 
 
 class SettingsError(Exception):
@@ -137,7 +137,9 @@ class Settings:
     cors_origins: tuple[str, ...] = _variable(
         "CORS_ORIGINS", "", "origins whose pages may call, such as `https://app.example`, separated by commas", _origins
     )
-    log_level: str = _variable("LOG_LEVEL", "INFO", "`DEBUG`, `INFO` (each request), `WARNING` or `ERROR`", _level)
+    log_level: str = _variable(
+        "LOG_LEVEL", "INFO", "`INFO` (each request), `WARNING` (those refused) or `ERROR`", _level
+    )
     project: str = _variable("GOOGLE_CLOUD_PROJECT", "", "the project whose traces the log's lines name")
     http_port: int | None = _variable("AIP_HTTP_PORT", "", "Vertex AI: the port, instead of `PORT`", _port)
     health_route: str = _variable("AIP_HEALTH_ROUTE", "", "Vertex AI: one more path of `/health`", _path)

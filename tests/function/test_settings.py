@@ -78,7 +78,7 @@ def test_values_are_read() -> None:
         ("API_KEY", "a key with spaces in it", "without spaces"),
         ("CORS_ORIGINS", "*", "https://app.example"),
         ("CORS_ORIGINS", "https://app.example/", "'https://app.example/'"),
-        ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING, ERROR"),
+        ("LOG_LEVEL", "LOUD", "INFO, WARNING, ERROR"),
         ("AIP_HTTP_PORT", "70000", "1 to 65535"),
         ("AIP_HEALTH_ROUTE", "health", "a path such as"),
     ],
