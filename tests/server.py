@@ -39,7 +39,8 @@ def serve(source: Path, python: Path = Path(sys.executable), **environment: str)
     """Start `source` with the interpreter of some environment, and stop it afterwards."""
     port = free_port()
     process = start(source, port, environment, python)
-    server = Server(f"http://127.0.0.1:{port}", process)
+    # Vertex AI's variable goes before the framework's.
+    server = Server(f"http://127.0.0.1:{environment.get('AIP_HTTP_PORT', port)}", process)
     try:
         _wait(server)
         yield server

@@ -17,6 +17,8 @@ from serving.settings import Settings
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 FORM_TYPE = "multipart/form-data"
 JSON_TYPE = "application/json"
+# of one form; each costs time and memory, a picture or not
+MAX_FORM_PARTS = 1000
 ACCEPTED_TYPES = (*IMAGE_TYPES, FORM_TYPE, JSON_TYPE)
 
 _EXPECTED_JSON = 'expected {"instances": [{"b64": "<base64 of a picture>"}]}'
@@ -33,6 +35,7 @@ def pictures(request: Request, settings: Settings) -> list[bytes]:
     request.max_content_length = settings.max_request_bytes + 1
     # A file in a form may be as large as the request; the framework's own bound on form fields is lower.
     request.max_form_memory_size = settings.max_request_bytes
+    request.max_form_parts = MAX_FORM_PARTS
     try:
         found = _read(request, settings)
     except RequestEntityTooLarge as error:
@@ -85,7 +88,7 @@ def _body(request: Request, settings: Settings) -> bytes:
 def _too_large(settings: Settings) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the request is too large: at most {settings.max_request_bytes} bytes, and {Request.max_form_parts} parts of "
+        f"the request is too large: at most {settings.max_request_bytes} bytes, and {MAX_FORM_PARTS} parts of "
         "a form, are read; send less in one request",
     )
 
