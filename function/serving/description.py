@@ -105,7 +105,8 @@ def _pictures(settings: Settings) -> JsonObject:
     limits = (
         f"At most {settings.max_images} pictures in at most {settings.max_request_bytes} bytes; each of at most "
         f"{settings.max_pixels} pixels, no side below {settings.min_side} pixels or above {settings.max_side_ratio} "
-        "times the other. What a picture is, is told by its content. `Content-Encoding` is not understood."
+        "times the other. What a picture is, is told by its content. `Content-Encoding` is not understood. For example "
+        "`curl -H 'Content-Type: image/jpeg' --data-binary @face.jpg …/predict`."
     )
     return {
         "required": True,

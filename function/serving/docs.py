@@ -13,7 +13,7 @@ JsonObject = dict[str, Any]
 # They work everywhere alike and are told of once, in the introduction.
 _UNLISTED = ("head", "options")
 # format -> what to call it
-_KINDS = {"binary": "a file", "byte": "base64 text"}
+_KINDS = {"binary": "file", "byte": "base64 text"}
 
 
 def page(document: JsonObject) -> bytes:

@@ -29,7 +29,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 # X-Cloud-Trace-Context: <trace>/<span>;o=1, or traceparent: 00-<trace>-<span>-01
-_TRACE = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-f]{32})[-/;].*|([0-9a-f]{32})")
+_TRACE = r"(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:[-/;].*)?"
 
 
 def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> None:
@@ -67,7 +67,7 @@ def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> N
 def _begin() -> None:
     g.started = time.perf_counter()
     sent = request.headers.get(REQUEST_ID, "")
-    g.request_id = sent if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", sent) else os.urandom(16).hex()
+    g.request_id = sent if sent and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", sent) else os.urandom(16).hex()
 
 
 def _problem(error: Exception) -> Response:
@@ -107,5 +107,5 @@ def _log(response: Response, project: str, version: str) -> None:
 
 def _trace(asked: Request) -> str:
     stated = asked.headers.get("X-Cloud-Trace-Context") or asked.headers.get("traceparent", "")
-    found = _TRACE.fullmatch(stated)
-    return (found[1] or found[2]) if found else ""
+    found = re.fullmatch(_TRACE, stated)
+    return found[1] if found else ""

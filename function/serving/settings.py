@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving.images import Limits
 from serving.predictor import HEADS
@@ -19,8 +19,7 @@ class SettingsError(Exception):
     """A setting has a value that cannot be used; the message says which and what is allowed."""
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(NamedTuple):
     """One environment variable: what README.md says of it, and how it is read."""
 
     name: str
@@ -75,7 +74,7 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 def _key(text: str) -> str:
-    if not re.fullmatch(r"[!-~]{16,}|", text):
+    if text and not re.fullmatch(r"[!-~]{16,}", text):
         raise ValueError("16 or more printable ASCII characters without spaces")
     return text
 
@@ -87,7 +86,7 @@ def _level(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    if not re.fullmatch(r"(/[^/?#\s]+)+|/|", text):
+    if text and not re.fullmatch(r"/|(/[^/?#\s]+)+", text):
         raise ValueError("a path such as /predict")
     return text
 
@@ -109,7 +108,8 @@ def _variable(
     return field(default_factory=lambda: read(variable.default), metadata={"variable": variable})
 
 
-@dataclass(frozen=True)
+# No repr: it would show the key.
+@dataclass(frozen=True, repr=False)
 class Settings:
     """How this copy of the function runs; the order is that of README.md."""
 

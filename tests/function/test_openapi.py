@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
@@ -14,8 +15,10 @@ import httpx
 import jsonschema
 import pytest
 import schemathesis
+from axe_playwright_python.sync_playwright import Axe
 from hypothesis import strategies
 from PIL import Image
+from playwright.sync_api import sync_playwright
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
 from schemathesis.openapi import from_url
@@ -154,6 +157,23 @@ def test_the_page_of_it_names_every_operation_and_loads_nothing_from_elsewhere(
         assert f'id="{name}"' in page.text
     assert "<script" not in page.text
     assert "//" not in page.text.replace("<!doctype", "")
+
+
+def test_the_page_of_it_is_accessible_in_both_modes_and_on_a_phone(guarded: Server) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed; on Debian and Ubuntu: sudo apt-get install chromium")
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for scheme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+            page.on("console", lambda message: complaints.append(message.text))
+            page.goto(f"{guarded.url}/docs")
+            assert Axe().run(page).response["violations"] == []
+            assert page.evaluate("document.documentElement.scrollWidth") == 390
+        browser.close()
+    assert complaints == []
 
 
 def pictures() -> strategies.SearchStrategy[bytes]:
