@@ -30,6 +30,7 @@ except (settings.SettingsError, release.ReleaseError) as reason:
     sys.exit(f"cannot start: {reason}")
 
 RELEASE = PREDICTOR.release
+MODEL = {"name": RELEASE.name, "version": RELEASE.version, "sha256": RELEASE.sha256}
 
 
 def predict(request: Request) -> Response:
@@ -55,7 +56,7 @@ def predict(request: Request) -> Response:
 def _predict(request: Request) -> Response:
     pictures = requests.pictures(request, SETTINGS)
     g.pictures = len(pictures)
-    return _json({"predictions": answers.answer(pictures, PREDICTOR, SETTINGS), "model": _model()})
+    return _json({"predictions": answers.answer(pictures, PREDICTOR, SETTINGS), "model": MODEL})
 
 
 def _infer(_: Request) -> Response:
@@ -83,23 +84,19 @@ def _description() -> dict[str, Any]:
     return description.document(SETTINGS, RELEASE)
 
 
-def _fixed(body: dict[str, Any]) -> Handler:
-    return lambda _: _json(body)
-
-
 def _json(body: dict[str, Any]) -> Response:
     return Response(json.dumps(body), mimetype="application/json")
 
 
-def _model() -> dict[str, str]:
-    return {"name": RELEASE.name, "version": RELEASE.version, "sha256": RELEASE.sha256}
+def _fixed(body: dict[str, Any]) -> Handler:
+    return lambda _: _json(body)
 
 
 def _routes() -> dict[str, dict[str, Handler]]:
     """Path -> method -> handler; GET stands for HEAD too, and OPTIONS is answered everywhere."""
     keyed = partial(access.keyed, SETTINGS.api_key)
     prediction = {"POST": keyed(_predict)}
-    health = {"GET": _fixed({"status": "ok", "model": _model()})}
+    health = {"GET": _fixed({"status": "ok", "model": MODEL})}
     table: dict[str, dict[str, Handler]] = {
         path: {"GET": partial(pages.file, name=name)} for path, name in pages.FILES.items()
     }
