@@ -8,7 +8,7 @@ import os
 import re
 import time
 from http import HTTPMethod, HTTPStatus
-from typing import Any
+from typing import IO, Any
 
 from flask import Flask, Request, Response, g, request
 
@@ -30,6 +30,13 @@ HEADERS = {
 }
 # X-Cloud-Trace-Context: <trace>/<span>;o=1, or traceparent: 00-<trace>-<span>-01
 _TRACE = r"(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:[-/;].*)?"
+
+
+class _InMemory(Request):
+    """A request whose uploads never touch a disk; the framework would put larger ones there."""
+
+    def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
+        return io.BytesIO()
 
 
 def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> None:
@@ -56,6 +63,7 @@ def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> N
         _log(response, settings.project, version)
         return response
 
+    app.request_class = _InMemory
     app.before_request(_begin)
     # Before the framework's own rules (/robots.txt, /favicon.ico, /static), which answer in their own way.
     app.before_request(answered)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -293,3 +294,14 @@ def test_vertex_ai_chooses_port_and_paths(face: bytes) -> None:
         answer = server.post(instances(face), "application/json", "/v1/endpoints/1:predict")
         assert predictions(answer) == predictions(server.post(face))
         assert predictions(server.post(instances(face), "application/json", f"/v1/models/{MANIFEST['name']}:predict"))
+
+
+def test_a_large_upload_stays_in_memory(tmp_path: Path) -> None:
+    picture = BytesIO()
+    Image.effect_noise((1200, 1200), 50).save(picture, "PNG")
+    assert len(picture.getvalue()) > 2**20
+    with serve(FUNCTION, TMPDIR=str(tmp_path)) as server:
+        # Gone once the server has begun: whatever is written there from now on fails.
+        tmp_path.rmdir()
+        form = {"picture": ("face.png", picture.getvalue(), "image/png")}
+        assert predictions(httpx.post(f"{server.url}/predict", files=form, timeout=30))
