@@ -5,69 +5,25 @@ functions-framework --source function/main.py --target predict
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import os
 import sys
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-# The framework reads it after it has imported this file. Its default of four a processor lets a few clients that send
-# slowly keep all others waiting; threads that wait cost next to nothing.
-os.environ.setdefault("THREADS", "64")
-
 # functions-framework runs this file by its path; its neighbours are found whatever the working directory.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from flask import Request, Response, send_from_directory
+from flask import Request, Response, current_app, g
 
-from serving import release, requests, settings
+from serving import access, exchange, logs, pages, protocols, release, requests, server, settings
+from serving.access import Handler
 from serving.answers import Answerer
 from serving.deadlines import Deadline
 from serving.predictor import Predictor
 from serving.problems import Problem
-
-PAGE = Path(__file__).parent / "serving" / "page"
-PAGE_FILES = {
-    "/": "index.html",
-    "/page.css": "page.css",
-    "/answers.css": "answers.css",
-    "/page.js": "page.js",
-    "/answers.js": "answers.js",
-    "/camera.js": "camera.js",
-    "/framing.js": "framing.js",
-    "/intake.js": "intake.js",
-    "/pictures.js": "pictures.js",
-    "/server.js": "server.js",
-    "/openapi.json": "openapi.json",
-}
-# The page needs its own files, pictures that never leave the browser's memory, and this server; nothing else.
-PAGE_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-METHODS = {
-    "/": ("GET", "HEAD", "POST"),
-    "/predict": ("POST",),
-    "/health": ("GET", "HEAD"),
-    "/model": ("GET", "HEAD"),
-    "/page.css": ("GET", "HEAD"),
-    "/answers.css": ("GET", "HEAD"),
-    "/page.js": ("GET", "HEAD"),
-    "/answers.js": ("GET", "HEAD"),
-    "/camera.js": ("GET", "HEAD"),
-    "/framing.js": ("GET", "HEAD"),
-    "/intake.js": ("GET", "HEAD"),
-    "/pictures.js": ("GET", "HEAD"),
-    "/server.js": ("GET", "HEAD"),
-    "/openapi.json": ("GET", "HEAD"),
-}
 
 try:
     SETTINGS = settings.from_environment(os.environ)
@@ -75,48 +31,104 @@ try:
 except (settings.SettingsError, release.ReleaseError) as reason:
     sys.exit(f"cannot start: {reason}")
 
+RELEASE = ANSWERER.predictor.release
+MODEL = {"name": RELEASE.name, "version": RELEASE.version, "sha256": RELEASE.sha256}
+
 
 def predict(request: Request) -> Response:
-    """Answer one request; every failure becomes a problem, none a traceback."""
-    try:
-        return _route(request)
-    except Problem as problem:
-        # The framework would read the rest of the body into memory; the server discards it piece by piece.
-        request.stream = io.BytesIO()
-        return problem.response()
-    except Exception:
-        logging.exception("unforeseen failure at %s", request.path)
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed here; the reason is logged").response()
+    """Answer one request.
 
-
-def _route(request: Request) -> Response:
-    allowed = METHODS.get(request.path)
-    if allowed is None:
-        raise Problem(HTTPStatus.NOT_FOUND, f"there is nothing here; there are {', '.join(METHODS)}")
-    if request.method not in allowed:
-        detail = f"{request.path} takes {', '.join(allowed)}, not {request.method}"
-        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": ", ".join(allowed)})
-    if request.method == "POST":
-        return _predict(request)
-    if request.path == "/health":
-        return _json({"status": "ok", "model": _model()})
-    if request.path == "/model":
-        return _json(ANSWERER.predictor.release.manifest)
-    page = send_from_directory(PAGE, PAGE_FILES[request.path])
-    page.headers.update(PAGE_HEADERS)
-    return page
+    Raises:
+        Problem: it cannot be answered.
+    """
+    handlers = ROUTES.get(request.path)
+    if handlers is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "there is nothing at this path; GET /docs tells what there is")
+    g.route = request.path
+    allowed = ", ".join([*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"])
+    if request.method == "OPTIONS":
+        return Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
+    handler = handlers.get("GET" if request.method == "HEAD" else request.method)
+    if handler is None:
+        detail = f"{request.path} takes {allowed}, not {request.method}"
+        raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
+    return handler(request)
 
 
 def _predict(request: Request) -> Response:
     deadline = Deadline.after(SETTINGS.request_seconds)
-    predictions = ANSWERER.answer(requests.pictures(request, SETTINGS, deadline), deadline)
-    return _json({"predictions": predictions, "model": _model()})
+    pictures = requests.pictures(request, SETTINGS, deadline)
+    g.pictures = len(pictures)
+    return _json({"predictions": ANSWERER.answer(pictures, deadline), "model": MODEL})
+
+
+def _infer(_: Request) -> Response:
+    raise Problem(
+        HTTPStatus.NOT_IMPLEMENTED,
+        'tensors are not taken, pictures are: POST /predict with {"instances": [{"b64": "<base64 of a picture>"}]}',
+    )
+
+
+def _openapi(request: Request) -> Response:
+    return pages.kept(request, json.dumps(_description()).encode(), "application/json")
+
+
+def _docs(request: Request) -> Response:
+    from serving import docs
+
+    return pages.kept(request, docs.page(_description()), pages.content_type("docs.html"))
+
+
+@cache
+def _description() -> dict[str, Any]:
+    # Seldom asked for: the start is spared it.
+    from serving import description
+
+    return description.document(SETTINGS, RELEASE)
 
 
 def _json(body: dict[str, Any]) -> Response:
     return Response(json.dumps(body), mimetype="application/json")
 
 
-def _model() -> dict[str, str]:
-    served = ANSWERER.predictor.release
-    return {"name": served.name, "version": served.version, "sha256": served.sha256}
+def _fixed(body: dict[str, Any]) -> Handler:
+    return lambda _: _json(body)
+
+
+def _routes() -> dict[str, dict[str, Handler]]:
+    """Path -> method -> handler; GET stands for HEAD too, and OPTIONS is answered everywhere."""
+    keyed = partial(access.keyed, SETTINGS.api_key)
+    prediction = {"POST": keyed(_predict)}
+    health = {"GET": _fixed({"status": "ok", "model": MODEL})}
+    table: dict[str, dict[str, Handler]] = {
+        path: {"GET": partial(pages.file, name=name)} for path, name in pages.FILES.items()
+    }
+    table["/"] |= prediction
+    table |= {
+        "/predict": prediction,
+        "/health": health,
+        "/model": {"GET": keyed(_fixed(RELEASE.manifest))},
+        "/openapi.json": {"GET": _openapi},
+        "/docs": {"GET": _docs},
+        "/v2": {"GET": _fixed(protocols.server_metadata(RELEASE))},
+        "/v2/health/live": {"GET": _fixed({"live": True})},
+        "/v2/health/ready": {"GET": _fixed({"ready": True})},
+        f"/v1/models/{RELEASE.name}": {"GET": keyed(_fixed(protocols.model_status(RELEASE)))},
+        f"/v1/models/{RELEASE.name}:predict": prediction,
+    }
+    for model in (f"/v2/models/{RELEASE.name}", f"/v2/models/{RELEASE.name}/versions/{RELEASE.version}"):
+        table[model] = {"GET": keyed(_fixed(protocols.model_metadata(RELEASE, SETTINGS.heads)))}
+        table[f"{model}/ready"] = {"GET": _fixed(protocols.model_ready(RELEASE))}
+        table[f"{model}/infer"] = {"POST": keyed(_infer)}
+    for path, handlers in ((SETTINGS.health_route, health), (SETTINGS.predict_route, prediction)):
+        if path:
+            table[path] = table.get(path, {}) | handlers
+    return table
+
+
+ROUTES = _routes()
+
+if current_app:
+    logs.setup(SETTINGS.log_level)
+    server.configure(SETTINGS.http_port)
+    exchange.surround(current_app, predict, SETTINGS, RELEASE.version)

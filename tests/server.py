@@ -16,6 +16,8 @@ import httpx
 from tests.ports import free_port
 
 _START_SECONDS = 60
+# A new connection for each request: the server may close an idle one at any moment.
+_CLIENT = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,14 @@ class Server:
 
     url: str
     process: subprocess.Popen[str]
-    client: httpx.Client
 
     def get(self, path: str) -> httpx.Response:
         """GET a path."""
-        return self.client.get(path)
+        return _CLIENT.get(self.url + path)
 
     def post(self, content: bytes, content_type: str = "image/jpeg", path: str = "/predict") -> httpx.Response:
         """POST a body of a stated type."""
-        return self.client.post(path, content=content, headers={"Content-Type": content_type})
+        return _CLIENT.post(self.url + path, content=content, headers={"Content-Type": content_type})
 
 
 @contextmanager
@@ -42,21 +43,23 @@ def serve(
     """Start `source` with the interpreter of some environment, wait until `ready` answers, and stop it afterwards."""
     port = free_port()
     process = start(source, port, environment, python)
-    url = f"http://127.0.0.1:{port}"
-    # A new connection for each request: the server may close an idle one at any moment.
-    single = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=url, timeout=30, limits=single) as client:
-        server = Server(url, process, client)
-        try:
-            _wait(server, ready)
-            yield server
-        finally:
-            process.terminate()
-            process.communicate(timeout=30)
+    # Vertex AI's variable goes before the framework's.
+    url = f"http://127.0.0.1:{environment.get('AIP_HTTP_PORT', port)}"
+    server = Server(url, process)
+    try:
+        _wait(server, ready)
+        yield server
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def start(
-    source: Path, port: int, environment: dict[str, str], python: Path = Path(sys.executable)
+    source: Path,
+    port: int,
+    environment: dict[str, str],
+    python: Path = Path(sys.executable),
+    stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Start the function without waiting for it."""
     command = [python, "-m", "functions_framework", "--source", source / "main.py", "--target", "predict"]
@@ -64,9 +67,10 @@ def start(
         [*map(str, command), "--host", "127.0.0.1", "--port", str(port)],
         # An empty PYTHONPATH and a foreign folder: nothing of this repository is found by accident.
         cwd=source.parent.anchor,
-        env={**os.environ, "PYTHONPATH": "", **environment},
+        # Nobody reads its log while it runs: a line for each request would fill the pipe and stop it.
+        env={**os.environ, "PYTHONPATH": "", "LOG_LEVEL": "ERROR", **environment},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 

@@ -33,7 +33,7 @@ class Problem(Exception):  # noqa: N818 - the term of RFC 9457
         """The members of RFC 9457, section 3.1."""
         return {"type": "about:blank", "title": self.status.phrase, "status": int(self.status), "detail": self.detail}
 
-    def response(self) -> Response:
+    def response(self, request_id: str) -> Response:
         """The HTTP answer."""
-        body = json.dumps({**self.details(), **self.members})
+        body = json.dumps({**self.details(), **self.members, "request_id": request_id})
         return Response(body, self.status, self.headers, mimetype=MEDIA_TYPE)

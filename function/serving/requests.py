@@ -9,16 +9,18 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Request
-from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from serving.deadlines import Deadline, Watch
 from serving.problems import Problem
+from serving.server import MalformedError
 from serving.settings import Settings
 
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
 FORM_TYPE = "multipart/form-data"
 JSON_TYPE = "application/json"
+# of one form; each costs time and memory, a picture or not
+MAX_FORM_PARTS = 1000
 ACCEPTED_TYPES = (*IMAGE_TYPES, FORM_TYPE, JSON_TYPE)
 
 # bytes
@@ -35,16 +37,18 @@ def pictures(request: Request, settings: Settings, deadline: Deadline) -> list[b
     Raises:
         Problem: 400, 413 or 415, with what was found; 408 when the body is not whole at the deadline.
     """
+    _refuse_encoded(request)
     # One byte more than allowed: a body of unstated length is cut off at the limit without an error.
     request.max_content_length = settings.max_request_bytes + 1
     # A file in a form may be as large as the request; the framework's own bound on form fields is lower.
     request.max_form_memory_size = settings.max_request_bytes
+    request.max_form_parts = MAX_FORM_PARTS
     try:
         with _WATCH.reading(request.environ.get("gunicorn.socket"), deadline):
             found = _read(request, settings)
     except RequestEntityTooLarge as error:
         raise _too_large(settings) from error
-    except (HTTPException, ParseException, OSError) as error:
+    except (HTTPException, MalformedError, OSError) as error:
         if not deadline.left():
             raise _too_slow(settings) from error
         raise Problem(HTTPStatus.BAD_REQUEST, "the request's body broke off or is malformed; send it again") from error
@@ -59,6 +63,18 @@ def pictures(request: Request, settings: Settings, deadline: Deadline) -> list[b
             f"the request holds {len(found)} pictures; at most {settings.max_images} are answered at once",
         )
     return found
+
+
+def _refuse_encoded(request: Request) -> None:
+    """Only a body as it is: nothing here unpacks one."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "the body has a Content-Encoding; send it as it is, pictures are compressed already",
+            {"Accept-Encoding": "identity"},
+        )
+    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise Problem(HTTPStatus.NOT_IMPLEMENTED, "the body has a Transfer-Encoding other than chunked")
 
 
 def _read(request: Request, settings: Settings) -> list[bytes]:
@@ -103,7 +119,8 @@ def _too_slow(settings: Settings) -> Problem:
 def _too_large(settings: Settings) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the request is too large: at most {settings.max_request_bytes} bytes are read; send less in one request",
+        f"the request is too large: at most {settings.max_request_bytes} bytes, and {MAX_FORM_PARTS} parts of "
+        "a form, are read; send less in one request",
     )
 
 

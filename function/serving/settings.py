@@ -2,38 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from serving.images import Limits
 from serving.predictor import HEADS
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
+LOG_LEVELS = ("INFO", "WARNING", "ERROR")
 
 
 class SettingsError(Exception):
     """A setting has a value that cannot be used; the message says which and what is allowed."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How this copy of the function runs."""
+class Variable(NamedTuple):
+    """One environment variable: what README.md says of it, and how it is read."""
 
-    # MODEL_URI: a folder or gs://bucket/path that holds one release
-    model_uri: str = str(BUNDLED_RELEASE)
-    # MODEL_SHA256: hex digest that the model file must have; "" accepts the manifest's
-    model_sha256: str = ""
-    # HEADS: which answers are given
-    heads: tuple[str, ...] = ("age", "gender")
-    # MAX_REQUEST_BYTES: larger requests are refused unread
-    max_request_bytes: int = 20 * 2**20
-    # MAX_IMAGES: pictures in one request, at most
-    max_images: int = 32
-    # REQUEST_SECONDS: a request that is not read and answered after so long ends
-    request_seconds: int = 30
-    # MAX_PIXELS, MIN_SIDE, MAX_SIDE_RATIO: what one picture may measure
-    limits: Limits = field(default_factory=Limits)
+    name: str
+    # what it is when unset or empty, as a deployment would write it
+    default: str
+    meaning: str
+    # text -> value; raises ValueError whose message completes "it takes …"
+    read: Callable[[str], Any]
+    # never repeated in a message
+    secret: bool = False
+
+    def value(self, environment: Mapping[str, str]) -> Any:
+        """What `environment` says.
+
+        Raises:
+            SettingsError: the text cannot be used.
+        """
+        text = environment.get(self.name, "").strip() or self.default
+        try:
+            return self.read(text)
+        except ValueError as error:
+            found = "no usable value" if self.secret else repr(text)
+            raise SettingsError(f"{self.name} is {found}; it takes {error}") from error
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise ValueError("a whole number above 0")
+    return int(text)
+
+
+def _digest(text: str) -> str:
+    return text.lower()
+
+
+def _heads(text: str) -> tuple[str, ...]:
+    wanted = set(_list(text))
+    if not wanted or not wanted <= set(HEADS):
+        raise ValueError(f"one or more of {', '.join(HEADS)}, separated by commas")
+    return tuple(head for head in HEADS if head in wanted)
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = _list(text)
+    if not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?", origin) for origin in origins):
+        raise ValueError("origins such as https://app.example, separated by commas")
+    return origins
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _key(text: str) -> str:
+    if text and not re.fullmatch(r"[!-~]{16,}", text):
+        raise ValueError("16 or more printable ASCII characters without spaces")
+    return text
+
+
+def _level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
+    return text.upper()
+
+
+def _path(text: str) -> str:
+    if text and not re.fullmatch(r"/|(/[^/?#\s]+)+", text):
+        raise ValueError("a path such as /predict")
+    return text
+
+
+def _port(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdecimal() and 0 < int(text) < 2**16):
+        raise ValueError("a port, 1 to 65535")
+    return int(text) if text else None
+
+
+def _release(text: str) -> str:
+    return text or str(BUNDLED_RELEASE)
+
+
+def _variable(
+    name: str, default: object, meaning: str, read: Callable[[str], Any] = str, *, secret: bool = False
+) -> Any:
+    variable = Variable(name, str(default), meaning, read, secret)
+    return field(default_factory=lambda: read(variable.default), metadata={"variable": variable})
+
+
+# No repr: it would show the key.
+@dataclass(frozen=True, repr=False)
+class Settings:
+    """How this copy of the function runs; the order is that of README.md."""
+
+    model_uri: str = _variable(
+        "MODEL_URI", "", "a folder or `gs://bucket/path/<version>`; unset, the bundled release", _release
+    )
+    model_sha256: str = _variable("MODEL_SHA256", "", "the digest that the model file must have", _digest)
+    heads: tuple[str, ...] = _variable(
+        "HEADS", "age,gender", f"which answers are given, of `{','.join(HEADS)}`", _heads
+    )
+    max_request_bytes: int = _variable("MAX_REQUEST_BYTES", 20 * 2**20, "larger requests are refused", _count)
+    max_images: int = _variable("MAX_IMAGES", 32, "pictures in one request, at most", _count)
+    max_pixels: int = _variable("MAX_PIXELS", Limits.max_pixels, "width x height of one picture, at most", _count)
+    min_side: int = _variable("MIN_SIDE", Limits.min_side, "pixels of the shorter side, at least", _count)
+    max_side_ratio: int = _variable(
+        "MAX_SIDE_RATIO", Limits.max_side_ratio, "longer side over shorter side, at most", _count
+    )
+    request_seconds: int = _variable(
+        "REQUEST_SECONDS", 30, "a request that is not read and answered after so long ends", _count
+    )
+    api_key: str = _variable(
+        "API_KEY",
+        "",
+        "asked for as `X-API-Key` or `Authorization: Bearer` by everything but health, page and description",
+        _key,
+        secret=True,
+    )
+    cors_origins: tuple[str, ...] = _variable(
+        "CORS_ORIGINS", "", "origins whose pages may call, such as `https://app.example`, separated by commas", _origins
+    )
+    log_level: str = _variable(
+        "LOG_LEVEL", "INFO", "`INFO` (each request), `WARNING` (those refused) or `ERROR`", _level
+    )
+    project: str = _variable("GOOGLE_CLOUD_PROJECT", "", "the project whose traces the log's lines name")
+    http_port: int | None = _variable("AIP_HTTP_PORT", "", "Vertex AI: the port, instead of `PORT`", _port)
+    health_route: str = _variable("AIP_HEALTH_ROUTE", "", "Vertex AI: one more path of `/health`", _path)
+    predict_route: str = _variable("AIP_PREDICT_ROUTE", "", "Vertex AI: one more path of `/predict`", _path)
+
+    @property
+    def limits(self) -> Limits:
+        """What one picture may measure."""
+        return Limits(self.max_pixels, self.min_side, self.max_side_ratio)
+
+
+def variables() -> Iterator[Variable]:
+    """Every environment variable that is read."""
+    return (known.metadata["variable"] for known in fields(Settings))
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -42,32 +165,4 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: a value cannot be used.
     """
-    default = Settings()
-    limits = default.limits
-    return Settings(
-        model_uri=environment.get("MODEL_URI") or default.model_uri,
-        model_sha256=environment.get("MODEL_SHA256", "").strip().lower(),
-        heads=_heads(environment.get("HEADS") or ",".join(default.heads)),
-        max_request_bytes=_positive(environment, "MAX_REQUEST_BYTES", default.max_request_bytes),
-        max_images=_positive(environment, "MAX_IMAGES", default.max_images),
-        request_seconds=_positive(environment, "REQUEST_SECONDS", default.request_seconds),
-        limits=Limits(
-            max_pixels=_positive(environment, "MAX_PIXELS", limits.max_pixels),
-            min_side=_positive(environment, "MIN_SIDE", limits.min_side),
-            max_side_ratio=_positive(environment, "MAX_SIDE_RATIO", limits.max_side_ratio),
-        ),
-    )
-
-
-def _heads(value: str) -> tuple[str, ...]:
-    wanted = {head.strip() for head in value.split(",")}
-    if not wanted <= set(HEADS):
-        raise SettingsError(f"HEADS is {value!r}; it takes one or more of {', '.join(HEADS)}, separated by commas")
-    return tuple(head for head in HEADS if head in wanted)
-
-
-def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
-    value = environment.get(name) or str(default)
-    if not value.isdecimal() or int(value) == 0:
-        raise SettingsError(f"{name} is {value!r}; it takes a whole number above 0")
-    return int(value)
+    return Settings(**{known.name: known.metadata["variable"].value(environment) for known in fields(Settings)})

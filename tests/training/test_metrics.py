@@ -13,16 +13,16 @@ from training.labels import band
 CONFIG = EvaluateConfig(bootstrap=500)
 
 
-def prediction(years: float, gender: str, ethnicity: str) -> Prediction:
+def prediction(years: int, gender: str, ethnicity: str) -> Prediction:
     return Prediction(Age(years, years - 3, years + 3), Choice(gender, 0.9), Choice(ethnicity, 0.9))
 
 
 FACES = metrics.collect(
     [
-        prediction(30.0, "male", "white"),
-        prediction(42.0, "female", "asian"),
-        prediction(10.0, "male", "white"),
-        prediction(70.0, "female", "other"),
+        prediction(30, "male", "white"),
+        prediction(42, "female", "asian"),
+        prediction(10, "male", "white"),
+        prediction(70, "female", "other"),
     ],
     np.array([(31, 0, 0), (32, 1, 2), (11, 1, 0), (64, 1, 3)], np.uint8),
 )

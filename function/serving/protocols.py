@@ -1,0 +1,41 @@
+"""What other servers' clients and platforms ask of a model: KServe's Open Inference Protocol, TensorFlow Serving."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from serving.release import Release
+
+JsonObject = dict[str, Any]
+
+
+def server_metadata(release: Release) -> JsonObject:
+    """Open Inference Protocol, server metadata; one server serves one release."""
+    return {"name": release.name, "version": release.version, "extensions": []}
+
+
+def model_metadata(release: Release, heads: tuple[str, ...]) -> JsonObject:
+    """Open Inference Protocol, model metadata: the network's own tensors, -1 for any number of faces."""
+    classes = {"age": release.manifest["heads"]["age"]["classes"], "gender": 1, "ethnicity": len(release.ethnicities)}
+    return {
+        "name": release.name,
+        "versions": [release.version],
+        "platform": "tensorflow_tflite",
+        "inputs": [_tensor("pixels", -1, release.size, release.size, 3)],
+        "outputs": [_tensor(head, -1, classes[head]) for head in heads],
+    }
+
+
+def _tensor(name: str, *shape: int) -> JsonObject:
+    return {"name": name, "datatype": "FP32", "shape": list(shape)}
+
+
+def model_ready(release: Release) -> JsonObject:
+    """Open Inference Protocol, model ready: a function whose release does not run never starts."""
+    return {"name": release.name, "ready": True}
+
+
+def model_status(release: Release) -> JsonObject:
+    """TensorFlow Serving's model status."""
+    status = {"error_code": "OK", "error_message": ""}
+    return {"model_version_status": [{"version": release.version, "state": "AVAILABLE", "status": status}]}

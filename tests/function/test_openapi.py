@@ -1,0 +1,224 @@
+"""The description against the running function: shape, examples, and properties drawn from it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import chain
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+import schemathesis
+from axe_playwright_python.sync_playwright import Axe
+from hypothesis import strategies
+from PIL import Image
+from playwright.sync_api import sync_playwright
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
+from schemathesis.openapi import from_url
+
+from serving import problems
+from tests.conftest import FUNCTION
+from tests.faces import draw
+from tests.server import Server, serve
+
+KEY = "a key that is long enough".replace(" ", "-")
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Server]:
+    """The function with every way of answering switched on."""
+    with serve(
+        FUNCTION,
+        API_KEY=KEY,
+        HEADS="age,gender,ethnicity",
+        AIP_HEALTH_ROUTE="/v1/endpoints/1/deployedModels/2",
+        AIP_PREDICT_ROUTE="/v1/endpoints/1/deployedModels/2:predict",
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def document(guarded: Server) -> Document:
+    described: Document = guarded.get("/openapi.json").json()
+    return described
+
+
+def operations(document: Document) -> list[tuple[str, str, Document]]:
+    return [
+        (path, method.upper(), operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def validate(body: object, name: str, document: Document) -> None:
+    schemas = json.dumps({"$defs": document["components"]["schemas"], "$ref": f"#/$defs/{name}"})
+    jsonschema.validate(body, json.loads(schemas.replace("#/components/schemas/", "#/$defs/")))
+
+
+def test_it_is_openapi_3_1(guarded: Server, document: Document) -> None:
+    assert document["openapi"].startswith("3.1.")
+    from_url(f"{guarded.url}/openapi.json").validate()
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_route_is_described_and_nothing_else(document: Document) -> None:
+    from main import ROUTES
+
+    described = {
+        path: {method for method in map(str.upper, methods) if method not in ("HEAD", "OPTIONS")}
+        for path, methods in document["paths"].items()
+        if "/endpoints/" not in path
+    }
+    assert described == {path: set(methods) for path, methods in ROUTES.items()}
+
+
+def test_options_names_exactly_the_methods_described(guarded: Server, document: Document) -> None:
+    for path, methods in document["paths"].items():
+        answer = httpx.options(guarded.url + path, timeout=30)
+        assert answer.status_code == 204
+        assert set(answer.headers["Allow"].split(", ")) == set(map(str.upper, methods))
+
+
+def test_the_key_is_asked_for_where_the_description_says_so(guarded: Server, document: Document) -> None:
+    asked = [(path, method) for path, method, operation in operations(document) if "security" in operation]
+    refused = [
+        (path, method)
+        for path, method, _ in operations(document)
+        if httpx.request(method, guarded.url + path, timeout=30).status_code == 401
+    ]
+    assert refused == asked
+    assert ("/predict", "POST") in asked
+
+
+def test_without_a_key_none_is_described(server: Server) -> None:
+    described = server.get("/openapi.json").json()
+    assert "securitySchemes" not in described["components"]
+    assert not [operation for _, _, operation in operations(described) if "401" in operation["responses"]]
+
+
+def test_every_example_of_a_request_is_answered_and_of_an_answer_is_true(guarded: Server, document: Document) -> None:
+    run = 0
+    for path, method, operation in operations(document):
+        bodies = operation.get("requestBody", {}).get("content", {})
+        for media, content in bodies.items():
+            if "example" not in content:
+                continue
+            answer = httpx.request(
+                method, guarded.url + path, json=content["example"], headers={"X-API-Key": KEY}, timeout=30
+            )
+            assert (answer.status_code, media) == (200, "application/json"), answer.text
+            validate(answer.json(), "Answer", document)
+            validate(operation["responses"]["200"]["content"]["application/json"]["example"], "Answer", document)
+            run += 1
+    # /, /predict, TensorFlow Serving's and Vertex AI's
+    assert run == 4
+
+
+def test_the_limits_described_are_those_of_the_settings() -> None:
+    with serve(FUNCTION, MAX_IMAGES="3", MAX_REQUEST_BYTES="54321", MIN_SIDE="40", HEADS="gender") as narrow:
+        described = narrow.get("/openapi.json").json()
+        example = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
+        answer = narrow.post(json.dumps(example).encode(), "application/json")
+    schemas = described["components"]["schemas"]
+    assert schemas["Instances"]["properties"]["instances"]["maxItems"] == 3
+    assert set(schemas["Prediction"]["properties"]) == {"gender", "warnings"}
+    body = described["paths"]["/predict"]["post"]["requestBody"]
+    for limit in ("3 pictures", "54321 bytes", "no side below 40"):
+        assert limit in body["description"]
+    validate(answer.json(), "Answer", described)
+
+
+def test_problems_of_every_kind_follow_the_description(server: Server, document: Document) -> None:
+    several = json.dumps({"instances": [{"b64": "AAAA"}, {"b64": ""}]}).encode()
+    for answer in (server.post(several, "application/json"), server.post(b"", "text/plain"), server.get("/nothing")):
+        assert answer.headers["Content-Type"] == problems.MEDIA_TYPE
+        validate(answer.json(), "Problem", document)
+
+
+def test_the_page_of_it_names_every_operation_and_loads_nothing_from_elsewhere(
+    guarded: Server, document: Document
+) -> None:
+    page = guarded.get("/docs")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    for path, method, _ in operations(document):
+        if method not in ("HEAD", "OPTIONS"):
+            assert f"<code>{method} {path}</code>" in page.text
+    for name in document["components"]["schemas"]:
+        assert f'id="{name}"' in page.text
+    assert "<script" not in page.text
+    assert "//" not in page.text.replace("<!doctype", "")
+
+
+def test_the_page_of_it_is_accessible_in_both_modes_and_on_a_phone(guarded: Server) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed; on Debian and Ubuntu: sudo apt-get install chromium")
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for scheme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)
+            page.on("console", lambda message: complaints.append(message.text))
+            page.goto(f"{guarded.url}/docs")
+            assert Axe().run(page).response["violations"] == []
+            assert page.evaluate("document.documentElement.scrollWidth") == 390
+        browser.close()
+    assert complaints == []
+
+
+def pictures() -> strategies.SearchStrategy[bytes]:
+    """Pictures of any measures, formats and colours that are allowed."""
+
+    def encode(size: tuple[int, int], color: tuple[int, int, int], kind: str) -> bytes:
+        out = BytesIO()
+        Image.new("RGB", size, color).save(out, kind)
+        return out.getvalue()
+
+    side, level = strategies.integers(16, 160), strategies.integers(0, 255)
+    kinds = strategies.sampled_from(["JPEG", "PNG", "WEBP"])
+    drawn = strategies.builds(encode, strategies.tuples(side, side), strategies.tuples(level, level, level), kinds)
+    return drawn | strategies.just(draw(age=30, gender=1, ethnicity=2, seed=7))
+
+
+@pytest.mark.slow
+def test_whatever_is_drawn_from_the_description_is_answered_as_it_says(guarded: Server) -> None:
+    drawn = pictures()
+    for media in ("image/jpeg", "image/png", "image/webp"):
+        schemathesis.openapi.media_type(media, drawn)
+    schemathesis.openapi.format("binary", drawn)
+    schemathesis.openapi.format("byte", drawn.map(lambda picture: base64.b64encode(picture).decode()))
+    config = SchemathesisConfig.from_dict(
+        {
+            "headers": {"X-API-Key": KEY},
+            "generation": {"max-examples": 10, "deterministic": True, "database": "none"},
+            "checks": {
+                # too many pictures
+                "negative_data_rejection": {"expected-statuses": [400, 401, 413, 415, 422]},
+                # tensors are not taken
+                "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", 501]},
+            },
+        }
+    )
+    described = from_url(f"{guarded.url}/openapi.json", config=config)
+    checked, failures = Counter[str](), []
+    for event in schemathesis.engine.from_schema(described).execute():
+        assert not isinstance(event, NonFatalError | FatalError), event
+        if isinstance(event, ScenarioFinished):
+            for check in chain.from_iterable(event.recorder.checks.values()):
+                checked[check.name] += 1
+                if check.failure_info:
+                    failures.append(f"{event.recorder.label}: {check.name}: {check.failure_info.failure}")
+                    failures.append(check.failure_info.code_sample)
+    assert failures == [], "\n".join(failures)
+    assert checked["status_code_conformance"] > 400
+    assert {"negative_data_rejection", "positive_data_acceptance", "unsupported_method", "ignored_auth"} <= set(checked)
