@@ -17,7 +17,7 @@ import pytest
 from tests.command import age_gender
 from tests.conftest import FUNCTION, ROOT
 from tests.faces import draw, write_faces
-from tests.server import Server
+from tests.server import Server, serve
 from tests.stand import ANSWERED, standing
 
 
@@ -115,10 +115,13 @@ def test_a_release_may_be_named(folder: Path) -> None:
 
 
 def test_the_key_comes_from_the_environment(folder: Path) -> None:
-    with standing(ANSWERED) as stand:
-        done = age_gender("predict", folder / "a.jpg", "--url", stand.url, AGE_GENDER_API_KEY="secret")
-    assert done.returncode == 0, done.stderr
-    assert stand.asked[0]["X-API-Key"] == "secret"
+    key = "open-sesame-0123456789"
+    with serve(FUNCTION, ready="/", API_KEY=key) as guarded:
+        asked = ("predict", folder / "a.jpg", "--url", guarded.url)
+        assert age_gender(*asked, AGE_GENDER_API_KEY=key).returncode == 0
+        refused = age_gender(*asked)
+    assert refused.returncode == 3
+    assert f"{guarded.url} answers 401: " in refused.stderr
 
 
 def test_a_bar_shows_the_progress_at_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
