@@ -16,10 +16,23 @@ from typing import Any
 
 # functions-framework runs this file by its path; its neighbours are found whatever the working directory.
 sys.path.insert(0, str(Path(__file__).parent))
+# numpy's matrix library has nothing to do here; its threads and their buffers would cost time and memory.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from serving import release, settings
+
+try:
+    SETTINGS = settings.from_environment(os.environ)
+except settings.SettingsError as reason:
+    sys.exit(f"cannot start: {reason}")
+# Storage answers while numpy, Pillow and the runtime are being imported below.
+LOADING = release.Loading(
+    SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, seconds=SETTINGS.fetch_seconds
+)
 
 from flask import Request, Response, send_from_directory
 
-from serving import answers, release, requests, settings
+from serving import answers, requests
 from serving.predictor import Predictor
 from serving.problems import Problem
 
@@ -45,9 +58,8 @@ METHODS = {
 }
 
 try:
-    SETTINGS = settings.from_environment(os.environ)
-    PREDICTOR = Predictor(release.load(SETTINGS.model_uri, SETTINGS.model_sha256))
-except (settings.SettingsError, release.ReleaseError) as reason:
+    PREDICTOR = Predictor(LOADING.release())
+except release.ReleaseError as reason:
     sys.exit(f"cannot start: {reason}")
 
 

@@ -17,8 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from tests.conftest import FUNCTION, ROOT
 from tests.emulator import Emulator, cloud_storage
 from tests.faces import draw
@@ -63,9 +61,7 @@ def _variants(scratch: Path, storage: Emulator) -> dict[str, Variant]:
     hello.mkdir()
     (hello / "main.py").write_text(_HELLO_WORLD)
     shutil.copytree(FUNCTION, function, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in (FUNCTION / "model").iterdir():
-        upload = f"{storage.url}/upload/storage/v1/b/{storage.bucket}/o?uploadType=media&name=1/{path.name}"
-        httpx.post(upload, content=path.read_bytes()).raise_for_status()
+    storage.upload(FUNCTION / "model", "1")
     fetched = {
         "STORAGE_EMULATOR_HOST": storage.url,
         "MODEL_URI": f"gs://{storage.bucket}/1",
@@ -77,9 +73,10 @@ def _variants(scratch: Path, storage: Emulator) -> dict[str, Variant]:
 def _first_answer(python: Path, variant: Variant, face: bytes) -> float:
     port = free_port()
     command = [python.parent / "functions-framework", "--source", variant.source / "main.py", "--target", "predict"]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
     began = time.monotonic()
     process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        [*map(str, command), *address],
         env={"PATH": "/usr/bin:/bin", **variant.environment},
         cwd=variant.source,
         stdout=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from serving import images
+from serving.limits import Limits
 from serving.predictor import Prediction, Predictor
 from serving.problems import Problem
 from serving.settings import Settings
@@ -42,7 +43,7 @@ def _none(problems: list[Problem]) -> Problem:
     )
 
 
-def _decode(picture: bytes, size: int, limits: images.Limits) -> images.Pixels | Problem:
+def _decode(picture: bytes, size: int, limits: Limits) -> images.Pixels | Problem:
     try:
         return images.decode(picture, size, limits)
     except images.UnknownFormatError as error:

@@ -17,8 +17,6 @@ try:
 except ImportError:
     from tflite_runtime.interpreter import Interpreter
 
-HEADS = ("age", "gender", "ethnicity")
-
 Array = npt.NDArray[np.float64]
 # Outputs of the network by head: age (N, years), gender (N, 1), ethnicity (N, classes); probabilities.
 Outputs = dict[str, npt.NDArray[np.float32]]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serving.images import Limits
-from serving.predictor import HEADS
+from serving.limits import Limits
+from serving.release import FETCH_SECONDS, HEADS
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
 
@@ -24,6 +24,10 @@ class Settings:
     model_uri: str = str(BUNDLED_RELEASE)
     # MODEL_SHA256: hex digest that the model file must have; "" accepts the manifest's
     model_sha256: str = ""
+    # MODEL_CACHE: a folder that keeps models from cloud storage for the next start; "" keeps none
+    model_cache: str = ""
+    # FETCH_SECONDS: a start that has not fetched its release by then ends
+    fetch_seconds: int = FETCH_SECONDS
     # HEADS: which answers are given
     heads: tuple[str, ...] = ("age", "gender")
     # MAX_REQUEST_BYTES: larger requests are refused unread
@@ -45,6 +49,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     return Settings(
         model_uri=environment.get("MODEL_URI") or default.model_uri,
         model_sha256=environment.get("MODEL_SHA256", "").strip().lower(),
+        model_cache=environment.get("MODEL_CACHE", ""),
+        fetch_seconds=_positive(environment, "FETCH_SECONDS", default.fetch_seconds),
         heads=_heads(environment.get("HEADS") or ",".join(default.heads)),
         max_request_bytes=_positive(environment, "MAX_REQUEST_BYTES", default.max_request_bytes),
         max_images=_positive(environment, "MAX_IMAGES", default.max_images),
