@@ -5,6 +5,7 @@ functions-framework --source function/main.py --target predict
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -18,6 +19,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 # numpy's matrix library has nothing to do here; its threads and their buffers would cost time and memory.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Imports make objects that stay: looking through them for garbage again and again finds none.
+gc.disable()
 
 from serving import release, settings
 
@@ -61,6 +64,9 @@ try:
     PREDICTOR = Predictor(LOADING.release())
 except release.ReleaseError as reason:
     sys.exit(f"cannot start: {reason}")
+# Nor does anybody look through them later, so that workers share their memory.
+gc.freeze()
+gc.enable()
 
 
 def predict(request: Request) -> Response:
