@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
+
+from serving.limits import Limits
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -17,18 +18,6 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 RESIZE_RULE = "pillow-bilinear-center-crop"
 # A JPEG may be decoded at a reduced scale as long as this many source pixels remain for each target pixel.
 DRAFT_MARGIN = 2
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a picture may be at most and at least."""
-
-    # pixels, width x height, before anything is decoded
-    max_pixels: int = 50_000_000
-    # pixels, the shorter side
-    min_side: int = 16
-    # longer side over shorter side; a strip is no face, and its central square shows next to nothing of it
-    max_side_ratio: int = 10
 
 
 class ImageError(Exception):
