@@ -28,7 +28,8 @@ def test_readme_lists_every_setting_with_its_default_and_meaning_and_no_other() 
 
 
 def test_every_variable_read_from_the_environment_is_a_setting() -> None:
-    sources = "\n".join(path.read_text() for path in FUNCTION.rglob("*.py"))
+    deployed = (FUNCTION / "main.py", *(FUNCTION / "serving").rglob("*.py"))
+    sources = "\n".join(path.read_text() for path in deployed)
     read = set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z0-9_]+)\"", sources))
     # The emulator of cloud storage is for tests; Google's own clients read the same name.
     assert read - {variable.name for variable in variables()} <= {"STORAGE_EMULATOR_HOST"}
