@@ -22,8 +22,8 @@ MAX_REQUEST_LINE = 8190
 # The framework's default, four a processor, lets a few clients that send slowly keep all others waiting; threads that
 # wait cost next to nothing.
 THREADS = 64
-# glibc's option of that number in malloc.h, and its value: by default so many threads have up to eight heaps a processor,
-# which keep what is freed, 7 MB of it
+# glibc's option of that number in malloc.h, and its value: by default so many threads have up to eight heaps a
+# processor, which keep what is freed, 7 MB of it
 _M_ARENA_MAX = -8
 _ARENAS = 2
 # gunicorn's own defaults, stated because the description promises them
