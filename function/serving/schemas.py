@@ -72,7 +72,7 @@ def _instances(settings: Settings) -> JsonObject:
         "type": "string",
         "format": "byte",
         "contentEncoding": "base64",
-        "description": "a JPEG, PNG or WebP file in base64 (RFC 4648, section 4)",
+        "description": "a JPEG, PNG, WebP or AVIF file in base64 (RFC 4648, section 4)",
     }
     instance = {"type": "object", "properties": {"b64": picture}, "required": ["b64"]}
     return {
