@@ -50,8 +50,9 @@ class Answerer:
     def _one(self, picture: bytes, deadline: Deadline) -> Answer | Problem:
         try:
             with self._turns.turn(deadline):
-                face = images.decode(picture, self.predictor.release.size, self._settings.limits)
-                (prediction,) = self.predictor.predict(face[None])
+                face = images.read(picture, self.predictor.release.size, self._settings.limits)
+                (prediction,) = self.predictor.predict(face.pixels[None])
+                warnings = self.predictor.release.likeness.warnings(face)
         except images.UnknownFormatError as error:
             return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
         except images.ImageTooLargeError as error:
@@ -64,7 +65,8 @@ class Answerer:
                 "there was no time left to answer, others were before it; try again later or send less at once",
                 {"Retry-After": "1"},
             )
-        return {head: vars(getattr(prediction, head)) for head in self._settings.heads}
+        answer: Answer = {head: vars(getattr(prediction, head)) for head in self._settings.heads}
+        return answer | {"warnings": [vars(warning) for warning in warnings]} if warnings else answer
 
 
 def _none(problems: list[Problem]) -> Problem:

@@ -6,14 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from serving import likeness
+from serving.likeness import Likeness
+
 MANIFEST = "manifest.json"
 # The only layout of the manifest that this code reads.
-FORMAT = 2
+FORMAT = 3
 # A start that cannot fetch its release ends after this long; the platform then starts another copy.
 FETCH_DEADLINE = timedelta(seconds=20)
 
@@ -53,6 +56,8 @@ class Release:
     genders: tuple[str, ...]
     ethnicities: tuple[str, ...]
     calibration: Calibration
+    # numpy arrays cannot be compared at once; the manifest holds the same numbers
+    likeness: Likeness = field(compare=False)
     # the whole manifest as it was published
     manifest: dict[str, Any]
 
@@ -110,6 +115,7 @@ def _release(manifest: dict[str, Any], model: bytes) -> Release:
             gender_temperature=float(calibration["gender"]["temperature"]),
             ethnicity_temperature=float(calibration["ethnicity"]["temperature"]),
         ),
+        likeness=likeness.parse(manifest["likeness"]),
         manifest=manifest,
     )
 

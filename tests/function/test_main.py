@@ -47,7 +47,8 @@ def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) 
         "version": MANIFEST["version"],
         "sha256": MANIFEST["model"]["sha256"],
     }
-    assert list(prediction) == ["age", "gender", "ethnicity"]
+    # The function is not taken in by a drawing.
+    assert list(prediction) == ["age", "gender", "ethnicity", "warnings"]
     assert 0 <= prediction["age"]["low"] <= prediction["age"]["years"] <= prediction["age"]["high"] <= 117
     assert prediction["gender"]["label"] in ("male", "female")
     assert 0.5 <= prediction["gender"]["probability"] <= 1
@@ -92,7 +93,7 @@ def test_only_bad_pictures_are_a_problem_that_lists_each(server: Server) -> None
 
 def test_ethnicity_is_answered_only_where_it_was_asked_for(face: bytes) -> None:
     with serve(FUNCTION) as default:
-        assert list(predictions(default.post(face))[0]) == ["age", "gender"]
+        assert list(predictions(default.post(face))[0]) == ["age", "gender", "warnings"]
 
 
 def test_the_page_and_its_parts_are_served(server: Server) -> None:
