@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
 from serving import images
 from tests.function.bad_pictures import STATUS, BadPicture, bad_pictures
+from tests.fuzz_pictures import fuzz
 from tests.server import Server
 
 # Far more than any takes, far less than the work that some ask for.
@@ -37,6 +39,16 @@ def test_a_bad_picture_gets_a_problem_and_leaves_the_server_well(server: Server,
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json()["detail"]
     assert server.get("/health").is_success
+
+
+@pytest.mark.slow
+def test_a_short_search_for_bytes_that_break_the_decoder_finds_none() -> None:
+    pytest.importorskip("atheris", reason="atheris cannot be imported here: no search for bytes that break the decoder")
+    done = fuzz(seconds=10)
+    assert done.returncode == 0, done.stdout
+    runs = re.search(r"stat::number_of_executed_units: (\d+)", done.stdout)
+    assert runs is not None, done.stdout
+    assert int(runs[1]) > 500
 
 
 def test_after_all_of_them_a_face_is_answered_as_before(server: Server, face: bytes) -> None:
