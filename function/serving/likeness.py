@@ -24,6 +24,8 @@ SMALL_SIDE = 32
 # that its age is answered more than a year worse: 7.2 instead of 4.6 at 2, 5.4 at 1.75
 NARROW_RATIO = 2
 
+CODES = ("flat", "small", "narrow", "unlike")
+
 # Levels of 255: contrast below which noise would be blown up.
 _LEAST_CONTRAST = 4.0
 
@@ -33,7 +35,7 @@ Thumbnails = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Warned:
-    """One reason to doubt an answer: `code` for programs, `detail` for people."""
+    """One reason to doubt an answer: one of `CODES` for programs, `detail` for people."""
 
     code: str
     detail: str

@@ -59,6 +59,7 @@ def test_warnings_come_last_and_say_what_was_found_and_what_to_send(server: Serv
     picture = Image.new("RGB", (300, 30), "gray")
     (prediction,) = server.post(saved(picture), "image/png").json()["predictions"]
     assert list(prediction)[-1] == "warnings"
+    assert {warning["code"] for warning in prediction["warnings"]} < set(likeness.CODES)
     details = {warning["code"]: warning["detail"] for warning in prediction["warnings"]}
     assert list(details) == ["small", "narrow", "flat"]
     assert "300x30" in details["small"]
