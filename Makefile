@@ -11,6 +11,7 @@ TRAIN ?=
 RUN_ENV := .venv-run
 DEV_ENV := .venv
 TFLITE_ENV := .venv-tflite
+BATCH_ENV := .venv-batch
 # what the presets `default` and `teacher` start from
 FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 
@@ -27,10 +28,10 @@ run: $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http:/
 	@printf '\n  open   http://localhost:$(PORT)\n  or try curl -sS -H "Content-Type: image/jpeg" --data-binary @face.jpg http://localhost:$(PORT)/predict\n\n'
 	@exec $(RUN_ENV)/bin/functions-framework --source function/main.py --target predict --port $(PORT)
 
-test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(if $(shell command -v npm),$(FACE_WEIGHTS)) ## pass every test
+test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(if $(shell command -v npm),$(FACE_WEIGHTS)) ## pass every test
 	$(DEV_ENV)/bin/pytest --junit-xml=build/junit.xml
 
-test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready ## the tests that take seconds
+test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## the tests that take seconds
 	$(DEV_ENV)/bin/pytest -m "not slow"
 
 check: $(DEV_ENV)/.ready ## ruff, mypy and the linters of everything else
@@ -58,7 +59,7 @@ pipeline: $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIG
 	$(DEV_ENV)/bin/python -m training publish --work "$(WORK)" --registry "$(REGISTRY)"
 
 # name of a lock and what it is compiled from; uv resolves for every platform, hashes pin every file
-LOCKS := function/requirements function/requirements-tflite-runtime \
+LOCKS := function/requirements function/requirements-tflite-runtime function/requirements-batch \
          training/requirements-cpu training/requirements-gpu tests/requirements
 
 lock: $(DEV_ENV)/.ready ## pin all dependencies anew, with hashes
@@ -99,11 +100,15 @@ score: $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFa
 	$(DEV_ENV)/bin/python -m training gate --preset default --work build/score
 
 clean: ## remove what was built and set up
-	rm -rf build node_modules $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV)
+	rm -rf build node_modules $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV) $(BATCH_ENV)
 
 # An environment is made anew when its requirements change; the project's own settings only reinstall the project.
 $(RUN_ENV)/.ready: function/requirements.txt
 	@$(call environment,$(RUN_ENV),function/requirements.txt) && touch $@
+
+# Apache Beam's own requirements do not go with TensorFlow's and MLflow's.
+$(BATCH_ENV)/.ready: function/requirements-batch.txt
+	@$(call environment,$(BATCH_ENV),function/requirements-batch.txt) && touch $@
 
 $(DEV_ENV)/.packages: tests/requirements.txt
 	@$(call environment,$(DEV_ENV),tests/requirements.txt) && touch $@

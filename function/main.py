@@ -5,6 +5,7 @@ functions-framework --source function/main.py --target predict
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -15,10 +16,25 @@ from typing import Any
 
 # functions-framework runs this file by its path; its neighbours are found whatever the working directory.
 sys.path.insert(0, str(Path(__file__).parent))
+# numpy's matrix library has nothing to do here; its threads and their buffers would cost time and memory.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Imports make objects that stay: looking through them for garbage again and again finds none.
+gc.disable()
+
+from serving import release, settings
+
+try:
+    SETTINGS = settings.from_environment(os.environ)
+except settings.SettingsError as reason:
+    sys.exit(f"cannot start: {reason}")
+# Storage answers while numpy, Pillow and the runtime are being imported below.
+LOADING = release.Loading(
+    SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, seconds=SETTINGS.fetch_seconds
+)
 
 from flask import Request, Response, current_app, g
 
-from serving import access, exchange, logs, pages, protocols, release, requests, server, settings
+from serving import access, exchange, logs, pages, protocols, requests, server
 from serving.access import Handler
 from serving.answers import Answerer
 from serving.deadlines import Deadline
@@ -26,9 +42,8 @@ from serving.predictor import Predictor
 from serving.problems import Problem
 
 try:
-    SETTINGS = settings.from_environment(os.environ)
-    ANSWERER = Answerer(Predictor(release.load(SETTINGS.model_uri, SETTINGS.model_sha256)), SETTINGS)
-except (settings.SettingsError, release.ReleaseError) as reason:
+    ANSWERER = Answerer(Predictor(LOADING.release()), SETTINGS)
+except release.ReleaseError as reason:
     sys.exit(f"cannot start: {reason}")
 
 RELEASE = ANSWERER.predictor.release
@@ -132,3 +147,7 @@ if current_app:
     logs.setup(SETTINGS.log_level)
     server.configure(SETTINGS.http_port)
     exchange.surround(current_app, predict, SETTINGS, RELEASE.version)
+
+# Nor does anybody look through them later, so that the server's processes share their memory.
+gc.freeze()
+gc.enable()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from serving import images, release
+from serving import images, likeness, release
 from serving.images import Picture, Pixels
 from serving.predictor import Predictor
 from training import counterexamples, shards
@@ -53,7 +53,8 @@ def _print(served: release.Release, name: str, pictures: Iterable[Image_]) -> No
     if not seen:
         print(f"{name:48} none at hand")
         return
-    codes = [{warning.code for warning in served.likeness.warnings(picture)} for picture in seen]
+    judge = likeness.of(served)
+    codes = [{warning.code for warning in judge.warnings(picture)} for picture in seen]
     each = ", ".join(
         f"{code} {share:.1%}" for code in sorted(set().union(*codes)) if (share := np.mean([code in c for c in codes]))
     )

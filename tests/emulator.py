@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import httpx
 
@@ -27,6 +28,12 @@ class Emulator:
     def create_bucket(self, name: str) -> None:
         """Add an empty bucket; a name of one letter is none to the server."""
         httpx.post(f"{self.url}/storage/v1/b", json={"name": name}, timeout=10).raise_for_status()
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        """Copy the files of a folder into the bucket."""
+        for path in folder.iterdir():
+            address = f"{self.url}/upload/storage/v1/b/{self.bucket}/o?uploadType=media&name={prefix}/{path.name}"
+            httpx.post(address, content=path.read_bytes(), timeout=10).raise_for_status()
 
 
 @contextmanager

@@ -149,7 +149,6 @@ def _unpublished(file: bytes, size: int) -> Release:
         GENDERS,
         ETHNICITIES,
         calibration.NEUTRAL,
-        likeness.NEUTRAL,
         {},
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from serving import likeness as serving_likeness
 from serving import release
 from serving.predictor import Predictor
 from serving.release import Release
@@ -92,8 +93,8 @@ def _champion(uri: str, data: Path, config: EvaluateConfig) -> Champion:
 
 def _false_alarms(candidate: Release, data: Path) -> float:
     """Share of the test faces that are warned of as if they were none."""
-    loaded = [shard.load()[0] for shard in shards.shards(data, "test")]
-    warned = [likeness.false_alarms(candidate.likeness, pixels) for pixels in loaded]
+    fitted = serving_likeness.of(candidate)
+    warned = [likeness.false_alarms(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
     return round(float(np.concatenate(warned).mean()), 4)
 
 

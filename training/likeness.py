@@ -17,15 +17,6 @@ from serving.likeness import Likeness, Thumbnails
 from training import counterexamples, shards
 from training.config import LikenessConfig
 
-# Warns of nothing: what a file is measured with before anything is fitted.
-NEUTRAL = Likeness(
-    hidden=np.zeros((likeness.SIDE**2, 1), np.float32),
-    bias=np.zeros(1, np.float32),
-    output=np.zeros(1, np.float32),
-    threshold=0.0,
-    flat=0.0,
-)
-
 
 def fit(data: Path, config: LikenessConfig) -> dict[str, Any]:
     """The section as JSON, its bounds chosen by the function's own measure on the validation faces.
@@ -41,10 +32,10 @@ def fit(data: Path, config: LikenessConfig) -> dict[str, Any]:
     return section | {"threshold": round(float(np.quantile(scores, 1 - config.false_alarms)), 4)}
 
 
-def false_alarms(release: Likeness, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+def false_alarms(fitted: Likeness, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """(N, size, size, 3) uint8 faces -> (N,) whether each is warned of for its pixels."""
-    contrasts, scores = release.measure(faces)
-    warned: npt.NDArray[np.bool_] = (contrasts < release.flat) | (scores > release.threshold)
+    contrasts, scores = fitted.measure(faces)
+    warned: npt.NDArray[np.bool_] = (contrasts < fitted.flat) | (scores > fitted.threshold)
     return warned
 
 

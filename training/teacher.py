@@ -12,7 +12,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from serving import release
-from serving.predictor import HEADS, Outputs, Predictor
+from serving.predictor import Outputs, Predictor
+from serving.release import HEADS
 from training import shards
 from training.errors import StepError
 from training.labels import AGE_CLASSES, ETHNICITIES

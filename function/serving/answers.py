@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
-from serving import images
+from serving import images, likeness
 from serving.deadlines import Deadline, DeadlineError, Turns
 from serving.predictor import Predictor
 from serving.problems import Problem
@@ -24,7 +24,13 @@ class Answerer:
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        """Take over the predictor's release.
+
+        Raises:
+            ReleaseError: it does not say what to warn of.
+        """
         self.predictor = predictor
+        self._likeness = likeness.of(predictor.release)
         self._settings = settings
         processors = len(os.sched_getaffinity(0))
         self._turns = Turns(processors)
@@ -52,7 +58,7 @@ class Answerer:
             with self._turns.turn(deadline):
                 face = images.read(picture, self.predictor.release.size, self._settings.limits)
                 (prediction,) = self.predictor.predict(face.pixels[None])
-                warnings = self.predictor.release.likeness.warnings(face)
+                warnings = self._likeness.warnings(face)
         except images.UnknownFormatError as error:
             return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
         except images.ImageTooLargeError as error:

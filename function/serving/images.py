@@ -12,6 +12,7 @@ from PIL import Image, ImageFile
 
 from serving import formats
 from serving.formats import FORMATS
+from serving.limits import Limits
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -37,20 +38,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a picture may be at most and at least."""
-
-    # pixels, width x height, before anything is decoded
-    max_pixels: int = 50_000_000
-    # pixels, where a picture cannot be decoded at a reduced scale: all but a JPEG that is not progressive
-    max_whole_pixels: int = 16_000_000
-    # pixels, the shorter side
-    min_side: int = 16
-    # longer side over shorter side; a strip is no face, and its central square shows next to nothing of it
-    max_side_ratio: int = 10
 
 
 @dataclass(frozen=True)

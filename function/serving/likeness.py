@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from serving.images import Picture, Pixels
+from serving.release import Release, ReleaseError
 
 # pixels, side of the thumbnail
 SIDE = 16
@@ -85,6 +86,21 @@ class Likeness:
                 )
             ]
         return []
+
+
+def of(release: Release) -> Likeness:
+    """What the release's manifest says of likeness.
+
+    Raises:
+        ReleaseError: it says nothing, or nothing usable.
+    """
+    try:
+        return parse(release.manifest["likeness"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReleaseError(
+            f"the manifest of release {release.version} lacks or garbles its section likeness: {error}; "
+            "publish the release again"
+        ) from error
 
 
 def parse(section: dict[str, Any]) -> Likeness:

@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.images import RESIZE_RULE, Pixels
-from serving.release import Calibration, Release, ReleaseError
+from serving.release import HEADS, Calibration, Release, ReleaseError
 
 try:
     from ai_edge_litert.interpreter import Interpreter
 except ImportError:
     from tflite_runtime.interpreter import Interpreter
-
-HEADS = ("age", "gender", "ethnicity")
 
 Array = npt.NDArray[np.float64]
 # Outputs of the network by head: age (N, years), gender (N, 1), ethnicity (N, classes); probabilities.

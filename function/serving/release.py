@@ -1,24 +1,24 @@
-"""MODEL_URI -> a verified release: the model's bytes and its manifest, from a folder or from cloud storage."""
+"""MODEL_URI -> a verified release: the model's bytes and its manifest."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
+import re
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving import likeness
-from serving.likeness import Likeness
+from serving import storage
+from serving.storage import StorageError
 
+HEADS = ("age", "gender", "ethnicity")
 MANIFEST = "manifest.json"
 # The only layout of the manifest that this code reads.
 FORMAT = 3
-# A start that cannot fetch its release ends after this long; the platform then starts another copy.
-FETCH_DEADLINE = timedelta(seconds=20)
+# A start that has not fetched its release by then ends; the platform then starts another copy.
+FETCH_SECONDS = 20
 
 
 class ReleaseError(Exception):
@@ -56,30 +56,77 @@ class Release:
     genders: tuple[str, ...]
     ethnicities: tuple[str, ...]
     calibration: Calibration
-    # numpy arrays cannot be compared at once; the manifest holds the same numbers
-    likeness: Likeness = field(compare=False)
     # the whole manifest as it was published
     manifest: dict[str, Any]
 
 
-def load(uri: str, sha256: str = "") -> Release:
-    """Fetch a release and check it.
+class Loading:
+    """A release that is being fetched in the background, while the caller imports what will run it."""
 
-    Args:
-        uri: a folder, or gs://bucket/path.
-        sha256: hex digest that the model file must have; "" trusts the manifest.
+    def __init__(self, uri: str, sha256: str = "", cache: str = "", seconds: float = FETCH_SECONDS) -> None:
+        """Begin.
 
-    Raises:
-        ReleaseError: a file is missing or unreadable, the manifest is of another format, or a digest does not match.
-    """
-    read = _cloud_reader(uri) if uri.startswith("gs://") else _folder_reader(uri)
+        Args:
+            uri: a folder, or gs://bucket/path.
+            sha256: hex digest that the model file must have; "" trusts the manifest.
+            cache: a folder that keeps models from cloud storage; "" keeps none.
+            seconds: the whole fetch may take.
+        """
+        self._found: Release | Exception = ReleaseError(
+            f"{uri} was not read within {seconds} s; see that storage answers, or raise FETCH_SECONDS"
+        )
+        self._deadline = time.monotonic() + seconds
+        arguments = (uri, sha256, cache, seconds)
+        self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
+        self._thread.start()
+
+    def release(self) -> Release:
+        """Wait for it, no longer than the deadline.
+
+        Raises:
+            ReleaseError: a file is missing or unreadable, the manifest is of another format, a digest does not match,
+                or the time is over.
+        """
+        self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        found = self._found
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _run(self, uri: str, sha256: str, cache: str, seconds: float) -> None:
+        try:
+            self._found = _load(uri, sha256, cache, seconds)
+        except StorageError as error:
+            self._found = ReleaseError(str(error))
+        # Whatever it is, it is raised where somebody waits for the release.
+        except Exception as error:
+            self._found = error
+
+
+def load(uri: str, sha256: str = "", cache: str = "", seconds: float = FETCH_SECONDS) -> Release:
+    """Fetch a release and check it; arguments and errors are those of `Loading`."""
+    return Loading(uri, sha256, cache, seconds).release()
+
+
+def _load(uri: str, sha256: str, cache: str, seconds: float) -> Release:
+    read = storage.reader(uri, seconds)
+    # Always from the storage: whoever may no longer read the release, or no longer finds it, does not serve it.
     manifest = _manifest(read(MANIFEST), uri)
     try:
-        model = read(manifest["model"]["file"])
+        file, stated = _plain(manifest["model"]["file"]), _digest(manifest["model"]["sha256"])
+        _check_pin(stated, sha256, uri)
+        if cache and uri.startswith(storage.CLOUD):
+            model = storage.Cache(Path(cache)).get(stated, lambda: read(file))
+        else:
+            model = read(file)
         release = _release(manifest, model)
     except (KeyError, TypeError, ValueError) as error:
         raise ReleaseError(f"{MANIFEST} of {uri} lacks or garbles {error}; publish the release again") from error
-    _verify(release, manifest["model"]["sha256"], sha256, uri)
+    if release.sha256 != stated:
+        raise ReleaseError(
+            f"the model of {uri} has SHA-256 {release.sha256}, its manifest says {stated}: "
+            "it is damaged or was exchanged; publish the release again"
+        )
     return release
 
 
@@ -102,7 +149,7 @@ def _release(manifest: dict[str, Any], model: bytes) -> Release:
     return Release(
         name=str(manifest["name"]),
         version=str(manifest["version"]),
-        sha256=hashlib.sha256(model).hexdigest(),
+        sha256=storage.digest(model),
         model=model,
         size=int(manifest["input"]["size"]),
         resize=str(manifest["input"]["resize"]),
@@ -115,68 +162,26 @@ def _release(manifest: dict[str, Any], model: bytes) -> Release:
             gender_temperature=float(calibration["gender"]["temperature"]),
             ethnicity_temperature=float(calibration["ethnicity"]["temperature"]),
         ),
-        likeness=likeness.parse(manifest["likeness"]),
         manifest=manifest,
     )
 
 
-def _verify(release: Release, stated: str, pinned: str, uri: str) -> None:
-    if release.sha256 != stated:
+def _check_pin(stated: str, pinned: str, uri: str) -> None:
+    if pinned and stated != pinned:
         raise ReleaseError(
-            f"the model of {uri} has SHA-256 {release.sha256}, its manifest says {stated}: "
-            "it is damaged or was exchanged; publish the release again"
-        )
-    if pinned and release.sha256 != pinned:
-        raise ReleaseError(
-            f"the model of {uri} has SHA-256 {release.sha256}, MODEL_SHA256 pins {pinned}; "
+            f"the model of {uri} has SHA-256 {stated}, MODEL_SHA256 pins {pinned}; "
             "set MODEL_URI or MODEL_SHA256 to the release that is meant"
         )
 
 
-def _folder_reader(uri: str) -> Callable[[str], bytes]:
-    folder = Path(uri)
-
-    def read(name: str) -> bytes:
-        try:
-            return (folder / name).read_bytes()
-        except OSError as error:
-            raise ReleaseError(
-                f"cannot read {folder / name}: {error.strerror}; MODEL_URI must name a release"
-            ) from error
-
-    return read
+def _plain(name: str) -> str:
+    """The name of a file beside the manifest, which leads nowhere else."""
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise ValueError(f"the file name {name!r}")
+    return name
 
 
-def _cloud_reader(uri: str) -> Callable[[str], bytes]:
-    # Imported here because a local release needs none of it.
-    from obstore.exceptions import BaseError
-    from obstore.store import GCSStore
-
-    bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    options: dict[str, Any] = {"base_url": emulator, "skip_signature": True} if emulator else {}
-    try:
-        store = GCSStore(
-            bucket,
-            prefix=prefix,
-            client_options={"timeout": FETCH_DEADLINE, "connect_timeout": "5s", "allow_http": bool(emulator)},
-            # Resets, stalls, 429 and 5xx are tried again, ever more slowly.
-            retry_config={"max_retries": 6, "retry_timeout": FETCH_DEADLINE},
-            **options,
-        )
-    except BaseError as error:
-        raise ReleaseError(f"cannot reach {uri}: {_first_line(error)}; check its name and the credentials") from error
-
-    def read(name: str) -> bytes:
-        try:
-            return bytes(store.get(name).bytes())
-        except (BaseError, FileNotFoundError, PermissionError) as error:
-            raise ReleaseError(
-                f"cannot read {uri}/{name}: {_first_line(error)}; check MODEL_URI and that the runtime may read it"
-            ) from error
-
-    return read
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError(f"the digest {text!r}")
+    return text

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from serving.images import Limits
-from serving.predictor import HEADS
+from serving.limits import Limits
+from serving.release import FETCH_SECONDS, HEADS
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
 LOG_LEVELS = ("INFO", "WARNING", "ERROR")
@@ -117,6 +117,12 @@ class Settings:
         "MODEL_URI", "", "a folder or `gs://bucket/path/<version>`; unset, the bundled release", _release
     )
     model_sha256: str = _variable("MODEL_SHA256", "", "the digest that the model file must have", _digest)
+    model_cache: str = _variable(
+        "MODEL_CACHE", "", "a folder that keeps models from cloud storage for the next start, by digest"
+    )
+    fetch_seconds: int = _variable(
+        "FETCH_SECONDS", FETCH_SECONDS, "a start that has not fetched its release by then ends", _count
+    )
     heads: tuple[str, ...] = _variable(
         "HEADS", "age,gender", f"which answers are given, of `{','.join(HEADS)}`", _heads
     )

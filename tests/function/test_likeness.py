@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +16,15 @@ from serving.images import Picture
 from serving.release import ReleaseError
 from tests.conftest import FUNCTION
 from tests.function.bad_pictures import saved
-from tests.server import Server
+from tests.server import Server, refusal
 
 MODEL = FUNCTION / "model"
 SERVED = release.load(str(MODEL))
+LIKENESS = likeness.of(SERVED)
 
 
 def codes(picture: Image.Image) -> list[str]:
-    return [warned.code for warned in SERVED.likeness.warnings(images.read(saved(picture), SERVED.size))]
+    return [warned.code for warned in LIKENESS.warnings(images.read(saved(picture), SERVED.size))]
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -50,7 +53,7 @@ def test_real_faces_are_left_in_peace_and_turned_ones_are_not(utkface: Path) -> 
     files = sorted(utkface.glob("*.jpg"))[::100][:200]
     pictures = [images.read(file.read_bytes(), SERVED.size) for file in files]
     turned = [Picture(np.ascontiguousarray(picture.pixels[::-1]), 200, 200) for picture in pictures]
-    alarms, caught = (sum(bool(SERVED.likeness.warnings(picture)) for picture in seen) for seen in (pictures, turned))
+    alarms, caught = (sum(bool(LIKENESS.warnings(picture)) for picture in seen) for seen in (pictures, turned))
     assert alarms <= 4
     assert caught >= 180
 
@@ -87,9 +90,14 @@ def test_a_thumbnail_is_the_mean_of_what_it_covers() -> None:
 
 
 @pytest.mark.parametrize("change", [{"hidden": "AAAA"}, {"hidden": "%"}, {"bias": [1.0]}, {"threshold": None}])
-def test_a_garbled_section_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
-    manifest = json.loads((MODEL / "manifest.json").read_text())
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"likeness": manifest["likeness"] | change}))
-    (tmp_path / "model.tflite").write_bytes(SERVED.model)
-    with pytest.raises(ReleaseError, match="lacks or garbles"):
-        release.load(str(tmp_path))
+def test_a_garbled_section_is_refused(change: dict[str, object]) -> None:
+    manifest = SERVED.manifest | {"likeness": SERVED.manifest["likeness"] | change}
+    with pytest.raises(ReleaseError, match="lacks or garbles its section likeness"):
+        likeness.of(replace(SERVED, manifest=manifest))
+
+
+def test_a_release_without_the_section_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "release")
+    manifest = {name: section for name, section in SERVED.manifest.items() if name != "likeness"}
+    (tmp_path / "release" / "manifest.json").write_text(json.dumps(manifest))
+    assert "section likeness" in refusal(FUNCTION, MODEL_URI=str(tmp_path / "release"))

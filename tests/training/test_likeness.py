@@ -25,7 +25,7 @@ def test_it_tells_faces_from_what_is_made_of_them(data: Path) -> None:
 
 
 def test_a_candidate_carries_what_was_fitted_and_how_often_it_warns_of_test_faces(data: Path, candidate: Path) -> None:
-    fitted = release.load(str(candidate)).likeness
+    fitted = serving.of(release.load(str(candidate)))
     warned = np.concatenate([likeness.false_alarms(fitted, shard.load()[0]) for shard in shards.shards(data, "test")])
     measured = json.loads((candidate / "metrics.json").read_text())
     assert measured["likeness"]["false_alarms"] == round(float(warned.mean()), 4)

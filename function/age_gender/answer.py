@@ -1,0 +1,97 @@
+"""One prediction as it travels: JSON in, typed answers out, needing nothing but the standard library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Age:
+    """Whole years; the stated share of people of such a face is from `low` to `high` years old."""
+
+    years: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The most likely label, and how likely it is (0 to 1)."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Why an answer deserves less trust."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a picture was not answered: the members of RFC 9457."""
+
+    status: int
+    title: str
+    detail: str
+    type: str = "about:blank"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered for one picture: the heads that are switched on, or `error` and no head."""
+
+    age: Age | None = None
+    gender: Choice | None = None
+    ethnicity: Choice | None = None
+    warnings: tuple[Caution, ...] = ()
+    error: Failure | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The function's own JSON: members without a value are left out."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+def parse(prediction: Mapping[str, Any]) -> Answer:
+    """One item of the function's `predictions`; members that are unknown here are passed over.
+
+    Raises:
+        TypeError: a member has another shape.
+        KeyError: a value is missing.
+    """
+    return Answer(
+        age=_member(prediction.get("age"), _age),
+        gender=_member(prediction.get("gender"), _choice),
+        ethnicity=_member(prediction.get("ethnicity"), _choice),
+        warnings=tuple(Caution(str(each["code"]), str(each["detail"])) for each in prediction.get("warnings", ())),
+        error=_member(prediction.get("error"), failure),
+    )
+
+
+def failure(problem: Mapping[str, Any]) -> Failure:
+    """Problem details of RFC 9457; all of their members are optional there."""
+    return Failure(
+        int(problem.get("status", 0)),
+        str(problem.get("title", "")),
+        str(problem.get("detail", "")),
+        str(problem.get("type", Failure.type)),
+    )
+
+
+def _member(value: Any, read: Callable[[Any], T]) -> T | None:
+    return None if value is None else read(value)
+
+
+def _age(value: Mapping[str, Any]) -> Age:
+    return Age(int(value["years"]), int(value["low"]), int(value["high"]))
+
+
+def _choice(value: Mapping[str, Any]) -> Choice:
+    return Choice(str(value["label"]), float(value["probability"]))

@@ -1,0 +1,66 @@
+"""How far it is, on one line at the bottom of a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TextIO
+
+# fewer are done before one has read the bar
+FEWEST = 32
+_WIDTH = 30
+_ERASE = "\r\x1b[K"
+# seconds between two drawings
+_PAUSE = 0.1
+
+
+class Progress:
+    """A bar on standard error where that is a terminal, nothing elsewhere; lines of output go above it."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._shown = total >= FEWEST and sys.stderr.isatty()
+        self._began = time.monotonic()
+        self._drawn = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._erase()
+
+    def advance(self) -> None:
+        """One more is done."""
+        self._done += 1
+        now = time.monotonic()
+        if self._shown and now - self._drawn >= _PAUSE:
+            self._drawn = now
+            sys.stderr.write(_ERASE + self._bar(now - self._began))
+            sys.stderr.flush()
+
+    def print(self, *lines: str) -> None:
+        """Write lines to standard output."""
+        self._write(sys.stdout, lines)
+
+    def complain(self, *lines: str) -> None:
+        """Write lines to standard error."""
+        self._write(sys.stderr, lines)
+
+    def _write(self, stream: TextIO, lines: tuple[str, ...]) -> None:
+        if stream.isatty():
+            self._erase()
+        for line in lines:
+            print(line, file=stream)
+
+    def _erase(self) -> None:
+        if self._shown:
+            sys.stderr.write(_ERASE)
+            sys.stderr.flush()
+            self._drawn = 0.0
+
+    def _bar(self, seconds: float) -> str:
+        filled = _WIDTH * self._done // self._total
+        rate = self._done / max(seconds, 0.001)
+        left = (self._total - self._done) / rate
+        return f"{'█' * filled}{'░' * (_WIDTH - filled)} {self._done}/{self._total}  {rate:.0f}/s  {left:.0f} s left"

@@ -1,0 +1,57 @@
+"""Answers as lines: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from age_gender.answer import Answer, Choice
+
+# characters; longer names lose their beginning, since files of one folder differ at their end
+_LONGEST_NAME = 48
+_HEADS = {"age": f"{'age':>4}  {'between':>9}", "gender": f"{'gender':>14}", "ethnicity": f"{'ethnicity':>14}"}
+
+
+def json_line(name: str, answer: Answer) -> str:
+    """One answer, or the problem in its place, on one line."""
+    return json.dumps({"file": name, **answer.as_json()})
+
+
+class Table:
+    """Aligned lines, written as the answers come: which heads there are is known with the first that succeeds."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._width = min(max(map(len, names)), _LONGEST_NAME)
+        self._heads: tuple[str, ...] = ()
+
+    def lines(self, name: str, answer: Answer) -> list[str]:
+        """The lines of one answer: itself, and before the first of all the names of the columns."""
+        shown = shortened(name, self._width).ljust(self._width)
+        if answer.error:
+            return [f"{shown}  not answered: {answer.error.detail}"]
+        cells = [shown, *_cells(answer), *(f"warning: {warning.detail}" for warning in answer.warnings)]
+        return [*self._head(answer), "  ".join(cells)]
+
+    def _head(self, answer: Answer) -> list[str]:
+        heads = tuple(head for head in _HEADS if getattr(answer, head))
+        if heads == self._heads:
+            return []
+        self._heads = heads
+        return ["  ".join(["file".ljust(self._width), *(_HEADS[head] for head in heads)])]
+
+
+def shortened(name: str, width: int) -> str:
+    """The name in at most `width` characters."""
+    return name if len(name) <= width else "…" + name[len(name) - width + 1 :]
+
+
+def _cells(answer: Answer) -> list[str]:
+    cells = []
+    if answer.age:
+        between = f"{answer.age.low} - {answer.age.high}"
+        cells.append(f"{answer.age.years:4}  {between:>9}")
+    return [*cells, *(_choice(choice) for choice in (answer.gender, answer.ethnicity) if choice)]
+
+
+def _choice(choice: Choice) -> str:
+    return f"{choice.label} {100 * choice.probability:5.1f} %".rjust(14)

@@ -1,0 +1,235 @@
+"""`age-gender batch` on Apache Beam's direct runner, in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from age_gender.local import Local
+from age_gender.table import json_line
+from serving.settings import Settings
+from tests.command import age_gender
+from tests.conftest import FUNCTION, ROOT
+from tests.emulator import Emulator
+from tests.faces import write_faces
+
+PYTHON = ROOT / ".venv-batch" / "bin" / "python"
+FACES = 30
+DEFAULT = Settings()
+
+pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=".venv-batch is not there; `make test` sets it up")
+
+
+def batch(
+    pictures: Path | str, output: Path | str, *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return age_gender("batch", pictures, "--output", output, *options, python=PYTHON, given=b"", **environment)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def table(path: Path) -> list[dict[str, Any]]:
+    code = "import json, sys, pyarrow.parquet as p; print(json.dumps(p.read_table(sys.argv[1]).to_pylist()))"
+    told = subprocess.run([PYTHON, "-c", code, path], capture_output=True, text=True, check=True)
+    return list(json.loads(told.stdout))
+
+
+def expected(folder: Path, settings: Settings = DEFAULT) -> list[dict[str, Any]]:
+    """What the function answers for a folder, one by one."""
+    local = Local(settings)
+    paths = sorted(map(str, folder.rglob("*.jpg")))
+    return [json.loads(json_line(path, *local.predict([Path(path).read_bytes()]))) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("faces")
+    write_faces(found / "drawn", FACES)
+    (found / "bad.jpg").write_text("no picture")
+    (found / "empty.jpg").touch()
+    (found / "notes.txt").write_text("not asked for")
+    return found
+
+
+@pytest.fixture(scope="module")
+def answered(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The answers of an undisturbed run."""
+    output = tmp_path_factory.mktemp("out") / "answers.jsonl"
+    done = batch(folder, output, "--part-size", "7")
+    assert (done.returncode, done.stdout) == (1, f"{output}: {FACES} answered, 2 not\n"), done.stderr
+    return output
+
+
+def test_answers_are_the_functions_own_and_bad_files_lie_apart(folder: Path, answered: Path) -> None:
+    wanted = expected(folder)
+    assert lines(answered) == [row for row in wanted if "error" not in row]
+    errors = Path(f"{answered}.errors.jsonl")
+    assert lines(errors) == [row for row in wanted if "error" in row]
+    assert [Path(row["file"]).name for row in lines(errors)] == ["bad.jpg", "empty.jpg"]
+
+
+def test_the_summary_says_what_answered_and_nothing_else_is_left(folder: Path, answered: Path) -> None:
+    summary = json.loads(Path(f"{answered}.summary.json").read_text())
+    manifest = json.loads((FUNCTION / "model" / "manifest.json").read_text())
+    assert summary["model"]["sha256"] == manifest["model"]["sha256"]
+    assert (summary["pictures"], summary["answered"], summary["failed"]) == (str(folder), FACES, 2)
+    left = {path.name for path in answered.parent.iterdir()}
+    assert left == {answered.name + end for end in ("", ".errors.jsonl", ".summary.json")}
+
+
+def test_parquet_has_one_flat_row_a_face(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "answers.parquet"
+    batch(folder / "drawn", output, "--heads", "age,gender,ethnicity")
+    wanted = expected(folder / "drawn", Settings(heads=("age", "gender", "ethnicity")))
+    assert table(output) == [
+        {
+            "file": row["file"],
+            "age": row["age"]["years"],
+            "age_low": row["age"]["low"],
+            "age_high": row["age"]["high"],
+            "gender": row["gender"]["label"],
+            "gender_probability": row["gender"]["probability"],
+            "ethnicity": row["ethnicity"]["label"],
+            "ethnicity_probability": row["ethnicity"]["probability"],
+            "warnings": ",".join(each["code"] for each in row.get("warnings", ())) or None,
+        }
+        for row in wanted
+    ]
+
+
+def test_a_finished_batch_is_not_run_again_nor_mixed_with_another(folder: Path, answered: Path) -> None:
+    before = answered.stat().st_mtime_ns
+    again = batch(folder, answered)
+    assert (again.returncode, again.stdout) == (1, f"{answered}: {FACES} answered, 2 not\n")
+    other = batch(folder, answered, "--heads", "age")
+    assert other.returncode == 2
+    assert "belongs to another batch, with heads ['age', 'gender'], not ['age']" in other.stderr
+    assert answered.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_taken_up_and_ends_as_an_undisturbed_one(folder: Path, answered: Path, tmp_path: Path) -> None:
+    output = tmp_path / "answers.jsonl"
+    # Small parts, so that the kill falls between the first and the last.
+    parts = kill_at_the_first_part(folder, output, "--part-size", "1")
+    kept = [path.name for path in parts.glob("part-*.jsonl")]
+    assert 0 < len(kept) < FACES + 2
+    assert not output.exists()
+    # A mark in a part that was done shows that it is not done again.
+    marked = parts / min(kept)
+    marked.write_bytes(marked.read_bytes().replace(b"{", b'{"kept": true, ', 1))
+    inputs = parts / "inputs.jsonl"
+    whole = inputs.read_bytes()
+    inputs.write_bytes(b"damaged\n" + whole)
+    broken_off = batch(folder, output)
+    assert broken_off.returncode == 3
+    assert "the same command takes it up" in broken_off.stderr
+    inputs.write_bytes(whole)
+    assert batch(folder, output).returncode == 1
+    rows = [row for path in (output, Path(f"{output}.errors.jsonl")) for row in lines(path)]
+    assert [row.pop("kept", False) for row in rows].count(True) == 1
+    assert rows == [row for path in (answered, Path(f"{answered}.errors.jsonl")) for row in lines(path)]
+    assert not parts.exists()
+
+
+def kill_at_the_first_part(folder: Path, output: Path, *options: str) -> Path:
+    parts = Path(f"{output}.parts")
+    command: list[str | Path] = [PYTHON, "-m", "age_gender", "batch", folder, "--output", output, *options]
+    environment = {**os.environ, "PYTHONPATH": str(FUNCTION)}
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(parts.glob("part-*.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    os.killpg(running.pid, signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL, "the run was over before it was killed"
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("pictures", "options", "code", "told"),
+    [
+        ("nowhere", ["--output", "a.jsonl"], 2, "nowhere: no picture there"),
+        ("nowhere", ["--output", "a.csv"], 2, "must end in .parquet or .jsonl"),
+        ("nowhere", ["--output", "a.jsonl", "--haeds", "age"], 2, "neither age-gender nor Beam knows --haeds"),
+        ("nowhere", ["--output", "a.jsonl", "--model", "nowhere"], 3, "nowhere/manifest.json"),
+        ("nowhere", ["--output", "a.jsonl", "--part-size", "0"], 2, "at least 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(pictures: str, options: list[str], code: int, told: str) -> None:
+    done = age_gender("batch", pictures, *options, python=PYTHON)
+    assert done.returncode == code
+    assert told in done.stderr
+
+
+def test_without_beam_the_command_says_what_to_install(folder: Path) -> None:
+    done = age_gender("batch", folder, "--output", "a.jsonl")
+    assert done.returncode == 3
+    assert "install age-gender-detection[batch]" in done.stderr
+
+
+def test_predict_does_not_import_beam(folder: Path) -> None:
+    code = (
+        f"import sys; from age_gender.__main__ import main; main(['predict', {str(folder / 'drawn')!r}]);"
+        "print([name for name in ('apache_beam', 'pyarrow') if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(FUNCTION)}
+    told = subprocess.run([PYTHON, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+def bucket(emulator: Emulator, folder: Path) -> str:
+    """A bucket with the folder's pictures."""
+    name = f"faces-{time.monotonic_ns()}"
+    emulator.create_bucket(name)
+    for path in folder.rglob("*.jpg"):
+        where = f"{emulator.url}/upload/storage/v1/b/{name}/o?uploadType=media&name=in/{path.relative_to(folder)}"
+        httpx.post(where, content=path.read_bytes()).raise_for_status()
+    return name
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> str:
+    """A token that is valid for long, so that nobody is asked for one."""
+    person = {"type": "authorized_user", "token": "open sesame", "expiry": "2099-01-01T00:00:00Z"}
+    (tmp_path / "credentials.json").write_text(
+        json.dumps({**person, "client_id": "x", "client_secret": "x", "refresh_token": "x"})
+    )
+    return str(tmp_path / "credentials.json")
+
+
+@pytest.mark.parametrize("pictures", ["in", "in/drawn/*.jpg"])
+def test_cloud_storage_is_read_and_written(
+    pictures: str, bucket: str, emulator: Emulator, folder: Path, answered: Path, credentials: str
+) -> None:
+    output = f"gs://{bucket}/out/answers.jsonl"
+    cloud = {"STORAGE_EMULATOR_HOST": emulator.url, "GOOGLE_APPLICATION_CREDENTIALS": credentials}
+    done = batch(f"gs://{bucket}/{pictures}", output, "--project", "faces", **cloud)
+    assert done.stdout == f"{output}: {FACES} answered, {0 if '*' in pictures else 2} not\n", done.stderr
+    listed = httpx.get(f"{emulator.url}/storage/v1/b/{bucket}/o", params={"prefix": "out/"}).json()["items"]
+    ends = ("", ".errors.jsonl", ".summary.json")
+    assert [each["name"] for each in listed] == [f"out/answers.jsonl{end}" for end in ends]
+    text = httpx.get(f"{emulator.url}/storage/v1/b/{bucket}/o/out%2Fanswers.jsonl?alt=media").text
+    assert text.replace(f"gs://{bucket}/in", str(folder)) == answered.read_text()
+
+
+@pytest.mark.slow
+def test_two_thousand_real_faces_are_answered_as_by_the_function(utkface: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for path in sorted(utkface.glob("*.jpg"))[::10][:2000]:
+        (folder / path.name).symlink_to(path)
+    output = tmp_path / "answers.jsonl"
+    done = batch(folder, output)
+    assert (done.returncode, done.stdout) == (0, f"{output}: 2000 answered, 0 not\n"), done.stderr
+    assert lines(output) == expected(folder)
