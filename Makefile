@@ -19,7 +19,7 @@ FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format lock pipeline bench bench-memory bench-training bench-peer score screenshots face-weights clean
+.PHONY: help run test test-fast check format lock pipeline bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -83,6 +83,14 @@ bench-peer: $(DEV_ENV)/.ready ## time of one answer of the bundled release again
 
 screenshots: $(DEV_ENV)/.ready ## remake the page's pictures in docs/
 	$(DEV_ENV)/bin/python -m tests.screenshots docs
+
+bench-warnings: $(DEV_ENV)/.ready ## how often the bundled release warns of test faces of DATA=<UTKFace> and of what is no face [PHOTOS=<folder>]
+	@test -n "$(DATA)" || { echo 'make bench-warnings needs DATA=<folder or archive of UTKFace>' >&2; exit 2; }
+	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
+	$(DEV_ENV)/bin/python -m tests.bench_warnings build/score/data $(PHOTOS)
+
+fuzz: $(DEV_ENV)/.ready ## search for bytes that break the decoder, [SECONDS=600]
+	$(DEV_ENV)/bin/python -m tests.fuzz_pictures $(SECONDS)
 
 score: $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFace>, against the thresholds of `default`
 	@test -n "$(DATA)" || { echo 'make score needs DATA=<folder or archive of UTKFace>' >&2; exit 2; }

@@ -105,6 +105,33 @@ def with_values(config: TrainConfig, assignments: list[str]) -> TrainConfig:
 
 
 @dataclass(frozen=True)
+class LikenessConfig:
+    """Training faces -> what warns of pictures that are no face."""
+
+    # training faces to learn from, at most
+    faces: int = 20_000
+    # pictures that are no face, made of each
+    others: int = 3
+    # share of validation faces that are warned of all the same; among other faces it was half as much again
+    false_alarms: float = 0.003
+    # contrast below which a picture is flat, as a share of the lowest among the training faces
+    flat_share: float = 0.5
+    # units of the hidden layer
+    units: int = 32
+    # standard deviation of what is added to the thumbnails, whose own is 1
+    noise: float = 0.1
+    # share of the units that are left out of a step
+    dropout: float = 0.1
+    epochs: int = 15
+    # thumbnails a step
+    batch: int = 256
+    # AdamW's step size and decoupled decay
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class ConvertConfig:
     """A Keras model -> TFLite."""
 
@@ -124,6 +151,7 @@ class ConvertConfig:
     max_probability_disagreement: float = 0.001
     # share of validation faces that the answered age interval is calibrated to cover
     interval_coverage: float = 0.8
+    likeness: LikenessConfig = field(default_factory=LikenessConfig)
 
 
 @dataclass(frozen=True)
@@ -159,6 +187,8 @@ class GateConfig:
     calibration_error: float = 0.03
     # share by which gender accuracy may fall short of the mean in any gender and ethnicity, 13 and older
     cell_gap: float = 0.05
+    # share of test faces that are warned of as if they were none, at most
+    false_alarms: float = 0.01
     # bytes of the model file, at most
     max_bytes: int = 1_500_000
 
@@ -174,6 +204,7 @@ _ANYTHING = GateConfig(
     band_coverage=0.0,
     calibration_error=1.0,
     cell_gap=1.0,
+    false_alarms=1.0,
     max_bytes=4_000_000,
 )
 

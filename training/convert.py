@@ -22,7 +22,7 @@ from serving import release
 from serving.images import RESIZE_RULE, Pixels
 from serving.predictor import Outputs, Predictor, age_answers, age_levels
 from serving.release import Calibration, Release
-from training import calibration, dataset, run, shards, weights
+from training import calibration, dataset, likeness, run, shards, weights
 from training.card import INTENDED_USE
 from training.config import ConvertConfig
 from training.errors import StepError
@@ -78,6 +78,7 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         "bytes": len(trainable),
     }
     manifest["calibration"] = _calibration(calibration.fit(chosen.outputs, labels, config.interval_coverage), config)
+    manifest["likeness"] = likeness.fit(data, config.likeness)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MODEL_FILE).write_bytes(chosen.model)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from serving import likeness
 from serving.images import Pixels
 
-SIDE = 16
+SIDE = likeness.SIDE
 # Thumbnails compared at once; two blocks of float32 take 8 MB whatever the number of faces.
 _BLOCK = 4096
 
@@ -20,8 +20,7 @@ Rows = npt.NDArray[np.int64]
 
 def thumbnail(pixels: Pixels) -> bytes:
     """(H, W, 3) uint8 -> SIDE x SIDE grey bytes."""
-    grey = Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    return grey.tobytes()
+    return likeness.thumbnail(pixels).tobytes()
 
 
 def groups(count: int, block: Callable[[int, int], Thumbnails], threshold: float) -> Rows:

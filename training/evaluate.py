@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from serving import likeness as serving_likeness
 from serving import release
 from serving.predictor import Predictor
 from serving.release import Release
-from training import metrics, report, run, shards
+from training import likeness, metrics, report, run, shards
 from training.config import EvaluateConfig
 from training.errors import StepError
 from training.report import Champion, Evaluation
@@ -48,6 +49,7 @@ def evaluate(data: Path, trained: Path, folder: Path, config: EvaluateConfig, ch
     faces = _score(predictor, data)
     measured = {"version": candidate.version, "sha256": candidate.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
+    measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
     former = _champion(champion, data, config) if champion else None
     found = Evaluation(candidate, measured, faces, run.history(trained), config.confidence, former)
     (folder / METRICS_FILE).write_text(json.dumps(measured, indent=1) + "\n")
@@ -87,6 +89,13 @@ def _load(uri: str, cure: str) -> tuple[Release, Predictor]:
 def _champion(uri: str, data: Path, config: EvaluateConfig) -> Champion:
     former, predictor = _load(uri, "--champion names a release's folder or gs:// address")
     return Champion(former.version, metrics.measure(_score(predictor, data), config))
+
+
+def _false_alarms(candidate: Release, data: Path) -> float:
+    """Share of the test faces that are warned of as if they were none."""
+    fitted = serving_likeness.of(candidate)
+    warned = [likeness.false_alarms(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
+    return round(float(np.concatenate(warned).mean()), 4)
 
 
 def _score(predictor: Predictor, data: Path) -> metrics.Faces:

@@ -77,6 +77,7 @@ def _honesty(measured: dict[str, Any], manifest: dict[str, Any], config: GateCon
         yield Check("worst_band_coverage", min(bands), "at least", config.band_coverage)
     for head, error in measured["calibration_error"].items():
         yield Check(f"{head}_calibration_error", error, "at most", config.calibration_error)
+    yield Check("false_alarms", measured["likeness"]["false_alarms"], "at most", config.false_alarms)
     if worst := worst_cell(measured):
         mean = measured["from_13_years"]["gender_accuracy"]["value"]
         yield Check("worst_cell_gap", round(mean - worst["gender_accuracy"]["value"], 4), "at most", config.cell_gap)

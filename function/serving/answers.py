@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
-from serving import images
+from serving import images, likeness
 from serving.deadlines import Deadline, DeadlineError, Turns
 from serving.predictor import Predictor
 from serving.problems import Problem
@@ -24,7 +24,13 @@ class Answerer:
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        """Take over the predictor's release.
+
+        Raises:
+            ReleaseError: it does not say what to warn of.
+        """
         self.predictor = predictor
+        self._likeness = likeness.of(predictor.release)
         self._settings = settings
         processors = len(os.sched_getaffinity(0))
         self._turns = Turns(processors)
@@ -50,8 +56,9 @@ class Answerer:
     def _one(self, picture: bytes, deadline: Deadline) -> Answer | Problem:
         try:
             with self._turns.turn(deadline):
-                face = images.decode(picture, self.predictor.release.size, self._settings.limits)
-                (prediction,) = self.predictor.predict(face[None])
+                face = images.read(picture, self.predictor.release.size, self._settings.limits)
+                (prediction,) = self.predictor.predict(face.pixels[None])
+                warnings = self._likeness.warnings(face)
         except images.UnknownFormatError as error:
             return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
         except images.ImageTooLargeError as error:
@@ -64,7 +71,8 @@ class Answerer:
                 "there was no time left to answer, others were before it; try again later or send less at once",
                 {"Retry-After": "1"},
             )
-        return {head: vars(getattr(prediction, head)) for head in self._settings.heads}
+        answer: Answer = {head: vars(getattr(prediction, head)) for head in self._settings.heads}
+        return answer | {"warnings": [vars(warning) for warning in warnings]} if warnings else answer
 
 
 def _none(problems: list[Problem]) -> Problem:

@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
-import io
-import warnings
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile
 
+from serving import formats
+from serving.formats import FORMATS
 from serving.limits import Limits
 
 Pixels = npt.NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "WEBP")
 # The resize rule, as the release's manifest states it: a model is only right for the pixels it was trained on.
 RESIZE_RULE = "pillow-bilinear-center-crop"
 # A JPEG may be decoded at a reduced scale as long as this many source pixels remain for each target pixel.
 DRAFT_MARGIN = 2
+# What shows through where a picture is transparent.
+BACKGROUND = "white"
+# Pictures that are held whole take up to 16 bytes a pixel while they are decoded. With more pixels than this they take
+# turns, so that many at once cannot use up the memory.
+_TURN_PIXELS = 1_000_000
+_turn = threading.Lock()
+# Where EXIF and XMP lie in what Pillow read, the only places that can tell an orientation.
+_METADATA = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the model sees of a picture, and how large the picture was."""
+
+    # (size, size, 3) uint8, RGB
+    pixels: Pixels
+    # pixels, as stored, before it is turned upright
+    width: int
+    height: int
 
 
 class ImageError(Exception):
@@ -33,75 +64,102 @@ class ImageTooLargeError(ImageError):
 
 
 def decode(data: bytes, size: int, limits: Limits = Limits()) -> Pixels:
-    """Decode, turn upright, crop to the central square and resize.
+    """Only the pixels of `read`."""
+    return read(data, size, limits).pixels
 
-    Returns:
-        (size, size, 3) uint8, RGB.
+
+def read(data: bytes, size: int, limits: Limits = Limits()) -> Picture:
+    """Decode, crop to the central square, resize to `size` and turn upright.
 
     Raises:
-        UnknownFormatError: not a JPEG, PNG or WebP.
-        ImageTooLargeError: more than `limits.max_pixels`.
-        ImageError: truncated, damaged or too small.
+        UnknownFormatError: none of `FORMATS`.
+        ImageTooLargeError: more pixels than the limits allow.
+        ImageError: truncated, damaged, animated, too small or too long.
     """
-    image = _open(data, limits)
+    kind = formats.name(data)
+    if not kind:
+        found = f"the bytes are {formats.describe(data)}" if data else "the picture is empty (0 bytes)"
+        raise UnknownFormatError(f"{found}; send one of {', '.join(FORMATS)}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.draft("RGB", (DRAFT_MARGIN * size, DRAFT_MARGIN * size))
-            upright = ImageOps.exif_transpose(image)
-            square = _crop_to_square(_to_rgb(upright))
-            resized = square.resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, IndexError, EOFError, Image.DecompressionBombError) as error:
-        raise ImageError(
-            f"the {image.format} picture is damaged or truncated and cannot be decoded; send it again whole"
-        ) from error
-    return np.asarray(resized, dtype=np.uint8)
-
-
-def _open(data: bytes, limits: Limits) -> Image.Image:
-    if not data:
-        raise UnknownFormatError("the picture is empty (0 bytes); send a JPEG, PNG or WebP file")
-    try:
-        with warnings.catch_warnings():
-            # The limits below speak for themselves; Pillow's own bomb error stays.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = formats.read_header(kind, data)
+        # draft changes it
+        width, height = image.size
+        whole = formats.held_whole(image, data)
+        _check(image, whole, limits)
+        with _turn if whole and width * height > _TURN_PIXELS else nullcontext():
+            return Picture(_pixels(image, size), width, height)
+    except ImageError:
+        raise
     except Image.DecompressionBombError as error:
+        # Pillow looks at a WebP's size before it sets memory aside.
         raise ImageTooLargeError(f"the picture has far more than the {limits.max_pixels} pixels allowed") from error
+    except formats.CostlyFileError as error:
+        raise ImageError(f"{error}; save the picture anew and send that") from error
     except Exception as error:
-        # Pillow's header parsers raise many types on hostile bytes; for the sender they are all one fact.
-        raise UnknownFormatError(f"the bytes are not a readable picture; send one of {', '.join(FORMATS)}") from error
-    width, height = image.size
-    if width * height > limits.max_pixels:
-        raise ImageTooLargeError(f"the picture has {width}x{height} pixels; at most {limits.max_pixels} are allowed")
-    if min(width, height) < limits.min_side:
-        raise ImageError(f"the picture has {width}x{height} pixels; each side needs at least {limits.min_side}")
-    if max(width, height) > limits.max_side_ratio * min(width, height):
+        # Pillow's parsers raise many types on hostile bytes; for the sender they are all one fact.
         raise ImageError(
-            f"the picture has {width}x{height} pixels; a side may be at most {limits.max_side_ratio} times the other"
+            f"the {kind} picture is damaged or truncated and cannot be decoded; send it again whole"
+        ) from error
+
+
+def _check(image: ImageFile.ImageFile, whole: bool, limits: Limits) -> None:
+    width, height = image.size
+    found = f"the picture has {width}x{height} pixels"
+    if width * height > limits.max_pixels:
+        raise ImageTooLargeError(f"{found}; at most {limits.max_pixels} are allowed")
+    if whole and width * height > limits.max_whole_pixels:
+        raise ImageTooLargeError(
+            f"{found}; at most {limits.max_whole_pixels} are allowed, or {limits.max_pixels} in a JPEG that is not "
+            "progressive"
         )
+    if min(width, height) < limits.min_side:
+        raise ImageError(f"{found}; each side needs at least {limits.min_side}")
+    if max(width, height) > limits.max_side_ratio * min(width, height):
+        raise ImageError(f"{found}; a side may be at most {limits.max_side_ratio} times the other")
     if getattr(image, "is_animated", False):
         raise ImageError(f"the {image.format} picture is animated; send one still picture")
-    return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # 16-bit grey: Pillow's own conversion clips instead of scaling.
-        scaled = np.asarray(image, dtype=np.int64) >> 8
-        return Image.fromarray(scaled.clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+def _pixels(image: ImageFile.ImageFile, size: int) -> Pixels:
+    image.draft("RGB", (DRAFT_MARGIN * size, DRAFT_MARGIN * size))
+    square = _with_three_or_four_channels(_central_square(image))
+    resized = square.resize((size, size), Image.Resampling.BILINEAR)
+    if resized.mode == "RGBA":
+        resized = Image.alpha_composite(Image.new("RGBA", resized.size, BACKGROUND), resized).convert("RGB")
+    # Last, when there are few pixels left to turn.
+    turn = _UPRIGHT.get(_orientation(image))
+    return np.asarray(resized if turn is None else resized.transpose(turn), dtype=np.uint8)
 
 
-def _crop_to_square(image: Image.Image) -> Image.Image:
+def _central_square(image: Image.Image) -> Image.Image:
     width, height = image.size
     side = min(width, height)
     if width == height:
         return image
     left, top = (width - side) // 2, (height - side) // 2
     return image.crop((left, top, left + side, top + side))
+
+
+def _with_three_or_four_channels(image: Image.Image) -> Image.Image:
+    """RGB, or RGBA where something is transparent."""
+    if image.mode.startswith("I;16"):
+        # Pillow's own conversion clips 16 bits instead of scaling them.
+        levels = np.asarray(image)
+        grey = Image.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")
+        if "transparency" in image.info:
+            grey.putalpha(Image.fromarray((levels != image.info["transparency"]).astype(np.uint8) * 255))
+        return grey
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    """EXIF's number for how the camera was held; 1, upright, where none can be read."""
+    if _METADATA.isdisjoint(image.info):
+        return 1
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        # A garbled description of a picture does not make the picture unreadable; viewers show it too.
+        return 1

@@ -11,6 +11,8 @@ class Limits:
 
     # pixels, width x height, before anything is decoded
     max_pixels: int = 50_000_000
+    # pixels, where a picture cannot be decoded at a reduced scale: all but a JPEG that is not progressive
+    max_whole_pixels: int = 16_000_000
     # pixels, the shorter side
     min_side: int = 16
     # longer side over shorter side; a strip is no face, and its central square shows next to nothing of it

@@ -16,7 +16,7 @@ from serving.storage import StorageError
 HEADS = ("age", "gender", "ethnicity")
 MANIFEST = "manifest.json"
 # The only layout of the manifest that this code reads.
-FORMAT = 2
+FORMAT = 3
 # A start that has not fetched its release by then ends; the platform then starts another copy.
 FETCH_SECONDS = 20
 

@@ -16,7 +16,8 @@ from serving.problems import Problem
 from serving.server import MalformedError
 from serving.settings import Settings
 
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
+# Named to those who send another; of pictures, the bytes tell the format.
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/avif")
 FORM_TYPE = "multipart/form-data"
 JSON_TYPE = "application/json"
 # of one form; each costs time and memory, a picture or not
@@ -78,7 +79,7 @@ def _refuse_encoded(request: Request) -> None:
 
 
 def _read(request: Request, settings: Settings) -> list[bytes]:
-    if request.mimetype in IMAGE_TYPES:
+    if request.mimetype.startswith("image/"):
         return [_body(request, settings)]
     if request.mimetype == FORM_TYPE:
         return [file.read() for _, file in request.files.items(multi=True)]

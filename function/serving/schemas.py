@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from serving.likeness import CODES
 from serving.predictor import Age, Choice
 from serving.release import Release
 from serving.settings import Settings
 
 JsonObject = dict[str, Any]
 
-WARNINGS = ("flat", "small", "narrow", "unlike")
 _YEARS = {
     "years": "the estimate",
     "low": "the stated share of people of such a face is at least this old",
@@ -36,7 +36,7 @@ def schemas(release: Release, settings: Settings) -> JsonObject:
         "Prediction": _prediction(release, settings),
         "Warning": _object(
             "The picture is plainly not one aligned, cropped face; the answer means little.",
-            code={"enum": list(WARNINGS)},
+            code={"enum": list(CODES)},
             detail={"type": "string"},
         ),
         "Failure": _object("A picture that could not be answered, in its place.", error=ref("Problem")),
@@ -72,7 +72,7 @@ def _instances(settings: Settings) -> JsonObject:
         "type": "string",
         "format": "byte",
         "contentEncoding": "base64",
-        "description": "a JPEG, PNG or WebP file in base64 (RFC 4648, section 4)",
+        "description": "a JPEG, PNG, WebP or AVIF file in base64 (RFC 4648, section 4)",
     }
     instance = {"type": "object", "properties": {"b64": picture}, "required": ["b64"]}
     return {

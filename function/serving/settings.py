@@ -129,6 +129,12 @@ class Settings:
     max_request_bytes: int = _variable("MAX_REQUEST_BYTES", 20 * 2**20, "larger requests are refused", _count)
     max_images: int = _variable("MAX_IMAGES", 32, "pictures in one request, at most", _count)
     max_pixels: int = _variable("MAX_PIXELS", Limits.max_pixels, "width x height of one picture, at most", _count)
+    max_whole_pixels: int = _variable(
+        "MAX_WHOLE_PIXELS",
+        Limits.max_whole_pixels,
+        "the same for what cannot be decoded at a reduced scale: all but a JPEG that is not progressive",
+        _count,
+    )
     min_side: int = _variable("MIN_SIDE", Limits.min_side, "pixels of the shorter side, at least", _count)
     max_side_ratio: int = _variable(
         "MAX_SIDE_RATIO", Limits.max_side_ratio, "longer side over shorter side, at most", _count
@@ -157,7 +163,7 @@ class Settings:
     @property
     def limits(self) -> Limits:
         """What one picture may measure."""
-        return Limits(self.max_pixels, self.min_side, self.max_side_ratio)
+        return Limits(self.max_pixels, self.max_whole_pixels, self.min_side, self.max_side_ratio)
 
 
 def variables() -> Iterator[Variable]:

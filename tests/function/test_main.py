@@ -47,7 +47,8 @@ def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) 
         "version": MANIFEST["version"],
         "sha256": MANIFEST["model"]["sha256"],
     }
-    assert list(prediction) == ["age", "gender", "ethnicity"]
+    # The function is not taken in by a drawing.
+    assert list(prediction) == ["age", "gender", "ethnicity", "warnings"]
     assert 0 <= prediction["age"]["low"] <= prediction["age"]["years"] <= prediction["age"]["high"] <= 117
     assert prediction["gender"]["label"] in ("male", "female")
     assert 0.5 <= prediction["gender"]["probability"] <= 1
@@ -92,7 +93,7 @@ def test_only_bad_pictures_are_a_problem_that_lists_each(server: Server) -> None
 
 def test_ethnicity_is_answered_only_where_it_was_asked_for(face: bytes) -> None:
     with serve(FUNCTION) as default:
-        assert list(predictions(default.post(face))[0]) == ["age", "gender"]
+        assert list(predictions(default.post(face))[0]) == ["age", "gender", "warnings"]
 
 
 def test_the_page_and_its_parts_are_served(server: Server) -> None:
@@ -125,11 +126,11 @@ def form(parts: int, name: str) -> bytes:
     ("body", "content_type", "status", "said"),
     [
         (b"", "image/jpeg", 415, "empty"),
-        (b"no picture", "image/jpeg", 415, "not a readable picture"),
-        (b"\xff\xd8\xff\xe0 broken", "image/jpeg", 415, "not a readable picture"),
+        (b"no picture", "image/jpeg", 415, "no picture of a known format"),
+        (b"\xff\xd8\xff\xe0 broken", "image/jpeg", 422, "damaged or truncated"),
         (draw(30, 0, 0, seed=1)[:1200], "image/jpeg", 422, "truncated"),
         (huge(), "image/png", 413, "10000x10000"),
-        (b"GIF89a", "image/gif", 415, "image/gif"),
+        (b"GIF89a", "image/gif", 415, "a GIF"),
         (b"x", "text/plain", 415, "text/plain"),
         (b"{", "application/json", 400, "not JSON"),
         (b"[" * 100_000, "application/json", 400, "not JSON"),
@@ -141,10 +142,15 @@ def form(parts: int, name: str) -> bytes:
         (b"--b\r\n\r\n", "multipart/form-data", 400, "no picture"),
         (form(1, "picture"), "multipart/form-data; boundary=another", 400, "no picture"),
         (form(1, "picture").replace(b"; filename", b"; notes"), "multipart/form-data; boundary=b", 400, "no picture"),
-        (form(1, "picture").replace(b"x\r\n", b"--c\r\n"), "multipart/form-data; boundary=b", 415, "not a readable"),
+        (
+            form(1, "picture").replace(b"x\r\n", b"--c\r\n"),
+            "multipart/form-data; boundary=b",
+            415,
+            "no picture of a known",
+        ),
         (form(33, "picture"), "multipart/form-data; boundary=b", 413, "33 pictures"),
         (form(2000, "picture"), "multipart/form-data; boundary=b", 413, "1000 parts"),
-        (form(1, "p" * 2**20), "multipart/form-data; boundary=b", 415, "not a readable"),
+        (form(1, "p" * 2**20), "multipart/form-data; boundary=b", 415, "no picture of a known"),
         (form(1, "picture"), "multipart/mixed; boundary=b", 415, "multipart/mixed"),
         (b"\x00" * (20 * 2**20 + 1), "image/jpeg", 413, "20971520 bytes"),
     ],

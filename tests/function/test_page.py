@@ -111,7 +111,7 @@ def test_a_camera_that_is_not_there_is_explained(page: Page) -> None:
 
 def test_a_file_that_is_no_picture_is_explained_by_the_server(page: Page) -> None:
     choose(page, file(b"no picture", "notes.jpg"))
-    expect(page.locator("#answer .problem")).to_contain_text("not a readable picture")
+    expect(page.locator("#answer .problem")).to_contain_text("no picture of a known format")
     expect(page.locator("#frame")).to_be_hidden()
 
 
