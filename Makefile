@@ -19,7 +19,7 @@ FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format lock pipeline bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights clean
+.PHONY: help run test test-fast check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ LOCKS := function/requirements function/requirements-tflite-runtime function/req
 lock: $(DEV_ENV)/.ready ## pin all dependencies anew, with hashes
 	for lock in $(LOCKS); do $(DEV_ENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-find-links $$lock.in -o $$lock.txt || exit 1; done
+
+audit: $(DEV_ENV)/.ready ## known vulnerabilities of everything that is pinned; fails where the advisories cannot be reached
+	for lock in $(LOCKS); do $(DEV_ENV)/bin/pip-audit --strict --disable-pip --require-hashes -r $$lock.txt || exit 1; done
 
 bench: $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## what the function adds to the work itself: start, memory, one request, many, large ones, batches
 	$(DEV_ENV)/bin/python -m tests.bench_function

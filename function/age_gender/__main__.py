@@ -123,22 +123,30 @@ def _server(options: argparse.Namespace) -> asking.Source:
 
 def _local(options: argparse.Namespace) -> asking.Source:
     settings = _settings(options)
-    from age_gender.local import Local
+    with _explained():
+        from age_gender.local import Local
 
-    return Local(settings)
+        return Local(settings)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    try:
+    with _explained():
         from serving import settings
-    except ImportError as error:
-        wanted = "install age-gender-detection[local], or name a server by --url"
-        raise UnusableError(f"answers without a server need {error.name}: {wanted}") from error
     named = {"HEADS": options.heads, "MODEL_URI": options.model}
     try:
         return settings.from_environment({**os.environ, **{key: value for key, value in named.items() if value}})
     except settings.SettingsError as error:
         raise UsageError(str(error)) from error
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Without the packages of the function there are answers from a server only."""
+    try:
+        yield
+    except ImportError as error:
+        wanted = "install age-gender-detection[local], or name a server by --url"
+        raise UnusableError(f"answers without a server need {error.name}: {wanted}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

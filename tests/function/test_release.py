@@ -94,6 +94,15 @@ def test_a_manifest_that_lacks_a_part_is_refused(copy: Path) -> None:
         release.load(str(copy))
 
 
+@pytest.mark.parametrize(
+    "named", [{"file": "../model.tflite"}, {"file": "/etc/passwd"}, {"file": ""}, {"sha256": "../" + "0" * 61}]
+)
+def test_a_manifest_that_names_files_elsewhere_is_refused(copy: Path, named: dict[str, str]) -> None:
+    edit(copy, model={**json.loads((copy / "manifest.json").read_text())["model"], **named})
+    with pytest.raises(ReleaseError, match="lacks or garbles"):
+        release.load(str(copy))
+
+
 def test_an_exchanged_model_is_refused(copy: Path) -> None:
     (copy / "model.tflite").write_bytes(b"another model")
     with pytest.raises(ReleaseError, match="SHA-256"):
