@@ -186,7 +186,7 @@ def _plan(pictures: str, job: Job, release: Release) -> dict[str, Any]:
         "pictures": pictures,
         "model": {"name": release.name, "version": release.version, "sha256": release.sha256},
         "heads": list(job.settings.heads),
-        "limits": asdict(job.settings.limits),
+        "limits": job.settings.limits._asdict(),
     }
 
 

@@ -71,8 +71,8 @@ class Answerer:
                 "there was no time left to answer, others were before it; try again later or send less at once",
                 {"Retry-After": "1"},
             )
-        answer: Answer = {head: vars(getattr(prediction, head)) for head in self._settings.heads}
-        return answer | {"warnings": [vars(warning) for warning in warnings]} if warnings else answer
+        answer: Answer = {head: getattr(prediction, head)._asdict() for head in self._settings.heads}
+        return answer | {"warnings": [warning._asdict() for warning in warnings]} if warnings else answer
 
 
 def _none(problems: list[Problem]) -> Problem:

@@ -8,14 +8,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # seconds between two looks at the bodies that are being read
 _LOOK = 0.25
 
 
-@dataclass(frozen=True)
-class Deadline:
+class Deadline(NamedTuple):
     """The moment by which a request must be answered, in seconds of the monotonic clock."""
 
     at: float

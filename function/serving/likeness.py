@@ -7,8 +7,7 @@ training faces from pictures made of them that are no such face: turned, shifted
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,16 +33,14 @@ Floats = npt.NDArray[np.float32]
 Thumbnails = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Warned:
+class Warned(NamedTuple):
     """One reason to doubt an answer: one of `CODES` for programs, `detail` for people."""
 
     code: str
     detail: str
 
 
-@dataclass(frozen=True)
-class Likeness:
+class Likeness(NamedTuple):
     """The fitted network and the bounds from which it warns."""
 
     # (SIDE * SIDE, units)

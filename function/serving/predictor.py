@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +29,7 @@ _NEAR = 5
 _MISS = 2.0
 
 
-@dataclass(frozen=True)
-class Age:
+class Age(NamedTuple):
     """Whole years, as labels are; the stated share of people of such a face is from `low` to `high` years old."""
 
     years: int
@@ -39,16 +37,14 @@ class Age:
     high: int
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The most likely label, and how likely it is."""
 
     label: str
     probability: float
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What the model says of one face."""
 
     age: Age

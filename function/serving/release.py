@@ -6,9 +6,8 @@ import json
 import re
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving import storage
 from serving.storage import StorageError
@@ -25,8 +24,7 @@ class ReleaseError(Exception):
     """The release cannot be served; the message says what was found and how to mend it."""
 
 
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(NamedTuple):
     """What turns the network's outputs into answers that mean what they say, fitted on validation faces."""
 
     # years, rising: median answers at which the two levels below are given; between them they are interpolated
@@ -39,8 +37,7 @@ class Calibration:
     ethnicity_temperature: float
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(NamedTuple):
     """One immutable release: everything that the function knows of the model."""
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from serving.likeness import CODES
@@ -88,8 +87,7 @@ def _instances(settings: Settings) -> JsonObject:
 def _prediction(release: Release, settings: Settings) -> JsonObject:
     oldest = release.manifest["heads"]["age"]["classes"]
     years = {
-        each.name: {"type": "integer", "minimum": 0, "maximum": oldest, "description": _YEARS[each.name]}
-        for each in fields(Age)
+        each: {"type": "integer", "minimum": 0, "maximum": oldest, "description": _YEARS[each]} for each in Age._fields
     }
     heads = {
         "age": _object("Whole years.", **years),
@@ -109,7 +107,7 @@ def _choice(labels: tuple[str, ...]) -> JsonObject:
         "label": {"enum": list(labels)},
         "probability": {"type": "number", "minimum": 0, "maximum": 1, "description": "how likely this label is"},
     }
-    return _object("The most likely label.", **{each.name: values[each.name] for each in fields(Choice)})
+    return _object("The most likely label.", **{each: values[each] for each in Choice._fields})
 
 
 def _problem() -> JsonObject:

@@ -12,6 +12,7 @@ from serving.limits import Limits
 from serving.release import FETCH_SECONDS, HEADS
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
+_LIMITS = Limits()
 LOG_LEVELS = ("INFO", "WARNING", "ERROR")
 
 
@@ -128,16 +129,16 @@ class Settings:
     )
     max_request_bytes: int = _variable("MAX_REQUEST_BYTES", 20 * 2**20, "larger requests are refused", _count)
     max_images: int = _variable("MAX_IMAGES", 32, "pictures in one request, at most", _count)
-    max_pixels: int = _variable("MAX_PIXELS", Limits.max_pixels, "width x height of one picture, at most", _count)
+    max_pixels: int = _variable("MAX_PIXELS", _LIMITS.max_pixels, "width x height of one picture, at most", _count)
     max_whole_pixels: int = _variable(
         "MAX_WHOLE_PIXELS",
-        Limits.max_whole_pixels,
+        _LIMITS.max_whole_pixels,
         "the same for what cannot be decoded at a reduced scale: all but a JPEG that is not progressive",
         _count,
     )
-    min_side: int = _variable("MIN_SIDE", Limits.min_side, "pixels of the shorter side, at least", _count)
+    min_side: int = _variable("MIN_SIDE", _LIMITS.min_side, "pixels of the shorter side, at least", _count)
     max_side_ratio: int = _variable(
-        "MAX_SIDE_RATIO", Limits.max_side_ratio, "longer side over shorter side, at most", _count
+        "MAX_SIDE_RATIO", _LIMITS.max_side_ratio, "longer side over shorter side, at most", _count
     )
     request_seconds: int = _variable(
         "REQUEST_SECONDS", 30, "a request that is not read and answered after so long ends", _count

@@ -7,10 +7,9 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # The name of a file -> its bytes; raises StorageError.
 Read = Callable[[str], bytes]
@@ -108,8 +107,7 @@ def _reason(error: Exception) -> str:
     return lines[0][:_QUOTED].strip() if lines else type(error).__name__
 
 
-@dataclass(frozen=True)
-class Cache:
+class Cache(NamedTuple):
     """Files by their SHA-256 in a folder that any number of processes may share, and lose at any time."""
 
     folder: Path

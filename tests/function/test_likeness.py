@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +92,7 @@ def test_a_thumbnail_is_the_mean_of_what_it_covers() -> None:
 def test_a_garbled_section_is_refused(change: dict[str, object]) -> None:
     manifest = SERVED.manifest | {"likeness": SERVED.manifest["likeness"] | change}
     with pytest.raises(ReleaseError, match="lacks or garbles its section likeness"):
-        likeness.of(replace(SERVED, manifest=manifest))
+        likeness.of(SERVED._replace(manifest=manifest))
 
 
 def test_a_release_without_the_section_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
