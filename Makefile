@@ -7,6 +7,8 @@ WORK ?= build/$(PRESET)
 REGISTRY ?= build/registry
 # more options for `train`, for example --teacher build/teacher/release
 TRAIN ?=
+# side of the faces in pixels, instead of the preset's
+SIZE ?=
 
 RUN_ENV := .venv-run
 DEV_ENV := .venv
@@ -51,7 +53,7 @@ face-weights: $(FACE_WEIGHTS) ## fetch the initial weights of the preset `defaul
 
 pipeline: $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
 	@test -n "$(DATA)" || { echo 'make pipeline needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
-	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) --data "$(DATA)" --work "$(WORK)"
+	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN)
 	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training evaluate --work "$(WORK)"

@@ -23,7 +23,10 @@ def prepare(options: argparse.Namespace) -> int:
     from training import gaps
     from training.prepare import prepare, summary
 
-    print(summary(prepare(options.data, options.work / "data", PRESETS[options.preset].prepare)))
+    config = PRESETS[options.preset].prepare
+    if options.size:
+        config = dataclasses.replace(config, size=options.size)
+    print(summary(prepare(options.data, options.work / "data", config)))
     for gap in gaps.find(options.work / "data"):
         print(f"warning: {gap}", file=sys.stderr)
     print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
@@ -141,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         help="folder, .tar, .tar.gz or .zip of [age]_[gender]_[race]_[date&time].jpg",
     )
+    by_name[prepare].add_argument("--size", type=int, help="pixels, side of the faces, instead of the preset's")
     for step, purpose in ((prepare, "whose input size the shards have"), (train, "what to train")):
         help_text = f"{purpose} (default: default)"
         by_name[step].add_argument("--preset", choices=PRESETS, default="default", help=help_text)
