@@ -49,7 +49,8 @@ def convert(options: argparse.Namespace) -> int:
     """Convert the best model to TFLite and calibrate it: the beginning of a release."""
     from training.convert import convert
 
-    manifest = convert(options.work / "data", options.work / "model", options.work / "release", ConvertConfig())
+    config = ConvertConfig(epoch=options.epoch)
+    manifest = convert(options.work / "data", options.work / "model", options.work / "release", config)
     model = manifest["model"]
     print(f"release {manifest['version']}: {model['precision']}, {model['bytes']} bytes, SHA-256 {model['sha256']}")
     return 0
@@ -168,6 +169,9 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help="another number than the preset's, for example epochs=30; training/config.py names and explains them",
+    )
+    by_name[convert].add_argument(
+        "--epoch", type=int, default=0, help="convert this epoch, one of the last two, instead of the best"
     )
     by_name[evaluate].add_argument(
         "--champion",

@@ -135,6 +135,9 @@ class LikenessConfig:
 class ConvertConfig:
     """A Keras model -> TFLite."""
 
+    # epoch (from 1) whose network is converted, one of the last two; 0 for the best: worth a look where int8 costs that
+    # one more than is allowed
+    epoch: int = 0
     # whether the file answers the mean over a face and its mirror image: better, and twice the work
     mirror: bool = True
     # validation faces that candidates are compared and calibrated on, at most

@@ -29,7 +29,7 @@ from training.errors import StepError
 from training.labels import ETHNICITIES, GENDERS
 from training.provenance import provenance
 from training.shards import LabelArray
-from training.train import best_model
+from training.train import best_model, model_after
 
 MODEL_FILE = "model.tflite"
 NAME = "age-gender-detection"
@@ -60,9 +60,9 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     """Write model.tflite, its trainable weights and manifest.json, the beginning of a release, into `folder`.
 
     Raises:
-        StepError: the float32 file does not answer as the Keras model does.
+        StepError: the float32 file does not answer as the Keras model does, or the epoch's checkpoint is gone.
     """
-    learnt = best_model(trained)
+    learnt = model_after(trained, config.epoch) if config.epoch else best_model(trained)
     model = _both_sides(learnt) if config.mirror else learnt
     pixels, labels = shards.first(data, "validation", config.validation_faces)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
@@ -221,6 +221,8 @@ def _manifest(
             "bytes": len(chosen.model),
             "precision": chosen.precision,
             "mirror": config.mirror,
+            # 0 for the best one
+            "epoch": config.epoch,
         },
         "input": {"size": fingerprint.size, "resize": fingerprint.resize, "channels": "RGB", "range": [0, 255]},
         "heads": {

@@ -70,6 +70,19 @@ def best_model(folder: Path) -> keras.Model:
     return keras.models.load_model(path, compile=False)
 
 
+def model_after(folder: Path, epoch: int) -> keras.Model:
+    """The model as it was after an epoch (from 1) whose checkpoint is still there.
+
+    Raises:
+        StepError: it is not.
+    """
+    kept = dict(checkpoints.epochs(folder))
+    if epoch not in kept:
+        there = ", ".join(map(str, kept)) or "none"
+        raise StepError(f"{folder} holds no checkpoint of epoch {epoch}; there are those of {there}")
+    return keras.models.load_model(kept[epoch], compile=False)
+
+
 def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker) -> None:
     config = loop.config
     # Another seed after each break, so that a continued run does not see the same faces in the same order again.

@@ -12,8 +12,8 @@ import pytest
 
 from serving import release
 from serving.predictor import Predictor
+from training import checkpoints, shards
 from training import convert as converting
-from training import shards
 from training.config import ConvertConfig
 from training.convert import Candidate, Score, convert
 from training.errors import StepError
@@ -82,3 +82,13 @@ def test_the_smallest_file_that_is_as_good_is_chosen(int8: Score, chosen: str) -
         Candidate("int8", bytes(10), {}, int8),
     ]
     assert converting._choose(candidates, reference, ConvertConfig()).precision == chosen
+
+
+def test_another_epoch_can_be_converted_while_its_checkpoint_is_there(
+    data: Path, trained: Path, tmp_path: Path
+) -> None:
+    last, _ = checkpoints.epochs(trained)[-1]
+    made = convert(data, trained, tmp_path / "release", replace(ConvertConfig(), epoch=last))
+    assert made["model"]["epoch"] == last
+    with pytest.raises(StepError, match="no checkpoint of epoch 99"):
+        convert(data, trained, tmp_path / "none", replace(ConvertConfig(), epoch=99))
