@@ -7,10 +7,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from serving import likeness
-from serving.images import Pixels
-
-SIDE = likeness.SIDE
 # Thumbnails compared at once; two blocks of float32 take 8 MB whatever the number of faces.
 _BLOCK = 4096
 
@@ -18,17 +14,12 @@ Thumbnails = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 
 
-def thumbnail(pixels: Pixels) -> bytes:
-    """(H, W, 3) uint8 -> SIDE x SIDE grey bytes."""
-    return likeness.thumbnail(pixels).tobytes()
-
-
 def groups(count: int, block: Callable[[int, int], Thumbnails], threshold: float) -> Rows:
     """Put thumbnails that correlate above `threshold`, directly or through others, into one group.
 
     Args:
         count: how many thumbnails there are.
-        block: start and stop -> (stop - start, SIDE * SIDE) uint8.
+        block: start and stop -> (stop - start, THUMBNAIL_SIDE**2) uint8.
         threshold: Pearson correlation, 0..1.
 
     Returns:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from serving import likeness
+from serving import images, likeness
 from serving.likeness import Likeness, Thumbnails
 from training import counterexamples, shards
 from training.config import LikenessConfig
@@ -57,7 +57,7 @@ def _examples(data: Path, config: LikenessConfig, random: np.random.Generator) -
 
 
 def _small(grey: counterexamples.Grey) -> Thumbnails:
-    return np.asarray(_resized(Image.fromarray(grey), likeness.SIDE))
+    return np.asarray(_resized(Image.fromarray(grey), images.THUMBNAIL_SIDE))
 
 
 def _resized(picture: Image.Image, side: int) -> Image.Image:
@@ -68,7 +68,7 @@ def _train(faces: Thumbnails, others: Thumbnails, config: LikenessConfig) -> ker
     keras.utils.set_random_seed(config.seed)
     model = keras.Sequential(
         [
-            keras.layers.Input((likeness.SIDE**2,)),
+            keras.layers.Input((images.THUMBNAIL_SIDE**2,)),
             keras.layers.GaussianNoise(config.noise),
             keras.layers.Dense(config.units, "relu"),
             keras.layers.Dropout(config.dropout),

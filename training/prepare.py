@@ -124,13 +124,13 @@ def _decode(file: SourceFile, size: int) -> _Decoded:
         return _Decoded(path, file.refusal)
     try:
         found = labels.parse(PurePosixPath(file.path).name)
-        pixels = images.decode(file.data, size)
+        picture = images.read(file.data, size)
     except labels.LabelError as error:
         return _Decoded(path, str(error))
     except images.ImageError as error:
         return _Decoded(path, f"undecodable: {error}")
     digest = hashlib.sha256(file.data).hexdigest()
-    return _Decoded(path, face=(found, digest, pixels, duplicates.thumbnail(pixels)))
+    return _Decoded(path, face=(found, digest, picture.pixels, picture.thumbnail.tobytes()))
 
 
 def _split_of(group: str, config: PrepareConfig) -> str:

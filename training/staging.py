@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.images import Pixels
-from training.duplicates import SIDE, Thumbnails
+from serving.images import THUMBNAIL_SIDE, Pixels
+from training.duplicates import Thumbnails
 from training.labels import Labels
 
 _SCHEMA = """
@@ -99,11 +99,11 @@ class Staging:
         return int(self.database.execute("SELECT COUNT(*) FROM pictures").fetchone()[0])
 
     def thumbnails(self, start: int, stop: int) -> Thumbnails:
-        """(stop - start, SIDE * SIDE) uint8, of pictures `start` to `stop`."""
+        """(stop - start, THUMBNAIL_SIDE**2) uint8, of pictures `start` to `stop`."""
         rows = self.database.execute(
             "SELECT thumbnail FROM pictures WHERE number > ? AND number <= ? ORDER BY number", (start, stop)
         )
-        return np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, SIDE * SIDE)
+        return np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, THUMBNAIL_SIDE**2)
 
     def group(self, roots: Iterable[int], split_of: Callable[[str], str]) -> None:
         """Give every picture its group and its split.

@@ -20,6 +20,8 @@ Pixels = npt.NDArray[np.uint8]
 RESIZE_RULE = "pillow-bilinear-center-crop"
 # A JPEG may be decoded at a reduced scale as long as this many source pixels remain for each target pixel.
 DRAFT_MARGIN = 2
+# pixels
+THUMBNAIL_SIDE = 16
 # What shows through where a picture is transparent.
 BACKGROUND = "white"
 # Pictures that are held whole take up to 16 bytes a pixel while they are decoded. With more pixels than this they take
@@ -45,6 +47,8 @@ class Picture(NamedTuple):
 
     # (size, size, 3) uint8, RGB
     pixels: Pixels
+    # (THUMBNAIL_SIDE, THUMBNAIL_SIDE) uint8, grey
+    thumbnail: Pixels
     # pixels, as stored, before it is turned upright
     width: int
     height: int
@@ -86,7 +90,8 @@ def read(data: bytes, size: int, limits: Limits = Limits()) -> Picture:
         whole = formats.held_whole(image, data)
         _check(image, whole, limits)
         with _turn if whole and width * height > _TURN_PIXELS else nullcontext():
-            return Picture(_pixels(image, size), width, height)
+            face = _face(image, size)
+        return Picture(np.asarray(face, dtype=np.uint8), thumbnail(face), width, height)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -99,6 +104,12 @@ def read(data: bytes, size: int, limits: Limits = Limits()) -> Picture:
         raise ImageError(
             f"the {kind} picture is damaged or truncated and cannot be decoded; send it again whole"
         ) from error
+
+
+def thumbnail(face: Image.Image) -> Pixels:
+    """(THUMBNAIL_SIDE, THUMBNAIL_SIDE) uint8: what is left of a face to compare it with others."""
+    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    return np.asarray(face.convert("L").resize(side, Image.Resampling.BOX))
 
 
 def _check(image: ImageFile.ImageFile, whole: bool, limits: Limits) -> None:
@@ -119,7 +130,7 @@ def _check(image: ImageFile.ImageFile, whole: bool, limits: Limits) -> None:
         raise ImageError(f"the {image.format} picture is animated; send one still picture")
 
 
-def _pixels(image: ImageFile.ImageFile, size: int) -> Pixels:
+def _face(image: ImageFile.ImageFile, size: int) -> Image.Image:
     image.draft("RGB", (DRAFT_MARGIN * size, DRAFT_MARGIN * size))
     square = _with_three_or_four_channels(_central_square(image))
     resized = square.resize((size, size), Image.Resampling.BILINEAR)
@@ -127,7 +138,7 @@ def _pixels(image: ImageFile.ImageFile, size: int) -> Pixels:
         resized = Image.alpha_composite(Image.new("RGBA", resized.size, BACKGROUND), resized).convert("RGB")
     # Last, when there are few pixels left to turn.
     turn = _UPRIGHT.get(_orientation(image))
-    return np.asarray(resized if turn is None else resized.transpose(turn), dtype=np.uint8)
+    return resized if turn is None else resized.transpose(turn)
 
 
 def _central_square(image: Image.Image) -> Image.Image:

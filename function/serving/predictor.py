@@ -118,13 +118,22 @@ def age_levels(distribution: npt.NDArray[Any], levels: npt.ArrayLike) -> Array:
     Year k covers k - 0.5 to k + 0.5, so that a distribution sure of one year has that year as its median. `levels` are
     the same for all, or (levels, N).
     """
+    return _ages_at(levels, _cumulative(distribution))
+
+
+def _cumulative(distribution: npt.NDArray[Any]) -> Array:
+    """(N, years) -> (N, years) shares of people up to the end of each year."""
     cumulative = np.cumsum(distribution, axis=1, dtype=np.float64)
     cumulative /= cumulative[:, -1:]
-    edges = np.arange(distribution.shape[1]) + 0.5
+    return cumulative
+
+
+def _ages_at(levels: npt.ArrayLike, cumulative: Array) -> Array:
+    edges = np.arange(cumulative.shape[1]) + 0.5
     wanted = np.asarray(levels, dtype=np.float64)
-    each = np.broadcast_to(wanted if wanted.ndim == 2 else wanted[:, None], (len(wanted), len(cumulative)))
-    ages = [np.interp(mine, row, edges, left=0.0) for mine, row in zip(each.T, cumulative, strict=True)]
-    result: Array = np.clip(np.array(ages).T, 0.0, None)
+    each = wanted.T if wanted.ndim == 2 else [wanted] * len(cumulative)
+    ages = [np.interp(mine, row, edges, left=0.0) for mine, row in zip(each, cumulative, strict=True)]
+    result: Array = np.maximum(np.array(ages).T, 0.0)
     return result
 
 
@@ -148,9 +157,10 @@ def _losses(years: int) -> Array:
 def age_intervals(distribution: npt.NDArray[Any], calibration: Calibration) -> Years:
     """(N, years) probabilities -> (3, N) whole years: the answer, and the ends of the interval."""
     years = age_answers(distribution)
-    (median,) = age_levels(distribution, (0.5,))
+    cumulative = _cumulative(distribution)
+    (median,) = _ages_at((0.5,), cumulative)
     ends = [np.interp(median, calibration.age_at, levels) for levels in (calibration.age_low, calibration.age_high)]
-    low, high = np.rint(age_levels(distribution, np.stack(ends))).astype(np.int64)
+    low, high = np.rint(_ages_at(np.stack(ends), cumulative)).astype(np.int64)
     return np.stack([years, np.minimum(low, years), np.maximum(high, years)])
 
 

@@ -18,7 +18,7 @@ THRESHOLD = PrepareConfig().near_duplicate
 
 
 def thumbnail(jpeg: bytes) -> bytes:
-    return duplicates.thumbnail(images.decode(jpeg, 48))
+    return images.read(jpeg, 48).thumbnail.tobytes()
 
 
 def reencoded(jpeg: bytes, **how: int) -> bytes:
