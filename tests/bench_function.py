@@ -11,11 +11,12 @@ import io
 import json
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +55,22 @@ def main() -> None:
         (hello / "main.py").write_text(HELLO_WORLD)
         _report("memory once serving, MB more than a hello world", _memory(hello, clients=1), "at most 40")
         _report(f"the same after {CLIENTS} clients at once", _memory(hello, CLIENTS), "for information")
-        with serve(FUNCTION, PYTHON) as ours, serve(hello, PYTHON, ready="/") as theirs:
+        with _ours() as ours, _theirs(hello) as theirs:
             _report("one warm request against its work and a hello world", _warm(ours, theirs), "at most 1.2")
             _report("a 12-megapixel JPEG, its extra time against the bare decode's", _large(ours), "at most 1.2")
             _report(f"a picture in a batch of {BATCH} against one alone", _batch(ours), "at most 0.7")
-        with _on({1}), serve(FUNCTION, PYTHON) as ours, serve(hello, PYTHON, ready="/") as theirs:
+        with _on({1}), _ours() as ours, _theirs(hello) as theirs:
             rates = _throughput(ours, theirs)
             _report(f"throughput of one processor at {CLIENTS} clients, against the same sum", rates, "at least 0.8")
+
+
+def _ours() -> AbstractContextManager[Server]:
+    """As it is deployed, with its line in the log for each request."""
+    return serve(FUNCTION, PYTHON, stderr=subprocess.DEVNULL, LOG_LEVEL="INFO")
+
+
+def _theirs(hello: Path) -> AbstractContextManager[Server]:
+    return serve(hello, PYTHON, ready="/", stderr=subprocess.DEVNULL)
 
 
 def _report(name: str, values: list[float], bound: str) -> None:
@@ -72,9 +82,9 @@ def _memory(hello: Path, clients: int) -> list[float]:
     """MB, proportional set size of all processes, after requests of so many clients at once."""
     more = []
     for _ in range(5):
-        with serve(FUNCTION, PYTHON) as server:
+        with _ours() as server:
             ours = _pss(server, clients)
-        with serve(hello, PYTHON, ready="/") as server:
+        with _theirs(hello) as server:
             more.append(ours - _pss(server, clients))
     return more
 

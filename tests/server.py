@@ -38,11 +38,15 @@ class Server:
 
 @contextmanager
 def serve(
-    source: Path, python: Path = Path(sys.executable), ready: str = "/health", **environment: str
+    source: Path,
+    python: Path = Path(sys.executable),
+    ready: str = "/health",
+    stderr: int = subprocess.PIPE,
+    **environment: str,
 ) -> Iterator[Server]:
     """Start `source` with the interpreter of some environment, wait until `ready` answers, and stop it afterwards."""
     port = free_port()
-    process = start(source, port, environment, python)
+    process = start(source, port, environment, python, stderr)
     # Vertex AI's variable goes before the framework's.
     url = f"http://127.0.0.1:{environment.get('AIP_HTTP_PORT', port)}"
     server = Server(url, process)

@@ -11,6 +11,7 @@ from http import HTTPMethod, HTTPStatus
 from typing import IO, Any
 
 from flask import Flask, Request, Response, g, request
+from flask.globals import request_ctx
 
 from serving.access import REQUEST_ID, Handler, share
 from serving.logs import log
@@ -51,13 +52,15 @@ def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> N
 
     def answered() -> Response:
         try:
-            return answer(request)
+            # Not the proxy, which looks for the request anew at each of its attributes.
+            return answer(request_ctx.request)
         finally:
             # The framework would read the rest of a body into memory; the server discards it piece by piece.
             request.stream = io.BytesIO()
 
     def finish(response: Response) -> Response:
-        response.headers.update({**HEADERS, REQUEST_ID: g.request_id})
+        response.headers.extend(HEADERS)
+        response.headers.add(REQUEST_ID, g.request_id)
         response.headers.setdefault("Cache-Control", "no-store")
         share(request, response, settings.cors_origins)
         _log(response, settings.project, version)
