@@ -84,15 +84,21 @@ def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def _read_folder(folder: Path) -> Iterator[SourceFile]:
+    # A Path for each file would take three times as long as reading it.
+    start = len(os.path.join(folder, ""))  # noqa: PTH118
     for entry in _walk(folder):
-        path = Path(entry.path).relative_to(folder).as_posix()
+        path = entry.path[start:].replace(os.sep, "/")
         try:
             if not entry.is_file():
                 yield SourceFile(path, refusal="not a regular file")
-            elif entry.stat().st_size > MAX_FILE_BYTES:
+                continue
+            # One byte more than allowed tells a file that is too large, also one that grows meanwhile.
+            with open(entry.path, "rb", buffering=0) as stream:  # noqa: PTH123
+                data = stream.read(MAX_FILE_BYTES + 1)
+            if len(data) > MAX_FILE_BYTES:
                 yield SourceFile(path, refusal=_too_large(entry.stat().st_size))
             else:
-                yield SourceFile(path, Path(entry.path).read_bytes())
+                yield SourceFile(path, data)
         except OSError as error:
             yield SourceFile(path, refusal=f"unreadable: {error.strerror}")
 

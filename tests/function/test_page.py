@@ -159,7 +159,9 @@ def test_an_answer_that_comes_late_does_not_replace_a_newer_one(page: Page) -> N
     held: list[Route] = []
     # The wrapper is needed: playwright marks the function that it is given.
     page.route("**/predict", lambda route: held.append(route), times=1)  # noqa: PLW0108
-    choose(page, file(jpeg(halves(600, 300))))
+    # Moved before it is asked about, a picture would be asked about once.
+    with page.expect_request("**/predict"):
+        choose(page, file(jpeg(halves(600, 300))))
     with page.expect_response("**/predict"):
         page.keyboard.press("ArrowRight")
     wait_for_answer(page)
