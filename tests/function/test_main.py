@@ -16,7 +16,6 @@ from PIL import Image
 from tests.conftest import FUNCTION
 from tests.faces import draw
 from tests.ports import free_port
-from tests.raw import exchange
 from tests.server import Server, serve
 
 MANIFEST = json.loads((FUNCTION / "model" / "manifest.json").read_text())
@@ -188,77 +187,6 @@ def test_a_wrong_method_is_told_the_right_ones(server: Server, method: str, path
 def test_an_unknown_path_is_not_found(server: Server) -> None:
     assert server.get("/../etc/passwd").status_code == 404
     assert server.get("/nothing").json()["status"] == 404
-
-
-def request(*lines: str, body: bytes = b"") -> bytes:
-    return "\r\n".join((*lines, "Connection: close", "", "")).encode("latin-1") + body
-
-
-GET, POST, HOST, JPEG = "GET /health HTTP/1.1", "POST /predict HTTP/1.1", "Host: here", "Content-Type: image/jpeg"
-
-
-@pytest.mark.parametrize(
-    ("sent", "status", "said"),
-    [
-        (request("GET /" + "a" * 9000 + " HTTP/1.1", HOST), 414, "8190 bytes"),
-        (b"GET /" + b"a" * 20_000, 414, "8190 bytes"),
-        (request(GET, HOST, "X: " + "a" * 9000), 431, "8190 bytes"),
-        (request(GET, HOST, *(f"X{number}: a" for number in range(150))), 431, "100 fields"),
-        (request(POST, HOST, "Content-Length: 1", "Content-Length: 2", body=b"ab"), 400, "contradict"),
-        (request(POST, HOST, "Content-Length: 1", "Content-Length: 1", body=b"a"), 400, "contradict"),
-        (request(POST, HOST, "Content-Length: 5", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"), 400, "contradict"),
-        (request(POST, HOST, "Content-Length: -1"), 400, "malformed"),
-        (request(POST, HOST, "Transfer-Encoding: wombat", body=b"0\r\n\r\n"), 501, "chunked"),
-        (request(POST, HOST, "Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n"), 501, "chunked"),
-        (
-            request(POST, HOST, "Content-Type: image/jpeg", "Transfer-Encoding: chunked", body=b"zz\r\n"),
-            400,
-            "malformed",
-        ),
-        (request(POST, HOST, JPEG, "Content-Encoding: gzip"), 415, "Content-Encoding"),
-        (request(POST, HOST, "Expect: wombat"), 417, "100-continue"),
-        (request(GET, HOST, "Host: there"), 400, "hosts"),
-        (request(GET, HOST, "X: a", " folded"), 400, "malformed"),
-        (request("get /health HTTP/1.1", HOST), 400, "malformed"),
-        (request("GET /health HTTP/3.0", HOST), 400, "HTTP/1.1"),
-        (request("GET /health", HOST), 400, "malformed"),
-        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400, "malformed"),
-        (request("GET /%00%ff/../../etc/passwd HTTP/1.1", HOST), 404, "GET /docs"),
-        (request("OPTIONS * HTTP/1.1", HOST), 404, "GET /docs"),
-        (request("CONNECT elsewhere:443 HTTP/1.1", HOST), 404, "GET /docs"),
-        (request("TRACE /health HTTP/1.1", HOST), 405, "takes GET, HEAD, OPTIONS"),
-        (request("WOMBAT /predict HTTP/1.1", HOST), 405, "takes POST, OPTIONS"),
-    ],
-)
-def test_what_is_hardly_http_is_refused_by_a_problem_too(server: Server, sent: bytes, status: int, said: str) -> None:
-    answer = exchange(server.url, sent)
-    assert (answer.status, answer.json()["status"]) == (status, status)
-    assert said in answer.json()["detail"]
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "server" not in answer.headers
-    assert server.get("/health").is_success
-
-
-def test_odd_but_right_requests_are_answered(server: Server, face: bytes) -> None:
-    wanted = predictions(server.post(face))
-    picture = (POST, HOST, JPEG)
-    length = f"Content-Length: {len(face)}"
-    chunks = (
-        b"".join(f"{len(part):x};ext\r\n".encode() + part + b"\r\n" for part in (face[:7], face[7:])) + b"0\r\n\r\n"
-    )
-    for sent in (
-        request(*picture, length, "Expect: 100-continue", body=face),
-        request(*picture, length, "Content-Encoding: identity", body=face),
-        request(*picture, "Transfer-Encoding: chunked", body=chunks),
-        request("POST //predict?a=b#c HTTP/1.1", *picture[1:], length, body=face),
-    ):
-        assert exchange(server.url, sent).json()["predictions"] == wanted
-    assert exchange(server.url, request("GET http://elsewhere/health HTTP/1.1", HOST)).status == 200
-    assert exchange(server.url, b"GET /health HTTP/1.0\r\n\r\n").status == 200
-    assert exchange(server.url, request(GET, HOST, "Content-Length: 3", body=b"abc")).status == 200
-    head = exchange(server.url, request("HEAD /health HTTP/1.1", HOST))
-    assert (head.status, head.body, int(head.headers["content-length"]) > 0) == (200, b"", True)
 
 
 def test_open_inference_protocol_and_tensorflow_serving_clients_find_what_they_ask_for(server: Server) -> None:
