@@ -10,7 +10,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from itertools import cycle, islice
 from urllib.parse import urlsplit
@@ -57,7 +57,9 @@ def trickling(server: Server, face: bytes) -> Iterator[list[socket.socket]]:
             if stop.wait(0.1):
                 return
             for client in clients:
-                client.send(face[position : position + 1])
+                # The server may have had enough.
+                with suppress(OSError):
+                    client.send(face[position : position + 1])
 
     sender = threading.Thread(target=trickle)
     sender.start()
