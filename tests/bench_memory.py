@@ -14,7 +14,7 @@ COPIES = 10
 # A whole pass over the training faces, however many, by the smallest network.
 _TRAIN = """
 import sys, dataclasses, pathlib
-from training.config import PRESETS
+from training.presets import PRESETS
 from training.train import train
 work = pathlib.Path(sys.argv[1])
 config = dataclasses.replace(PRESETS["smoke"].train, epochs=1, max_steps=0)

@@ -19,8 +19,8 @@ import tensorflow as tf
 from PIL import Image
 
 from training import architectures, dataset, schedules, shards
-from training.config import PRESETS
 from training.loop import Batch, Loop
+from training.presets import PRESETS
 
 PRESET = PRESETS["default"]
 ROUNDS = 5

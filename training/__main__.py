@@ -12,8 +12,9 @@ from pathlib import Path
 # TensorFlow prints pages about its build before it says anything of use.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from training.config import PRESETS, ConvertConfig, EvaluateConfig, with_values
+from training.config import ConvertConfig, EvaluateConfig, with_values
 from training.errors import StepError
+from training.presets import PRESETS
 
 # Each step imports what it needs when it runs: `releases` need not wait for TensorFlow.
 

@@ -40,6 +40,7 @@ _OPENERS: dict[str, Callable[[Path, str], Any]] = {
     ".xz": lzma.open,
     ".tar": open,
 }
+# What the archive modules raise on bytes that they cannot read; zipfile's word for an unknown compression is the last.
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
 
 

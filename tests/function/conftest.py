@@ -1,4 +1,4 @@
-"""What the tests of the page share: a browser, and the page as it opens."""
+"""What tests of the function share: a browser and the page as it opens, and a storage that can fail."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser import NoChromiumError, chromium, record
+from tests.conftest import FUNCTION
+from tests.emulator import Emulator
+from tests.faulty_storage import FaultyStorage, faulty
 from tests.server import Server
 
 
@@ -44,3 +47,18 @@ def page(context: BrowserContext) -> Iterator[Page]:
 def sent(page: Page) -> list[bytes]:
     """Bodies of the requests for an answer, in their order."""
     return record(page)
+
+
+@pytest.fixture
+def storage(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStorage]:
+    """Cloud storage that holds the bundled release, behind a proxy that can make trouble."""
+    emulator.upload(FUNCTION / "model", "faulty/1")
+    with faulty(emulator) as proxy:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+def uri(emulator: Emulator) -> str:
+    """The release's address there."""
+    return f"gs://{emulator.bucket}/faulty/1"

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ import pytest
 from serving import release
 from tests import faulty_storage as faults
 from tests.conftest import FUNCTION
-from tests.emulator import Emulator
 from tests.faulty_storage import FaultyStorage
 from tests.server import serve
 
@@ -29,19 +27,6 @@ import sys
 from serving import release
 print(release.load(sys.argv[1], cache=sys.argv[2]).sha256)
 """
-
-
-@pytest.fixture
-def storage(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStorage]:
-    emulator.upload(FUNCTION / "model", "cached/1")
-    with faults.faulty(emulator) as proxy:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
-        yield proxy
-
-
-@pytest.fixture
-def uri(emulator: Emulator) -> str:
-    return f"gs://{emulator.bucket}/cached/1"
 
 
 @pytest.fixture

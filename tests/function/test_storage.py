@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +10,6 @@ from serving import release
 from serving.release import ReleaseError
 from tests import faulty_storage as faults
 from tests.conftest import FUNCTION
-from tests.emulator import Emulator
 from tests.faulty_storage import Fault, FaultyStorage
 from tests.ports import free_port
 from tests.server import serve, start
@@ -32,19 +30,6 @@ PASSING: list[Fault] = [
     faults.stall_midway,
 ]
 NAMES = ["408", "429", "500", "502", "503", "504", *(fault.__name__ for fault in PASSING[6:])]
-
-
-@pytest.fixture
-def storage(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStorage]:
-    emulator.upload(BUNDLED, "faulty/1")
-    with faults.faulty(emulator) as proxy:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
-        yield proxy
-
-
-@pytest.fixture
-def uri(emulator: Emulator) -> str:
-    return f"gs://{emulator.bucket}/faulty/1"
 
 
 @pytest.mark.parametrize("name", [MODEL, MANIFEST])

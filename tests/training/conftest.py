@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.faces import write_faces
-from training.config import PRESETS, ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig
+from training.config import ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig
 from training.convert import convert
 from training.evaluate import evaluate
 from training.prepare import prepare
+from training.presets import PRESETS
 from training.train import train
 
 # Enough steps for the smallest network to see what the drawn faces show.

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from training import architectures
-from training.config import PRESETS
 from training.errors import StepError
 from training.labels import AGE_CLASSES, ETHNICITIES
+from training.presets import PRESETS
 
 SIZES = {"default": 1_285_115, "teacher": 3_609_595, "imagenet": 925_179, "seed": 817_339, "smoke": 34_219}
 

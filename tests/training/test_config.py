@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from training.config import PRESETS, with_values
+from training.config import with_values
 from training.errors import StepError
+from training.presets import PRESETS
 
 CONFIG = PRESETS["default"].train
 

@@ -27,7 +27,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import tensorflow as tf
-from training.config import PRESETS
+from training.presets import PRESETS
 from training.train import train
 data, folder, logical, epochs, steps = sys.argv[1:]
 if int(logical) > 1:
@@ -149,3 +149,18 @@ def test_a_cluster_that_is_not_understood_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(StepError, match="TF_CONFIG"):
         devices.strategy()
+
+
+@pytest.mark.parametrize(
+    ("described", "chief"),
+    [
+        ("", True),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}', True),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}', False),
+        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}', True),
+        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}', False),
+    ],
+)
+def test_one_machine_speaks_for_all(monkeypatch: pytest.MonkeyPatch, described: str, chief: bool) -> None:
+    monkeypatch.setenv("TF_CONFIG", described)
+    assert devices.is_chief() is chief

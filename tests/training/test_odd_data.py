@@ -12,13 +12,14 @@ from tests.faces import draw
 from tests.training.conftest import SHORT
 from training import gaps
 from training.card import render_card
-from training.config import PRESETS, ConvertConfig, EvaluateConfig, PrepareConfig
+from training.config import ConvertConfig, EvaluateConfig, PrepareConfig
 from training.convert import convert
 from training.errors import StepError
 from training.evaluate import evaluate
 from training.gate import gate
 from training.labels import ETHNICITIES, GENDERS
 from training.prepare import prepare
+from training.presets import PRESETS
 from training.train import train
 
 Kind = Callable[[int], tuple[int, int, int]]

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from serving import release
-from training.config import PRESETS, EvaluateConfig
+from training.config import EvaluateConfig
 from training.errors import StepError
 from training.evaluate import evaluate, load_metrics, local_report
 from training.gate import gate
+from training.presets import PRESETS
 from training.publish import publish
 from training.registry import Registry
 

@@ -19,13 +19,13 @@ from tests.ports import free_port
 from tests.tracker import tracking_server
 from tests.training.conftest import SHORT
 from tests.training.test_devices import finish, start_cluster
-from training import devices, run, shards, tracking
+from training import run, shards, tracking
 from training.__main__ import main
-from training.config import PRESETS
 from training.errors import StepError
 from training.evaluate import load_metrics, local_report
 from training.gate import gate
 from training.loop import Loop
+from training.presets import PRESETS
 from training.tracking import Tracker
 from training.train import train
 
@@ -197,7 +197,7 @@ def test_without_a_server_mlflow_is_not_even_imported(data: Path, tmp_path: Path
 import sys
 from pathlib import Path
 from training import tracking
-from training.config import PRESETS
+from training.presets import PRESETS
 from training.train import train
 from dataclasses import replace
 data, folder = map(Path, sys.argv[1:])
@@ -234,21 +234,6 @@ def test_of_two_machines_the_first_logs_alone(client: Any, data: Path, tmp_path:
         assert "2 machine(s)" in output
     assert steps(client, remembered(folders[0]), "loss").keys() == {1}
     assert not (folders[1] / "tracking.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("described", "chief"),
-    [
-        ("", True),
-        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}', True),
-        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}', False),
-        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}', True),
-        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}', False),
-    ],
-)
-def test_one_machine_speaks_for_all(monkeypatch: pytest.MonkeyPatch, described: str, chief: bool) -> None:
-    monkeypatch.setenv("TF_CONFIG", described)
-    assert devices.is_chief() is chief
 
 
 def test_a_version_is_semantic_for_gitlab() -> None:
