@@ -62,7 +62,7 @@ pipeline: $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIG
 
 # name of a lock and what it is compiled from; uv resolves for every platform, hashes pin every file
 LOCKS := function/requirements function/requirements-tflite-runtime function/requirements-batch \
-         training/requirements-cpu training/requirements-gpu tests/requirements
+         training/requirements-delivery training/requirements-cpu training/requirements-gpu tests/requirements
 
 lock: $(DEV_ENV)/.ready ## pin all dependencies anew, with hashes
 	for lock in $(LOCKS); do $(DEV_ENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \

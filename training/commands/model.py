@@ -1,0 +1,151 @@
+"""From labelled faces to a release that may be published."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from training.commands import Command, work
+from training.config import ConvertConfig, EvaluateConfig, with_values
+from training.presets import PRESETS
+
+
+def prepare(options: argparse.Namespace) -> int:
+    """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
+    from training import gaps
+    from training.prepare import prepare, summary
+
+    config = PRESETS[options.preset].prepare
+    if options.size:
+        config = dataclasses.replace(config, size=options.size)
+    print(summary(prepare(options.data, options.work / "data", config)))
+    for gap in gaps.find(options.work / "data"):
+        print(f"warning: {gap}", file=sys.stderr)
+    print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
+    return 0
+
+
+def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    work(parser)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder, .tar, .tar.gz or .zip of [age]_[gender]_[race]_[date&time].jpg",
+    )
+    parser.add_argument("--size", type=int, help="pixels, side of the faces, instead of the preset's")
+    _preset(parser, "whose input size the shards have")
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train a preset's network on the prepared faces; keep the best epoch."""
+    from training.train import train
+
+    named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
+    chosen = {name: value for name, value in named.items() if value is not None}
+    config = with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
+    best = train(options.work / "data", options.work / "model", config, options.preset, options.resume)
+    print(f"best model: {best}")
+    return 0
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    work(parser)
+    _preset(parser, "what to train")
+    parser.add_argument("--resume", action="store_true", help="continue after the last completed epoch")
+    parser.add_argument(
+        "--init-from",
+        metavar="RELEASE",
+        help="initial weights instead of the preset's: a release's folder or gs:// address to fine-tune it, "
+        '"faceres", "imagenet", or "" for random ones',
+    )
+    parser.add_argument(
+        "--teacher",
+        metavar="RELEASE",
+        action="append",
+        help="release whose answers are learnt beside the labels, folder or gs:// address; may be given several times",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        dest="values",
+        action="append",
+        default=[],
+        help="another number than the preset's, for example epochs=30; training/config.py names and explains them",
+    )
+
+
+def convert(options: argparse.Namespace) -> int:
+    """Convert the best model to TFLite and calibrate it: the beginning of a release."""
+    from training.convert import convert
+
+    config = ConvertConfig(epoch=options.epoch)
+    manifest = convert(options.work / "data", options.work / "model", options.work / "release", config)
+    model = manifest["model"]
+    print(f"release {manifest['version']}: {model['precision']}, {model['bytes']} bytes, SHA-256 {model['sha256']}")
+    return 0
+
+
+def _convert_arguments(parser: argparse.ArgumentParser) -> None:
+    work(parser)
+    parser.add_argument(
+        "--epoch", type=int, default=0, help="convert this epoch, one of the last two, instead of the best"
+    )
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Score the release on the test faces through the function's own predictor."""
+    from training import tracking
+    from training.evaluate import METRICS_FILE, REPORT_FILE, evaluate, local_report
+
+    folder, model = options.work / "release", options.work / "model"
+    measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), options.champion)
+    tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
+    for name, figure in measured["overall"].items():
+        if name != "n":
+            print(f"{name:20} {figure['value']:8.4f}  ({figure['low']:.4f} to {figure['high']:.4f})")
+    print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")
+    return 0
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    work(parser)
+    parser.add_argument(
+        "--champion",
+        metavar="RELEASE",
+        default="",
+        help="release to show beside it in the report; folder or gs:// address",
+    )
+
+
+def gate(options: argparse.Namespace) -> int:
+    """Check the figures against the thresholds of the preset; exit code 1 where one fails."""
+    from training.gate import gate
+    from training.run import load
+
+    preset = options.preset or load(options.work / "model").preset
+    checks = gate(options.work / "release", PRESETS[preset].gate)
+    print(*checks, sep="\n")
+    failed = [check.name for check in checks if not check.passed]
+    print(f"gate closed: {', '.join(failed)}" if failed else f"gate open: the thresholds of {preset!r} are met")
+    return 1 if failed else 0
+
+
+def _gate_arguments(parser: argparse.ArgumentParser) -> None:
+    work(parser)
+    parser.add_argument("--preset", choices=PRESETS, help="whose thresholds (default: the trained one's)")
+
+
+def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:
+    parser.add_argument("--preset", choices=PRESETS, default="default", help=f"{purpose} (default: default)")
+
+
+COMMANDS = (
+    Command(prepare, _prepare_arguments),
+    Command(train, _train_arguments),
+    Command(convert, _convert_arguments),
+    Command(evaluate, _evaluate_arguments),
+    Command(gate, _gate_arguments),
+)
