@@ -47,6 +47,19 @@ class Registry:
         found = (self.storage.read(f"{version}/{MANIFEST}") for version in self.storage.folders())
         return [json.loads(stored.data) for stored in found if stored]
 
+    def manifest(self, version: str) -> dict[str, Any]:
+        """The manifest of one release.
+
+        Raises:
+            StepError: there is no such release.
+        """
+        stored = self.storage.read(f"{version}/{MANIFEST}")
+        if stored is None:
+            versions = ", ".join(manifest["version"] for manifest in self.releases()) or "none"
+            raise StepError(f"{self.uri} holds no release {version}; it holds {versions}")
+        manifest: dict[str, Any] = json.loads(stored.data)
+        return manifest
+
     def production(self) -> Pointer | None:
         """What the pointer says, or None before the first promotion."""
         return self._pointer()[0]
@@ -58,26 +71,29 @@ class Registry:
             StepError: there is no such release.
             ConflictError: somebody else moved the pointer meanwhile.
         """
-        if self.storage.read(f"{version}/{MANIFEST}") is None:
-            versions = ", ".join(manifest["version"] for manifest in self.releases()) or "none"
-            raise StepError(f"{self.uri} holds no release {version}; it holds {versions}")
+        self.manifest(version)
         current, generation = self._pointer()
         if current and current.version == version:
             return current
         history = (*current.history, current.version) if current else ()
         return self._move(Pointer(version, history), generation)
 
-    def rollback(self) -> Pointer:
-        """Point `production` at the release before.
+    def rollback(self, version: str = "") -> Pointer:
+        """Point `production` at an earlier release, the one before or a named one.
 
         Raises:
-            StepError: there was none before.
+            StepError: there was none before, or the named one never was in production.
             ConflictError: somebody else moved the pointer meanwhile.
         """
         current, generation = self._pointer()
         if current is None or not current.history:
             raise StepError(f"{self.uri} has no earlier release in production to go back to")
-        return self._move(Pointer(current.history[-1], current.history[:-1]), generation)
+        version = version or current.history[-1]
+        if version not in current.history:
+            earlier = ", ".join(current.history)
+            raise StepError(f"{self.uri} had no release {version} in production before; it had {earlier}")
+        place = len(current.history) - 1 - current.history[::-1].index(version)
+        return self._move(Pointer(version, current.history[:place]), generation)
 
     def _pointer(self) -> tuple[Pointer | None, int | str | None]:
         stored = self.storage.read(POINTER)

@@ -133,6 +133,15 @@ def test_a_rollback_needs_a_promotion(registry: Registry) -> None:
         registry.rollback()
 
 
+def test_a_rollback_may_go_further_than_one_release(registry: Registry) -> None:
+    publish(registry, "1", "2", "3")
+    for version in ("1", "2", "3"):
+        registry.promote(version)
+    with pytest.raises(StepError, match=r"had no release 4 in production before; it had 1, 2$"):
+        registry.rollback("4")
+    assert registry.rollback("1") == registry.production() == Pointer("1")
+
+
 def test_of_concurrent_promotions_none_is_lost(registry: Registry, uri: str) -> None:
     candidates = [str(number) for number in range(1, 5)]
     publish(registry, "0", *candidates)

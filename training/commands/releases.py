@@ -56,16 +56,21 @@ def _promote_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def rollback(options: argparse.Namespace) -> int:
-    """Point `production` at the release before."""
+    """Point `production` at the release before, or at an earlier one."""
     from training.registry import Registry
 
-    print(f"production: {Registry(options.registry).rollback().version}")
+    print(f"production: {Registry(options.registry).rollback(options.version).version}")
     return 0
+
+
+def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    registry(parser)
+    parser.add_argument("version", nargs="?", default="", help="an earlier one (default: the one before)")
 
 
 COMMANDS = (
     Command(publish, _publish_arguments),
     Command(releases, registry),
     Command(promote, _promote_arguments),
-    Command(rollback, registry),
+    Command(rollback, _rollback_arguments),
 )
