@@ -1,4 +1,4 @@
-"""Where a registry lies: a local folder or a bucket, with the same four promises."""
+"""Where a registry lies: a local folder or a bucket, with the same promises."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ class Stored:
     generation: int | str
 
 
+@dataclass(frozen=True)
+class File:
+    """A file as a listing shows it."""
+
+    name: str
+
+
 class Storage(Protocol):
     """Small files under names with slashes."""
 
@@ -55,6 +62,9 @@ class Storage(Protocol):
 
     def folders(self) -> Iterator[str]:
         """Names at the top that have files under them, in order."""
+
+    def files(self, folder: str) -> list[File]:
+        """All files under one of them, by name."""
 
 
 def open_storage(uri: str) -> Storage:
@@ -103,6 +113,11 @@ class LocalStorage:
         """See Storage."""
         if self.folder.is_dir():
             yield from sorted(path.name for path in self.folder.iterdir() if path.is_dir())
+
+    def files(self, folder: str) -> list[File]:
+        """See Storage."""
+        paths = sorted(path for path in (self.folder / folder).rglob("*") if path.is_file())
+        return [File(path.relative_to(self.folder).as_posix()) for path in paths]
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -158,6 +173,12 @@ class CloudStorage:
             listing = self.bucket.client.list_blobs(self.bucket, prefix=self.prefix, delimiter="/")
             list(listing)
             yield from sorted(prefix.removeprefix(self.prefix).rstrip("/") for prefix in listing.prefixes)
+
+    def files(self, folder: str) -> list[File]:
+        """See Storage."""
+        with _cloud_errors(f"{self.uri}/{folder}"):
+            blobs = self.bucket.list_blobs(prefix=f"{self.prefix}{folder}/")
+            return [File(blob.name.removeprefix(self.prefix)) for blob in blobs]
 
     def _upload(self, name: str, data: bytes, generation: int) -> None:
         with _cloud_errors(f"{self.uri}/{name}"):
