@@ -36,6 +36,7 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> s
     manifest = json.loads(path.read_text())
     measured = load_metrics(folder)
     manifest["gate"] = require_passed(folder, manifest["model"]["sha256"])["checks"]
+    manifest["provenance"]["evaluate"] = measured["config"]
     manifest["metrics"] = {"faces": measured["faces"], **measured["overall"]}
     path.write_text(json.dumps(manifest, indent=2) + "\n")
     (folder / CARD_FILE).write_text(render_card(manifest, measured))
