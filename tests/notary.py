@@ -1,4 +1,4 @@
-"""A sigstore on loopback: an authority for certificates, its log, and a log of signatures, all of this process's making.
+"""A sigstore on loopback: an authority for certificates, its log, and a log of signatures, all made by this process.
 
 The client does not know the difference: every certificate, promise and proof is checked as the public instance's are.
 """
@@ -75,7 +75,7 @@ class Notary:
         }
         signing = {
             "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
-            **dict.fromkeys(("caUrls", "oidcUrls", "rekorTlogUrls"), [service]),
+            **{name: [service] for name in ("caUrls", "oidcUrls", "rekorTlogUrls")},
             "rekorTlogConfig": {"selector": "ANY"},
             "tsaUrls": [],
             "tsaConfig": {"selector": "ANY"},

@@ -77,6 +77,8 @@ def _changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     trainings = then.get("trained", {}).get("on", [])
     if len(trainings) > 1:
         yield f"the training was interrupted {len(trainings) - 1} times"
+    if then.get("devices", 1) != now.get("devices", 1):
+        yield f"{then['devices']} devices then, {now['devices']} now"
     places = [(trainings or [then])[-1], (now.get("trained", {}).get("on") or [now])[-1]]
     for part in ("tools", "machine", "lock"):
         before, after = (place.get(part, {}) for place in places)

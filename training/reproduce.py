@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -53,9 +54,7 @@ def checkout(manifest: dict[str, Any]) -> Iterator[Path]:
     Raises:
         StepError: the release names none, or this clone does not hold it.
     """
-    commit = manifest["provenance"]["commit"].removesuffix("+")
-    if not commit:
-        raise StepError("the manifest names no commit: the release was made outside of a clone, and cannot be repeated")
+    commit = _commit(manifest)
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
         tree = Path(folder, "source")
         _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
@@ -96,30 +95,30 @@ def plan(manifest: dict[str, Any], tree: Path, data: str, work: Path, registry: 
         ["convert", *(["--epoch", str(epoch)] if epoch else []), *place],
         ["evaluate", *place],
     ]
+    result.obstacles = list(dict.fromkeys(result.obstacles))
     return result
 
 
 def script(manifest: dict[str, Any], plan: Plan, work: Path) -> str:
     """The plan as a person types it into a shell, from a clone of this project."""
-    made, tree = manifest["provenance"], work.resolve() / "source"
+    made, tree = manifest["provenance"], shlex.quote(str(work.resolve() / "source"))
     on = made.get("trained", {}).get("on", [{}])[-1]
     python = ".".join(made["tools"]["python"].split(".")[:2])
-    lock = on.get("lock", {}).get("file", _CPU_LOCK)
     faces = made.get("source", {})
     lines = [
-        f"# release {manifest['version']} of {manifest['created']}",
-        *(f"# cannot be repeated as it is: {obstacle}" for obstacle in plan.obstacles),
-        *([f"# in the container image {on['image']}"] if on.get("image") else []),
-        f"git worktree add --detach {shlex.quote(str(tree))} {made['commit'].removesuffix('+')}",
-        f"cd {shlex.quote(str(tree))}",
-        f"python{python} -m venv .venv",
-        f".venv/bin/pip install --require-hashes -r {lock}",
+        _comment(f"release {manifest['version']} of {manifest['created']}"),
+        *(_comment(f"cannot be repeated as it is: {obstacle}") for obstacle in plan.obstacles),
+        *([_comment(f"in the container image {on['image']}")] if on.get("image") else []),
+        f"git worktree add --detach {tree} {_commit(manifest)}",
+        f"cd {tree}",
+        f"{shlex.quote(f'python{python}')} -m venv .venv",
+        f".venv/bin/pip install --require-hashes -r {shlex.quote(on.get('lock', {}).get('file', _CPU_LOCK))}",
         *(["npm ci --omit=dev --ignore-scripts"] if made["config"]["init_from"] == "faceres" else []),
         "export PYTHONPATH=function",
-        f"# the faces: {faces.get('name', 'a folder or an archive')}, SHA-256 {faces.get('sha256', 'unknown')}",
+        _comment(f"the faces: {faces.get('name', 'not named')}, SHA-256 {faces.get('sha256', 'not known')}"),
         *(".venv/bin/python -m training " + " ".join(map(_quoted, step)) for step in plan.steps),
-        f"# the faces' fingerprint has to be {made['data']['sha256']}",
-        f"# model.tflite has to have SHA-256 {manifest['model']['sha256']}",
+        _comment(f"the faces' fingerprint has to be {made['data']['sha256']}"),
+        _comment(f"model.tflite has to have SHA-256 {manifest['model']['sha256']}"),
     ]
     return "\n".join(lines)
 
@@ -138,20 +137,35 @@ def run(manifest: dict[str, Any], plan: Plan, tree: Path, work: Path) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(tree / "function"), str(tree), os.environ.get("PYTHONPATH", "")]),
-        "CI_COMMIT_SHA": manifest["provenance"]["commit"],
+        "CI_COMMIT_SHA": _commit(manifest),
     }
     # A repetition is no training that a server should keep.
     environment.pop("MLFLOW_TRACKING_URI", None)
     for step in plan.steps:
         command = [sys.executable, "-m", "training", *step]
         if subprocess.run(command, cwd=tree, env=environment, check=False).returncode:  # noqa: S603
-            raise StepError(f"`{step[0]}` failed in the working tree of {manifest['provenance']['commit']}; see above")
-        found = shards.fingerprint(work / "data").sha256
-        if found != manifest["provenance"]["data"]["sha256"]:
-            raise StepError(
-                f"the faces have the fingerprint {found}, the release was made of "
-                f"{manifest['provenance']['data']['sha256']}; give --data the faces it was made of"
-            )
+            raise StepError(f"`{step[0]}` failed in the working tree of {_commit(manifest)}; see above")
+        if step[0] == "prepare":
+            _require_faces(manifest, work / "data")
+
+
+def _require_faces(manifest: dict[str, Any], data: Path) -> None:
+    found, wanted = shards.fingerprint(data).sha256, manifest["provenance"]["data"]["sha256"]
+    if found != wanted:
+        raise StepError(
+            f"the faces have the fingerprint {found}, those of the release {wanted}; give --data the faces that it "
+            "was made of"
+        )
+
+
+def _commit(manifest: dict[str, Any]) -> str:
+    commit: str = manifest["provenance"]["commit"].removesuffix("+")
+    if not re.fullmatch("[0-9a-f]{40}", commit):
+        raise StepError(
+            f"the manifest names {commit!r} as the commit; a release made outside of a clone names none, and cannot be "
+            "repeated"
+        )
+    return commit
 
 
 def _presets(tree: Path) -> dict[str, Any]:
@@ -197,6 +211,11 @@ def _found(uri: str, known: dict[str, str] | None, registry: str, obstacles: lis
     which = f"release {known['version']}, SHA-256 {known['sha256']}" if known else "a release that it does not describe"
     obstacles.append(f"it learnt from {uri}, {which}, which is not there; put it into that place or into the registry")
     return uri
+
+
+def _comment(text: str) -> str:
+    """One line of a script that does nothing, whatever the manifest says."""
+    return "# " + " ".join(text.split())
 
 
 def _quoted(argument: str) -> str:
