@@ -12,12 +12,15 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving.release import MANIFEST
 from training import keys, waiting
 from training.errors import StepError
-from training.registry import Registry, release_files
 from training.signatures import SIGNATURE, Signature, differences, read
+
+if TYPE_CHECKING:
+    from training.registry import Registry
 
 UNSIGNED = "nobody: the release is unsigned"
 GITLAB = "https://gitlab.com"
@@ -93,6 +96,8 @@ def verify(release: Path | dict[str, bytes], trust: Trust) -> str:
         StepError: there is no signature, a file was altered, added or is missing, somebody else signed, or sigstore's
             root of trust cannot be fetched.
     """
+    from training.registry import release_files
+
     files = release if isinstance(release, dict) else release_files(release)
     if SIGNATURE not in files:
         if trust.unsigned:
