@@ -74,11 +74,10 @@ def sign(folder: Path, signer: Signer) -> str:
         keys.require_private(signer.key)
         config.use_elliptic_key_signer(private_key=signer.key).sign(folder, path)
     else:
+        instance = _path(signer.instance)
         waiting.within(
             _SIGSTORE_SECONDS,
-            lambda: config.use_sigstore_signer(identity_token=signer.token, trust_config=_path(signer.instance)).sign(
-                folder, path
-            ),
+            lambda: config.use_sigstore_signer(identity_token=signer.token, trust_config=instance).sign(folder, path),
             "the release cannot be signed with the identity of SIGSTORE_ID_TOKEN",
             "try again, or sign with a key (--signing-key)",
         )
@@ -141,24 +140,23 @@ def verify_published(registry: Registry, version: str, trust: Trust) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options that `trust` reads."""
-    given = os.environ.get
     parser.add_argument(
         "--trusted-key",
         metavar="FILE",
-        default=given("TRUSTED_KEY", ""),
+        default=os.environ.get("TRUSTED_KEY", ""),
         help="PEM file of the public key whose signature counts (default: TRUSTED_KEY)",
     )
     parser.add_argument(
         "--trusted-identity",
         metavar="IDENTITY",
-        default=given("TRUSTED_IDENTITY", ""),
+        default=os.environ.get("TRUSTED_IDENTITY", ""),
         help="whose signature counts, for example "
         "https://gitlab.com/GROUP/PROJECT//.gitlab-ci.yml@refs/heads/main (default: TRUSTED_IDENTITY)",
     )
     parser.add_argument(
         "--identity-issuer",
         metavar="URL",
-        default=given("IDENTITY_ISSUER") or GITLAB,
+        default=os.environ.get("IDENTITY_ISSUER") or GITLAB,
         help=f"who vouches for the identity (default: IDENTITY_ISSUER, or else {GITLAB})",
     )
     parser.add_argument("--allow-unsigned", action="store_true", help="accept a release that nobody signed")
