@@ -33,7 +33,7 @@ def reattached() -> Iterator[dict[str, str]]:
 @pytest.fixture
 def module(tmp_path: Path) -> Path:
     """A copy of infra/ to change and to initialise."""
-    for file in INFRA.glob("*.tf"):
+    for file in [*INFRA.glob("*.tf"), *INFRA.glob("*.sh")]:
         shutil.copy(file, tmp_path)
     (tmp_path / "tests").mkdir()
     shutil.copy(Path(__file__).with_name("plan.tftest.hcl"), tmp_path / "tests")
