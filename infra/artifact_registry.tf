@@ -1,4 +1,4 @@
-# Where a deployment puts the image it builds; the name is the one that `gcloud run deploy --source` uses.
+# Where a deployment puts the image it builds; the name is the one that gcloud uses.
 resource "google_artifact_registry_repository" "images" {
   #checkov:skip=CKV_GCP_84: images hold nothing but public code; Google's own keys encrypt them.
   repository_id = "cloud-run-source-deploy"

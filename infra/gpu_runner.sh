@@ -14,9 +14,10 @@ if ! command -v gitlab-runner >/dev/null; then
   chmod +x /usr/local/bin/gitlab-runner
 fi
 
-# From the environment, for a command line can be read by every job.
-CI_SERVER_TOKEN=$(gcloud secrets versions access latest --secret="$(about token-secret)")
+secret=$(about token-secret)
 CI_SERVER_URL=$(about gitlab-url)
+# In the environment, for a command line can be read by everybody on the machine.
+CI_SERVER_TOKEN=$(gcloud secrets versions access latest --secret="$secret")
 export CI_SERVER_TOKEN CI_SERVER_URL
 # No `exec`: the trap has to see the end.
 gitlab-runner run-single --executor docker --docker-image python:3.11-slim-bookworm --docker-gpus all --wait-timeout 1800

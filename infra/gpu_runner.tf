@@ -40,7 +40,7 @@ resource "google_compute_network" "gpu_runner" {
 
 resource "google_compute_subnetwork" "gpu_runner" {
   #checkov:skip=CKV_GCP_26: one machine that only calls GitLab and registries; flow logs would cost more than it.
-  #checkov:skip=CKV_GCP_76: IPv4 only.
+  #checkov:skip=CKV_GCP_76: there is no IPv6 here that could be private.
   for_each                 = toset(local.gpu_runner)
   name                     = each.key
   region                   = regex("^(.+)-[a-z]$", var.gpu_runner_zone)[0]

@@ -1,15 +1,6 @@
 output "gitlab_variables" {
   description = "Sets the pipeline's variables: `terraform output -raw gitlab_variables | sh`, inside a clone of the GitLab project."
-  value       = <<-EOT
-    glab variable set GOOGLE_CLOUD_PROJECT ${var.project_id}
-    glab variable set DATA_BUCKET gs://${google_storage_bucket.data.name}
-    glab variable set REGISTRY gs://${google_storage_bucket.releases.name}
-    glab variable set SERVICE ${local.service}
-    glab variable set LOGS gs://${google_storage_bucket.logs.name}
-    %{if local.trusted_identity != ""~}
-    glab variable set TRUSTED_IDENTITY ${local.trusted_identity}
-    %{endif~}
-  EOT
+  value       = join("\n", [for name, value in local.variables : "glab variable set ${name} ${value}" if value != ""])
 }
 
 output "gitlab_credentials" {
@@ -69,8 +60,15 @@ locals {
   service = "projects/${var.project_id}/locations/${var.region}/services/${google_cloud_run_v2_service.function.name}"
   where   = "--project=${var.project_id} --region=${var.region}"
 
-  # Whose signature a release must carry: this project's pipeline on its default branch.
-  trusted_identity = var.gitlab_project_path == "" ? "" : "${var.gitlab_url}/${var.gitlab_project_path}//.gitlab-ci.yml@refs/heads/main"
+  variables = {
+    DATA_BUCKET          = "gs://${google_storage_bucket.data.name}"
+    GOOGLE_CLOUD_PROJECT = var.project_id
+    LOGS                 = "gs://${google_storage_bucket.logs.name}"
+    REGISTRY             = "gs://${google_storage_bucket.releases.name}"
+    SERVICE              = local.service
+    # Whose signature a release must carry: this project's pipeline on its default branch.
+    TRUSTED_IDENTITY = var.gitlab_project_path == "" ? "" : "${var.gitlab_url}/${var.gitlab_project_path}//.gitlab-ci.yml@refs/heads/main"
+  }
 
   credentials = {
     training = {

@@ -67,6 +67,11 @@ resource "google_cloud_run_v2_service" "function" {
   }
 
   lifecycle {
+    precondition {
+      condition     = length(setsubtract(keys(var.settings), local.settings)) == 0
+      error_message = "settings has ${join(", ", setsubtract(keys(var.settings), local.settings))}; it takes ${join(", ", local.settings)}."
+    }
+
     # What the pipeline changes. `env` can only be left alone as a whole, hence the output `change_settings`. Traffic
     # names a revision after the first deployment, so whatever Terraform changes serves nobody before the next one.
     ignore_changes = [
@@ -88,7 +93,6 @@ resource "google_cloud_run_v2_service" "function" {
 }
 
 resource "google_cloud_run_v2_service_iam_member" "everybody_asks" {
-  #checkov:skip=CKV_GCP_102: only with `public`, which is off unless somebody sets it.
   count    = var.public ? 1 : 0
   name     = google_cloud_run_v2_service.function.name
   location = var.region
