@@ -32,8 +32,9 @@ WORKDIR /app
 COPY function/requirements.txt .
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY function/ .
-# The user below can't write byte code, and without it each start would compile everything again.
-RUN python -m compileall -q /app && useradd --no-create-home --uid 10001 app
+# The user below can't write byte code, and without it each start would compile everything again; the server keeps a
+# socket in its home.
+RUN python -m compileall -q /app && useradd --create-home --uid 10001 app
 USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=3s --start-period=10s \
