@@ -20,6 +20,10 @@ def drift(options: argparse.Namespace) -> int:
     print(watch.table(watched))
     if options.metrics:
         options.metrics.write_text(openmetrics.render(watch.gauges(watched)))
+    if options.log_to:
+        from training import cloudlog
+
+        cloudlog.write(options.log_to, watch.entry(watched), "WARNING" if watched.drifted else "INFO")
     return 1 if watched.drifted else 0
 
 
@@ -45,13 +49,19 @@ def _drift_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out earlier requests: 36h, 7d, or a date with or without a time, UTC",
     )
     parser.add_argument("--metrics", type=Path, metavar="FILE", help="write the figures there too, as OpenMetrics text")
+    parser.add_argument(
+        "--log-to", metavar="LOG", help="write the verdict as an entry of projects/<project>/logs/<name>, for an alert"
+    )
 
 
 def _moment(text: str) -> datetime:
     """A moment, UTC unless it says otherwise, or as long ago as it says."""
     if ago := re.fullmatch(r"(\d{1,5})([hd])", text):
         return datetime.now(UTC) - timedelta(hours=int(ago[1]) * (24 if ago[2] == "d" else 1))
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a date nor 36h or 7d") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
