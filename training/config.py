@@ -205,5 +205,5 @@ class DriftConfig:
     psi: float = 0.2
     # probability of such an index by chance alone, below which it is believed
     significance: float = 0.001
-    # pictures in either of the two samples below which nothing is said
-    pictures: int = 100
+    # requests (pictures of one often resemble each other) or test faces in either sample, below which nothing is said
+    independent: int = 100

@@ -34,13 +34,26 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Pictures in bins, by measure."""
+
+    # measure -> bin -> pictures
+    measures: dict[str, Counts]
+    # that know nothing of each other: requests, whose pictures often resemble each other, or test faces
+    independent: int
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One measure: how pictures fell into its bins, expected and served."""
 
     measure: str
     bins: tuple[str, ...]
+    # (bins,) pictures
     expected: Array
     served: Array
+    # of the smaller sample
+    independent: int
     config: DriftConfig
 
     @property
@@ -66,7 +79,7 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """Drifted only where the index is large, and larger than chance explains."""
-        if min(self.expected.sum(), self.served.sum()) < self.config.pictures:
+        if min(self.independent, self.expected.sum(), self.served.sum()) < self.config.independent:
             return Verdict.TOO_FEW
         drifted = self.corrected > self.config.psi and self.probability < self.config.significance
         return Verdict.DRIFTED if drifted else Verdict.STABLE
@@ -113,36 +126,43 @@ def chi_squared_tail(value: float, freedom: int) -> float:
     return tail
 
 
-def compare(expected: dict[str, Counts], served: dict[str, Counts], config: DriftConfig) -> list[Comparison]:
+def compare(expected: Sample, served: Sample, config: DriftConfig) -> list[Comparison]:
     """Every measure that both know and that was served at all; bins that are empty in both are left out."""
+    independent = min(expected.independent, served.independent)
     found = []
-    for measure in served.keys() & expected.keys():
-        both = [(name, expected[measure][name], served[measure][name]) for name in served[measure]]
-        rows = [row for row in both if row[1] or row[2]]
-        if any(row[2] for row in rows):
-            names, before, now = zip(*rows, strict=True)
-            found.append(Comparison(measure, names, np.array(before, float), np.array(now, float), config))
-    return sorted(found, key=lambda comparison: list(served).index(comparison.measure))
+    for measure, now in served.measures.items():
+        before = expected.measures.get(measure, {})
+        names = tuple(name for name in now if now[name] or before.get(name))
+        if before and any(now.values()):
+            found.append(Comparison(measure, names, _array(before, names), _array(now, names), independent, config))
+    return found
 
 
-def of_traffic(traffic: Traffic) -> dict[str, Counts]:
-    """What was served, by measure: `likeness` is made of the warnings, of which a picture has one at most."""
+def of_traffic(traffic: Traffic) -> Sample:
+    """What was served; `likeness` is made of the two warnings of which a picture has one at most."""
     unlike = traffic.warnings["flat"] + traffic.warnings["unlike"]
-    return traffic.bins | {"likeness": {_LIKE: traffic.answered - unlike, _UNLIKE: unlike}}
+    likeness = {_LIKE: traffic.answered - unlike, _UNLIKE: unlike}
+    return Sample(traffic.bins | {"likeness": likeness}, traffic.requests_answered)
 
 
-def of_release(measured: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Counts]:
-    """What a release answered on its test faces, by measure, from its metrics.json: columns are answers."""
+def of_release(measured: dict[str, Any], manifest: dict[str, Any]) -> Sample:
+    """What a release answered on its test faces, from its metrics.json."""
     faces = measured["faces"]
     unlike = round(measured["likeness"]["false_alarms"] * faces)
-    return dict(_heads(measured, manifest)) | {"likeness": {_LIKE: faces - unlike, _UNLIKE: unlike}}
+    likeness = {_LIKE: faces - unlike, _UNLIKE: unlike}
+    return Sample({**dict(_heads(measured, manifest)), "likeness": likeness}, faces)
 
 
 def _heads(measured: dict[str, Any], manifest: dict[str, Any]) -> Iterator[tuple[str, Counts]]:
     for head, table in _CONFUSION.items():
+        # Rows are labels, columns are answers.
         names = AGE_BANDS if head == "age" else manifest["heads"][head]["labels"]
         answered = np.sum(measured["confusion"][table], axis=0)
         yield head, dict(zip(names, answered.tolist(), strict=True))
+
+
+def _array(counts: Counts, names: tuple[str, ...]) -> Array:
+    return np.array([counts[name] for name in names], np.float64)
 
 
 def _terms(expected: Array, served: Array) -> Array:

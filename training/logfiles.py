@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -56,7 +57,8 @@ def _in_cloud(uri: str, since: datetime | None) -> Iterator[bytes]:
                 continue
             found = True
             if since is None or blob.updated >= since:
-                with blob.open("rb", chunk_size=_CHUNK) as file:
+                # The library's own file looks for the end of a line byte by byte.
+                with BufferedReader(blob.open("rb", chunk_size=_CHUNK), _CHUNK) as file:
                     yield from _lines(file)
     except (GoogleAPIError, GoogleAuthError, OSError, ValueError) as error:
         raise StepError(f"{uri} cannot be read: {error}") from error

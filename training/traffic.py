@@ -15,6 +15,8 @@ from serving.tally import AGE_BANDS, SIDES
 
 # fields of a line that hold counts in bins, beside `answers`
 _QUALITY = {"sides": SIDES, "formats": FORMATS}
+# No request has so many pictures.
+_TOO_MANY = 1_000_000
 Counts = dict[str, int]
 
 
@@ -33,8 +35,9 @@ class Traffic:
     warnings: Counts = field(default_factory=lambda: dict.fromkeys(CODES, 0))
     # those that asked for answers
     requests: int = 0
-    # of these, answered by 5xx
+    # of these, answered by 5xx, and those with an answered picture
     server_errors: int = 0
+    requests_answered: int = 0
     pictures: int = 0
     failed: int = 0
     # lines that begin as ours do and cannot be read, that are of another release, and that are of another kind
@@ -93,13 +96,14 @@ class Traffic:
 
     def _pictures(self, line: dict[str, Any]) -> None:
         pictures, failed = _whole(line["pictures"]), _whole(line.get("failed", 0))
-        answered = pictures - failed
-        counted = {**line.get("answers", {}), **{name: line[name] for name in _QUALITY if name in line}}
+        answered = _whole(pictures - failed)
+        counted = {**_object(line.get("answers", {})), **{name: line[name] for name in _QUALITY if name in line}}
         checked = {name: _counts(counts, self.bins[name], answered) for name, counts in counted.items()}
         warnings = _known(line.get("warnings", {}), self.warnings)
         # Only when nothing of the line is in doubt.
         self.pictures += pictures
         self.failed += failed
+        self.requests_answered += answered > 0
         for name, counts in checked.items():
             _add(self.bins[name], counts)
         _add(self.warnings, warnings)
@@ -127,32 +131,37 @@ def _parts(line: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
     if not line.startswith(b"{"):
         # The runtime and the server have words of their own.
         raise _NotARequestError
-    entry = json.loads(line)
-    fields = entry.get("jsonPayload", entry)
+    entry = _object(json.loads(line))
+    fields = _object(entry.get("jsonPayload", entry))
     http = entry.get("httpRequest") or fields.get("httpRequest")
     if "release" not in fields or not http:
         raise _NotARequestError
-    return fields, http, entry.get("timestamp") or fields.get("time", "")
+    return fields, _object(http), entry.get("timestamp") or fields.get("time", "")
 
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no object")
+    return value
+
+
 def _whole(value: Any) -> int:
-    number = int(value)
-    if number != value or number < 0:
+    if not 0 <= value < _TOO_MANY or int(value) != value:
         raise ValueError(f"{value!r} is no count")
-    return number
+    return int(value)
 
 
-def _known(counts: dict[str, Any], bins: Counts) -> Counts:
-    if not counts.keys() <= bins.keys():
+def _known(counts: Any, bins: Counts) -> Counts:
+    if not _object(counts).keys() <= bins.keys():
         raise ValueError(f"unknown bins {counts.keys() - bins.keys()}")
     return {name: _whole(value) for name, value in counts.items()}
 
 
-def _counts(counts: dict[str, Any], bins: Counts, pictures: int) -> Counts:
+def _counts(counts: Any, bins: Counts, pictures: int) -> Counts:
     known = _known(counts, bins)
     if sum(known.values()) != pictures:
         raise ValueError("counts do not add up to the pictures")

@@ -168,4 +168,4 @@ def _conclusion(watched: Watched) -> str:
         return f"drifted: {', '.join(watched.drifted)}"
     if watched.verdict is Verdict.STABLE:
         return "nothing has drifted"
-    return f"too few pictures to tell: {watched.traffic.answered:,} were answered"
+    return f"too few requests to tell: {watched.traffic.requests_answered:,} were answered"
