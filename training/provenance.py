@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
-import subprocess
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from training import run, shards
+from training.commits import commit
 from training.config import ConvertConfig, TrainConfig
 from training.lineage import release_at
 from training.sources import ORIGIN_FILE
@@ -75,18 +74,6 @@ def environment() -> dict[str, Any]:
         },
         "lock": _lock(),
     }
-
-
-def commit() -> str:
-    """GitLab's commit, or the working copy's with "+" where it was changed since; "" where there is neither."""
-    if "CI_COMMIT_SHA" in os.environ:
-        return os.environ["CI_COMMIT_SHA"]
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    command = [git, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-    folder = Path(__file__).parent
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
 
 def _machine() -> dict[str, Any]:

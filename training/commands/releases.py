@@ -74,17 +74,6 @@ def _promote_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", help="as `releases` lists it")
 
 
-def rollback(options: argparse.Namespace) -> int:
-    """Point `production` at the release before, or at an earlier one."""
-    print(f"production: {Registry(options.registry).rollback(options.version).version}")
-    return 0
-
-
-def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
-    registry(parser)
-    parser.add_argument("version", nargs="?", default="", help="an earlier one (default: the one before)")
-
-
 def prune(options: argparse.Namespace) -> int:
     """Remove old releases that never were in production, and what killed publishers left."""
     from training.retention import Retention, prune
@@ -118,6 +107,5 @@ COMMANDS = (
     Command(publish, _publish_arguments),
     Command(releases, registry),
     Command(promote, _promote_arguments),
-    Command(rollback, _rollback_arguments),
     Command(prune, _prune_arguments),
 )
