@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -74,3 +75,7 @@ def _waves(random: Random, cells: int, low: float, high: float) -> npt.NDArray[n
     """(SIDE, SIDE) values that change slowly from spot to spot."""
     spots = Image.fromarray(random.uniform(low, high, (cells, cells)).astype(np.float32))
     return np.asarray(spots.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).clip(low, high)
+
+
+if __name__ == "__main__":
+    write_faces(Path(sys.argv[1]), int(sys.argv[2]))

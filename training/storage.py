@@ -121,13 +121,13 @@ class CloudStorage:
         self.prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
         if not bucket:
             raise StepError(f"{uri} names no bucket; write gs://bucket or gs://bucket/prefix")
-        with _cloud_errors(uri):
+        with cloud_errors(uri):
             self.bucket = gcs.Client().bucket(bucket)
 
     def read(self, name: str) -> Stored | None:
         """See Storage."""
         blob = self.bucket.blob(self.prefix + name)
-        with _cloud_errors(f"{self.uri}/{name}"):
+        with cloud_errors(f"{self.uri}/{name}"):
             try:
                 data = blob.download_as_bytes(timeout=_RETRY_SECONDS)
             except NotFound:
@@ -154,13 +154,13 @@ class CloudStorage:
 
     def folders(self) -> Iterator[str]:
         """See Storage."""
-        with _cloud_errors(self.uri):
+        with cloud_errors(self.uri):
             listing = self.bucket.client.list_blobs(self.bucket, prefix=self.prefix, delimiter="/")
             list(listing)
             yield from sorted(prefix.removeprefix(self.prefix).rstrip("/") for prefix in listing.prefixes)
 
     def _upload(self, name: str, data: bytes, generation: int) -> None:
-        with _cloud_errors(f"{self.uri}/{name}"):
+        with cloud_errors(f"{self.uri}/{name}"):
             self.bucket.blob(self.prefix + name).upload_from_string(
                 data, if_generation_match=generation, checksum="crc32c", timeout=_RETRY_SECONDS
             )
@@ -186,7 +186,8 @@ def _aside(path: Path, data: bytes) -> Iterator[Path]:
 
 
 @contextmanager
-def _cloud_errors(where: str) -> Iterator[None]:
+def cloud_errors(where: str) -> Iterator[None]:
+    """What the cloud's client raises as a StepError; a precondition that failed goes through, for it has a meaning."""
     try:
         yield
     except PreconditionFailed:

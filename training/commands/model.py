@@ -12,6 +12,20 @@ from training.config import ConvertConfig, EvaluateConfig, with_values
 from training.presets import PRESETS
 
 
+def fetch(options: argparse.Namespace) -> int:
+    """Bring an archive of faces from a bucket, unless that very object is there already."""
+    from training.fetch import fetch
+
+    copy, fetched = fetch(options.uri, options.folder)
+    print(f"{copy}: {copy.stat().st_size} bytes, {'fetched' if fetched else 'already there'}")
+    return 0
+
+
+def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("uri", help="gs://bucket/path of the archive")
+    parser.add_argument("folder", type=Path, help="where the copy goes")
+
+
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
     from training import gaps
@@ -20,7 +34,9 @@ def prepare(options: argparse.Namespace) -> int:
     config = PRESETS[options.preset].prepare
     if options.size:
         config = dataclasses.replace(config, size=options.size)
-    print(summary(prepare(options.data, options.work / "data", config)))
+    fingerprint = prepare(options.data, options.work / "data", config, options.expect)
+    print(summary(fingerprint))
+    print(f"fingerprint: {fingerprint.sha256}")
     for gap in gaps.find(options.work / "data"):
         print(f"warning: {gap}", file=sys.stderr)
     print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
@@ -36,6 +52,12 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder, .tar, .tar.gz or .zip of [age]_[gender]_[race]_[date&time].jpg",
     )
     parser.add_argument("--size", type=int, help="pixels, side of the faces, instead of the preset's")
+    parser.add_argument(
+        "--expect",
+        metavar="SHA256",
+        default="",
+        help="fingerprint that the faces must have, as an earlier run stated it for this size (default: any)",
+    )
     _preset(parser, "whose input size the shards have")
 
 
@@ -143,6 +165,7 @@ def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:
 
 
 COMMANDS = (
+    Command(fetch, _fetch_arguments),
     Command(prepare, _prepare_arguments),
     Command(train, _train_arguments),
     Command(convert, _convert_arguments),
