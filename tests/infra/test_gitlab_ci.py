@@ -102,9 +102,9 @@ def test_what_a_job_needs_exists_and_comes_no_later() -> None:
     order = PIPELINE["stages"]
     for name, job in JOBS.items():
         for needed in job.get("needs", []):
-            needed = needed if isinstance(needed, str) else needed["job"]
-            assert needed in JOBS, f"{name} needs {needed}"
-            assert order.index(_effective(needed, "stage")) <= order.index(_effective(name, "stage"))
+            other = needed if isinstance(needed, str) else needed["job"]
+            assert other in JOBS, f"{name} needs {other}"
+            assert order.index(_effective(other, "stage")) <= order.index(_effective(name, "stage"))
 
 
 def test_an_environment_is_stopped_by_a_job_of_its_own() -> None:
@@ -145,7 +145,7 @@ def test_faces_are_for_developers_alone() -> None:
 def test_what_makes_a_model_is_what_training_imports_of_the_function() -> None:
     listed = " ".join(PIPELINE[".retraining"]["rules"][-1]["changes"])
     (modules,) = re.findall(r"function/serving/\{([\w,]+)\}\.py", listed)
-    imported = _imported(FUNCTION / "serving", {path for path in (ROOT / "training").glob("*.py")})
+    imported = _imported(FUNCTION / "serving", set((ROOT / "training").glob("*.py")))
     # It brings bytes, whose digest is checked elsewhere.
     assert set(modules.split(",")) == imported - {"storage"}
 

@@ -68,7 +68,7 @@ def test_what_arrives_with_other_bytes_is_not_kept(uri: str, tmp_path: Path, mon
     from google.cloud.storage import Blob
 
     monkeypatch.setattr(Blob, "crc32c", "AAAAAA==")
-    with pytest.raises(StepError, match="arrived with CRC32C .* instead of AAAAAA=="):
+    with pytest.raises(StepError, match=r"arrived with CRC32C .* instead of AAAAAA=="):
         fetch(uri, tmp_path / "faces")
     assert list((tmp_path / "faces").iterdir()) == []
 

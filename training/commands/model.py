@@ -156,7 +156,7 @@ def gate(options: argparse.Namespace) -> int:
     from training.verdict import Override
 
     preset = options.preset or load(options.work / "model").preset
-    override = None if options.override is None else Override(options.by, options.override)
+    override = Override(options.by, options.override) if options.override else None
     found = gate(options.work / "release", PRESETS[preset].gate, override)
     print(*found.checks, *found.notes, sep="\n")
     if not found.failed:
@@ -172,7 +172,9 @@ def gate(options: argparse.Namespace) -> int:
 def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument("--preset", choices=PRESETS, help="whose thresholds (default: the trained one's)")
-    parser.add_argument("--override", metavar="REASON", help="let it through all the same; the manifest tells why")
+    parser.add_argument(
+        "--override", metavar="REASON", default="", help="let it through all the same; the manifest tells why"
+    )
     parser.add_argument(
         "--by",
         metavar="NAME",
