@@ -134,11 +134,11 @@ def gate(options: argparse.Namespace) -> int:
     from training.verdict import Override
 
     preset = options.preset or load(options.work / "model").preset
-    override = None if options.override is None else Override(options.by, options.override)
+    override = Override(options.by, options.override) if options.override else None
     found = gate(options.work / "release", PRESETS[preset].gate, override)
     print(*found.checks, *found.notes, sep="\n")
     if not found.failed:
-        against = f", and it is no worse than {found.champion}" if found.champion else ""
+        against = f", and it was not found worse than {found.champion}" if found.champion else ""
         print(f"gate open: the thresholds of {preset!r} are met{against}")
     else:
         print(f"gate closed: {'; '.join(found.failed)}")
@@ -150,7 +150,9 @@ def gate(options: argparse.Namespace) -> int:
 def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument("--preset", choices=PRESETS, help="whose thresholds (default: the trained one's)")
-    parser.add_argument("--override", metavar="REASON", help="let it through all the same; the manifest tells why")
+    parser.add_argument(
+        "--override", metavar="REASON", default="", help="let it through all the same; the manifest tells why"
+    )
     parser.add_argument(
         "--by",
         metavar="NAME",
