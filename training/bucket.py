@@ -39,13 +39,13 @@ class CloudStorage:
         self.prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
         if not bucket:
             raise StepError(f"{uri} names no bucket; write gs://bucket or gs://bucket/prefix")
-        with _cloud_errors(uri):
+        with cloud_errors(uri):
             self.bucket = gcs.Client().bucket(bucket)
 
     def read(self, name: str) -> Stored | None:
         """See Storage."""
         blob = self._blob(name)
-        with _cloud_errors(self._where(name)):
+        with cloud_errors(self._where(name)):
             try:
                 # The library itself does not repeat a request where the text of a refusal breaks off.
                 data = _calls()["retry"](blob.download_as_bytes)(**_calls())
@@ -55,7 +55,7 @@ class CloudStorage:
 
     def create(self, name: str, data: bytes) -> None:
         """See Storage."""
-        with _cloud_errors(self._where(name)):
+        with cloud_errors(self._where(name)):
             try:
                 self._upload(name, data, _ABSENT)
             except (PreconditionFailed, Forbidden) as error:
@@ -67,7 +67,7 @@ class CloudStorage:
 
     def replace(self, name: str, data: bytes, generation: str | None) -> None:
         """See Storage."""
-        with _cloud_errors(self._where(name)):
+        with cloud_errors(self._where(name)):
             try:
                 self._upload(name, data, generation or _ABSENT)
             except PreconditionFailed as error:
@@ -84,7 +84,7 @@ class CloudStorage:
         blob.temporary_hold = True
         # Without the metageneration: a repetition after a lost answer finds it raised by itself.
         condition = {"if_generation_match": _conditions(generation)["if_generation_match"]}
-        with _cloud_errors(self._where(name)):
+        with cloud_errors(self._where(name)):
             try:
                 blob.patch(**condition, **_calls())
             except (NotFound, PreconditionFailed) as error:
@@ -92,7 +92,7 @@ class CloudStorage:
 
     def delete(self, name: str, generation: str) -> None:
         """See Storage."""
-        with _cloud_errors(self._where(name)):
+        with cloud_errors(self._where(name)):
             try:
                 self._blob(name).delete(**_conditions(generation), **_calls())
             except NotFound:
@@ -104,14 +104,14 @@ class CloudStorage:
 
     def folders(self) -> Iterator[str]:
         """See Storage."""
-        with _cloud_errors(self.uri):
+        with cloud_errors(self.uri):
             listing = self.bucket.list_blobs(prefix=self.prefix, delimiter="/", **_calls())
             list(listing)
             yield from sorted(prefix.removeprefix(self.prefix).rstrip("/") for prefix in listing.prefixes)
 
     def files(self, folder: str) -> list[File]:
         """See Storage."""
-        with _cloud_errors(f"{self.uri}/{folder}"):
+        with cloud_errors(f"{self.uri}/{folder}"):
             return [self._file(blob) for blob in self.bucket.list_blobs(prefix=f"{self.prefix}{folder}/", **_calls())]
 
     def _blob(self, name: str) -> Any:
@@ -152,7 +152,8 @@ def _conditions(generation: str) -> dict[str, int]:
 
 
 @contextmanager
-def _cloud_errors(where: str) -> Iterator[None]:
+def cloud_errors(where: str) -> Iterator[None]:
+    """What the cloud's client raises, as a StepError that names `where`."""
     try:
         yield
     except NotFound as error:

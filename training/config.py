@@ -163,6 +163,8 @@ class EvaluateConfig:
 
     # resamples of the bootstrap
     bootstrap: int = 1000
+    # the same where two releases are compared: many, for a group is judged by the outermost few of them
+    paired_bootstrap: int = 20_000
     # share between the ends of a bootstrap interval
     confidence: float = 0.95
     seed: int = 1
@@ -194,6 +196,10 @@ class GateConfig:
     false_alarms: float = 0.01
     # bytes of the model file, at most
     max_bytes: int = 1_500_000
+    # probability that a challenger as good as the champion is called worse over all faces, in any of the figures
+    false_overall: float = 0.05
+    # probability that it is called worse in any figure of any group with enough faces
+    false_in_groups: float = 0.05
 
 
 @dataclass(frozen=True)

@@ -15,54 +15,58 @@ from serving import likeness as serving_likeness
 from serving import release
 from serving.predictor import Predictor
 from serving.release import Release
-from training import likeness, metrics, report, run, shards
+from training import champion as champions
+from training import comparison, likeness, metrics, report, run, shards, summary
+from training.champion import Champion
+from training.comparison import Comparison
 from training.config import EvaluateConfig
 from training.errors import StepError
-from training.report import Champion, Evaluation
+from training.report import REPORT_FILE, Evaluation, local_report
 
 METRICS_FILE = "metrics.json"
-REPORT_FILE = "report.html"
 _BATCH = 64
 
 
-def evaluate(data: Path, trained: Path, folder: Path, config: EvaluateConfig, champion: str = "") -> dict[str, Any]:
-    """Score the test faces with the release in `folder`; write metrics.json and report.html beside it.
+def evaluate(
+    data: Path, trained: Path, folder: Path, config: EvaluateConfig, champion: Champion = champions.NOBODY
+) -> dict[str, Any]:
+    """Score the test faces with the release in `folder`; write metrics.json, comparison.json and report.html into it.
 
-    A second report, with the best and the worst faces, is written beside `folder`, out of the release.
+    Beside `folder`, out of the release, come a second report, with the best and the worst faces, comparison.md, and
+    metrics.txt for GitLab.
 
     Args:
         data: what `prepare` wrote.
         trained: the run that made the release, for its history; it may be missing.
         folder: the release.
         config: how to resample.
-        champion: folder or gs:// address of a release to score beside it; "" for none.
+        champion: the release to compare with on the same faces.
 
     Raises:
         StepError: there is no release, or the test faces were prepared for another input.
     """
-    candidate, predictor = _load(str(folder), "`python -m training convert` writes it")
+    candidate, predictor = _load(folder)
     fingerprint = shards.fingerprint(data)
     if (fingerprint.size, fingerprint.resize) != (candidate.size, candidate.resize):
         raise StepError(
             f"the faces in {data} have {fingerprint.size} pixels by {fingerprint.resize}, the release wants "
             f"{candidate.size} by {candidate.resize}; prepare them again"
         )
-    faces = _score(predictor, data)
+    faces = score(predictor, data)
     measured = {"version": candidate.version, "sha256": candidate.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
     measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
-    former = _champion(champion, data, config) if champion else None
-    found = Evaluation(candidate, measured, faces, run.history(trained), config.confidence, former)
+    compared = compare(champion, candidate, faces, data, config)
+    compared.save(folder)
+    found = Evaluation(candidate, measured, faces, run.history(trained), config.confidence)
     (folder / METRICS_FILE).write_text(json.dumps(measured, indent=1) + "\n")
     (folder / REPORT_FILE).write_text(report.render_report(found))
     local_report(folder).write_text(report.render_report(found, shards.finder(data, "test")))
+    summary.write(folder, measured, compared)
+    size = candidate.manifest["model"]["bytes"]
+    folder.with_name(summary.OPEN_METRICS_FILE).write_text(summary.open_metrics(measured, size))
     return measured
-
-
-def local_report(folder: Path) -> Path:
-    """Where the report with faces on the release in `folder` lies: outside of it, so that it is never published."""
-    return folder.with_name(f"{folder.name}-report-with-faces.html")
 
 
 def load_metrics(folder: Path) -> dict[str, Any]:
@@ -80,17 +84,31 @@ def load_metrics(folder: Path) -> dict[str, Any]:
     return measured
 
 
-def _load(uri: str, cure: str) -> tuple[Release, Predictor]:
+def _load(folder: Path) -> tuple[Release, Predictor]:
     try:
-        found = release.load(uri)
+        found = release.load(str(folder))
         return found, Predictor(found)
     except release.ReleaseError as error:
-        raise StepError(f"{error} ({cure})") from error
+        raise StepError(f"{error} (`python -m training convert` writes it)") from error
 
 
-def _champion(uri: str, data: Path, config: EvaluateConfig) -> Champion:
-    former, predictor = _load(uri, "--champion names a release's folder or gs:// address")
-    return Champion(former.version, metrics.measure(_score(predictor, data), config))
+def compare(
+    champion: Champion, candidate: Release, faces: metrics.Faces, data: Path, config: EvaluateConfig
+) -> Comparison:
+    """Score the champion on the same test faces.
+
+    Args:
+        champion: if there is one that can be scored; else what is said of it is all.
+        candidate: the challenger.
+        faces: what it answered to the test faces of `data`.
+        data: what `prepare` wrote.
+        config: how to resample.
+    """
+    if champion.predictor is None:
+        return Comparison(candidate.sha256, champion.version, champion.obstacle, champion.notes)
+    terms = champions.terms(champion.predictor.release, candidate, shards.fingerprint(data))
+    differences = comparison.compare(score(champion.predictor, data), faces, terms.heads, config)
+    return Comparison(candidate.sha256, champion.version, terms.obstacle, terms.notes, differences)
 
 
 def _false_alarms(candidate: Release, data: Path) -> float:
@@ -100,7 +118,12 @@ def _false_alarms(candidate: Release, data: Path) -> float:
     return round(float(np.concatenate(warned).mean()), 4)
 
 
-def _score(predictor: Predictor, data: Path) -> metrics.Faces:
+def score(predictor: Predictor, data: Path) -> metrics.Faces:
+    """The test faces with what the function would answer to them.
+
+    Raises:
+        StepError: there are none.
+    """
     predictions, labels = [], []
     progress = tqdm(shards.shards(data, "test"), desc="evaluate", unit="shard", disable=not sys.stderr.isatty())
     for shard in progress:

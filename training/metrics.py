@@ -60,11 +60,16 @@ def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
         years=np.array([prediction.age.years for prediction in predictions]),
         low=np.array([prediction.age.low for prediction in predictions]),
         high=np.array([prediction.age.high for prediction in predictions]),
-        gender=np.array([GENDERS.index(prediction.gender.label) for prediction in predictions]),
-        ethnicity=np.array([ETHNICITIES.index(prediction.ethnicity.label) for prediction in predictions]),
+        gender=np.array([_index(GENDERS, prediction.gender.label) for prediction in predictions]),
+        ethnicity=np.array([_index(ETHNICITIES, prediction.ethnicity.label) for prediction in predictions]),
         gender_probability=np.array([prediction.gender.probability for prediction in predictions]),
         ethnicity_probability=np.array([prediction.ethnicity.probability for prediction in predictions]),
     )
+
+
+def _index(labels: tuple[str, ...], answered: str) -> int:
+    """-1 for a label of former times, which is never right."""
+    return labels.index(answered) if answered in labels else -1
 
 
 def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:

@@ -44,19 +44,25 @@ class _Decoded:
     face: tuple[labels.Labels, str, images.Pixels, bytes] | None = None
 
 
-def prepare(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
+def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "") -> Fingerprint:
     """Read every face of `source` once and write all that later steps need into `folder`.
 
     Files are put together beside `folder` and replace it in one move, so an interrupted run leaves the former data.
 
     Raises:
-        StepError: the source cannot be read, or holds too few faces for three splits.
+        StepError: the source cannot be read, holds too few faces for three splits, or has another fingerprint than
+            `expected`, where that is given.
     """
     unfinished = folder.with_name(folder.name + ".partial")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
         fingerprint = _fill(source, unfinished, config)
+        if expected and fingerprint.sha256 != expected:
+            raise StepError(
+                f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces or another "
+                f"way to prepare them ({summary(fingerprint)}); where that is meant, expect the new fingerprint"
+            )
         (unfinished / sources.ORIGIN_FILE).write_text(json.dumps(sources.origin(source)) + "\n")
     except BaseException:
         shutil.rmtree(unfinished)

@@ -35,7 +35,8 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> s
         raise StepError(f"{path} does not exist; run `python -m training convert` first")
     manifest = json.loads(path.read_text())
     measured = load_metrics(folder)
-    manifest["gate"] = require_passed(folder, manifest["model"]["sha256"])["checks"]
+    verdict = require_passed(folder, manifest["model"]["sha256"])
+    manifest["gate"] = {name: value for name, value in verdict.items() if name != "sha256"}
     manifest["provenance"]["evaluate"] = measured["config"]
     manifest["metrics"] = {"faces": measured["faces"], **measured["overall"]}
     path.write_text(json.dumps(manifest, indent=2) + "\n")

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from training.labels import ETHNICITIES, GENDERS
 from training.metrics import Faces
 from training.pages import data_uri, render
 
+REPORT_FILE = "report.html"
 TITLES = {
     "age_mae": "age error, years",
     "age_within_5": "within 5 years",
@@ -33,14 +35,6 @@ _DRAWN_SIDE = 72
 
 
 @dataclass(frozen=True)
-class Champion:
-    """The release that this one would replace, scored on the same faces."""
-
-    version: str
-    measured: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """All that a report shows."""
 
@@ -52,7 +46,6 @@ class Evaluation:
     history: list[dict[str, float]]
     # share between the ends of a bootstrap interval
     confidence: float
-    champion: Champion | None
 
 
 def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None = None) -> str:
@@ -68,12 +61,16 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         release=evaluation.release,
         measured=evaluation.measured,
         worst_cell=metrics.worst_cell(evaluation.measured),
-        champion=evaluation.champion,
         titles=TITLES,
         confidence=f"{evaluation.confidence:.0%}",
         plots=[data_uri(plot) for plot in _plots(evaluation)],
         drawn=[] if face is None else list(_drawn(evaluation.faces, face)),
     )
+
+
+def local_report(folder: Path) -> Path:
+    """Where the report with faces on the release in `folder` lies: outside of it, so that it is never published."""
+    return folder.with_name(f"{folder.name}-report-with-faces.html")
 
 
 def _plots(evaluation: Evaluation) -> Iterator[Any]:

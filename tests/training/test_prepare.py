@@ -189,6 +189,17 @@ def test_the_fingerprint_follows_labels_and_size(mine: Path, prepared: Path, tmp
     assert len({shards.fingerprint(prepared).sha256, smaller.sha256, relabelled.sha256}) == 3
 
 
+def test_other_faces_than_expected_are_refused_and_leave_the_former_data(
+    mine: Path, prepared: Path, tmp_path: Path
+) -> None:
+    known = shards.fingerprint(prepared).sha256
+    assert prepare(mine, tmp_path / "data", CONFIG, known).sha256 == known
+    (mine / "30_1_2_20170101000000999.jpg.chip.jpg").write_bytes(draw(30, 1, 2, seed=99))
+    with pytest.raises(StepError, match=f"not {known}: these are other faces"):
+        prepare(mine, tmp_path / "data", CONFIG, known)
+    assert shards.fingerprint(tmp_path / "data").sha256 == known
+
+
 def test_the_exploration_shows_its_plots(prepared: Path) -> None:
     page = (prepared / "exploration" / "index.html").read_text()
     plots = {path.name for path in (prepared / "exploration").glob("*.png")}

@@ -4,12 +4,41 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
 from training.commands import Command, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
 from training.presets import PRESETS
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """Bring an archive of faces from a bucket, unless that very object is there already."""
+    from training.fetch import fetch
+
+    copy, fetched = fetch(options.uri, options.folder)
+    print(f"{copy}: {copy.stat().st_size} bytes, {'fetched' if fetched else 'already there'}")
+    return 0
+
+
+def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("uri", help="gs://bucket/path of the archive")
+    parser.add_argument("folder", type=Path, help="where the copy goes")
+
+
+def draw(options: argparse.Namespace) -> int:
+    """Draw faces of nobody, labelled as real ones are: enough for a training that proves the way."""
+    from training.faces import write_faces
+
+    write_faces(options.folder, options.count)
+    print(f"{options.folder}: {options.count} drawn faces")
+    return 0
+
+
+def _draw_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="where they go")
+    parser.add_argument("--count", type=int, default=600, help="how many (default: 600)")
 
 
 def prepare(options: argparse.Namespace) -> int:
@@ -20,7 +49,9 @@ def prepare(options: argparse.Namespace) -> int:
     config = PRESETS[options.preset].prepare
     if options.size:
         config = dataclasses.replace(config, size=options.size)
-    print(summary(prepare(options.data, options.work / "data", config)))
+    fingerprint = prepare(options.data, options.work / "data", config, options.expect)
+    print(summary(fingerprint))
+    print(f"fingerprint: {fingerprint.sha256}")
     for gap in gaps.find(options.work / "data"):
         print(f"warning: {gap}", file=sys.stderr)
     print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
@@ -36,6 +67,12 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder, .tar, .tar.gz or .zip of [age]_[gender]_[race]_[date&time].jpg",
     )
     parser.add_argument("--size", type=int, help="pixels, side of the faces, instead of the preset's")
+    parser.add_argument(
+        "--expect",
+        metavar="SHA256",
+        default="",
+        help="fingerprint that the faces must have, as an earlier run stated it for this size (default: any)",
+    )
     _preset(parser, "whose input size the shards have")
 
 
@@ -97,45 +134,67 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score the release on the test faces through the function's own predictor."""
-    from training import tracking
-    from training.evaluate import METRICS_FILE, REPORT_FILE, evaluate, local_report
+    from training import champion, comparison, tracking
+    from training.evaluate import METRICS_FILE, evaluate
+    from training.registry import Registry
+    from training.report import REPORT_FILE, local_report
 
     folder, model = options.work / "release", options.work / "model"
-    measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), options.champion)
+    against = champion.NOBODY
+    if options.registry:
+        against = champion.in_production(Registry(options.registry))
+    elif options.champion:
+        against = champion.named(options.champion)
+    measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), against)
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
     for name, figure in measured["overall"].items():
         if name != "n":
             print(f"{name:20} {figure['value']:8.4f}  ({figure['low']:.4f} to {figure['high']:.4f})")
+    compared = comparison.load(folder, measured["sha256"])
+    print(f"compared with {compared.champion or 'no other release'}", *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")
     return 0
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
-    parser.add_argument(
-        "--champion",
-        metavar="RELEASE",
-        default="",
-        help="release to show beside it in the report; folder or gs:// address",
-    )
+    against = parser.add_mutually_exclusive_group()
+    against.add_argument("--registry", help="compare with the production release of this folder or gs://bucket/path")
+    against.add_argument("--champion", metavar="RELEASE", help="compare with this one; folder or gs:// address")
 
 
 def gate(options: argparse.Namespace) -> int:
-    """Check the figures against the thresholds of the preset; exit code 1 where one fails."""
+    """Check the figures against the preset's thresholds and the champion's; exit code 1 where one fails."""
     from training.gate import gate
     from training.run import load
+    from training.verdict import Override
 
     preset = options.preset or load(options.work / "model").preset
-    checks = gate(options.work / "release", PRESETS[preset].gate)
-    print(*checks, sep="\n")
-    failed = [check.name for check in checks if not check.passed]
-    print(f"gate closed: {', '.join(failed)}" if failed else f"gate open: the thresholds of {preset!r} are met")
-    return 1 if failed else 0
+    override = Override(options.by, options.override) if options.override else None
+    found = gate(options.work / "release", PRESETS[preset].gate, override)
+    print(*found.checks, *found.notes, sep="\n")
+    if not found.failed:
+        against = f", and it was not found worse than {found.champion}" if found.champion else ""
+        print(f"gate open: the thresholds of {preset!r} are met{against}")
+    else:
+        print(f"gate closed: {'; '.join(found.failed)}")
+    if found.override:
+        print(f"GATE OVERRIDDEN by {found.override.by}: {found.override.reason}")
+    return 0 if found.open else 1
 
 
 def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument("--preset", choices=PRESETS, help="whose thresholds (default: the trained one's)")
+    parser.add_argument(
+        "--override", metavar="REASON", default="", help="let it through all the same; the manifest tells why"
+    )
+    parser.add_argument(
+        "--by",
+        metavar="NAME",
+        default=os.environ.get("GITLAB_USER_LOGIN", ""),
+        help="who overrides (default: GitLab's GITLAB_USER_LOGIN)",
+    )
 
 
 def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:
@@ -143,6 +202,8 @@ def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:
 
 
 COMMANDS = (
+    Command(fetch, _fetch_arguments),
+    Command(draw, _draw_arguments),
     Command(prepare, _prepare_arguments),
     Command(train, _train_arguments),
     Command(convert, _convert_arguments),

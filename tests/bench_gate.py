@@ -1,0 +1,106 @@
+"""How often the gate is wrong about two releases: its false alarms, and how small a worsening it finds.
+
+`python -m tests.bench_gate <prepared faces> <another release>`; the bundled one is the first of the two. The release
+before it, with 128 pixels, is in the history: `git archive 2a9b77e function/model | tar -x -C <folder>`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from serving import release
+from serving.predictor import Predictor
+from tests.conftest import FUNCTION
+from training.comparison import COMPARED, EVERYONE, Comparison, compare, groups
+from training.config import EvaluateConfig, GateConfig
+from training.evaluate import score
+from training.gate import against
+from training.metrics import FIGURES, Faces
+
+Mask = npt.NDArray[np.bool_]
+Pair = Callable[[np.random.Generator], tuple[Faces, Faces]]
+HEADS = {head for head, _ in COMPARED.values()}
+
+
+def mixed(one: Faces, other: Faces, take: Mask) -> Faces:
+    """The answers of `one` where `take` says so, else those of `other`."""
+    answers = {name: np.where(take, mine, vars(other)[name]) for name, mine in vars(one).items() if name != "labels"}
+    return Faces(one.labels, **answers)
+
+
+def exchanged(one: Faces, other: Faces, random: np.random.Generator) -> tuple[Faces, Faces]:
+    """Two releases that are equally good: each face's two answers are dealt out by the toss of a coin."""
+    take = random.random(len(one.labels)) < 0.5
+    return mixed(one, other, take), mixed(other, one, take)
+
+
+def worsened(faces: Faces, share: float, where: Mask, random: np.random.Generator) -> Faces:
+    """A release that answers a share of some faces as if they were other faces of the set."""
+    order = random.permutation(len(where))
+    elsewhere = Faces(faces.labels, **{name: held[order] for name, held in vars(faces).items() if name != "labels"})
+    return mixed(elsewhere, faces, where & (random.random(len(where)) < share))
+
+
+def measure(name: str, pair: Pair, draws: int, where: Mask) -> None:
+    """Print how much worse the challenger is in `where`, and how often the gate closes for such a pair.
+
+    The shares: closed at all, for a figure over all faces, for groups, and for all faces if each figure had the whole
+    level to itself.
+    """
+    random = np.random.default_rng(1)
+    closed, found = np.zeros(4), []
+    for seed in range(draws):
+        before, after = pair(random)
+        rows = compare(before, after, HEADS, EvaluateConfig(seed=seed))
+        failed = [check.name for check in against(Comparison("", differences=rows), GateConfig()) if not check.passed]
+        overall = any(check.endswith(f", {EVERYONE}") for check in failed)
+        each = any(row.doubt < GateConfig().false_overall for row in rows if row.group == EVERYONE)
+        closed += [bool(failed), overall, any("figures of groups" in check for check in failed), each]
+        found.append((after.figures() - before.figures())[where].mean(axis=0))
+    shares = dict(zip(FIGURES, np.mean(found, axis=0), strict=True))
+    differences = "  ".join(f"{shares[figure]:+8.4f}" for figure in COMPARED)
+    print(f"{name:44} {differences}   " + "  ".join(f"{share:6.1%}" for share in closed / draws), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="what `prepare` wrote")
+    parser.add_argument("other", help="another release: folder or gs:// address")
+    parser.add_argument("--draws", type=int, default=400, help="pairs of releases for each line (default: 400)")
+    options = parser.parse_args()
+    new, old = (score(Predictor(release.load(uri)), options.data) for uri in (str(FUNCTION / "model"), options.other))
+    masks = dict(groups(new.labels))
+    print(f"{'':44} " + "  ".join(f"{figure[:8]:>8}" for figure in COMPARED) + "      red     all  groups    each")
+    measure("the other release against the bundled one", lambda _: (new, old), 1, masks[EVERYONE])
+    measure("the bundled one against the other release", lambda _: (old, new), 1, masks[EVERYONE])
+    measure("equally good", lambda random: exchanged(new, old, random), options.draws, masks[EVERYONE])
+
+    for share in (0.005, 0.01, 0.015, 0.02, 0.03):
+        pair = partial(_another, new, old, share, masks[EVERYONE])
+        measure(f"{share:.1%} of the answers exchanged", pair, options.draws // 4, masks[EVERYONE])
+    for group in ("black female, 13 and older", "asian male, 13 and older"):
+        for share in (0.05, 0.1, 0.2):
+            pair = partial(_another, new, old, share, masks[group])
+            measure(f"{share:.0%} among {group}", pair, options.draws // 4, masks[group])
+    for share in (0.0025, 0.005):
+        pair = partial(_itself, new, share, masks[EVERYONE])
+        measure(f"the bundled one with {share:.2%} exchanged", pair, options.draws // 4, masks[EVERYONE])
+
+
+def _another(new: Faces, old: Faces, share: float, where: Mask, random: np.random.Generator) -> tuple[Faces, Faces]:
+    before, after = exchanged(new, old, random)
+    return before, worsened(after, share, where, random)
+
+
+def _itself(faces: Faces, share: float, where: Mask, random: np.random.Generator) -> tuple[Faces, Faces]:
+    return faces, worsened(faces, share, where, random)
+
+
+if __name__ == "__main__":
+    main()

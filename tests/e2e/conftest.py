@@ -1,0 +1,115 @@
+"""One project's life, push after push; each fixture is one pipeline, on top of what the one before left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.stage import Stage, stage
+from tests.gitlab import Pipeline, require_runner
+
+_CHOICES = "training/pipeline.yml"
+_ENTRY = "function/main.py"
+_BREAK = '\nraise RuntimeError("it does not start")\n'
+_ANSWERS = "function/serving/answers.py"
+_FIRST_LINE = "    def _one(self, picture: bytes, deadline: Deadline, tally: Tally | None) -> Answer | Problem:\n"
+# More pictures than a verification asks about, fewer than that and the watch together.
+_WEAR = """        self.answered = getattr(self, "answered", 0) + 1
+        if self.answered > 45:
+            raise RuntimeError("worn out")
+"""
+
+
+@dataclass(frozen=True)
+class After:
+    """What is seen once a pipeline has ended."""
+
+    pipeline: Pipeline
+    answer: dict[str, Any]
+    traffic: dict[str, int]
+    production: str
+
+    @property
+    def revision(self) -> str:
+        """The one that serves everybody."""
+        (revision,) = self.traffic
+        return revision
+
+
+@pytest.fixture(scope="session")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """GitLab, the buckets and Cloud Run, with nothing deployed yet."""
+    require_runner()
+    with stage(tmp_path_factory.mktemp("e2e")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def first(delivery: Stage) -> After:
+    """The first release of all."""
+    return _after(delivery, "Train", {_CHOICES: _options(delivery, "--set epochs=6")})
+
+
+@pytest.fixture(scope="session")
+def retrained(delivery: Stage, first: After) -> After:
+    """A push that changes the training for the better."""
+    return _after(delivery, "Train longer", {_CHOICES: _options(delivery, "--set epochs=16")})
+
+
+@pytest.fixture(scope="session")
+def redeployed(delivery: Stage, retrained: After) -> After:
+    """A push that changes the function alone."""
+    page = "function/serving/page/docs.css"
+    return _after(delivery, "Colour the page", {page: _text(delivery, page) + "\n/* bluer */\n"})
+
+
+@pytest.fixture(scope="session")
+def worsened(delivery: Stage, redeployed: After) -> After:
+    """A push that makes a worse model: one step of training."""
+    return _after(
+        delivery, "Train shorter", {_CHOICES: _options(delivery, "--set epochs=1 --set max_steps=1")}, passes=False
+    )
+
+
+@pytest.fixture(scope="session")
+def unstartable(delivery: Stage, worsened: After) -> After:
+    """A push after which the function does not start."""
+    return _after(delivery, "Break the start", {_ENTRY: _text(delivery, _ENTRY) + _BREAK}, passes=False)
+
+
+@pytest.fixture(scope="session")
+def wearing(delivery: Stage, unstartable: After) -> After:
+    """A push after which the function starts, answers as it should, and fails after a while."""
+    mended = _text(delivery, _ENTRY).removesuffix(_BREAK)
+    worn = _text(delivery, _ANSWERS).replace(_FIRST_LINE, _FIRST_LINE + _WEAR)
+    return _after(delivery, "Wear out", {_ENTRY: mended, _ANSWERS: worn}, passes=False)
+
+
+@pytest.fixture(scope="session")
+def rolled_back(delivery: Stage, wearing: After) -> After:
+    """Somebody starts the job `rollback`."""
+    return _look(delivery, delivery.gitlab.pipeline("rollback"), passes=True)
+
+
+def _after(delivery: Stage, message: str, files: dict[str, str | bytes], *, passes: bool = True) -> After:
+    """Push, and run what the job `rollout` needs, itself included."""
+    delivery.gitlab.push(message, files)
+    return _look(delivery, delivery.gitlab.pipeline("rollout", "--needs"), passes=passes)
+
+
+def _look(delivery: Stage, pipeline: Pipeline, *, passes: bool) -> After:
+    assert pipeline.passed == passes, pipeline.output
+    return After(pipeline, delivery.live(), delivery.traffic(), delivery.production())
+
+
+def _text(delivery: Stage, path: str) -> str:
+    return (delivery.gitlab.clone / path).read_text()
+
+
+def _options(delivery: Stage, options: str) -> str:
+    """training/pipeline.yml with other options for train."""
+    return re.sub(r'(TRAIN:\n    value: )".*"', rf'\1"{options}"', _text(delivery, _CHOICES))

@@ -1,0 +1,148 @@
+"""A GitLab of this machine: a bare repository to push to, and gitlab-ci-local, which runs the real .gitlab-ci.yml."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+RUNNER = ROOT / "node_modules" / ".bin" / "gitlab-ci-local"
+_TOOLS = {"git": "git", "rsync": "rsync", "node": "nodejs npm"}
+_NODE = 20
+# what a test may say of a pipeline in GitLab's stead
+_PREDEFINED = ("CI_COMMIT_BRANCH", "CI_COMMIT_TAG", "CI_PIPELINE_SOURCE", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+_MERGE_REQUEST = {
+    "CI_PIPELINE_SOURCE": "merge_request_event",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+}
+
+
+# Without isolation a job would see what an earlier one left, and a missing artifact would pass unseen.
+_ISOLATED = (
+    "--force-shell-executor",
+    "--shell-isolation",
+    "--no-artifacts-to-source",
+    "--variable",
+    "GITLAB_OIDC_TOKEN=fake",
+)
+
+
+def require_runner() -> None:
+    """Skip, with what to install, where a pipeline cannot be run."""
+    missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"no pipeline runs here; on Debian and Ubuntu: sudo apt-get install {' '.join(missing)}")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0]) < _NODE:
+        pytest.skip(f"no pipeline runs here: Node.js is {version}, gitlab-ci-local needs {_NODE}; Debian 13 has it")
+    if not RUNNER.exists():
+        pytest.skip("no pipeline runs here: `npm ci --ignore-scripts` installs gitlab-ci-local")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What came of one pipeline."""
+
+    passed: bool
+    # of all jobs, in the order of their lines
+    output: str
+    # each job's own lines, by name
+    logs: dict[str, str]
+
+
+@dataclass
+class Project:
+    """A bare repository, `origin`, and a clone of it in which the pipelines run."""
+
+    clone: Path
+    # what the jobs find in their environment beside this process's
+    environment: dict[str, str] = field(default_factory=dict)
+    # the project's CI/CD variables
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def push(self, message: str, files: dict[str, str | bytes]) -> None:
+        """Commit files, by path, and push them to the default branch.
+
+        Afterwards origin/main is the commit before: gitlab-ci-local compares with it as GitLab does with the commit
+        that a push found.
+        """
+        for path, content in files.items():
+            target = self.clone / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content if isinstance(content, bytes) else content.encode())
+        before = self.git("rev-parse", "HEAD")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        self.git("push", "--quiet", "origin", "HEAD:main")
+        self.git("update-ref", "refs/remotes/origin/main", before)
+
+    def jobs(self, branch: str | None = "main", **variables: str) -> dict[str, str]:
+        """The jobs that a pipeline would have, and when each would run; without a branch, that of a merge request."""
+        done = self._run("--list-json", "--no-json-schema-validation", *self._options(branch, variables))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {job["name"]: job["when"] for job in json.loads(done.stdout) if job["when"] != "never"}
+
+    def pipeline(self, *options: str, branch: str | None = "main", **variables: str) -> Pipeline:
+        """Run the pipeline of the newest commit to its end."""
+        done = self._run(*_ISOLATED, *options, *self._options(branch, variables))
+        logs = (self.clone / ".gitlab-ci-local" / "output").glob("*.log")
+        return Pipeline(
+            done.returncode == 0, done.stdout + done.stderr, {log.stem: log.read_text() for log in sorted(logs)}
+        )
+
+    def git(self, *arguments: str) -> str:
+        """Run git in the clone."""
+        return _git(self.clone, *arguments)
+
+    def _options(self, branch: str | None, variables: dict[str, str]) -> list[str]:
+        given = self.variables | (_MERGE_REQUEST if branch is None else {"CI_COMMIT_BRANCH": branch}) | variables
+        options = [option for name, value in given.items() for option in ("--variable", f"{name}={value}")]
+        return [*options, *(["--unset-variable", "CI_COMMIT_BRANCH"] if branch is None else [])]
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        shutil.rmtree(self.clone / ".gitlab-ci-local" / "output", ignore_errors=True)
+        # Another home: a shell whose input is a socket, as a job's is, may read ~/.bashrc and take another PATH from it.
+        environment = {**os.environ, "NO_COLOR": "1", "HOME": str(self.clone.parent), **self.environment}
+        for name in ("PYTHONPATH", "MLFLOW_TRACKING_URI"):
+            environment.pop(name, None)
+        return subprocess.run(
+            [RUNNER, "--ignore-predefined-vars", ",".join(_PREDEFINED), *arguments],
+            cwd=self.clone,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def project(folder: Path) -> Project:
+    """A project with this working copy, as it lies, for its first commit."""
+    origin, clone = folder / "origin.git", folder / "clone"
+    _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
+    _git(folder, "clone", "--quiet", str(origin), str(clone))
+    for name in _git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
+        if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, clone / name)
+    made = Project(clone)
+    made.git("config", "user.name", "Developer")
+    made.git("config", "user.email", "developer@example.org")
+    made.git("checkout", "--quiet", "-b", "main")
+    made.git("add", "--all")
+    made.git("commit", "--quiet", "--message", "The project as it lies")
+    made.git("push", "--quiet", "origin", "main")
+    made.git("remote", "set-head", "origin", "main")
+    return made
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -1,0 +1,65 @@
+"""An archive of faces in a bucket -> a local copy of that very object."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+from google.cloud import storage as gcs
+
+from training.bucket import cloud_errors
+from training.errors import StepError
+
+_BLOCK_BYTES = 2**20
+_DOWNLOAD_SECONDS = 600
+
+
+def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
+    """Bring the object at gs://bucket/path into `folder`, under its own name.
+
+    Returns:
+        the copy, and whether it had to be fetched: a former one is kept where its size and CRC32C are the object's.
+
+    Raises:
+        StepError: there is no such object, or what came is something else.
+    """
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    if not (uri.startswith("gs://") and bucket and name):
+        raise StepError(f"{uri} names no object; write gs://bucket/path/to/faces.tar.gz")
+    with cloud_errors(uri):
+        found = gcs.Client().bucket(bucket).get_blob(name)
+    if found is None:
+        raise StepError(f"{uri} does not exist; upload the archive of faces, or correct DATA_BUCKET and FACES")
+    copy = folder / Path(name).name
+    if copy.is_file() and _difference(copy, found) == "":
+        return copy, False
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = copy.with_name(f"partial-{copy.name}")
+    with cloud_errors(uri):
+        # Whoever replaces the object meanwhile does not mix two archives.
+        found.download_to_filename(str(partial), if_generation_match=found.generation, timeout=_DOWNLOAD_SECONDS)
+    if difference := _difference(partial, found):
+        partial.unlink()
+        raise StepError(f"{uri} arrived with {difference}; fetch it again")
+    partial.replace(copy)
+    return copy, True
+
+
+def _difference(copy: Path, stored: Any) -> str:
+    """What tells a file from the object, or ""."""
+    size = copy.stat().st_size
+    if size != stored.size:
+        return f"{size} bytes instead of {stored.size}"
+    crc32c = _crc32c(copy)
+    return f"CRC32C {crc32c} instead of {stored.crc32c}" if crc32c != stored.crc32c else ""
+
+
+def _crc32c(path: Path) -> str:
+    """As Cloud Storage states it: the checksum's four bytes, big-endian, in base64."""
+    checksum = google_crc32c.Checksum()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            checksum.update(block)
+    return base64.b64encode(checksum.digest()).decode()
