@@ -26,7 +26,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast e2e check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights faces-named clean
+.PHONY: help run test test-fast e2e check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings bench-gate fuzz score screenshots face-weights faces-named clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -104,6 +104,10 @@ screenshots: $(DEV_ENV)/.ready ## remake the page's pictures in docs/
 bench-warnings: faces-named $(DEV_ENV)/.ready ## how often the bundled release warns of test faces of DATA=<UTKFace> and of what is no face [PHOTOS=<folder>]
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
 	$(DEV_ENV)/bin/python -m tests.bench_warnings build/score/data $(PHOTOS)
+
+bench-gate: $(DEV_ENV)/.ready ## how often the gate errs, with the bundled release and OTHER=<release> on DATA=<prepared faces>
+	@test -n "$(DATA)" -a -n "$(OTHER)" || { echo 'make bench-gate needs DATA=<prepared faces> and OTHER=<a release>' >&2; exit 2; }
+	$(DEV_ENV)/bin/python -m tests.bench_gate "$(DATA)" "$(OTHER)"
 
 fuzz: $(DEV_ENV)/.ready ## search for bytes that break the decoder, [SECONDS=600]
 	$(DEV_ENV)/bin/python -m tests.fuzz_pictures $(SECONDS)
