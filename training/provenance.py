@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
+from training.commits import commit
 from training.run import Run
 from training.shards import Fingerprint
 
@@ -32,15 +30,3 @@ def provenance(fingerprint: Fingerprint, run: Run, epochs: int) -> dict[str, Any
             "tensorflow": tf.__version__,
         },
     }
-
-
-def commit() -> str:
-    """GitLab's commit, or the working copy's with "+" where it was changed since; "" where there is neither."""
-    if "CI_COMMIT_SHA" in os.environ:
-        return os.environ["CI_COMMIT_SHA"]
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    command = [git, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-    folder = Path(__file__).parent
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

@@ -81,8 +81,6 @@ def test_every_command_exists_and_takes_what_it_is_given(words: list[str]) -> No
         # $PRESET is one of some; what the other variables hold, no option judges.
         given = [re.sub(r"\$\w+", "x", word.replace("$PRESET", "default")) for word in words[3:]]
         command_line.parser().parse_args(given)
-    elif words[:2] == ["python", "-m"]:
-        assert (ROOT / words[2].replace(".", "/")).with_suffix(".py").is_file()
     elif words[0] == "pip":
         assert (ROOT / words[-1]).is_file()
     else:

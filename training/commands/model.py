@@ -27,6 +27,20 @@ def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="where the copy goes")
 
 
+def draw(options: argparse.Namespace) -> int:
+    """Draw faces of nobody, labelled as real ones are: enough for a training that proves the way."""
+    from training.faces import write_faces
+
+    write_faces(options.folder, options.count)
+    print(f"{options.folder}: {options.count} drawn faces")
+    return 0
+
+
+def _draw_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="where they go")
+    parser.add_argument("--count", type=int, default=600, help="how many (default: 600)")
+
+
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
     from training import gaps
@@ -189,6 +203,7 @@ def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:
 
 COMMANDS = (
     Command(fetch, _fetch_arguments),
+    Command(draw, _draw_arguments),
     Command(prepare, _prepare_arguments),
     Command(train, _train_arguments),
     Command(convert, _convert_arguments),

@@ -1,0 +1,41 @@
+"""Back to an earlier release: its revision gets the traffic, then the pointer follows."""
+
+from __future__ import annotations
+
+from training.delivery.deploy import add
+from training.delivery.releases import find
+from training.delivery.rollout import tag_of
+from training.delivery.service import STABLE, Service, environment, ready
+from training.delivery.verification import callers
+from training.errors import StepError
+from training.registry import Registry
+
+
+def rollback(service: Service, registry: Registry, version: str) -> str:
+    """Send all traffic to the revision that served `version` to everybody, or to a new one that serves it.
+
+    Args:
+        service: whose traffic it is.
+        registry: whose pointer follows.
+        version: an earlier one, or "" for the one before.
+
+    Returns:
+        the revision's name.
+
+    Raises:
+        StepError: there is no such earlier release, or no revision answers with it; then nothing was moved.
+    """
+    version = registry.earlier(version)
+    release, traffic = find(registry, version), service.traffic()
+    revision = traffic.tags.get(tag_of(version), "")
+    if not revision or not ready(service.revision(revision)):
+        revision = add(service, release)
+    tags = traffic.tags | {STABLE: revision, tag_of(version): revision}
+    service.route(traffic.split, tags)
+    _, caller = callers(service, environment(service.revision(revision)), 60)
+    found = caller.model().get("sha256")
+    if found != release.sha256:
+        raise StepError(f"{revision} does not answer with release {version} (it says {found}); nothing was moved")
+    service.route({revision: 100}, tags)
+    registry.rollback(version)
+    return revision

@@ -1,0 +1,141 @@
+"""A verified candidate gets some of the traffic, is watched, and then gets all of it or none."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from training.delivery.config import RolloutConfig
+from training.delivery.logs import Log, Seen
+from training.delivery.releases import plain, served
+from training.delivery.service import STABLE, Service, Traffic, environment
+from training.delivery.verification import callers, require_candidate
+from training.errors import StepError
+from training.registry import Registry
+from training.storage import ConflictError
+
+Say = Callable[[str], None]
+
+_RESTORING_ATTEMPTS = 5
+
+
+class Interrupted(StepError):  # noqa: N818 - what happened, not what is wrong
+    """The job was told to end."""
+
+
+def rollout(service: Service, registry: Registry, revision: str, config: RolloutConfig, say: Say) -> str:
+    """Send traffic to the candidate step by step, and point `production` at its release.
+
+    Whatever goes wrong on the way, the traffic goes back to where it was.
+
+    Returns:
+        the version that is in production now.
+
+    Raises:
+        StepError: why it went back; or it is not the candidate, and nothing was moved.
+    """
+    require_candidate(service, revision)
+    version = served(environment(service.revision(revision)), registry)
+    production, before = registry.production(), service.traffic()
+    stable = before.tags[STABLE]
+    with _going_back(service, _without(revision, stable, before), say), _interruptible():
+        if before.split != {revision: 100}:
+            service.route({revision: config.percent, stable: 100 - config.percent}, before.tags)
+            say(f"{config.percent} % of the traffic goes to {revision}, the rest to {stable}")
+            watch(service, revision, stable, config, say)
+        service.route({revision: 100}, before.tags | {tag_of(version): revision})
+        say(f"all traffic goes to {revision}")
+        if registry.production() != production:
+            raise ConflictError(f"the production pointer of {registry.uri} was moved by somebody else meanwhile")
+        registry.promote(version)
+    return version
+
+
+def tag_of(version: str) -> str:
+    """The tag of the revision that served a release to everybody: where a rollback to it leads."""
+    return f"r{plain(version)}"
+
+
+def watch(service: Service, revision: str, stable: str, config: RolloutConfig, say: Say) -> None:
+    """Look at the errors and the latency of both revisions until the time is over.
+
+    Raises:
+        StepError: the candidate is worse than it may be, or too little is known of it.
+    """
+    from training.faces import draw
+
+    log, since, end = Log(service.name), datetime.now(UTC), time.monotonic() + 60 * config.minutes
+    asked = callers(service, environment(service.revision(revision)), config.round_seconds)
+    face = draw(age=30, gender=1, ethnicity=2, seed=0)
+    while True:
+        for caller in asked:
+            for _ in range(config.probes):
+                caller.predict(face)
+        candidate, live = log.seen(revision, since), log.seen(stable, since)
+        say(f"{revision}: {candidate}; {stable}: {live}")
+        if reason := verdict(candidate, live, config):
+            raise StepError(f"{reason}. {log.complaint(revision, since)}".rstrip())
+        over = time.monotonic() - end
+        if over > 0 and candidate.requests >= config.least_requests:
+            return
+        if over > config.log_seconds:
+            raise StepError(
+                f"the log has {candidate.requests} requests to {revision}, {config.least_requests} are needed to judge it"
+            )
+        time.sleep(config.round_seconds)
+
+
+def verdict(candidate: Seen, live: Seen, config: RolloutConfig) -> str:
+    """What is wrong with the candidate; "" for nothing, or where too little is known yet."""
+    allowed = max(config.error_share, live.error_share)
+    if candidate.errors > allowed * max(candidate.requests, config.least_requests):
+        return f"{candidate.errors} of {candidate.requests} requests failed, {allowed:.1%} may"
+    bound = config.p95_seconds
+    if live.requests:
+        bound = min(bound, live.p95 * config.p95_factor + config.p95_slack)
+    if candidate.requests >= config.least_requests and candidate.p95 > bound:
+        return f"95 % of the requests are answered within {candidate.p95:.3f} s, {bound:.3f} s are allowed"
+    return ""
+
+
+def _without(revision: str, stable: str, before: Traffic) -> Traffic:
+    """The traffic as it was, or, where a rollout that died has moved some already, all of it on the stable one."""
+    return Traffic({stable: 100}, before.tags) if revision in before.split else before
+
+
+@contextmanager
+def _going_back(service: Service, before: Traffic, say: Say) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as reason:
+        say(f"going back: {reason or type(reason).__name__}")
+        _restore(service, before)
+        raise StepError(f"{reason or type(reason).__name__}; all traffic is back at {before.live}") from reason
+
+
+def _restore(service: Service, before: Traffic) -> None:
+    for attempt in range(_RESTORING_ATTEMPTS):
+        try:
+            return service.route(before.split, before.tags)
+        except StepError as error:
+            failed = error
+            time.sleep(2**attempt)
+    raise StepError(f"the traffic could NOT be moved back to {before.split}: {failed}; run `rollback`") from failed
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have SIGTERM, by which a job is cancelled, and SIGINT end what is done in here by an exception."""
+
+    def interrupt(number: int, _: object) -> None:
+        raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+
+    former = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
