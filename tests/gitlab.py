@@ -77,7 +77,7 @@ class Project:
 
     def pipeline(self, *options: str, branch: str | None = "main", **variables: str) -> Pipeline:
         """Run the pipeline of the newest commit to its end."""
-        isolated = ("--force-shell-executor", "--shell-isolation", "--variable", "GITLAB_OIDC_TOKEN=fake")
+        isolated = ("--force-shell-executor", "--shell-isolation", "--no-artifacts-to-source", "--variable", "GITLAB_OIDC_TOKEN=fake")
         done = self._run(*isolated, *options, *self._options(branch, variables))
         logs = (self.clone / ".gitlab-ci-local" / "output").glob("*.log")
         return Pipeline(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -16,6 +15,10 @@ from serving import images, likeness
 from serving.likeness import Likeness, Thumbnails
 from training import counterexamples, shards
 from training.config import LikenessConfig
+
+# `evaluate`, `gate` and `publish` need this module too, but not to wait for TensorFlow.
+if TYPE_CHECKING:
+    import keras
 
 
 def fit(data: Path, config: LikenessConfig) -> dict[str, Any]:
@@ -65,6 +68,8 @@ def _resized(picture: Image.Image, side: int) -> Image.Image:
 
 
 def _train(faces: Thumbnails, others: Thumbnails, config: LikenessConfig) -> keras.Model:
+    import keras
+
     keras.utils.set_random_seed(config.seed)
     model = keras.Sequential(
         [

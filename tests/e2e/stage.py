@@ -1,0 +1,128 @@
+"""What a push goes through, all of it on this machine: GitLab, its runner, the buckets and Cloud Run."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.conftest import ROOT
+from tests.emulator import Emulator, cloud_storage
+from tests.faces import draw, write_faces
+from tests.gitlab import Project, project
+
+PROJECT, REGION, NAME = "e2e", "europe-west1", "age-gender"
+SERVICE = f"projects/{PROJECT}/locations/{REGION}/services/{NAME}"
+# Enough for the smallest network to see what the drawn faces show.
+FACES = 500
+# what is asked about: answers to it tell one model from another
+FACE = draw(age=30, gender=1, ethnicity=2, seed=7)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All of it, running."""
+
+    gitlab: Project
+    storage: Emulator
+    # address of the double of Google's APIs
+    google: str
+
+    def live(self) -> dict[str, Any]:
+        """What the service answers about a face: the predictions, and the model that made them."""
+        answer = httpx.post(self.service()["uri"] + "/predict", content=FACE, headers={"Content-Type": "image/jpeg"})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def traffic(self) -> dict[str, int]:
+        """Who has the service's requests: revision -> percent."""
+        statuses = self.service()["trafficStatuses"]
+        return {each["revision"]: each["percent"] for each in statuses if each.get("percent")}
+
+    def service(self) -> dict[str, Any]:
+        """The service as Google's API describes it."""
+        found: dict[str, Any] = httpx.get(f"{self.google}/v2/{SERVICE}").raise_for_status().json()
+        return found
+
+    def production(self) -> str:
+        """The version that the registry's pointer names; "" for none."""
+        found = httpx.get(f"{self.storage.url}/storage/v1/b/releases/o/production?alt=media")
+        return "" if found.status_code == 404 else str(found.json()["version"])
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """Set it up with a first commit, an archive of drawn faces and a service that serves a placeholder."""
+    with ExitStack() as running:
+        storage = running.enter_context(cloud_storage())
+        for bucket in ("faces", f"run-sources-{PROJECT}-{REGION}"):
+            storage.create_bucket(bucket)
+        archive = storage_upload(storage, folder)
+        environment = {"STORAGE_EMULATOR_HOST": storage.url, "GOOGLE_CLOUD_PROJECT": PROJECT}
+        google = running.enter_context(_google(folder / "google", environment))
+        environment |= {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{google}/" for api in ("RUN", "CLOUDBUILD", "LOGGING")}
+        gitlab = project(folder)
+        gitlab.environment = environment | _tools(folder)
+        gitlab.variables = {
+            "DATA_BUCKET": "gs://faces",
+            "FACES": archive,
+            "REGISTRY": "gs://releases",
+            "SERVICE": SERVICE,
+            "PRESET": "smoke",
+            "WATCH_MINUTES": "0.05",
+        }
+        yield Stage(gitlab, storage, google)
+
+
+def storage_upload(storage: Emulator, folder: Path) -> str:
+    """Put an archive of drawn faces into the bucket `faces`; its name."""
+    faces = folder / "faces"
+    write_faces(faces, FACES)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(faces, "faces")
+    address = f"{storage.url}/upload/storage/v1/b/faces/o?uploadType=media&name=faces.tar.gz"
+    httpx.post(address, content=packed.getvalue(), timeout=30).raise_for_status()
+    return "faces.tar.gz"
+
+
+def _tools(folder: Path) -> dict[str, str]:
+    """What jobs find in front of their PATH.
+
+    The environment that runs the tests has every package that a job would install, in versions of its own lock: `pip`
+    only looks whether the lock is there, and `apt-get` does nothing. `make check`, `test` and `audit` only tell what
+    they would do, for they run these very tests.
+    """
+    tools = folder / "tools"
+    tools.mkdir()
+    for name, script in (("pip", 'for last; do :; done; test -f "$last"'), ("apt-get", "true")):
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    return {"PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}", "MAKEFLAGS": "n"}
+
+
+@contextmanager
+def _google(state: Path, environment: dict[str, str]) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.cloud", "--state", str(state), "--service", SERVICE]
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "function")))
+    double = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment, "PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert double.stdout
+        url = double.stdout.readline().strip()
+        assert url, "the double of Google's APIs did not start"
+        yield url
+    finally:
+        double.terminate()
+        double.wait(30)
