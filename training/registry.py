@@ -96,6 +96,19 @@ class Registry:
         """
         return self._release(version)[0]
 
+    def files(self, version: str) -> dict[str, bytes]:
+        """Every file of one release, by name.
+
+        Raises:
+            StepError: there is no such release.
+        """
+        self.manifest(version)
+        listed = [file.name for file in self.storage.files(version)]
+        # What a publisher that was killed left of a file it was about to write is none yet.
+        names = [name for name in listed if not name.startswith(f"{version}/.partial-")]
+        stored = {name.removeprefix(f"{version}/"): self.storage.read(name) for name in names}
+        return {name: found.data for name, found in stored.items() if found}
+
     def production(self) -> Pointer | None:
         """What the pointer says, or None before the first promotion."""
         return self._pointer()[0]

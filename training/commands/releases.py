@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from training.commands import Command, registry, work
 from training.registry import Entry, Pointer, Registry
@@ -10,19 +11,35 @@ from training.registry import Entry, Pointer, Registry
 
 def publish(options: argparse.Namespace) -> int:
     """Write the release into the registry, never over an existing version."""
-    from training import tracking
+    from training import signing, tracking
     from training.publish import publish
+    from training.signatures import SIGNATURE
 
-    address = publish(options.work / "release", Registry(options.registry))
-    tracking.of(options.work / "model").release(options.work / "release", address)
+    release = options.work / "release"
+    address = publish(release, Registry(options.registry), signing.signer(options))
+    tracking.of(options.work / "model").release(release, address)
+    # For a pipeline's later jobs.
+    (options.work / "release.env").write_text(f"VERSION={address.rpartition('/')[2]}\n")
+    print(_signed(release / SIGNATURE))
     print(f"release: {address}")
     print(f"serve it: MODEL_URI={address} make run")
     return 0
 
 
 def _publish_arguments(parser: argparse.ArgumentParser) -> None:
+    from training import signing
+
     work(parser)
     registry(parser)
+    signing.signer_arguments(parser)
+
+
+def _signed(signature: Path) -> str:
+    from training import signatures
+
+    if not signature.is_file():
+        return "unsigned: neither --signing-key nor SIGSTORE_ID_TOKEN says who signs"
+    return f"signed by {signatures.read(signature.read_bytes())}"
 
 
 def releases(options: argparse.Namespace) -> int:
