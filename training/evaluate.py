@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def evaluate(
     faces = score(predictor, data)
     measured = {"version": candidate.version, "sha256": candidate.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
+    measured["config"] = asdict(config)
     measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
     compared = _compare(champion, candidate, faces, data, config)
     compared.save(folder)

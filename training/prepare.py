@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -62,6 +63,7 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
                 f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces or another "
                 f"way to prepare them ({summary(fingerprint)}); where that is meant, expect the new fingerprint"
             )
+        (unfinished / sources.ORIGIN_FILE).write_text(json.dumps(sources.origin(source)) + "\n")
     except BaseException:
         shutil.rmtree(unfinished)
         raise

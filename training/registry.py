@@ -96,6 +96,19 @@ class Registry:
         """
         return self._release(version)[0]
 
+    def files(self, version: str) -> dict[str, bytes]:
+        """Every file of one release, by name.
+
+        Raises:
+            StepError: there is no such release.
+        """
+        self.manifest(version)
+        listed = [file.name for file in self.storage.files(version)]
+        # What a publisher that was killed left of a file it was about to write is none yet.
+        names = [name for name in listed if not name.startswith(f"{version}/.partial-")]
+        stored = {name.removeprefix(f"{version}/"): self.storage.read(name) for name in names}
+        return {name: found.data for name, found in stored.items() if found}
+
     def production(self) -> Pointer | None:
         """What the pointer says, or None before the first promotion."""
         return self._pointer()[0]
@@ -122,15 +135,27 @@ class Registry:
             ConflictError: somebody else moved the pointer meanwhile.
         """
         current, generation = self._pointer()
+        current, version = self._before(current, version)
+        self._hold(version)
+        place = len(current.history) - 1 - current.history[::-1].index(version)
+        return self._move(current, Pointer(version, current.history[:place]), generation)
+
+    def earlier(self, version: str = "") -> str:
+        """Which version a rollback would go back to.
+
+        Raises:
+            StepError: there was none before, or the named one never was in production.
+        """
+        return self._before(self.production(), version)[1]
+
+    def _before(self, current: Pointer | None, version: str) -> tuple[Pointer, str]:
         if current is None or not current.history:
             raise StepError(f"{self.uri} has no earlier release in production to go back to")
         version = version or current.history[-1]
         if version not in current.history:
             earlier = ", ".join(current.history)
             raise StepError(f"{self.uri} had no release {version} in production before; it had {earlier}")
-        self._hold(version)
-        place = len(current.history) - 1 - current.history[::-1].index(version)
-        return self._move(current, Pointer(version, current.history[:place]), generation)
+        return current, version
 
     def _entry(self, version: str) -> Entry:
         stored = self.storage.read(f"{version}/{MANIFEST}")

@@ -100,14 +100,18 @@ def _check(request: run_v2.SubmitBuildRequest) -> None:
         raise ApiError(400, f"base_image {buildpack.base_image!r} is not one of {BASE_IMAGES}")
     if not buildpack.function_target:
         raise ApiError(400, "function_target is required for function builds")
-    if not re.fullmatch(rf"{region}-docker\.pkg\.dev/{project}/[a-z0-9-]+/[a-z0-9-]+(:[\w.-]{{1,128}})?", request.image_uri):
+    if not re.fullmatch(
+        rf"{region}-docker\.pkg\.dev/{project}/[a-z0-9-]+/[a-z0-9-]+(:[\w.-]{{1,128}})?", request.image_uri
+    ):
         raise ApiError(400, f"image_uri {request.image_uri!r} is no image in this project's Artifact Registry")
     if not re.fullmatch(r"projects/[^/]+/serviceAccounts/[^/@]+@[^/]+", request.service_account):
         raise ApiError(400, "service_account is not projects/PROJECT/serviceAccounts/EMAIL")
 
 
 def _unpack(source: run_v2.StorageSource, folder: Path) -> None:
-    address = f"{os.environ['STORAGE_EMULATOR_HOST']}/storage/v1/b/{source.bucket}/o/{source.object_.replace('/', '%2F')}"
+    address = (
+        f"{os.environ['STORAGE_EMULATOR_HOST']}/storage/v1/b/{source.bucket}/o/{source.object_.replace('/', '%2F')}"
+    )
     found = httpx.get(f"{address}?alt=media&generation={source.generation}", timeout=30)
     if found.is_error:
         raise _BuildError(f"the source gs://{source.bucket}/{source.object_} cannot be read: {found.status_code}")

@@ -38,7 +38,9 @@ class Revision:
 
     @property
     def ready(self) -> bool:
-        return any(each.type_ == "Ready" and each.state == State.CONDITION_SUCCEEDED for each in self.message.conditions)
+        return any(
+            each.type_ == "Ready" and each.state == State.CONDITION_SUCCEEDED for each in self.message.conditions
+        )
 
     def reconcile(self) -> None:
         """Start it once, as Cloud Run does, and say in its conditions how that went."""
@@ -90,7 +92,9 @@ class Revision:
         """Have it running; a message and a reason where it cannot."""
         image = self.message.containers[0].image
         if self._image is None and image != PLACEHOLDER:
-            return f"Revision '{self.short}' is not ready and cannot serve traffic. Image '{image}' not found.", Reason(0)
+            return f"Revision '{self.short}' is not ready and cannot serve traffic. Image '{image}' not found.", Reason(
+                0
+            )
         with self._lock:
             if self._image is None or (self._process and self._process.poll() is None):
                 return "", None
@@ -117,7 +121,7 @@ class Revision:
             "PYTHONDONTWRITEBYTECODE": "1",
             **{each.name: each.value for each in self.message.containers[0].env},
         }
-        command = [PYTHON, "-m", "functions_framework", "--host", "127.0.0.1", "--port", str(self._port)]
+        command = [str(PYTHON), "-m", "functions_framework", "--host", "127.0.0.1", "--port", str(self._port)]
         return subprocess.Popen(
             command, cwd=image.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )

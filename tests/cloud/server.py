@@ -72,7 +72,9 @@ def cloud(state: Path, port: int = 0) -> Iterator[Cloud]:
     app = flask.Flask("cloud")
     server = make_server("127.0.0.1", port, app, threaded=True)
     running = Cloud(f"http://127.0.0.1:{server.port}", Builds(state))
-    _routes(app, running)
+    app.register_error_handler(ApiError, lambda error: (error.body(), error.code))
+    for routes in (_service_routes, _revision_routes, _other_routes, _user_routes):
+        routes(app, running)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -83,13 +85,7 @@ def cloud(state: Path, port: int = 0) -> Iterator[Cloud]:
         running.stop()
 
 
-def _routes(app: flask.Flask, cloud: Cloud) -> None:
-    app.register_error_handler(ApiError, lambda error: (error.body(), error.code))
-
-    @app.get("/")
-    def ready() -> str:
-        return "ready"
-
+def _service_routes(app: flask.Flask, cloud: Cloud) -> None:
     @app.get(_SERVICE)
     def get_service(**_: str) -> flask.Response:
         return _json(cloud.service(_name()).message)
@@ -98,12 +94,14 @@ def _routes(app: flask.Flask, cloud: Cloud) -> None:
     def update_service(**_: str) -> flask.Response:
         mask = [_snake(path) for path in flask.request.args.get("updateMask", "").split(",") if path]
         wanted = _parsed(run_v2.Service)
-        if wanted.name != _name():
+        if wanted.name not in ("", _name()):
             raise ApiError(400, "the name of the service is not that of the address")
         operation = cloud.service(_name()).update(wanted, mask)
         cloud.operations[operation.name] = operation
         return _json(operation)
 
+
+def _revision_routes(app: flask.Flask, cloud: Cloud) -> None:
     @app.get(f"{_SERVICE}/revisions")
     def list_revisions(**_: str) -> flask.Response:
         service = cloud.service(_name().removesuffix("/revisions"))
@@ -112,11 +110,13 @@ def _routes(app: flask.Flask, cloud: Cloud) -> None:
 
     @app.get(f"{_SERVICE}/revisions/<revision>")
     def get_revision(**_: str) -> flask.Response:
-        service, _, short = _name().partition("/revisions/")
+        service, short = _name().split("/revisions/")
         if short not in cloud.service(service).revisions:
             raise ApiError(404, f"Resource '{_name()}' was not found")
         return _json(cloud.service(service).revisions[short].message)
 
+
+def _other_routes(app: flask.Flask, cloud: Cloud) -> None:
     @app.get("/v2/projects/<project>/locations/<location>/operations/<operation>")
     def get_operation(**_: str) -> flask.Response:
         if _name() not in cloud.operations:
@@ -136,6 +136,12 @@ def _routes(app: flask.Flask, cloud: Cloud) -> None:
     @app.post("/v2/entries:list")
     def list_entries() -> dict[str, Any]:
         return cloud.log.listed(flask.request.get_json())
+
+
+def _user_routes(app: flask.Flask, cloud: Cloud) -> None:
+    @app.get("/")
+    def ready() -> str:
+        return "ready"
 
     @app.route("/run/<service>", defaults={"path": ""}, methods=_METHODS)
     @app.route("/run/<service>/", defaults={"path": ""}, methods=_METHODS)

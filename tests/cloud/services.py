@@ -1,4 +1,4 @@
-"""Cloud Run's services: revisions made by their templates, traffic split between them, each change guarded by an etag."""
+"""Cloud Run's services: revisions made of their templates, traffic split between them, changes guarded by etags."""
 
 from __future__ import annotations
 
@@ -14,13 +14,31 @@ from google.longrunning import operations_pb2
 from tests.cloud.builds import Builds
 from tests.cloud.errors import ApiError
 from tests.cloud.logs import Log
-from tests.cloud.revisions import PLACEHOLDER, Reason, Revision, State
+from tests.cloud.revisions import PLACEHOLDER, Revision, State
 
 LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 PINNED = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
-_WRITABLE = ("labels", "annotations", "template", "traffic", "ingress", "scaling", "description", "client", "build_config")
+_WRITABLE = (
+    "labels",
+    "annotations",
+    "template",
+    "traffic",
+    "ingress",
+    "scaling",
+    "description",
+    "client",
+    "build_config",
+)
 # what a revision takes over from the template
-_KEPT = ("labels", "annotations", "containers", "service_account", "max_instance_request_concurrency", "timeout", "scaling")
+_KEPT = (
+    "labels",
+    "annotations",
+    "containers",
+    "service_account",
+    "max_instance_request_concurrency",
+    "timeout",
+    "scaling",
+)
 _LABEL = r"[a-z0-9_-]{0,63}"
 _TAG = r"[a-z]([a-z0-9-]{0,44}[a-z0-9])?"
 
@@ -41,7 +59,9 @@ class Service:
         """Begin a change of the fields in `mask`, of all where there is none."""
         with self._lock:
             if wanted.etag and wanted.etag != self.message.etag:
-                raise ApiError(409, f"the etag {wanted.etag} is not that of the service, {self.message.etag}: it was modified")
+                raise ApiError(
+                    409, f"the etag {wanted.etag} is not that of the service, {self.message.etag}: it was modified"
+                )
             changed = run_v2.Service(self.message)
             for name in mask or _WRITABLE:
                 if name not in _WRITABLE:
@@ -97,7 +117,7 @@ class Service:
         for each in wanted.traffic:
             if each.type_ == PINNED and each.revision not in {*self.revisions, wanted.template.revision} - {""}:
                 raise ApiError(400, f"traffic: revision {each.revision!r} does not exist")
-            if each.type_ == LATEST and each.revision or not each.type_:
+            if (each.type_ == LATEST and each.revision) or not each.type_:
                 raise ApiError(400, "traffic: the type and the revision contradict each other")
 
     def _new_revision(self) -> Revision:
@@ -171,10 +191,10 @@ class Service:
         self.message.update_time = datetime.now(UTC)
 
     def _name(self) -> str:
-        return self.message.name.rpartition("/")[2]
+        return str(self.message.name.rpartition("/")[2])
 
     def _location(self) -> str:
-        return self.message.name.partition("/services/")[0]
+        return str(self.message.name.partition("/services/")[0])
 
 
 def placeholder(name: str, uri: str, environment: dict[str, str]) -> run_v2.Service:
@@ -189,6 +209,3 @@ def placeholder(name: str, uri: str, environment: dict[str, str]) -> run_v2.Serv
     )
     traffic = [run_v2.TrafficTarget(type_=LATEST, percent=100)]
     return run_v2.Service(name=name, uri=uri, template=template, traffic=traffic)
-
-
-__all__ = ["Reason", "Service", "placeholder"]

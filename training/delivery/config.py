@@ -51,14 +51,18 @@ class RolloutConfig:
     percent: int = 10
     # how long it is watched
     minutes: float = 5.0
-    # seconds between two rounds of probes, each followed by a look at the log
-    round_seconds: float = 15.0
+    # rounds of probes in that time, each followed by a look at the log, of which 60 a minute are allowed
+    rounds: int = 20
     # requests of our own to each revision in a round, so that an idle service is judged too
-    probes: int = 4
+    probes: int = 2
+    # seconds that one of them may take
+    probe_seconds: float = 30.0
     # requests of the candidate in the log below which nothing can be said
-    least_requests: int = 20
+    least_requests: int = 30
     # seconds after the watch that the log may be behind
     log_seconds: float = 90.0
+    # seconds between two looks then
+    log_pause: float = 2.0
     # share of the candidate's requests that fail on the server's side, at most
     error_share: float = 0.01
     # seconds, 95th percentile of the candidate's latency, at most

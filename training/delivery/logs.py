@@ -12,9 +12,8 @@ from google.cloud import logging as cloud_logging
 from training.delivery.clients import calling, override
 from training.delivery.names import ServiceName
 
-# of one revision, the newest; a page of the log each 1,000, of which 60 a minute may be read
-MOST_REQUESTS = 4000
-_PAGE = 1000
+# of one revision, the newest: a page of the log, of which 60 a minute may be read
+MOST_REQUESTS = 1000
 # what Cloud Run itself writes of each request, those included that the function never saw
 _REQUESTS = "run.googleapis.com%2Frequests"
 _OUTPUT = "run.googleapis.com%2Fstderr"
@@ -24,16 +23,19 @@ _OUTPUT = "run.googleapis.com%2Fstderr"
 class Seen:
     """Requests of one revision."""
 
-    requests: int
+    requests: int = 0
     # answered with a 5xx
-    errors: int
+    errors: int = 0
     # seconds, 95th percentile; 0 where there were none
-    p95: float
+    p95: float = 0.0
 
     @property
     def error_share(self) -> float:
         """Of all requests, 0 to 1."""
         return self.errors / self.requests if self.requests else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.requests} requests, {self.errors} failed, 95 % within {self.p95:.3f} s"
 
 
 class Log:
@@ -43,7 +45,9 @@ class Log:
         """Raises StepError where there are no credentials."""
         self._service = service
         address = override("LOGGING")
-        options = {"client_options": {"api_endpoint": address}, "credentials": AnonymousCredentials()} if address else {}
+        options = (
+            {"client_options": {"api_endpoint": address}, "credentials": AnonymousCredentials()} if address else {}
+        )
         with calling("Cloud Logging"):
             self._client = cloud_logging.Client(project=service.project, _use_grpc=False, **options)
 
@@ -59,7 +63,7 @@ class Log:
                     filter_=self._filter(_REQUESTS, revision, since),
                     order_by=cloud_logging.DESCENDING,
                     max_results=MOST_REQUESTS,
-                    page_size=_PAGE,
+                    page_size=MOST_REQUESTS,
                 )
             )
         found = [entry.http_request for entry in entries if entry.http_request]

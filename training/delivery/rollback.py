@@ -6,9 +6,12 @@ from training.delivery.deploy import add
 from training.delivery.releases import find
 from training.delivery.rollout import tag_of
 from training.delivery.service import STABLE, Service, environment, ready
-from training.delivery.verification import callers
+from training.delivery.verification import caller
 from training.errors import StepError
 from training.registry import Registry
+
+# that the first answer may take, a start from nothing included
+_SECONDS = 60
 
 
 def rollback(service: Service, registry: Registry, version: str) -> str:
@@ -32,8 +35,7 @@ def rollback(service: Service, registry: Registry, version: str) -> str:
         revision = add(service, release)
     tags = traffic.tags | {STABLE: revision, tag_of(version): revision}
     service.route(traffic.split, tags)
-    _, caller = callers(service, environment(service.revision(revision)), 60)
-    found = caller.model().get("sha256")
+    found = caller(service, STABLE, environment(service.revision(revision)), _SECONDS).model().get("sha256")
     if found != release.sha256:
         raise StepError(f"{revision} does not answer with release {version} (it says {found}); nothing was moved")
     service.route({revision: 100}, tags)

@@ -11,15 +11,18 @@ from datetime import UTC, datetime
 from training.delivery.config import RolloutConfig
 from training.delivery.logs import Log, Seen
 from training.delivery.releases import plain, served
-from training.delivery.service import STABLE, Service, Traffic, environment
-from training.delivery.verification import callers, require_candidate
+from training.delivery.service import CANDIDATE, STABLE, Service, Traffic, environment
+from training.delivery.verification import caller, require_candidate
 from training.errors import StepError
+from training.faces import draw
 from training.registry import Registry
 from training.storage import ConflictError
 
 Say = Callable[[str], None]
 
 _RESTORING_ATTEMPTS = 5
+# what both are asked about: how long it takes counts here, `verify` has looked at the answers
+_FACE = draw(age=30, gender=1, ethnicity=2, seed=0)
 
 
 class Interrupted(StepError):  # noqa: N818 - what happened, not what is wrong
@@ -60,32 +63,37 @@ def tag_of(version: str) -> str:
 
 
 def watch(service: Service, revision: str, stable: str, config: RolloutConfig, say: Say) -> None:
-    """Look at the errors and the latency of both revisions until the time is over.
+    """Send both revisions requests and look at what the log says of theirs, round by round.
 
     Raises:
         StepError: the candidate is worse than it may be, or too little is known of it.
     """
-    from training.faces import draw
+    variables = environment(service.revision(revision))
+    asked = [caller(service, tag, variables, config.probe_seconds) for tag in (CANDIDATE, STABLE)]
+    log, since = Log(service.name), datetime.now(UTC)
+    # What a placeholder takes is no measure.
+    comparable = bool(asked[1].model())
 
-    log, since, end = Log(service.name), datetime.now(UTC), time.monotonic() + 60 * config.minutes
-    asked = callers(service, environment(service.revision(revision)), config.round_seconds)
-    face = draw(age=30, gender=1, ethnicity=2, seed=0)
-    while True:
-        for caller in asked:
-            for _ in range(config.probes):
-                caller.predict(face)
+    def look() -> Seen:
         candidate, live = log.seen(revision, since), log.seen(stable, since)
         say(f"{revision}: {candidate}; {stable}: {live}")
-        if reason := verdict(candidate, live, config):
-            raise StepError(f"{reason}. {log.complaint(revision, since)}".rstrip())
-        over = time.monotonic() - end
-        if over > 0 and candidate.requests >= config.least_requests:
-            return
-        if over > config.log_seconds:
+        if reason := verdict(candidate, live if comparable else Seen(), config):
+            raise StepError(f"{reason} {log.complaint(revision, since)}".rstrip())
+        return candidate
+
+    for _ in range(config.rounds):
+        for each in asked * config.probes:
+            each.predict(_FACE)
+        look()
+        time.sleep(60 * config.minutes / config.rounds)
+    # The log is behind by some seconds.
+    deadline = time.monotonic() + config.log_seconds
+    while (seen := look()).requests < config.least_requests:
+        if time.monotonic() > deadline:
             raise StepError(
-                f"the log has {candidate.requests} requests to {revision}, {config.least_requests} are needed to judge it"
+                f"the log names {seen.requests} requests to {revision}; {config.least_requests} are needed to judge it"
             )
-        time.sleep(config.round_seconds)
+        time.sleep(config.log_pause)
 
 
 def verdict(candidate: Seen, live: Seen, config: RolloutConfig) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.api_core.exceptions import GoogleAPICallError
-from google.api_core.retry import Retry
+from google.api_core.future.polling import DEFAULT_POLLING
 from google.cloud import run_v2
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -72,8 +72,8 @@ class Service:
         """The service's URL, or a tag's."""
         found = self.read()
         if not tag:
-            return found.uri
-        return next(each.uri for each in found.traffic_statuses if each.tag == tag)
+            return str(found.uri)
+        return next(str(each.uri) for each in found.traffic_statuses if each.tag == tag)
 
     def revision(self, name: str) -> run_v2.Revision:
         """One revision.
@@ -131,17 +131,21 @@ class Service:
         refusal = self._change(service, "traffic")
         # The change also reports what is wrong with a revision that never became ready and has no traffic.
         if _traffic(self.read()) != wanted:
-            raise StepError(f"{self.name}: the traffic was not moved to {split}; {refusal or 'something else moved it'}")
+            raise StepError(
+                f"{self.name}: the traffic was not moved to {split}; {refusal or 'something else moved it'}"
+            )
 
     def _change(self, service: run_v2.Service, *fields: str) -> str:
         """Carry out a change and wait for its end; what Cloud Run says against it, if anything."""
         request = run_v2.UpdateServiceRequest(service=service, update_mask=FieldMask(paths=fields))
         pause = self._config.poll_seconds
-        polling = Retry(initial=pause, maximum=10 * pause, timeout=self._config.change_seconds)
+        polling = DEFAULT_POLLING.with_delay(initial=pause, maximum=10 * pause)
         with calling(f"service {self.name}"):
             operation = self._services.update_service(request=request)
             try:
-                operation.result(polling=polling)
+                operation.result(polling=polling.with_timeout(self._config.change_seconds))
+            except TimeoutError:
+                return f"Cloud Run was not done after {self._config.change_seconds:.0f} s"
             except GoogleAPICallError as error:
                 if not operation.done():
                     raise

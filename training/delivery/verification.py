@@ -84,14 +84,14 @@ def verify(service: Service, revision: str, pictures: list[bytes], config: Verif
     variables = environment(service.revision(revision))
     answerer, settings = reference(variables)
     expected = [answerer.answer([picture], Deadline.after(config.request_seconds))[0] for picture in pictures]
-    candidate, live = callers(service, variables, config.request_seconds)
+    candidate, live = (caller(service, tag, variables, config.request_seconds) for tag in (CANDIDATE, STABLE))
     first = candidate.predict(pictures[0])
     other = live.model()
     sides = Side([]), Side([])
     for picture in pictures:
         # By turns, so that whatever else goes on in between hits both.
-        for side, caller in zip(sides, (candidate, live) if other else (candidate,), strict=False):
-            side.answers.append(caller.predict(picture))
+        for side, asked in zip(sides, (candidate, live) if other else (candidate,), strict=False):
+            side.answers.append(asked.predict(picture))
     release = answerer.predictor.release
     checks = [
         _health(candidate, release),
@@ -101,8 +101,10 @@ def verify(service: Service, revision: str, pictures: list[bytes], config: Verif
         _latency(*sides, config),
     ]
     if not other:
-        return Verification(checks, ["the live revision is not this function (a placeholder?): nothing to compare with"])
-    if other.get("sha256") == release.sha256:
+        return Verification(
+            checks, ["the live revision is not this function (a placeholder?): nothing to compare with"]
+        )
+    if (other.get("version"), other.get("sha256")) == (release.version, release.sha256):
         same = _differing(sides[0].predictions, sides[1].predictions, config)
         checks.append(Check("same release, same answers", not same, _told(same, len(pictures))))
     return Verification(checks, list(_comparison(release, other, *sides)))
@@ -115,12 +117,10 @@ def require_candidate(service: Service, revision: str) -> None:
         raise StepError(f"{revision} is not the candidate of {service.name}, {candidate or 'nothing'} is; deploy again")
 
 
-def callers(service: Service, variables: dict[str, str], seconds: float) -> tuple[Caller, Caller]:
-    """Who asks the candidate, and who asks the stable revision, at the addresses of their tags."""
-    audience = service.address()
+def caller(service: Service, tag: str, variables: dict[str, str], seconds: float) -> Caller:
+    """Who asks the revision that has `tag`; `variables` are its container's."""
     api_key = variables.get("API_KEY") or os.environ.get("API_KEY", "")
-    candidate, stable = (Caller(service.address(tag), audience, api_key, seconds) for tag in (CANDIDATE, STABLE))
-    return candidate, stable
+    return Caller(service.address(tag), service.address(), api_key, seconds)
 
 
 def _health(candidate: Caller, release: Release) -> Check:
@@ -131,7 +131,9 @@ def _health(candidate: Caller, release: Release) -> Check:
 
 def _first(answer: Answer, config: VerifyConfig) -> Check:
     passed = answer.status == 200 and answer.seconds <= config.first_answer_seconds
-    return Check("first answer", passed, f"{answer.status} after {answer.seconds:.2f} s (≤ {config.first_answer_seconds:g})")
+    return Check(
+        "first answer", passed, f"{answer.status} after {answer.seconds:.2f} s (≤ {config.first_answer_seconds:g})"
+    )
 
 
 def _agreement(found: list[Prediction], expected: list[Prediction], config: VerifyConfig) -> Check:
@@ -153,7 +155,9 @@ def _differing(found: list[Prediction], expected: list[Prediction], config: Veri
 
 
 def _text(prediction: Prediction) -> str:
-    return json.dumps({head: value for head, value in prediction.items() if head != "warnings"}) if prediction else "none"
+    return (
+        json.dumps({head: value for head, value in prediction.items() if head != "warnings"}) if prediction else "none"
+    )
 
 
 def _alike(one: Prediction, other: Prediction, config: VerifyConfig) -> bool:
@@ -203,7 +207,9 @@ def _comparison(release: Release, other: dict[str, Any], candidate: Side, live: 
     if not pairs:
         yield "the live revision answers in another form"
         return
-    ages = np.array([abs(one["age"]["years"] - two["age"]["years"]) for one, two in pairs if "age" in one and "age" in two])
+    ages = np.array(
+        [abs(one["age"]["years"] - two["age"]["years"]) for one, two in pairs if "age" in one and "age" in two]
+    )
     if len(ages):
         yield f"{'age':12} differs by {ages.mean():.1f} years on average, {ages.max()} at most"
     for head in [head for head in ("gender", "ethnicity") if all(head in one and head in two for one, two in pairs)]:
