@@ -40,6 +40,7 @@ from serving.answers import Answerer
 from serving.deadlines import Deadline
 from serving.predictor import Predictor
 from serving.problems import Problem
+from serving.tally import Tally
 
 try:
     ANSWERER = Answerer(Predictor(LOADING.release()), SETTINGS)
@@ -73,8 +74,8 @@ def predict(request: Request) -> Response:
 def _predict(request: Request) -> Response:
     deadline = Deadline.after(SETTINGS.request_seconds)
     pictures = requests.pictures(request, SETTINGS, deadline)
-    g.pictures = len(pictures)
-    return _json({"predictions": ANSWERER.answer(pictures, deadline), "model": MODEL})
+    g.tally = Tally(len(pictures))
+    return _json({"predictions": ANSWERER.answer(pictures, deadline, g.tally), "model": MODEL})
 
 
 def _infer(_: Request) -> Response:

@@ -30,8 +30,8 @@ class Emulator:
         httpx.post(f"{self.url}/storage/v1/b", json={"name": name}, timeout=10).raise_for_status()
 
     def upload(self, folder: Path, prefix: str) -> None:
-        """Copy the files of a folder into the bucket."""
-        for path in folder.iterdir():
+        """Copy the files of a folder into the bucket, those below it not."""
+        for path in filter(Path.is_file, folder.iterdir()):
             address = f"{self.url}/upload/storage/v1/b/{self.bucket}/o?uploadType=media&name={prefix}/{path.name}"
             httpx.post(address, content=path.read_bytes(), timeout=10).raise_for_status()
 

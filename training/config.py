@@ -200,3 +200,16 @@ class GateConfig:
     false_overall: float = 0.05
     # probability that it is called worse in any figure of any group with enough faces
     false_in_groups: float = 0.05
+
+
+@dataclass(frozen=True)
+class DriftConfig:
+    """Served answers -> have they drifted?"""
+
+    # population stability index, after its correction for chance, above which a measure has drifted; 0.1 to 0.25 are
+    # usual
+    psi: float = 0.2
+    # probability of such an index by chance alone, below which it is believed
+    significance: float = 0.001
+    # requests (pictures of one often resemble each other) or test faces in either sample, below which nothing is said
+    independent: int = 100

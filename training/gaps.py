@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from serving.tally import AGE_BANDS
 from training import shards
-from training.labels import AGE_BANDS, ETHNICITIES, GENDERS, band
+from training.labels import ETHNICITIES, GENDERS, band
 from training.shards import LabelArray
 
 # training faces of a class below which little is learnt of it

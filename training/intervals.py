@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.predictor import Array, age_levels
-from training.labels import AGE_BANDS, band
+from serving.tally import AGE_BANDS
+from training.labels import band
 
 # years; answered ages at which levels are fitted, closest where labels change fastest
 KNOTS = (2.0, 10.0, 18.0, 25.0, 35.0, 50.0, 70.0)

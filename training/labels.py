@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serving.tally import AGE_BAND_STARTS
+
 # The position in each tuple is the number in the file name and the index in the model's output.
 GENDERS = ("male", "female")
 ETHNICITIES = ("white", "black", "asian", "indian", "other")
 # years; the age head answers a distribution over 0..MAX_AGE
 MAX_AGE = 116
 AGE_CLASSES = MAX_AGE + 1
-# First year of each band: (0-12, 13-19, 20-39, 40-59, 60+).
-AGE_BAND_STARTS = (0, 13, 20, 40, 60)
-AGE_BANDS = ("0-12", "13-19", "20-39", "40-59", "60+")
 
 # The rest of the name, a time stamp and a suffix, says nothing about the face and varies in the published set.
 _NAME = re.compile(
@@ -61,5 +60,5 @@ def parse(name: str) -> Labels:
 
 
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Years -> index into AGE_BANDS; an answer of 12.6 years counts as 13."""
+    """Years -> index into serving.tally.AGE_BANDS; an answer of 12.6 years counts as 13."""
     return np.searchsorted(AGE_BAND_STARTS, np.floor(ages + 0.5), side="right") - 1

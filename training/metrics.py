@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.predictor import Prediction
+from serving.tally import AGE_BANDS
 from training.config import EvaluateConfig
 from training.intervals import covered
-from training.labels import AGE_BANDS, ETHNICITIES, GENDERS, band
+from training.labels import ETHNICITIES, GENDERS, band
 from training.shards import LabelArray
 
 Array = npt.NDArray[np.float64]

@@ -14,8 +14,9 @@ from PIL import Image
 
 from serving.images import Pixels
 from serving.release import Release
+from serving.tally import AGE_BANDS
 from training import metrics, plots
-from training.labels import AGE_BANDS, ETHNICITIES, GENDERS
+from training.labels import ETHNICITIES, GENDERS
 from training.metrics import Faces
 from training.pages import data_uri, render
 

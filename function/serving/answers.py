@@ -12,6 +12,7 @@ from serving.deadlines import Deadline, DeadlineError, Turns
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.settings import Settings
+from serving.tally import Tally
 
 Answer = dict[str, Any]
 
@@ -36,8 +37,10 @@ class Answerer:
         self._turns = Turns(processors)
         self._workers = ThreadPoolExecutor(processors, thread_name_prefix="answers")
 
-    def answer(self, pictures: list[bytes], deadline: Deadline) -> list[Answer]:
+    def answer(self, pictures: list[bytes], deadline: Deadline, tally: Tally | None = None) -> list[Answer]:
         """One answer a picture, in the order given: the heads that are switched on, or `{"error": problem}`.
+
+        Those that are answered are added to `tally`.
 
         Raises:
             Problem: not one picture could be answered; for several pictures its member `errors` lists each. 503 when
@@ -45,15 +48,15 @@ class Answerer:
         """
         if len(pictures) == 1:
             # Its own thread will do, and spares it the way to another one.
-            answers = [self._one(pictures[0], deadline)]
+            answers = [self._one(pictures[0], deadline, tally)]
         else:
-            answers = list(self._workers.map(lambda picture: self._one(picture, deadline), pictures))
+            answers = list(self._workers.map(lambda picture: self._one(picture, deadline, tally), pictures))
         problems = [answer for answer in answers if isinstance(answer, Problem)]
         if len(problems) == len(answers):
             raise _none(problems)
         return [{"error": answer.details()} if isinstance(answer, Problem) else answer for answer in answers]
 
-    def _one(self, picture: bytes, deadline: Deadline) -> Answer | Problem:
+    def _one(self, picture: bytes, deadline: Deadline, tally: Tally | None) -> Answer | Problem:
         try:
             with self._turns.turn(deadline):
                 face = images.read(picture, self.predictor.release.size, self._settings.limits)
@@ -72,7 +75,11 @@ class Answerer:
                 {"Retry-After": "1"},
             )
         answer: Answer = {head: getattr(prediction, head)._asdict() for head in self._settings.heads}
-        return answer | {"warnings": [warning._asdict() for warning in warnings]} if warnings else answer
+        if warnings:
+            answer["warnings"] = [warning._asdict() for warning in warnings]
+        if tally is not None:
+            tally.add(answer, face)
+        return answer
 
 
 def _none(problems: list[Problem]) -> Problem:

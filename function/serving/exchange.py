@@ -46,7 +46,7 @@ def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> N
     Args:
         app: the framework's.
         answer: the whole function.
-        settings: for whom answers are shared, and whose traces lines name.
+        settings: for whom answers are shared, and what lines name and count.
         version: of the release, for the log.
     """
 
@@ -63,7 +63,7 @@ def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> N
         response.headers.add(REQUEST_ID, g.request_id)
         response.headers.setdefault("Cache-Control", "no-store")
         share(request, response, settings.cors_origins)
-        _log(response, settings.project, version)
+        _log(response, settings, version)
         return response
 
     app.request_class = _InMemory
@@ -92,7 +92,7 @@ def _problem(error: Exception) -> Response:
     return error.response(g.request_id)
 
 
-def _log(response: Response, project: str, version: str) -> None:
+def _log(response: Response, settings: Settings, version: str) -> None:
     status, seconds = response.status_code, time.perf_counter() - g.started
     # A path or a method that is none of ours was written by the caller, who may have put anything there.
     path = g.get("route", "(unknown)")
@@ -108,10 +108,10 @@ def _log(response: Response, project: str, version: str) -> None:
         "request_id": g.request_id,
         "release": version,
     }
-    if "pictures" in g:
-        fields["pictures"] = g.pictures
-    if project and (trace := _trace(request)):
-        fields["logging.googleapis.com/trace"] = f"projects/{project}/traces/{trace}"
+    if "tally" in g:
+        fields |= g.tally.fields(settings.log_answers)
+    if settings.project and (trace := _trace(request)):
+        fields["logging.googleapis.com/trace"] = f"projects/{settings.project}/traces/{trace}"
     level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
     log.log(level, "%s %s %d in %.1f ms", method, path, status, 1000 * seconds, extra={"fields": fields})
 

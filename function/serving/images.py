@@ -43,7 +43,7 @@ _UPRIGHT = {
 
 
 class Picture(NamedTuple):
-    """What the model sees of a picture, and how large the picture was."""
+    """What the model sees of a picture, and how the picture came."""
 
     # (size, size, 3) uint8, RGB
     pixels: Pixels
@@ -52,6 +52,8 @@ class Picture(NamedTuple):
     # pixels, as stored, before it is turned upright
     width: int
     height: int
+    # one of FORMATS
+    kind: str
 
 
 class ImageError(Exception):
@@ -91,7 +93,7 @@ def read(data: bytes, size: int, limits: Limits = Limits()) -> Picture:
         _check(image, whole, limits)
         with _turn if whole and width * height > _TURN_PIXELS else nullcontext():
             face = _face(image, size)
-        return Picture(np.asarray(face, dtype=np.uint8), thumbnail(face), width, height)
+        return Picture(np.asarray(face, dtype=np.uint8), thumbnail(face), width, height, kind)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:

@@ -63,6 +63,13 @@ def _heads(text: str) -> tuple[str, ...]:
     return tuple(head for head in HEADS if head in wanted)
 
 
+def _counted(text: str) -> tuple[str, ...]:
+    try:
+        return () if text.lower() == "none" else _heads(text)
+    except ValueError as error:
+        raise ValueError(f"none, or {error}") from error
+
+
 def _origins(text: str) -> tuple[str, ...]:
     origins = _list(text)
     if not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?", origin) for origin in origins):
@@ -155,6 +162,12 @@ class Settings:
     )
     log_level: str = _variable(
         "LOG_LEVEL", "INFO", "`INFO` (each request), `WARNING` (those refused) or `ERROR`", _level
+    )
+    log_answers: tuple[str, ...] = _variable(
+        "LOG_ANSWERS",
+        "age,gender",
+        "of which answers the log counts age bands and labels, of those that are given; `none` for none",
+        _counted,
     )
     project: str = _variable("GOOGLE_CLOUD_PROJECT", "", "the project whose traces the log's lines name")
     http_port: int | None = _variable("AIP_HTTP_PORT", "", "Vertex AI: the port, instead of `PORT`", _port)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from training.labels import LabelError, Labels, parse
+from serving.tally import AGE_BANDS, age_band
+from training.labels import MAX_AGE, LabelError, Labels, band, parse
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,8 @@ def test_any_other_name_does_not_parse(name: str) -> None:
 def test_a_label_out_of_range_is_named_with_its_value(name: str, message: str) -> None:
     with pytest.raises(LabelError, match=f"label out of range: {message}"):
         parse(name)
+
+
+def test_the_function_and_the_training_have_the_same_age_bands() -> None:
+    years = np.arange(MAX_AGE + 1)
+    assert [AGE_BANDS[index] for index in band(years)] == [age_band(int(year)) for year in years]

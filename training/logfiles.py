@@ -1,0 +1,74 @@
+"""Where the function's log lies: a file, a folder, or under gs:// as Cloud Logging's sink writes it; line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import BufferedReader
+from pathlib import Path
+from typing import IO
+
+from training.errors import StepError
+
+# bytes; Cloud Logging takes no longer entry, so that a longer line is damaged
+MAX_LINE = 256 * 1024
+# bytes that are fetched from cloud storage at once
+_CHUNK = 4 * 2**20
+
+
+def lines(location: str, since: datetime | None = None) -> Iterator[bytes]:
+    """Every line of every file, in the order of their names, without its end; of too long ones the beginning.
+
+    Args:
+        location: a file, a folder with all below it, or gs://bucket/folder.
+        since: files that were last written before are left out, for nothing in them is later.
+
+    Raises:
+        StepError: there is nothing, or it cannot be read.
+    """
+    return _in_cloud(location, since) if location.startswith("gs://") else _local(Path(location), since)
+
+
+def _local(place: Path, since: datetime | None) -> Iterator[bytes]:
+    paths = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+    if not paths:
+        raise StepError(f"{place} holds no file")
+    for path in paths:
+        try:
+            if since is None or datetime.fromtimestamp(path.stat().st_mtime, UTC) >= since:
+                with path.open("rb") as file:
+                    yield from _lines(file)
+        except OSError as error:
+            raise StepError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _in_cloud(uri: str, since: datetime | None) -> Iterator[bytes]:
+    # Slow to import, and a local log needs none of it.
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage import Client
+
+    bucket, _, folder = uri.removeprefix("gs://").rstrip("/").partition("/")
+    found = False
+    try:
+        for blob in Client().list_blobs(bucket, prefix=folder):
+            # A prefix would let 2026/11/2 stand for the 20th too.
+            if folder and blob.name != folder and not blob.name.startswith(f"{folder}/"):
+                continue
+            found = True
+            if since is None or blob.updated >= since:
+                # The library's own file looks for the end of a line byte by byte.
+                with BufferedReader(blob.open("rb", chunk_size=_CHUNK), _CHUNK) as file:
+                    yield from _lines(file)
+    except (GoogleAPIError, GoogleAuthError, OSError, ValueError) as error:
+        raise StepError(f"{uri} cannot be read: {error}") from error
+    if not found:
+        raise StepError(f"{uri} holds no file; Cloud Logging writes those of an hour up to three hours later")
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    begins = True
+    while piece := file.readline(MAX_LINE):
+        if begins and piece.strip():
+            yield piece.rstrip()
+        begins = piece.endswith(b"\n")

@@ -1,0 +1,33 @@
+"""Figures as OpenMetrics text, which GitLab's metrics reports and Prometheus read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Gauge(NamedTuple):
+    """One kind of figure, what it means, and its values: each with the labels that tell it from the others."""
+
+    name: str
+    meaning: str
+    values: Iterable[tuple[dict[str, str], float]]
+
+
+def render(gauges: Iterable[Gauge]) -> str:
+    """The text (OpenMetrics 1.0, section 3.2), whole with its end."""
+    return "".join(_lines(gauge) for gauge in gauges) + "# EOF\n"
+
+
+def _lines(gauge: Gauge) -> str:
+    head = f"# TYPE {gauge.name} gauge\n# HELP {gauge.name} {gauge.meaning}\n"
+    return head + "".join(f"{gauge.name}{_labels(labels)} {value:.6g}\n" for labels, value in gauge.values)
+
+
+def _labels(labels: dict[str, str]) -> str:
+    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
+    return f"{{{pairs}}}" if pairs else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
