@@ -57,7 +57,7 @@ def evaluate(
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
     measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
-    compared = _compare(champion, candidate, faces, data, config)
+    compared = compare(champion, candidate, faces, data, config)
     compared.save(folder)
     found = Evaluation(candidate, measured, faces, run.history(trained), config.confidence)
     (folder / METRICS_FILE).write_text(json.dumps(measured, indent=1) + "\n")
@@ -92,9 +92,18 @@ def _load(folder: Path) -> tuple[Release, Predictor]:
         raise StepError(f"{error} (`python -m training convert` writes it)") from error
 
 
-def _compare(
+def compare(
     champion: Champion, candidate: Release, faces: metrics.Faces, data: Path, config: EvaluateConfig
 ) -> Comparison:
+    """Score the champion on the same test faces.
+
+    Args:
+        champion: if there is one that can be scored; else what is said of it is all.
+        candidate: the challenger.
+        faces: what it answered to the test faces of `data`.
+        data: what `prepare` wrote.
+        config: how to resample.
+    """
     if champion.predictor is None:
         return Comparison(candidate.sha256, champion.version, champion.obstacle, champion.notes)
     terms = champions.terms(champion.predictor.release, candidate, shards.fingerprint(data))

@@ -47,7 +47,7 @@ def not_worse(row: Difference, level: float) -> Check:
     """
     wanted = (
         f"no worse than {row.champion:.4f}: {row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f}), "
-        f"worse in {1 - row.doubt:.2%} of the resamples, at most {1 - level:.2%}"
+        f"worse in {100 * (1 - row.doubt):.2f} % of the resamples, at most {100 * (1 - level):.2f} %"
     )
     return Check(row.name, row.challenger, wanted, row.doubt >= level)
 

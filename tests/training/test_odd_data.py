@@ -58,7 +58,9 @@ def test_the_whole_way_with_300_faces_of_one_kind(kind: str, tmp_path: Path) -> 
     manifest = convert(data, model, release, ConvertConfig())
     measured = evaluate(data, model, release, EvaluateConfig(bootstrap=100))
     assert measured["faces"] == fingerprint.faces["test"]
-    assert {"age_mae", "gender_accuracy", "bytes"} <= {check.name for check in gate(release, PRESETS["smoke"].gate)}
+    assert {"age_mae", "gender_accuracy", "bytes"} <= {
+        check.name for check in gate(release, PRESETS["smoke"].gate).checks
+    }
     assert "Model card" in render_card(manifest, measured)
 
 

@@ -22,10 +22,11 @@ from tests.training.test_devices import finish, start_cluster
 from training import run, shards, tracking
 from training.__main__ import main
 from training.errors import StepError
-from training.evaluate import load_metrics, local_report
+from training.evaluate import load_metrics
 from training.gate import gate
 from training.loop import Loop
 from training.presets import PRESETS
+from training.report import local_report
 from training.tracking import Tracker
 from training.train import train
 
@@ -198,6 +199,7 @@ import sys
 from pathlib import Path
 from training import tracking
 from training.presets import PRESETS
+from training.report import local_report
 from training.train import train
 from dataclasses import replace
 data, folder = map(Path, sys.argv[1:])

@@ -174,7 +174,7 @@ def gate(options: argparse.Namespace) -> int:
     found = gate(options.work / "release", PRESETS[preset].gate, override)
     print(*found.checks, *found.notes, sep="\n")
     if not found.failed:
-        against = f", and it is no worse than {found.champion}" if found.champion else ""
+        against = f", and it was not found worse than {found.champion}" if found.champion else ""
         print(f"gate open: the thresholds of {preset!r} are met{against}")
     else:
         print(f"gate closed: {'; '.join(found.failed)}")

@@ -1,0 +1,264 @@
+"""Whom a challenger meets, in words and in the gate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving import release
+from serving.predictor import Predictor
+from serving.release import Release
+from tests.emulator import Emulator
+from training import champion, comparison, shards
+from training.__main__ import main
+from training.config import EvaluateConfig
+from training.evaluate import compare, evaluate, score
+from training.gate import gate
+from training.metrics import Faces
+from training.presets import PRESETS
+from training.publish import publish
+from training.registry import Registry, release_files
+from training.verdict import Override, Verdict
+
+LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
+QUICK = EvaluateConfig(bootstrap=50)
+
+Manifest = dict[str, Any]
+
+
+def change(folder: Path, edit: Callable[[Manifest], None]) -> None:
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    edit(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def keep(_: Manifest) -> None:
+    pass
+
+
+def other_format(manifest: Manifest) -> None:
+    manifest["format"] = 2
+
+
+def other_data(manifest: Manifest) -> None:
+    manifest["provenance"]["data"]["sha256"] = "f" * 64
+
+
+def other_labels(manifest: Manifest) -> None:
+    manifest["heads"]["ethnicity"]["labels"][-1] = "latino"
+
+
+def turned_genders(manifest: Manifest) -> None:
+    manifest["heads"]["gender"]["labels"].reverse()
+
+
+@pytest.fixture
+def work(data: Path, candidate: Path, tmp_path: Path) -> Path:
+    """A folder of the steps' files, with a release that can be evaluated."""
+    shutil.copytree(candidate, tmp_path / "release")
+    (tmp_path / "data").symlink_to(data)
+    return tmp_path
+
+
+def in_production(work: Path, edit: Callable[[Manifest], None] = keep) -> champion.Champion:
+    """What a registry says of its production release, which is an edited copy of this one."""
+    registry = Registry(str(work / "registry"))
+    shutil.copytree(work / "release", work / "registry" / "1")
+    change(work / "registry" / "1", lambda manifest: manifest.update(version="1"))
+    registry.promote("1")
+    change(work / "registry" / "1", edit)
+    return champion.in_production(registry)
+
+
+@pytest.fixture(scope="module")
+def answers(data: Path, candidate: Path) -> Faces:
+    return score(Predictor(release.load(str(candidate))), data)
+
+
+@pytest.fixture
+def meet(work: Path, answers: Faces) -> Callable[[champion.Champion], Verdict]:
+    """What the gate says after the release has met a champion; the report is left out."""
+
+    def met(found: champion.Champion) -> Verdict:
+        compare(found, release.load(str(work / "release")), answers, work / "data", QUICK).save(work / "release")
+        return gate(work / "release", LENIENT)
+
+    return met
+
+
+Meet = Callable[[champion.Champion], Verdict]
+
+
+def test_the_first_release_meets_thresholds_only(work: Path, meet: Meet) -> None:
+    found = meet(champion.in_production(Registry(str(work / "registry"))))
+    assert found.open
+    assert found.champion == ""
+    assert "has no production release yet: only the thresholds count" in found.notes[0]
+    assert not [check for check in found.checks if "all" in check.name.split(", ")]
+
+
+def test_the_same_model_is_no_worse_and_said_to_be_the_same(work: Path, meet: Meet) -> None:
+    found = meet(in_production(work))
+    assert found.open
+    assert found.champion == "1"
+    assert found.notes == ("It is the same model file as the champion's.",)
+    assert {"age_mae, all", "gender_accuracy, all"} <= {check.name for check in found.checks}
+
+
+def test_a_worse_release_is_red_and_says_where(work: Path) -> None:
+    # What production answers right about gender, this one answers wrong.
+    production = in_production(work)
+    change(work / "release", turned_genders)
+    evaluate(work / "data", work / "model", work / "release", QUICK, production)
+    found = gate(work / "release", LENIENT)
+    assert not found.open
+    assert "gender_accuracy, all" in found.failed
+    assert "gender_accuracy, male" in found.failed
+    assert not [name for name in found.failed if name.startswith(("age", "ethnicity"))]
+    (line,) = [str(check) for check in found.checks if check.name == "gender_accuracy, all"]
+    assert line.startswith("FAIL  gender_accuracy, all")
+    comment = (work / "comparison.md").read_text()
+    assert "gate closed" in comment
+    assert "FAIL: worse" in comment
+    for report in (work / "release" / "report.html", work / "release-report-with-faces.html"):
+        page = report.read_text()
+        assert "<strong>Closed:</strong>" in page
+        assert page.count("worse</strong>") == len([name for name in found.failed if ", " in name]) - 1
+        assert page.count("<h2>The gate</h2>") == 1
+
+
+def test_a_champion_that_todays_code_cannot_read_closes_the_gate_until_somebody_opens_it(
+    work: Path, meet: Meet
+) -> None:
+    found = meet(in_production(work, other_format))
+    assert found.failed == ["fair_comparison"]
+    assert "Today's code cannot score production" in found.notes[0]
+    assert "has format 2" in found.notes[0]
+    assert gate(work / "release", LENIENT, Override("ada", "the format is new")).open
+
+
+def test_other_data_are_told_of(work: Path, meet: Meet) -> None:
+    found = meet(in_production(work, other_data))
+    assert found.open
+    assert "made from other data (fingerprint ffffffff" in found.notes[-1]
+    assert "flatters the champion" in found.notes[-1]
+
+
+def test_other_labels_are_not_compared(work: Path, meet: Meet) -> None:
+    found = meet(in_production(work, other_labels))
+    assert found.open
+    assert found.notes[0].startswith(
+        "Ethnicity is not compared, for the labels differ: white, black, asian, indian, latino"
+    )
+    assert not [check for check in found.checks if check.name.startswith("ethnicity_accuracy, ")]
+    assert [check for check in found.checks if check.name == "age_mae, all"]
+
+
+def test_a_champion_of_larger_faces_is_shown_but_does_not_count(work: Path, meet: Meet) -> None:
+    found = meet(champion.named("function/model"))
+    assert "fair_comparison" in found.failed
+    assert "sees 160 pixels and the faces were prepared with 48" in found.notes[-1]
+    assert f"champion, {release.load('function/model').version}" in (work / "comparison.md").read_text()
+
+
+@pytest.fixture
+def bundled() -> Release:
+    return release.load("function/model")
+
+
+def test_a_champion_of_smaller_faces_counts(bundled: Release, data: Path) -> None:
+    faces = replace(shards.fingerprint(data), size=200)
+    found = champion.terms(bundled, bundled, faces)
+    assert found.obstacle == ""
+    assert "sees 160 pixels: it got the faces of 200 pixels reduced once more" in found.notes[-1]
+
+
+def test_the_same_faces_in_another_size_are_not_called_other_data(bundled: Release, data: Path) -> None:
+    faces = replace(shards.fingerprint(data), size=200, faces=bundled.manifest["provenance"]["data"]["faces"])
+    assert "as many faces in each split, prepared with 160 pixels" in " ".join(
+        champion.terms(bundled, bundled, faces).notes
+    )
+
+
+def test_a_champion_of_unknown_making_is_told_of(bundled: Release, data: Path) -> None:
+    unknown = bundled._replace(manifest={}, sha256="0" * 64)
+    notes = champion.terms(unknown, bundled, shards.fingerprint(data)).notes
+    assert notes[0] == "The champion was trained as None, this one as 'default'."
+    assert "it does not say which" in notes[1]
+
+
+def test_labels_in_another_order_are_the_same_labels(bundled: Release, data: Path) -> None:
+    turned = bundled._replace(genders=bundled.genders[::-1])
+    assert champion.terms(turned, bundled, shards.fingerprint(data)).heads == {"age", "gender", "ethnicity"}
+
+
+def test_a_champion_in_cloud_storage_is_met(work: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    registry = Registry(f"gs://{emulator.bucket}/champions")
+    registry.publish("1", release_files(work / "release"))
+    registry.promote("1")
+    assert main(["evaluate", "--work", str(work), "--registry", registry.uri]) == 0
+    sha256 = json.loads((work / "release" / "manifest.json").read_text())["model"]["sha256"]
+    assert len(comparison.load(work / "release", sha256).overall()) == 4
+
+
+def test_an_override_is_loud_named_and_published(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GITLAB_USER_LOGIN", raising=False)
+    judged = ["gate", "--work", str(work), "--preset", "default"]
+    assert main(judged) == 1
+    assert "gate closed: age_mae" in capsys.readouterr().out
+    assert main([*judged, "--override", "drawn faces"]) == 1
+    assert "give --override REASON --by NAME" in capsys.readouterr().err
+    assert main([*judged, "--override", " ", "--by", "ada"]) == 1
+    monkeypatch.setenv("GITLAB_USER_LOGIN", "ada")
+    assert main([*judged, "--override", "drawn faces"]) == 0
+    said = capsys.readouterr().out
+    assert "gate closed: age_mae" in said
+    assert "GATE OVERRIDDEN by ada: drawn faces" in said
+    assert "overridden by ada" in (work / "comparison.md").read_text()
+
+    address = Path(publish(work / "release", Registry(str(work / "registry"))))
+    kept = json.loads((address / "manifest.json").read_text())["gate"]
+    assert kept["override"] == {"by": "ada", "reason": "drawn faces"}
+    assert kept["passed"] is False
+    assert "The gate was closed, and ada opened it: drawn faces." in (address / "card.md").read_text()
+    assert "<strong>Closed, and overridden by ada:</strong> drawn faces" in (address / "report.html").read_text()
+
+
+def test_an_open_gate_records_no_override(work: Path) -> None:
+    assert gate(work / "release", LENIENT, Override("ada", "to be sure")).override is None
+    assert json.loads((work / "release" / "gate.json").read_text())["override"] is None
+    publish(work / "release", Registry(str(work / "registry")))
+    card = (work / "release" / "card.md").read_text()
+    assert "The gate was open: every threshold is met." in card
+
+
+def test_two_champions_are_wrong_usage(work: Path) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "--work", str(work), "--registry", "here", "--champion", "function/model"])
+
+
+def test_a_named_champion_that_is_not_there_stops_the_evaluation(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--work", str(work), "--champion", "/nowhere"]) == 1
+    assert "--champion names a release's folder" in capsys.readouterr().err
+
+
+def test_gitlab_gets_the_figures_as_open_metrics(data: Path, work: Path) -> None:
+    measured = evaluate(data, work / "model", work / "release", QUICK)
+    *lines, last = (work / "metrics.txt").read_text().splitlines()
+    assert last == "# EOF"
+    found = {name: float(value) for name, value in (line.split(" ") for line in lines)}
+    assert found["age_mae_years"] == measured["overall"]["age_mae"]["value"]
+    assert found["model_bytes"] == (work / "release" / "model.tflite").stat().st_size
+    assert {"gender_accuracy_ratio", "ethnicity_accuracy_ratio", "false_alarms_ratio"} <= set(found)
