@@ -48,15 +48,20 @@ def worsened(faces: Faces, share: float, where: Mask, random: np.random.Generato
 
 
 def measure(name: str, pair: Pair, draws: int, where: Mask) -> None:
-    """Print how often the gate closes for such a pair, why, and how much worse the challenger is in `where`."""
+    """Print how much worse the challenger is in `where`, and how often the gate closes for such a pair.
+
+    The shares: closed at all, for a figure over all faces, for groups, and for all faces if each figure had the whole
+    level to itself.
+    """
     random = np.random.default_rng(1)
-    closed, found = np.zeros(3), []
+    closed, found = np.zeros(4), []
     for seed in range(draws):
         before, after = pair(random)
         rows = compare(before, after, HEADS, EvaluateConfig(seed=seed))
         failed = [check.name for check in against(Comparison("", differences=rows), GateConfig()) if not check.passed]
         overall = any(check.endswith(f", {EVERYONE}") for check in failed)
-        closed += [bool(failed), overall, any("figures of groups" in check for check in failed)]
+        each = any(row.doubt < GateConfig().false_overall for row in rows if row.group == EVERYONE)
+        closed += [bool(failed), overall, any("figures of groups" in check for check in failed), each]
         found.append((after.figures() - before.figures())[where].mean(axis=0))
     shares = dict(zip(FIGURES, np.mean(found, axis=0), strict=True))
     differences = "  ".join(f"{shares[figure]:+8.4f}" for figure in COMPARED)
@@ -71,7 +76,7 @@ def main() -> None:
     options = parser.parse_args()
     new, old = (score(Predictor(release.load(uri)), options.data) for uri in (str(FUNCTION / "model"), options.other))
     masks = dict(groups(new.labels))
-    print(f"{'':44} " + "  ".join(f"{figure[:8]:>8}" for figure in COMPARED) + "      red   all  groups")
+    print(f"{'':44} " + "  ".join(f"{figure[:8]:>8}" for figure in COMPARED) + "      red     all  groups    each")
     measure("the other release against the bundled one", lambda _: (new, old), 1, masks[EVERYONE])
     measure("the bundled one against the other release", lambda _: (old, new), 1, masks[EVERYONE])
     measure("equally good", lambda random: exchanged(new, old, random), options.draws, masks[EVERYONE])
@@ -79,11 +84,11 @@ def main() -> None:
     for share in (0.005, 0.01, 0.015, 0.02, 0.03):
         pair = partial(_another, new, old, share, masks[EVERYONE])
         measure(f"{share:.1%} of the answers exchanged", pair, options.draws // 4, masks[EVERYONE])
-    for group in ("indian", "black female, 13 and older", "asian male, 13 and older"):
+    for group in ("black female, 13 and older", "asian male, 13 and older"):
         for share in (0.05, 0.1, 0.2):
             pair = partial(_another, new, old, share, masks[group])
             measure(f"{share:.0%} among {group}", pair, options.draws // 4, masks[group])
-    for share in (0.0025, 0.005, 0.01):
+    for share in (0.0025, 0.005):
         pair = partial(_itself, new, share, masks[EVERYONE])
         measure(f"the bundled one with {share:.2%} exchanged", pair, options.draws // 4, masks[EVERYONE])
 

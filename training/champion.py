@@ -53,7 +53,7 @@ def in_production(registry: Registry) -> Champion:
     try:
         return _load(f"{registry.uri}/{pointer.version}")
     except ReleaseError as error:
-        return Champion(pointer.version, obstacle=f"Today's code cannot score production: {error}.")
+        return Champion(pointer.version, obstacle=f"Production cannot be scored here: {error}.")
 
 
 def _load(uri: str) -> Champion:

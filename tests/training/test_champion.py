@@ -139,7 +139,7 @@ def test_a_champion_that_todays_code_cannot_read_closes_the_gate_until_somebody_
 ) -> None:
     found = meet(in_production(work, other_format))
     assert found.failed == ["fair_comparison"]
-    assert "Today's code cannot score production" in found.notes[0]
+    assert "Production cannot be scored here" in found.notes[0]
     assert "has format 2" in found.notes[0]
     assert gate(work / "release", LENIENT, Override("ada", "the format is new")).open
 
@@ -262,3 +262,15 @@ def test_gitlab_gets_the_figures_as_open_metrics(data: Path, work: Path) -> None
     assert found["age_mae_years"] == measured["overall"]["age_mae"]["value"]
     assert found["model_bytes"] == (work / "release" / "model.tflite").stat().st_size
     assert {"gender_accuracy_ratio", "ethnicity_accuracy_ratio", "false_alarms_ratio"} <= set(found)
+
+
+def test_the_bundled_release_holds_what_the_gate_writes(tmp_path: Path) -> None:
+    shutil.copytree("function/model", tmp_path / "release")
+    found = gate(tmp_path / "release", PRESETS["default"].gate)
+    assert found.open
+    assert found.champion
+    for name in ("gate.json", "report.html"):
+        assert (tmp_path / "release" / name).read_text() == Path("function/model", name).read_text()
+    verdict = json.loads(Path("function/model/gate.json").read_text())
+    manifest = json.loads(Path("function/model/manifest.json").read_text())
+    assert verdict == {"sha256": manifest["model"]["sha256"], **manifest["gate"]}
