@@ -1,13 +1,20 @@
 resource "google_project_service" "this" {
-  for_each = toset([
-    "artifactregistry.googleapis.com",
-    "cloudbuild.googleapis.com",
-    "iam.googleapis.com",
-    "iamcredentials.googleapis.com",
-    "run.googleapis.com",
-    "storage.googleapis.com",
-    "sts.googleapis.com",
-  ])
+  for_each = toset(concat(
+    [
+      "artifactregistry.googleapis.com",
+      "cloudbuild.googleapis.com",
+      "cloudresourcemanager.googleapis.com",
+      "iam.googleapis.com",
+      "iamcredentials.googleapis.com",
+      "logging.googleapis.com",
+      "monitoring.googleapis.com",
+      "run.googleapis.com",
+      "storage.googleapis.com",
+      "sts.googleapis.com",
+    ],
+    var.billing_account == "" ? [] : ["billingbudgets.googleapis.com"],
+    var.gpu_runner_zone == "" ? [] : ["compute.googleapis.com", "secretmanager.googleapis.com"],
+  ))
   service = each.value
 
   # Something else in the project may live on the same API.

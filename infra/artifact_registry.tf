@@ -1,5 +1,6 @@
-# `gcloud run deploy --source` puts its images into a repository of this name, and would make it itself if it were allowed to.
+# Where a deployment puts the image it builds; the name is the one that gcloud uses.
 resource "google_artifact_registry_repository" "images" {
+  #checkov:skip=CKV_GCP_84: images hold nothing but public code; Google's own keys encrypt them.
   repository_id = "cloud-run-source-deploy"
   location      = var.region
   format        = "DOCKER"
@@ -22,4 +23,15 @@ resource "google_artifact_registry_repository" "images" {
   }
 
   depends_on = [google_project_service.this]
+}
+
+resource "google_artifact_registry_repository_iam_member" "images" {
+  for_each = {
+    "roles/artifactregistry.writer" = google_service_account.builder.member
+    "roles/artifactregistry.reader" = google_service_account.deployer.member
+  }
+  repository = google_artifact_registry_repository.images.name
+  location   = var.region
+  role       = each.key
+  member     = each.value
 }

@@ -1,4 +1,4 @@
-# Reads faces, publishes releases. It can put nothing into production.
+# Reads faces, publishes releases, checks for drift. It can put nothing into production.
 resource "google_service_account" "training" {
   account_id   = "${var.name}-training"
   display_name = "Training pipeline"
@@ -26,31 +26,33 @@ resource "google_service_account" "builder" {
   depends_on   = [google_project_service.this]
 }
 
-locals {
-  # Both roles below reach the objects of every bucket, faces and releases too; meant is the one that
-  # `gcloud run deploy --source` uploads to.
-  only_source_objects = "resource.type != \"storage.googleapis.com/Object\" || resource.name.startsWith(\"projects/_/buckets/run-sources-${var.project_id}-${var.region}/\")"
+# Google's own roles for this (run.developer, run.sourceDeveloper) reach every service and, by way of builds, every
+# account and bucket of the project.
+resource "google_project_iam_custom_role" "deploy" {
+  role_id     = "${local.metric}_deploy"
+  title       = "Add revisions to a service and move its traffic"
+  permissions = ["run.revisions.get", "run.revisions.list", "run.services.get", "run.services.update"]
+  depends_on  = [google_project_service.this]
 }
 
-resource "google_project_iam_member" "build" {
-  for_each = {
-    "roles/run.builder"         = google_service_account.builder.member
-    "roles/run.sourceDeveloper" = google_service_account.deployer.member
-  }
-  project = var.project_id
-  role    = each.key
-  member  = each.value
-
-  condition {
-    title      = "of all objects only the uploaded source"
-    expression = local.only_source_objects
-  }
+# What belongs to no service, and can be granted on the project only.
+resource "google_project_iam_custom_role" "build" {
+  role_id     = "${local.metric}_build"
+  title       = "Have an image built, and wait for builds and deployments"
+  permissions = ["cloudbuild.builds.create", "cloudbuild.builds.get", "run.builds.create", "run.operations.get"]
+  depends_on  = [google_project_service.this]
 }
 
-# Calling an API in the project's name, which gcloud does.
 resource "google_project_iam_member" "deployer" {
+  for_each = {
+    build = google_project_iam_custom_role.build.name
+    # Calling an API in the project's name.
+    call = "roles/serviceusage.serviceUsageConsumer"
+    # The canary's errors and latency, and why a build failed: all logs of the project but those of data access.
+    logs = "roles/logging.viewer"
+  }
   project = var.project_id
-  role    = "roles/serviceusage.serviceUsageConsumer"
+  role    = each.value
   member  = google_service_account.deployer.member
 }
 
@@ -63,4 +65,24 @@ resource "google_service_account_iam_member" "deployer_acts_as" {
   service_account_id = each.value
   role               = "roles/iam.serviceAccountUser"
   member             = google_service_account.deployer.member
+}
+
+# The private service wants an identity token, which an account taken on from GitLab makes for itself.
+resource "google_service_account_iam_member" "deployer_identifies_itself" {
+  service_account_id = google_service_account.deployer.name
+  role               = "roles/iam.serviceAccountOpenIdTokenCreator"
+  member             = google_service_account.deployer.member
+}
+
+resource "google_project_iam_member" "builder_logs" {
+  project = var.project_id
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.builder.member
+}
+
+# The drift check writes what it found where an alert sees it. The role knows no narrower scope than the project's logs.
+resource "google_project_iam_member" "training_logs" {
+  project = var.project_id
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.training.member
 }

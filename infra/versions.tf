@@ -16,4 +16,8 @@ provider "google" {
   project        = var.project_id
   region         = var.region
   default_labels = { application = var.name }
+
+  # Budgets are refused to a person's own credentials unless a project is named that the call counts for.
+  user_project_override = var.billing_account != ""
+  billing_project       = var.project_id
 }

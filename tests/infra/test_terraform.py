@@ -1,61 +1,21 @@
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.infra import provider
+from serving.settings import variables
+from tests.infra.conftest import INFRA, Terraform
 
-INFRA = Path(__file__).parents[2] / "infra"
-Terraform = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def program() -> str:
-    found = shutil.which("terraform")
-    if found is None:
-        pytest.skip("terraform is not installed: infra/ stays unchecked here")
-    return found
+PLANS = Path(__file__).with_name("plans")
 
 
-@pytest.fixture(scope="module")
-def reattached() -> Iterator[dict[str, str]]:
-    with provider.serving() as found_at:
-        # A configuration file of the user's may name mirrors; nothing is to be downloaded.
-        yield {k: v for k, v in os.environ.items() if k != "TF_CLI_CONFIG_FILE"} | found_at
-
-
-@pytest.fixture
-def module(tmp_path: Path) -> Path:
-    """A copy of infra/ to change and to initialise."""
-    for file in INFRA.glob("*.tf"):
-        shutil.copy(file, tmp_path)
-    (tmp_path / "tests").mkdir()
-    shutil.copy(Path(__file__).with_name("plan.tftest.hcl"), tmp_path / "tests")
-    return tmp_path
-
-
-@pytest.fixture
-def terraform(program: str, reattached: dict[str, str], module: Path) -> Terraform:
-    """Runs Terraform in the copy."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [program, *arguments, "-no-color"]
-        return subprocess.run(command, cwd=module, env=reattached, capture_output=True, text=True, check=False)
-
-    initialised = run("init", "-backend=false", "-input=false")
-    assert initialised.returncode == 0, initialised.stderr
-    return run
-
-
-@pytest.mark.parametrize("folder", [INFRA, Path(__file__).parent], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [INFRA, PLANS], ids=lambda folder: folder.name)
 def test_files_are_formatted(program: str, folder: Path) -> None:
-    checked = subprocess.run([program, "fmt", "-check", "-diff", folder], capture_output=True, text=True, check=False)
+    command = [program, "fmt", "-check", "-diff", "-recursive", str(folder)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 
 
@@ -71,9 +31,17 @@ def test_misspelt_argument_is_refused(terraform: Terraform, module: Path) -> Non
     assert 'argument named "public_access_prevented" is not expected' in validated.stderr
 
 
-def test_rights_and_conditions_are_the_intended_ones(terraform: Terraform) -> None:
-    tested = terraform("test")
+@pytest.mark.parametrize("plan", sorted(path.name for path in PLANS.glob("*.hcl")))
+def test_plan_is_the_intended_one(terraform: Terraform, plan: str) -> None:
+    tested = terraform("test", f"-filter=tests/{plan}")
     assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_settings_are_the_functions_own() -> None:
+    [listed] = re.findall(r"settings = \[(.+?)\]", (INFRA / "service.tf").read_text(), re.DOTALL)
+    # The pipeline's, a secret, and what Terraform sets itself.
+    others = {"MODEL_URI", "MODEL_SHA256", "API_KEY", "GOOGLE_CLOUD_PROJECT"}
+    assert re.findall(r'"(\w+)"', listed) == sorted({variable.name for variable in variables()} - others)
 
 
 def test_readme_names_every_variable_and_output() -> None:

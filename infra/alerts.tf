@@ -1,0 +1,95 @@
+resource "google_monitoring_notification_channel" "email" {
+  for_each     = var.alert_emails
+  display_name = each.value
+  type         = "email"
+  labels       = { email_address = each.value }
+  depends_on   = [google_project_service.this]
+}
+
+locals {
+  channels = [for channel in google_monitoring_notification_channel.email : channel.id]
+
+  measured = {
+    errors = {
+      title = "${var.name}: requests fail"
+      # A single failure among three requests at night is a large share and no incident.
+      query = "${local.failed_share} > ${var.alert_beyond.failed_share} and sum(increase(run_googleapis_com:request_count{${local.platform},response_code_class=\"5xx\"}[10m])) >= 5"
+      help  = "More than ${100 * var.alert_beyond.failed_share} % of the requests of ten minutes were answered 5xx. The log names each with its release. If it began with a deployment: job `rollback`."
+    }
+    latency = {
+      title = "${var.name}: answers are slow"
+      query = "${local.p95} > ${1000 * var.alert_beyond.p95_seconds} and sum(increase(run_googleapis_com:request_count{${local.platform}}[10m])) >= 20"
+      help  = "5 % of the requests of ten minutes took longer than ${var.alert_beyond.p95_seconds} s. Look at the number of instances against `max_instances`, at large pictures and batches, and at cold starts."
+    }
+  }
+
+  seen = {
+    start = {
+      title  = "${var.name}: an instance does not start"
+      filter = local.start_failures
+      labels = { revision = "EXTRACT(resource.labels.revision_name)" }
+      help   = "Revision $${log.extracted_label.revision}. The function's last line says why: a release that is missing, damaged or not to be read, or a setting with a wrong value. During a deployment the candidate failed, and nobody was served by it."
+    }
+    drift = {
+      title  = "${var.name}: the answers drift"
+      filter = "log_id(\"${local.drift_log}\") AND severity>=WARNING"
+      labels = {
+        head    = "EXTRACT(jsonPayload.head)"
+        psi     = "EXTRACT(jsonPayload.psi)"
+        release = "EXTRACT(jsonPayload.release)"
+      }
+      help = "The answers of head $${log.extracted_label.head} are distributed unlike those of the evaluation of release $${log.extracted_label.release} (PSI $${log.extracted_label.psi}). Other people ask, other pictures are sent, or the model fails: look before retraining."
+    }
+  }
+}
+
+resource "google_monitoring_alert_policy" "measured" {
+  for_each              = local.measured
+  display_name          = each.value.title
+  combiner              = "OR"
+  notification_channels = local.channels
+
+  conditions {
+    display_name = each.value.title
+    condition_prometheus_query_language {
+      query               = each.value.query
+      duration            = "300s"
+      evaluation_interval = "60s"
+      # The platform's metrics exist only once a request was answered.
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    content = each.value.help
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_monitoring_alert_policy" "seen" {
+  for_each              = local.seen
+  display_name          = each.value.title
+  combiner              = "OR"
+  notification_channels = local.channels
+
+  conditions {
+    display_name = each.value.title
+    condition_matched_log {
+      filter           = each.value.filter
+      label_extractors = each.value.labels
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = each.value.help
+  }
+
+  depends_on = [google_project_service.this]
+}

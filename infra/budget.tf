@@ -1,0 +1,34 @@
+# Tells, and switches nothing off: `max_instances` is what bounds the service's cost.
+resource "google_billing_budget" "project" {
+  count           = var.billing_account == "" ? 0 : 1
+  billing_account = var.billing_account
+  display_name    = var.name
+
+  budget_filter {
+    # The number, which the bucket happens to know.
+    projects = ["projects/${google_storage_bucket.releases.project_number}"]
+  }
+
+  amount {
+    specified_amount {
+      units = var.monthly_budget
+    }
+  }
+
+  dynamic "threshold_rules" {
+    for_each = [0.5, 0.9, 1]
+    content {
+      threshold_percent = threshold_rules.value
+    }
+  }
+  threshold_rules {
+    threshold_percent = 1
+    spend_basis       = "FORECASTED_SPEND"
+  }
+
+  all_updates_rule {
+    monitoring_notification_channels = local.channels
+  }
+
+  depends_on = [google_project_service.this]
+}

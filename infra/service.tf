@@ -1,0 +1,116 @@
+locals {
+  # What `settings` may hold: all that the function reads, but for what the pipeline sets and for the key.
+  settings = [
+    "AIP_HEALTH_ROUTE", "AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "CORS_ORIGINS", "FETCH_SECONDS", "HEADS", "LOG_LEVEL",
+    "MAX_IMAGES", "MAX_PIXELS", "MAX_REQUEST_BYTES", "MAX_SIDE_RATIO", "MAX_WHOLE_PIXELS", "MIN_SIDE", "MODEL_CACHE",
+    "REQUEST_SECONDS",
+  ]
+}
+
+# The frame in which revisions run. Terraform makes it once, around a placeholder; each release and each change of
+# function/ is a revision that the pipeline adds.
+resource "google_cloud_run_v2_service" "function" {
+  name                = var.name
+  location            = var.region
+  deletion_protection = var.deletion_protection
+
+  # The pipeline asks its candidate from GitLab's runners. Who else may ask is the invoker's to say, below.
+  ingress = "INGRESS_TRAFFIC_ALL"
+
+  scaling {
+    min_instance_count = 0
+    max_instance_count = var.max_instances
+  }
+
+  template {
+    service_account                  = google_service_account.runtime.email
+    max_instance_request_concurrency = var.concurrency
+    # Above the function's own REQUEST_SECONDS, which ends a request with an answer.
+    timeout = "60s"
+
+    containers {
+      image = "us-docker.pkg.dev/cloudrun/container/hello"
+
+      resources {
+        limits            = { cpu = "1", memory = var.memory }
+        cpu_idle          = true
+        startup_cpu_boost = true
+      }
+
+      dynamic "env" {
+        for_each = merge({ GOOGLE_CLOUD_PROJECT = var.project_id }, var.settings)
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+
+      # A release has FETCH_SECONDS (20) to arrive; the server listens after that.
+      startup_probe {
+        period_seconds    = 1
+        timeout_seconds   = 1
+        failure_threshold = 60
+        http_get {
+          path = "/health"
+        }
+      }
+
+      liveness_probe {
+        period_seconds    = 30
+        timeout_seconds   = 5
+        failure_threshold = 3
+        http_get {
+          path = "/health"
+        }
+      }
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = length(setsubtract(keys(var.settings), local.settings)) == 0
+      error_message = "settings has ${join(", ", setsubtract(keys(var.settings), local.settings))}; it takes ${join(", ", local.settings)}."
+    }
+
+    # What the pipeline changes. `env` can only be left alone as a whole, hence the output `change_settings`. Traffic
+    # names a revision after the first deployment, so whatever Terraform changes serves nobody before the next one.
+    ignore_changes = [
+      build_config,
+      client,
+      client_version,
+      template[0].annotations,
+      template[0].containers[0].base_image_uri,
+      template[0].containers[0].env,
+      template[0].containers[0].image,
+      template[0].containers[0].name,
+      template[0].labels,
+      template[0].revision,
+      traffic,
+    ]
+  }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "everybody_asks" {
+  count    = var.public ? 1 : 0
+  name     = google_cloud_run_v2_service.function.name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = "allUsers"
+}
+
+# The pipeline asks a candidate before anybody else does.
+resource "google_cloud_run_v2_service_iam_member" "deployer_asks" {
+  name     = google_cloud_run_v2_service.function.name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = google_service_account.deployer.member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "deployer_changes" {
+  name     = google_cloud_run_v2_service.function.name
+  location = var.region
+  role     = google_project_iam_custom_role.deploy.name
+  member   = google_service_account.deployer.member
+}

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.infra import provider
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+Terraform = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def program() -> str:
+    found = shutil.which("terraform")
+    if found is None:
+        pytest.skip("terraform is not installed: infra/ stays unchecked here")
+    return found
+
+
+@pytest.fixture(scope="session")
+def reattached() -> Iterator[dict[str, str]]:
+    with provider.serving() as found_at:
+        # A configuration file of the user's may name mirrors; nothing is to be downloaded.
+        yield {k: v for k, v in os.environ.items() if k != "TF_CLI_CONFIG_FILE"} | found_at
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """A copy of infra/ to change and to initialise."""
+    for file in [*INFRA.glob("*.tf"), *INFRA.glob("*.sh")]:
+        shutil.copy(file, tmp_path)
+    shutil.copytree(Path(__file__).with_name("plans"), tmp_path / "tests")
+    return tmp_path
+
+
+@pytest.fixture
+def terraform(program: str, reattached: dict[str, str], module: Path) -> Terraform:
+    """Runs Terraform in the copy."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [program, *arguments, "-no-color"]
+        return subprocess.run(command, cwd=module, env=reattached, capture_output=True, text=True, check=False)
+
+    initialised = run("init", "-backend=false", "-input=false")
+    assert initialised.returncode == 0, initialised.stderr
+    return run

@@ -1,0 +1,37 @@
+# Nothing is made: what Google would compute is invented, or told apart here.
+override_resource {
+  target = google_service_account.training
+  values = { member = "training", email = "training@example.com", name = "projects/p/serviceAccounts/training" }
+}
+override_resource {
+  target = google_service_account.deployer
+  values = { member = "deployer", email = "deployer@example.com", name = "projects/p/serviceAccounts/deployer" }
+}
+override_resource {
+  target = google_service_account.runtime
+  values = { member = "runtime", email = "runtime@example.com", name = "projects/p/serviceAccounts/runtime" }
+}
+override_resource {
+  target = google_service_account.builder
+  values = { member = "builder", email = "builder@example.com", name = "projects/p/serviceAccounts/builder" }
+}
+override_resource {
+  target = google_project_iam_custom_role.deploy
+  values = { name = "projects/p/roles/deploy" }
+}
+override_resource {
+  target = google_project_iam_custom_role.build
+  values = { name = "projects/p/roles/build" }
+}
+override_resource {
+  target = google_project_iam_custom_role.hold
+  values = { name = "projects/p/roles/hold" }
+}
+override_resource {
+  target = google_logging_project_sink.requests
+  values = { writer_identity = "sink" }
+}
+override_resource {
+  target = google_iam_workload_identity_pool.gitlab
+  values = { name = "projects/1/locations/global/workloadIdentityPools/age-gender-gitlab" }
+}

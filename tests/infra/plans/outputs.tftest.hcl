@@ -1,0 +1,17 @@
+# Everything that is optional, so that each output says all it can.
+mock_provider "google" { source = "./tests/mocks" }
+
+variables {
+  project_id          = "faces-project"
+  gitlab_project_id   = "4711"
+  gitlab_project_path = "group/age-gender"
+  gpu_runner_zone     = "europe-west1-b"
+  settings            = { HEADS = "age,gender", LOG_LEVEL = "WARNING" }
+}
+
+run "outputs" {
+  assert {
+    condition     = startswith(output.deploy, "python -m training deploy --service projects/faces-project/locations/europe-west1/services/age-gender ")
+    error_message = "The deployment's command is ${output.deploy}"
+  }
+}

@@ -1,0 +1,114 @@
+# Who may do what.
+mock_provider "google" { source = "./tests/mocks" }
+
+variables {
+  project_id        = "faces-project"
+  gitlab_project_id = "4711"
+}
+
+run "buckets_are_private" {
+  assert {
+    condition = alltrue([
+      for bucket in [google_storage_bucket.data, google_storage_bucket.releases, google_storage_bucket.logs, google_storage_bucket.sources] :
+      bucket.uniform_bucket_level_access && bucket.public_access_prevention == "enforced"
+    ])
+    error_message = "A bucket may be public."
+  }
+  assert {
+    condition     = google_storage_bucket.data.versioning[0].enabled && google_storage_bucket.releases.versioning[0].enabled
+    error_message = "A bucket loses what is overwritten."
+  }
+}
+
+run "a_release_is_never_overwritten" {
+  assert {
+    condition     = google_storage_bucket_iam_member.releases_publish.role == "roles/storage.objectCreator"
+    error_message = "Publishing takes no right to delete."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.releases_publish.condition[0].expression == "resource.name != \"projects/_/buckets/faces-project-releases/objects/production\""
+    error_message = "The training account could make the first pointer."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.releases_promote.condition[0].expression == "resource.name == \"projects/_/buckets/faces-project-releases/objects/production\""
+    error_message = "The right to overwrite reaches further than the pointer."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.releases_promote.member == "deployer"
+    error_message = "Somebody else than the deployer moves the pointer."
+  }
+  assert {
+    condition     = google_project_iam_custom_role.hold.permissions == toset(["storage.objects.get", "storage.objects.update"])
+    error_message = "Holding a release takes no right to delete it."
+  }
+}
+
+run "pointer_and_pruned_releases_are_kept_for_their_own_time" {
+  assert {
+    condition = {
+      for rule in google_storage_bucket.releases.lifecycle_rule :
+      one(one(rule.condition).matches_prefix) => one(rule.condition).days_since_noncurrent_time
+      if one(rule.condition).matches_prefix != null
+    } == { production = 365, "2" = 30 }
+    error_message = "Old versions of the pointer go with those of pruned releases, or stay for ever."
+  }
+}
+
+run "only_protected_refs_of_one_project_get_in" {
+  assert {
+    condition = alltrue([
+      for provider in [google_iam_workload_identity_pool_provider.training, google_iam_workload_identity_pool_provider.deployer] :
+      startswith(provider.attribute_condition, "assertion.project_id == \"4711\" && assertion.ref_protected == \"true\"")
+    ])
+    error_message = "Another project, or an unprotected branch, is let in."
+  }
+  assert {
+    condition     = endswith(google_iam_workload_identity_pool_provider.deployer.attribute_condition, "&& assertion.environment == \"production\"")
+    error_message = "A job outside the production environment becomes the deployer."
+  }
+  assert {
+    condition     = google_service_account_iam_member.gitlab_deployer.member == "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/attribute.environment/production"
+    error_message = "The deployer is bound to something else than the production environment."
+  }
+}
+
+run "the_deployer_changes_one_service_and_acts_as_two_accounts" {
+  assert {
+    condition     = google_project_iam_custom_role.deploy.permissions == toset(["run.revisions.get", "run.revisions.list", "run.services.get", "run.services.update"])
+    error_message = "A deployment neither makes a service nor deletes one, and gives no rights on it."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.deployer_changes.role == "projects/p/roles/deploy" && google_cloud_run_v2_service_iam_member.deployer_changes.name == "age-gender"
+    error_message = "The right to change services is not bound to this one."
+  }
+  assert {
+    condition     = toset([for grant in google_project_iam_member.deployer : grant.role]) == toset(["projects/p/roles/build", "roles/serviceusage.serviceUsageConsumer", "roles/logging.viewer"])
+    error_message = "The deployer has another right on the whole project."
+  }
+  assert {
+    condition     = toset([for grant in google_service_account_iam_member.deployer_acts_as : grant.service_account_id]) == toset(["projects/p/serviceAccounts/builder", "projects/p/serviceAccounts/runtime"])
+    error_message = "The deployer acts as an account that it need not be."
+  }
+  assert {
+    condition     = google_service_account_iam_member.deployer_identifies_itself.service_account_id == "projects/p/serviceAccounts/deployer" && google_service_account_iam_member.deployer_identifies_itself.member == "deployer"
+    error_message = "Identity tokens are made for another account."
+  }
+}
+
+run "building_reads_the_source_alone" {
+  assert {
+    condition     = { for role, grant in google_storage_bucket_iam_member.sources : role => "${grant.member} ${grant.bucket}" } == { "roles/storage.objectCreator" = "deployer run-sources-faces-project-europe-west1", "roles/storage.objectViewer" = "builder run-sources-faces-project-europe-west1" }
+    error_message = "Somebody else reads or writes what is deployed."
+  }
+  assert {
+    condition     = google_artifact_registry_repository_iam_member.images["roles/artifactregistry.writer"].member == "builder" && google_project_iam_member.builder_logs.role == "roles/logging.logWriter"
+    error_message = "The builder can't store its image or its log."
+  }
+}
+
+run "credentials_are_scoped_to_their_jobs" {
+  assert {
+    condition     = strcontains(output.gitlab_credentials, "--scope 'production' < deployer.json") && strcontains(output.gitlab_credentials, "--scope '*' < training.json")
+    error_message = "A job gets the credentials of the other identity: ${output.gitlab_credentials}"
+  }
+}
