@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from serving.images import Picture
 
@@ -18,26 +18,18 @@ SIDES = ("0-31", "32-63", "64-127", "128-255", "256-511", "512+")
 Counts = dict[str, int]
 
 
-class _Answered(NamedTuple):
-    """One picture that was answered, as `Answerer` answers it, and how it came."""
-
-    answer: dict[str, Any]
-    kind: str
-    # pixels
-    shorter: int
-
-
 class Tally:
     """The pictures of one request, counted as they are answered, from any number of threads."""
 
     def __init__(self, pictures: int) -> None:
         self.pictures = pictures
-        self._answered: list[_Answered] = []
+        # each answer, and its picture's format and shorter side in pixels
+        self._answered: list[tuple[dict[str, Any], str, int]] = []
 
     def add(self, answer: dict[str, Any], picture: Picture) -> None:
         """One of them was answered."""
         # Appending is atomic.
-        self._answered.append(_Answered(answer, picture.kind, min(picture.width, picture.height)))
+        self._answered.append((answer, picture.kind, min(picture.width, picture.height)))
 
     def fields(self, heads: tuple[str, ...]) -> dict[str, Any]:
         """Fields of a line of the log: `pictures`, `failed` (not answered, for whatever reason), and bins with counts.
@@ -46,15 +38,16 @@ class Tally:
         """
         # A copy, for a picture may be answered after its request was given up.
         answered = [*self._answered]
+        answers = [answer for answer, _, _ in answered]
         counts = {
             "answers": {
-                head: _count(_bin(head, one.answer[head]) for one in answered)
+                head: _count(_bin(head, answer[head]) for answer in answers)
                 for head in heads
-                if answered and head in answered[0].answer
+                if answers and head in answers[0]
             },
-            "warnings": _count(warned["code"] for one in answered for warned in one.answer.get("warnings", ())),
-            "sides": _count(SIDES[bisect_right(SIDE_STARTS, one.shorter) - 1] for one in answered),
-            "formats": _count(one.kind for one in answered),
+            "warnings": _count(warned["code"] for answer in answers for warned in answer.get("warnings", ())),
+            "sides": _count(SIDES[bisect_right(SIDE_STARTS, shorter) - 1] for _, _, shorter in answered),
+            "formats": _count(kind for _, kind, _ in answered),
         }
         found = {"pictures": self.pictures, "failed": self.pictures - len(answered)}
         return found | {name: counted for name, counted in counts.items() if counted}
