@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from serving.tally import AGE_BANDS
 from training.config import EvaluateConfig
-from training.labels import AGE_BANDS, ETHNICITIES, GENDERS, band
+from training.labels import ETHNICITIES, GENDERS, band
 from training.metrics import CELL_FACES, FIGURES, Array, Faces
 from training.shards import LabelArray
 
