@@ -5,6 +5,9 @@ locals {
   # gitlab.com has one issuer for everybody: without the project in the condition, any of its projects would be let in.
   # Only who may push to a protected branch or tag can start a job that passes.
   gitlab_condition = "assertion.project_id == \"${var.gitlab_project_id}\" && assertion.ref_protected == \"true\""
+
+  # What .gitlab-ci.yml calls the environments whose jobs deploy.
+  gitlab_environments = ["candidate", "production"]
 }
 
 resource "google_iam_workload_identity_pool" "gitlab" {
@@ -33,8 +36,8 @@ resource "google_iam_workload_identity_pool_provider" "training" {
 resource "google_iam_workload_identity_pool_provider" "deployer" {
   workload_identity_pool_id          = google_iam_workload_identity_pool.gitlab.workload_identity_pool_id
   workload_identity_pool_provider_id = "deployer"
-  display_name                       = "Jobs of the production environment"
-  attribute_condition                = "${local.gitlab_condition} && assertion.environment == \"production\""
+  display_name                       = "Jobs that deploy"
+  attribute_condition                = "${local.gitlab_condition} && assertion.environment in ${jsonencode(local.gitlab_environments)}"
   attribute_mapping = {
     "google.subject"        = "assertion.sub"
     "attribute.environment" = "assertion.environment"
@@ -53,7 +56,8 @@ resource "google_service_account_iam_member" "gitlab_training" {
 }
 
 resource "google_service_account_iam_member" "gitlab_deployer" {
+  for_each           = toset(local.gitlab_environments)
   service_account_id = google_service_account.deployer.name
   role               = "roles/iam.workloadIdentityUser"
-  member             = "principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.gitlab.name}/attribute.environment/production"
+  member             = "principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.gitlab.name}/attribute.environment/${each.key}"
 }

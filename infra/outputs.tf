@@ -8,7 +8,10 @@ output "gitlab_credentials" {
   value = join("\n", flatten([
     for identity, use in local.credentials : [
       "gcloud iam workload-identity-pools create-cred-config ${use.provider} --service-account=${use.email} --credential-source-file=build/gitlab-oidc-token --output-file=${identity}.json",
-      "glab variable set GOOGLE_APPLICATION_CREDENTIALS --type file --scope '${use.scope}' < ${identity}.json",
+      join("\n", [
+        for scope in use.scopes :
+        "glab variable set GOOGLE_APPLICATION_CREDENTIALS --type file --scope '${scope}' < ${identity}.json"
+      ]),
     ]
   ]))
 }
@@ -74,12 +77,12 @@ locals {
     training = {
       email    = google_service_account.training.email
       provider = google_iam_workload_identity_pool_provider.training.name
-      scope    = "*"
+      scopes   = ["*"]
     }
     deployer = {
       email    = google_service_account.deployer.email
       provider = google_iam_workload_identity_pool_provider.deployer.name
-      scope    = "production"
+      scopes   = local.gitlab_environments
     }
   }
 }

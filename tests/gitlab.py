@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 
 RUNNER = ROOT / "node_modules" / ".bin" / "gitlab-ci-local"
 _TOOLS = {"git": "git", "rsync": "rsync", "node": "nodejs npm"}
+_NODE = 20
 # what a test may say of a pipeline in GitLab's stead
 _PREDEFINED = ("CI_COMMIT_BRANCH", "CI_COMMIT_TAG", "CI_PIPELINE_SOURCE", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
 _MERGE_REQUEST = {
@@ -23,11 +24,24 @@ _MERGE_REQUEST = {
 }
 
 
+# Without isolation a job would see what an earlier one left, and a missing artifact would pass unseen.
+_ISOLATED = (
+    "--force-shell-executor",
+    "--shell-isolation",
+    "--no-artifacts-to-source",
+    "--variable",
+    "GITLAB_OIDC_TOKEN=fake",
+)
+
+
 def require_runner() -> None:
     """Skip, with what to install, where a pipeline cannot be run."""
     missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"no pipeline runs here; on Debian and Ubuntu: sudo apt-get install {' '.join(missing)}")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0]) < _NODE:
+        pytest.skip(f"no pipeline runs here: Node.js is {version}, gitlab-ci-local needs {_NODE}; Debian 13 has it")
     if not RUNNER.exists():
         pytest.skip("no pipeline runs here: `npm ci --ignore-scripts` installs gitlab-ci-local")
 
@@ -77,8 +91,7 @@ class Project:
 
     def pipeline(self, *options: str, branch: str | None = "main", **variables: str) -> Pipeline:
         """Run the pipeline of the newest commit to its end."""
-        isolated = ("--force-shell-executor", "--shell-isolation", "--no-artifacts-to-source", "--variable", "GITLAB_OIDC_TOKEN=fake")
-        done = self._run(*isolated, *options, *self._options(branch, variables))
+        done = self._run(*_ISOLATED, *options, *self._options(branch, variables))
         logs = (self.clone / ".gitlab-ci-local" / "output").glob("*.log")
         return Pipeline(
             done.returncode == 0, done.stdout + done.stderr, {log.stem: log.read_text() for log in sorted(logs)}

@@ -45,5 +45,5 @@ def _client(project: str) -> Client:
     chosen: dict[str, Any] = {"project": project, "_use_grpc": False}
     if endpoint := os.environ.get(_OVERRIDE, "").rstrip("/"):
         chosen["client_options"] = {"api_endpoint": endpoint}
-        chosen["credentials"] = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        chosen["credentials"] = AnonymousCredentials()
     return Client(**chosen)

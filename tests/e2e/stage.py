@@ -70,7 +70,9 @@ def stage(folder: Path) -> Iterator[Stage]:
         archive = storage_upload(storage, folder)
         environment = {"STORAGE_EMULATOR_HOST": storage.url, "GOOGLE_CLOUD_PROJECT": PROJECT}
         google = running.enter_context(_google(folder / "google", environment))
-        environment |= {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{google}/" for api in ("RUN", "CLOUDBUILD", "LOGGING")}
+        environment |= {
+            f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{google}/" for api in ("RUN", "CLOUDBUILD", "LOGGING")
+        }
         gitlab = project(folder)
         gitlab.environment = environment | _tools(folder)
         gitlab.variables = {

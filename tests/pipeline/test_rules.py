@@ -65,7 +65,7 @@ def test_a_tag_is_checked_alone(gitlab: Project) -> None:
 
 
 def test_a_schedule_retrains(gitlab: Project) -> None:
-    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="retrain")) == RETRAIN | DEPLOY
+    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="retrain")) == RETRAIN | DEPLOY | LIVE
 
 
 def test_a_schedule_looks_for_drift(gitlab: Project) -> None:
@@ -75,7 +75,7 @@ def test_a_schedule_looks_for_drift(gitlab: Project) -> None:
 def test_drift_retrains_where_that_is_wanted(gitlab: Project) -> None:
     found = gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="drift", RETRAIN_ON_DRIFT="true")
     assert found == {"drift": "on_success", "retrain-on-drift": "on_failure"}
-    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="parent_pipeline", SCHEDULE="retrain")) == RETRAIN | DEPLOY
+    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="parent_pipeline", SCHEDULE="retrain")) == RETRAIN | DEPLOY | LIVE
 
 
 def test_a_pipeline_started_by_hand_retrains(gitlab: Project) -> None:

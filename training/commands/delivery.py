@@ -81,6 +81,14 @@ def _rollout_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, help=f"how long it is watched (default: {default.minutes:g})")
 
 
+def discard(options: argparse.Namespace) -> int:
+    """Take the candidate's address away, and whatever traffic an interrupted rollout left it."""
+    from training.delivery.discard import discard
+
+    print(f"candidate no more: {discard(_service(options)) or 'there was none'}")
+    return 0
+
+
 def rollback(options: argparse.Namespace) -> int:
     """Go back to the release before, or to an earlier one: the traffic of --service, then the pointer."""
     from training.registry import Registry
@@ -122,5 +130,6 @@ COMMANDS = (
     Command(deploy, _deploy_arguments),
     Command(verify, _verify_arguments),
     Command(rollout, _rollout_arguments),
+    Command(discard, _service_argument),
     Command(rollback, _rollback_arguments),
 )

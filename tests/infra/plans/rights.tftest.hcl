@@ -63,12 +63,15 @@ run "only_protected_refs_of_one_project_get_in" {
     error_message = "Another project, or an unprotected branch, is let in."
   }
   assert {
-    condition     = endswith(google_iam_workload_identity_pool_provider.deployer.attribute_condition, "&& assertion.environment == \"production\"")
-    error_message = "A job outside the production environment becomes the deployer."
+    condition     = endswith(google_iam_workload_identity_pool_provider.deployer.attribute_condition, "&& assertion.environment in [\"candidate\",\"production\"]")
+    error_message = "A job outside the environments that deploy becomes the deployer."
   }
   assert {
-    condition     = google_service_account_iam_member.gitlab_deployer.member == "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/attribute.environment/production"
-    error_message = "The deployer is bound to something else than the production environment."
+    condition = { for name, each in google_service_account_iam_member.gitlab_deployer : name => each.member } == {
+      for name in ["candidate", "production"] :
+      name => "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/attribute.environment/${name}"
+    }
+    error_message = "The deployer is bound to something else than the environments that deploy."
   }
 }
 

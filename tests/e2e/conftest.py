@@ -1,0 +1,109 @@
+"""One project's life, push after push; each fixture is one pipeline, on top of what the one before left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.stage import Stage, stage
+from tests.gitlab import Pipeline, require_runner
+
+_CHOICES = "training/pipeline.yml"
+_ENTRY = "function/main.py"
+
+
+@dataclass(frozen=True)
+class After:
+    """What is seen once a pipeline has ended."""
+
+    pipeline: Pipeline
+    answer: dict[str, Any]
+    traffic: dict[str, int]
+    production: str
+
+    @property
+    def revision(self) -> str:
+        """The one that serves everybody."""
+        (revision,) = self.traffic
+        return revision
+
+
+@pytest.fixture(scope="session")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """GitLab, the buckets and Cloud Run, with nothing deployed yet."""
+    require_runner()
+    with stage(tmp_path_factory.mktemp("e2e")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def first(delivery: Stage) -> After:
+    """The first release of all."""
+    return _after(delivery, "Train", {_CHOICES: _options(delivery, "--set epochs=6")})
+
+
+@pytest.fixture(scope="session")
+def retrained(delivery: Stage, first: After) -> After:
+    """A push that changes the training for the better."""
+    assert first.pipeline.passed, first.pipeline.output
+    return _after(delivery, "Train longer", {_CHOICES: _options(delivery, "--set epochs=16")})
+
+
+@pytest.fixture(scope="session")
+def redeployed(delivery: Stage, retrained: After) -> After:
+    """A push that changes the function alone."""
+    assert retrained.pipeline.passed, retrained.pipeline.output
+    page = "function/serving/page/docs.css"
+    return _after(delivery, "Colour the page", {page: _text(delivery, page) + "\n/* bluer */\n"})
+
+
+@pytest.fixture(scope="session")
+def worsened(delivery: Stage, redeployed: After) -> After:
+    """A push that makes a worse model: one step of training."""
+    return _after(delivery, "Train shorter", {_CHOICES: _options(delivery, "--set epochs=1 --set max_steps=1")})
+
+
+@pytest.fixture(scope="session")
+def unstartable(delivery: Stage, worsened: After) -> After:
+    """A push after which the function does not start."""
+    source = _text(delivery, _ENTRY)
+    return _after(delivery, "Break the start", {_ENTRY: source + '\nraise RuntimeError("it does not start")\n'})
+
+
+@pytest.fixture(scope="session")
+def failing(delivery: Stage, unstartable: After) -> After:
+    """A push after which the function starts, and answers every picture with an error."""
+    source = _text(delivery, _ENTRY).replace('\nraise RuntimeError("it does not start")\n', "")
+    answers = "function/serving/answers.py"
+    broken = _text(delivery, answers).replace("    def answer(", "    def answer(  # broken on purpose\n        ", 1)
+    return _after(delivery, "Break the answers", {_ENTRY: source, answers: broken})
+
+
+@pytest.fixture(scope="session")
+def rolled_back(delivery: Stage, failing: After) -> After:
+    """Somebody starts the job `rollback`."""
+    return _look(delivery, delivery.gitlab.pipeline("rollback"))
+
+
+def _after(delivery: Stage, message: str, files: dict[str, str | bytes]) -> After:
+    """Push, and run what the job `rollout` needs, itself included."""
+    delivery.gitlab.push(message, files)
+    return _look(delivery, delivery.gitlab.pipeline("rollout", "--needs"))
+
+
+def _look(delivery: Stage, pipeline: Pipeline) -> After:
+    return After(pipeline, delivery.live(), delivery.traffic(), delivery.production())
+
+
+def _text(delivery: Stage, path: str) -> str:
+    return (delivery.gitlab.clone / path).read_text()
+
+
+def _options(delivery: Stage, options: str) -> str:
+    """training/pipeline.yml with other options for train."""
+    before, name, after = _text(delivery, _CHOICES).partition("  TRAIN:\n")
+    _, value, rest = after.partition("    description:")
+    return f'{before}{name}    value: "{options}"\n{value}{rest}'
