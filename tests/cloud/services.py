@@ -81,10 +81,10 @@ class Service:
     def chosen(self, tag: str) -> Revision | None:
         """The revision that answers the next request, at the main address or at a tag's."""
         with self._lock:
-            statuses = self.message.traffic_statuses
+            routed = [(each, each.revision or self._latest()) for each in self.message.traffic_statuses]
             if tag:
-                return next((self.revisions[each.revision] for each in statuses if each.tag == tag), None)
-            shares = {each.revision: each.percent for each in statuses if each.percent}
+                return next((self.revisions[name] for each, name in routed if each.tag == tag), None)
+            shares = {name: each.percent for each, name in routed if each.percent}
             for name, percent in shares.items():
                 self._due[name] = self._due.get(name, 0) + percent
             if not shares:
@@ -161,30 +161,32 @@ class Service:
             idle = [
                 each
                 for name, each in self.revisions.items()
-                if name not in {status.revision for status in self.message.traffic_statuses}
+                if name not in {status.revision or self._latest() for status in self.message.traffic_statuses}
             ]
         for each in idle:
             each.stop()
 
     def _route(self) -> str:
         """Take the wanted traffic over, all or nothing; what stands against it."""
-        latest = self.message.latest_ready_revision.rpartition("/")[2]
         wanted = list(self.message.traffic) or [run_v2.TrafficTarget(type_=LATEST, percent=100)]
-        names = [each.revision or latest for each in wanted]
+        names = [each.revision or self._latest() for each in wanted]
         for name in names:
             if name not in self.revisions or not self.revisions[name].ready:
                 return f"Revision '{name}' is not ready and cannot serve traffic."
         self.message.traffic_statuses = [
             run_v2.TrafficTargetStatus(
                 type_=each.type_,
-                revision=name,
+                revision=each.revision,
                 percent=each.percent,
                 tag=each.tag,
                 uri=f"{self.message.uri}@{each.tag}" if each.tag else "",
             )
-            for each, name in zip(wanted, names, strict=True)
+            for each in wanted
         ]
         return ""
+
+    def _latest(self) -> str:
+        return str(self.message.latest_ready_revision.rpartition("/")[2])
 
     def _touch(self) -> None:
         self.message.etag = f'"{uuid.uuid4().hex}"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
 def deploy(options: argparse.Namespace) -> int:
     """Build the function and add a revision that serves a release, without traffic, tagged `candidate`."""
+    from training import signing
     from training.delivery.deploy import deploy
     from training.delivery.releases import find
     from training.delivery.service import CANDIDATE
     from training.registry import Registry
 
-    service, release = _service(options), find(Registry(options.registry), options.release)
+    service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
+    release = find(registry, options.release)
     print(f"release: {release.uri}, SHA-256 {release.sha256}")
+    # Before anything is built of it.
+    print(f"signed by: {signing.verify_published(registry, release.version, trust)}", flush=True)
     revision = deploy(service, release, DeployConfig())
     found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
     print(found, end="")
@@ -33,10 +38,13 @@ def deploy(options: argparse.Namespace) -> int:
 
 
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
+    from training import signing
+
     _service_argument(parser)
     registry(parser)
     parser.add_argument("--release", default="", metavar="VERSION", help="what to serve (default: production's)")
     parser.add_argument("--env-file", type=Path, help="file to write REVISION=… and CANDIDATE_URL=… to")
+    signing.arguments(parser)
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -65,7 +73,9 @@ def rollout(options: argparse.Namespace) -> int:
 
     chosen = {name: value for name in ("percent", "minutes") if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(RolloutConfig(), **chosen)
-    version = rollout(_service(options), Registry(options.registry), options.revision, config, print)
+    version = rollout(
+        _service(options), Registry(options.registry), options.revision, config, partial(print, flush=True)
+    )
     print(f"production: {version}")
     return 0
 

@@ -10,9 +10,11 @@ from google.cloud import run_v2
 
 from training.commits import commit
 from training.delivery.config import DeployConfig
+from training.delivery.logs import Log
 from training.delivery.releases import Release, plain
-from training.delivery.service import CANDIDATE, STABLE, Service, short
+from training.delivery.service import CANDIDATE, STABLE, Service, failure, ready, short
 from training.delivery.source import Image, build
+from training.errors import StepError
 
 FUNCTION = Path(__file__).parents[2] / "function"
 
@@ -39,7 +41,12 @@ def deploy(service: Service, release: Release, config: DeployConfig, function: P
 
 
 def add(service: Service, release: Release, image: Image | None = None) -> str:
-    """Add a revision that serves `release`, of another image than now if one is given; the errors are those above."""
+    """Add a revision that serves `release`, of another image than now if one is given.
+
+    Raises:
+        StepError: it does not start; the message has Cloud Run's reason and its own last lines.
+        ConflictError: the service was changed meanwhile.
+    """
 
     def change(template: run_v2.RevisionTemplate) -> None:
         container = template.containers[0]
@@ -51,7 +58,11 @@ def add(service: Service, release: Release, image: Image | None = None) -> str:
         kept = [each for each in container.env if each.name not in pinned]
         container.env = kept + [run_v2.EnvVar(name=name, value=value) for name, value in pinned.items()]
 
-    return short(service.add(_deployment(), change))
+    made = service.add(_deployment(), change)
+    if not ready(made):
+        said = Log(service.name).last_lines(short(made))
+        raise StepError(f"{failure(made)}\nIts log, {made.log_uri}, ends with:\n{said or '(nothing)'}")
+    return short(made)
 
 
 def _deployment() -> str:

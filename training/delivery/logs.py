@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import logging as cloud_logging
 
-from training.delivery.clients import calling, override
+from training.delivery.clients import READING, calling, override
 from training.delivery.names import ServiceName
 
 # of one revision, the newest: a page of the log, of which 60 a minute may be read
@@ -17,6 +19,10 @@ MOST_REQUESTS = 1000
 # what Cloud Run itself writes of each request, those included that the function never saw
 _REQUESTS = "run.googleapis.com%2Frequests"
 _OUTPUT = "run.googleapis.com%2Fstderr"
+# of these, as many as tell why a start failed
+_LINES = 5
+# seconds that the log may be behind
+_BEHIND = 15
 
 
 @dataclass(frozen=True)
@@ -57,27 +63,35 @@ class Log:
         Raises:
             StepError: the log cannot be read.
         """
-        with calling(f"log of {revision}"):
-            entries = list(
-                self._client.list_entries(
-                    filter_=self._filter(_REQUESTS, revision, since),
-                    order_by=cloud_logging.DESCENDING,
-                    max_results=MOST_REQUESTS,
-                    page_size=MOST_REQUESTS,
-                )
-            )
+        entries = self._entries(self._filter(_REQUESTS, revision, since), MOST_REQUESTS)
         found = [entry.http_request for entry in entries if entry.http_request]
         latencies = [float(request["latency"].rstrip("s")) for request in found if "latency" in request]
         errors = sum(int(request.get("status", 0)) >= 500 for request in found)
         return Seen(len(found), errors, float(np.percentile(latencies, 95)) if latencies else 0.0)
 
     def complaint(self, revision: str, since: datetime) -> str:
-        """The first error that it wrote itself; "" where it wrote none."""
-        terms = f"{self._filter(_OUTPUT, revision, since)} AND severity>=ERROR"
-        with calling(f"log of {revision}"):
-            for entry in self._client.list_entries(filter_=terms, max_results=1):
-                return str(entry.payload.get("message", "") if isinstance(entry.payload, dict) else entry.payload)
-        return ""
+        """The last error that it wrote itself; "" where it wrote none."""
+        found = self._entries(f"{self._filter(_OUTPUT, revision, since)} AND severity>=ERROR", 1)
+        return _text(found[0]) if found else ""
+
+    def last_lines(self, revision: str) -> str:
+        """What it wrote last, and why it ended if it did; waits a little for the log."""
+        since, deadline = datetime.now(UTC) - timedelta(hours=1), time.monotonic() + _BEHIND
+        while not (found := self._entries(self._filter(_OUTPUT, revision, since), _LINES)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(1)
+        return "\n".join(_text(entry) for entry in reversed(found))
+
+    def _entries(self, terms: str, count: int) -> list[Any]:
+        """The newest that fit, the newest first."""
+
+        def listed() -> list[Any]:
+            newest = cloud_logging.DESCENDING
+            return list(self._client.list_entries(filter_=terms, order_by=newest, max_results=count, page_size=count))
+
+        with calling(f"the log of {self._service.name}"):
+            return list(READING(listed)())
 
     def _filter(self, log: str, revision: str, since: datetime) -> str:
         terms = {
@@ -89,3 +103,8 @@ class Log:
         }
         named = " AND ".join(f'{field}="{value}"' for field, value in terms.items())
         return f'{named} AND timestamp>="{since.isoformat()}"'
+
+
+def _text(entry: Any) -> str:
+    payload = entry.payload
+    return str(payload.get("message", payload) if isinstance(payload, dict) else payload)

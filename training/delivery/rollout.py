@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from training.delivery.config import RolloutConfig
 from training.delivery.logs import Log, Seen
-from training.delivery.releases import plain, served
-from training.delivery.service import CANDIDATE, STABLE, Service, Traffic, environment
+from training.delivery.releases import find, plain, served
+from training.delivery.service import CANDIDATE, STABLE, Service, environment
 from training.delivery.verification import caller, require_candidate
 from training.errors import StepError
 from training.faces import draw
@@ -20,7 +20,9 @@ from training.storage import ConflictError
 
 Say = Callable[[str], None]
 
-_RESTORING_ATTEMPTS = 5
+_ATTEMPTS = 5
+# by the first a job is cancelled
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # what both are asked about: how long it takes counts here, `verify` has looked at the answers
 _FACE = draw(age=30, gender=1, ethnicity=2, seed=0)
 
@@ -32,7 +34,8 @@ class Interrupted(StepError):  # noqa: N818 - what happened, not what is wrong
 def rollout(service: Service, registry: Registry, revision: str, config: RolloutConfig, say: Say) -> str:
     """Send traffic to the candidate step by step, and point `production` at its release.
 
-    Whatever goes wrong on the way, the traffic goes back to where it was.
+    Whatever goes wrong on the way, all traffic goes back to the stable revision. A rollout that was killed may be
+    started again.
 
     Returns:
         the version that is in production now.
@@ -41,15 +44,16 @@ def rollout(service: Service, registry: Registry, revision: str, config: Rollout
         StepError: why it went back; or it is not the candidate, and nothing was moved.
     """
     require_candidate(service, revision)
-    version = served(environment(service.revision(revision)), registry)
+    version = _require_release(service, registry, revision)
     production, before = registry.production(), service.traffic()
-    stable = before.tags[STABLE]
-    with _going_back(service, _without(revision, stable, before), say), _interruptible():
+    stable = before.tags.get(STABLE, before.live)
+    tags = before.tags | {STABLE: stable}
+    with _going_back(service, stable, tags, say):
         if before.split != {revision: 100}:
-            service.route({revision: config.percent, stable: 100 - config.percent}, before.tags)
+            service.route({revision: config.percent, stable: 100 - config.percent}, tags)
             say(f"{config.percent} % of the traffic goes to {revision}, the rest to {stable}")
             watch(service, revision, stable, config, say)
-        service.route({revision: 100}, before.tags | {tag_of(version): revision})
+        service.route({revision: 100}, tags | {tag_of(version): revision})
         say(f"all traffic goes to {revision}")
         if registry.production() != production:
             raise ConflictError(f"the production pointer of {registry.uri} was moved by somebody else meanwhile")
@@ -109,41 +113,43 @@ def verdict(candidate: Seen, live: Seen, config: RolloutConfig) -> str:
     return ""
 
 
-def _without(revision: str, stable: str, before: Traffic) -> Traffic:
-    """The traffic as it was, or, where a rollout that died has moved some already, all of it on the stable one."""
-    return Traffic({stable: 100}, before.tags) if revision in before.split else before
+def _require_release(service: Service, registry: Registry, revision: str) -> str:
+    """The version that the revision serves, whole and as the registry has it."""
+    variables = environment(service.revision(revision))
+    release = find(registry, served(variables, registry))
+    if variables.get("MODEL_SHA256") != release.sha256:
+        raise StepError(f"{revision} does not pin release {release.version} of {registry.uri}; deploy it again")
+    return release.version
 
 
 @contextmanager
-def _going_back(service: Service, before: Traffic, say: Say) -> Iterator[None]:
+def _going_back(service: Service, stable: str, tags: dict[str, str], say: Say) -> Iterator[None]:
+    """Send all traffic to `stable` where an exception, or a signal that ends the job, comes out of the block."""
+    former = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     try:
         yield
     except BaseException as reason:
-        say(f"going back: {reason or type(reason).__name__}")
-        _restore(service, before)
-        raise StepError(f"{reason or type(reason).__name__}; all traffic is back at {before.live}") from reason
-
-
-def _restore(service: Service, before: Traffic) -> None:
-    for attempt in range(_RESTORING_ATTEMPTS):
-        try:
-            return service.route(before.split, before.tags)
-        except StepError as error:
-            failed = error
-            time.sleep(2**attempt)
-    raise StepError(f"the traffic could NOT be moved back to {before.split}: {failed}; run `rollback`") from failed
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Have SIGTERM, by which a job is cancelled, and SIGINT end what is done in here by an exception."""
-
-    def interrupt(number: int, _: object) -> None:
-        raise Interrupted(f"interrupted by {signal.Signals(number).name}")
-
-    former = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
+        for number in _SIGNALS:
+            # Nothing keeps the traffic from going back.
+            signal.signal(number, signal.SIG_IGN)
+        told = str(reason) or type(reason).__name__
+        say(f"going back: {told}")
+        _restore(service, {stable: 100}, tags)
+        raise StepError(f"{told}\nall traffic is back at {stable}") from reason
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+
+
+def _restore(service: Service, split: dict[str, int], tags: dict[str, str]) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            return service.route(split, tags)
+        except StepError as error:
+            failed = error
+            time.sleep(2**attempt)
+    raise StepError(f"the traffic could NOT be moved back to {split}: {failed}; run `rollback`") from failed

@@ -97,8 +97,11 @@ class Service:
             deployment: its label of that name, by which it is known again; unlike any other's.
             change: of a copy of the template.
 
+        Returns:
+            the revision, which may have failed to become `ready`.
+
         Raises:
-            StepError: it did not become ready; the message has Cloud Run's reason.
+            StepError: none was made.
             ConflictError: the service was changed meanwhile.
         """
         service = self.read()
@@ -113,8 +116,6 @@ class Service:
         made = [revision for revision in self.revisions() if revision.labels.get("deployment") == deployment]
         if not made:
             raise StepError(f"{self.name}: no revision was made; {refusal or 'Cloud Run gives no reason'}")
-        if not ready(made[0]):
-            raise StepError(f"{_failure(made[0]) or refusal}; its log: {made[0].log_uri}")
         return made[0]
 
     def route(self, split: dict[str, int], tags: dict[str, str]) -> None:
@@ -159,6 +160,12 @@ def ready(revision: run_v2.Revision) -> bool:
     return any(each.type_ == "Ready" and each.state == succeeded for each in revision.conditions)
 
 
+def failure(revision: run_v2.Revision) -> str:
+    """Why it cannot, in Cloud Run's words."""
+    failed = run_v2.Condition.State.CONDITION_FAILED
+    return "; ".join(each.message for each in revision.conditions if each.state == failed)
+
+
 def environment(revision: run_v2.Revision) -> dict[str, str]:
     """Its container's variables, without those that come from a secret."""
     return {each.name: each.value for each in revision.containers[0].env if not each.value_source}
@@ -169,17 +176,17 @@ def short(revision: run_v2.Revision) -> str:
     return str(revision.name.rpartition("/")[2])
 
 
-def _failure(revision: run_v2.Revision) -> str:
-    failed = run_v2.Condition.State.CONDITION_FAILED
-    return "; ".join(each.message for each in revision.conditions if each.state == failed)
-
-
 def _traffic(service: run_v2.Service) -> Traffic:
     split: dict[str, int] = {}
+    tags: dict[str, str] = {}
     for each in service.traffic_statuses:
+        # Traffic to whatever is the latest names no revision.
+        revision = each.revision or str(service.latest_ready_revision.rpartition("/")[2])
         if each.percent:
-            split[each.revision] = split.get(each.revision, 0) + each.percent
-    return Traffic(split, {each.tag: each.revision for each in service.traffic_statuses if each.tag})
+            split[revision] = split.get(revision, 0) + each.percent
+        if each.tag:
+            tags[each.tag] = revision
+    return Traffic(split, tags)
 
 
 def _targets(traffic: Traffic) -> list[run_v2.TrafficTarget]:

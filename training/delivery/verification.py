@@ -7,6 +7,7 @@ import os
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,8 @@ def verify(service: Service, revision: str, pictures: list[bytes], config: Verif
     expected = [answerer.answer([picture], Deadline.after(config.request_seconds))[0] for picture in pictures]
     candidate, live = (caller(service, tag, variables, config.request_seconds) for tag in (CANDIDATE, STABLE))
     first = candidate.predict(pictures[0])
+    if first.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise StepError(f"{revision} answers {first.status}; set API_KEY to the service's, or be one who may invoke it")
     other = live.model()
     sides = Side([]), Side([])
     for picture in pictures:
