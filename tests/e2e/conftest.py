@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,14 @@ from tests.gitlab import Pipeline, require_runner
 
 _CHOICES = "training/pipeline.yml"
 _ENTRY = "function/main.py"
+_BREAK = '\nraise RuntimeError("it does not start")\n'
+_ANSWERS = "function/serving/answers.py"
+_FIRST_LINE = "    def _one(self, picture: bytes, deadline: Deadline, tally: Tally | None) -> Answer | Problem:\n"
+# More pictures than a verification asks about, fewer than that and the watch together.
+_WEAR = """        self.answered = getattr(self, "answered", 0) + 1
+        if self.answered > 45:
+            raise RuntimeError("worn out")
+"""
 
 
 @dataclass(frozen=True)
@@ -48,14 +57,12 @@ def first(delivery: Stage) -> After:
 @pytest.fixture(scope="session")
 def retrained(delivery: Stage, first: After) -> After:
     """A push that changes the training for the better."""
-    assert first.pipeline.passed, first.pipeline.output
     return _after(delivery, "Train longer", {_CHOICES: _options(delivery, "--set epochs=16")})
 
 
 @pytest.fixture(scope="session")
 def redeployed(delivery: Stage, retrained: After) -> After:
     """A push that changes the function alone."""
-    assert retrained.pipeline.passed, retrained.pipeline.output
     page = "function/serving/page/docs.css"
     return _after(delivery, "Colour the page", {page: _text(delivery, page) + "\n/* bluer */\n"})
 
@@ -63,38 +70,39 @@ def redeployed(delivery: Stage, retrained: After) -> After:
 @pytest.fixture(scope="session")
 def worsened(delivery: Stage, redeployed: After) -> After:
     """A push that makes a worse model: one step of training."""
-    return _after(delivery, "Train shorter", {_CHOICES: _options(delivery, "--set epochs=1 --set max_steps=1")})
+    return _after(
+        delivery, "Train shorter", {_CHOICES: _options(delivery, "--set epochs=1 --set max_steps=1")}, passes=False
+    )
 
 
 @pytest.fixture(scope="session")
 def unstartable(delivery: Stage, worsened: After) -> After:
     """A push after which the function does not start."""
-    source = _text(delivery, _ENTRY)
-    return _after(delivery, "Break the start", {_ENTRY: source + '\nraise RuntimeError("it does not start")\n'})
+    return _after(delivery, "Break the start", {_ENTRY: _text(delivery, _ENTRY) + _BREAK}, passes=False)
 
 
 @pytest.fixture(scope="session")
-def failing(delivery: Stage, unstartable: After) -> After:
-    """A push after which the function starts, and answers every picture with an error."""
-    source = _text(delivery, _ENTRY).replace('\nraise RuntimeError("it does not start")\n', "")
-    answers = "function/serving/answers.py"
-    broken = _text(delivery, answers).replace("    def answer(", "    def answer(  # broken on purpose\n        ", 1)
-    return _after(delivery, "Break the answers", {_ENTRY: source, answers: broken})
+def wearing(delivery: Stage, unstartable: After) -> After:
+    """A push after which the function starts, answers as it should, and fails after a while."""
+    mended = _text(delivery, _ENTRY).removesuffix(_BREAK)
+    worn = _text(delivery, _ANSWERS).replace(_FIRST_LINE, _FIRST_LINE + _WEAR)
+    return _after(delivery, "Wear out", {_ENTRY: mended, _ANSWERS: worn}, passes=False)
 
 
 @pytest.fixture(scope="session")
-def rolled_back(delivery: Stage, failing: After) -> After:
+def rolled_back(delivery: Stage, wearing: After) -> After:
     """Somebody starts the job `rollback`."""
-    return _look(delivery, delivery.gitlab.pipeline("rollback"))
+    return _look(delivery, delivery.gitlab.pipeline("rollback"), passes=True)
 
 
-def _after(delivery: Stage, message: str, files: dict[str, str | bytes]) -> After:
+def _after(delivery: Stage, message: str, files: dict[str, str | bytes], *, passes: bool = True) -> After:
     """Push, and run what the job `rollout` needs, itself included."""
     delivery.gitlab.push(message, files)
-    return _look(delivery, delivery.gitlab.pipeline("rollout", "--needs"))
+    return _look(delivery, delivery.gitlab.pipeline("rollout", "--needs"), passes=passes)
 
 
-def _look(delivery: Stage, pipeline: Pipeline) -> After:
+def _look(delivery: Stage, pipeline: Pipeline, *, passes: bool) -> After:
+    assert pipeline.passed == passes, pipeline.output
     return After(pipeline, delivery.live(), delivery.traffic(), delivery.production())
 
 
@@ -104,6 +112,4 @@ def _text(delivery: Stage, path: str) -> str:
 
 def _options(delivery: Stage, options: str) -> str:
     """training/pipeline.yml with other options for train."""
-    before, name, after = _text(delivery, _CHOICES).partition("  TRAIN:\n")
-    _, value, rest = after.partition("    description:")
-    return f'{before}{name}    value: "{options}"\n{value}{rest}'
+    return re.sub(r'(TRAIN:\n    value: )".*"', rf'\1"{options}"', _text(delivery, _CHOICES))

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.conftest import ROOT
 from tests.emulator import Emulator, cloud_storage
@@ -39,7 +41,9 @@ class Stage:
 
     def live(self) -> dict[str, Any]:
         """What the service answers about a face: the predictions, and the model that made them."""
-        answer = httpx.post(self.service()["uri"] + "/predict", content=FACE, headers={"Content-Type": "image/jpeg"})
+        answer = httpx.post(
+            self.service()["uri"] + "/predict", content=FACE, headers={"Content-Type": "image/jpeg"}, timeout=60
+        )
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -67,7 +71,7 @@ def stage(folder: Path) -> Iterator[Stage]:
         storage = running.enter_context(cloud_storage())
         for bucket in ("faces", f"run-sources-{PROJECT}-{REGION}"):
             storage.create_bucket(bucket)
-        archive = storage_upload(storage, folder)
+        archive = _upload_faces(storage, folder)
         environment = {"STORAGE_EMULATOR_HOST": storage.url, "GOOGLE_CLOUD_PROJECT": PROJECT}
         google = running.enter_context(_google(folder / "google", environment))
         environment |= {
@@ -82,11 +86,25 @@ def stage(folder: Path) -> Iterator[Stage]:
             "SERVICE": SERVICE,
             "PRESET": "smoke",
             "WATCH_MINUTES": "0.05",
+            **_keys(folder),
         }
         yield Stage(gitlab, storage, google)
 
 
-def storage_upload(storage: Emulator, folder: Path) -> str:
+def _keys(folder: Path) -> dict[str, str]:
+    """A pair of keys stands in for GitLab's identity, with which a release is signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    variables = {}
+    for name, content in (("SIGNING_KEY", secret), ("TRUSTED_KEY", public)):
+        path = folder / f"{name}.pem"
+        path.write_bytes(content)
+        variables[name] = str(path)
+    return variables
+
+
+def _upload_faces(storage: Emulator, folder: Path) -> str:
     """Put an archive of drawn faces into the bucket `faces`; its name."""
     faces = folder / "faces"
     write_faces(faces, FACES)
