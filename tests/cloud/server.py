@@ -61,8 +61,7 @@ class Cloud:
     def stop(self) -> None:
         """End every revision."""
         for service in self.services.values():
-            for revision in service.revisions.values():
-                revision.stop()
+            service.stop()
 
 
 @contextmanager

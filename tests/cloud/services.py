@@ -93,6 +93,11 @@ class Service:
             self._due[name] -= 100
             return self.revisions[name]
 
+    def stop(self) -> None:
+        """End every revision."""
+        for revision in self.revisions.values():
+            revision.stop()
+
     def _check(self, wanted: run_v2.Service) -> None:
         template = wanted.template
         if len(template.containers) != 1 or not template.containers[0].image:
@@ -158,11 +163,8 @@ class Service:
             else:
                 operation.response.Pack(run_v2.Service.pb(self.message))
             operation.done = True
-            idle = [
-                each
-                for name, each in self.revisions.items()
-                if name not in {status.revision or self._latest() for status in self.message.traffic_statuses}
-            ]
+            used = {status.revision or self._latest() for status in self.message.traffic_statuses}
+            idle = [each for name, each in self.revisions.items() if name not in used and each is not latest]
         for each in idle:
             each.stop()
 

@@ -33,7 +33,11 @@ def deploy(service: Service, release: Release, config: DeployConfig, function: P
     """
     # Before the build, so that a service that does not exist is known at once.
     service.traffic()
-    image = build(function, service.name, commit(), config)
+    return add_candidate(service, release, build(function, service.name, commit(), config))
+
+
+def add_candidate(service: Service, release: Release, image: Image) -> str:
+    """The same with an image that is built."""
     revision = add(service, release, image)
     traffic = service.traffic()
     service.route(traffic.split, traffic.tags | {CANDIDATE: revision, STABLE: traffic.live})

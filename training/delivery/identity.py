@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import google.auth
-from google.auth import external_account, impersonated_credentials
+from google.auth import identity_pool, impersonated_credentials
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
 from google.oauth2 import id_token
@@ -27,14 +28,12 @@ def token(audience: str) -> str:
     if urlsplit(audience).scheme == "http":
         return ""
     try:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
-        if isinstance(credentials, external_account.Credentials):
-            credentials = _impersonated(credentials)
-        if isinstance(credentials, impersonated_credentials.Credentials):
-            identity = impersonated_credentials.IDTokenCredentials(credentials, audience, include_email=True)
-            identity.refresh(Request())
-            return str(identity.token)
-        return str(id_token.fetch_id_token(Request(), audience))
+        credentials = _gitlabs() or google.auth.default(scopes=[_SCOPE])[0]
+        if not isinstance(credentials, impersonated_credentials.Credentials):
+            return str(id_token.fetch_id_token(Request(), audience))
+        identity = impersonated_credentials.IDTokenCredentials(credentials, audience, include_email=True)
+        identity.refresh(Request())
+        return str(identity.token)
     except GoogleAuthError as error:
         raise StepError(
             f"no identity token for {audience}: {error}; act as a service account that may invoke the service, for "
@@ -42,13 +41,17 @@ def token(audience: str) -> str:
         ) from error
 
 
-def _impersonated(credentials: external_account.Credentials) -> impersonated_credentials.Credentials:
-    """The account that GitLab's identity may act as.
+def _gitlabs() -> impersonated_credentials.Credentials | None:
+    """The account that GitLab's identity may act as; None where the credentials are of another kind.
 
-    The credential file makes access tokens only. GitLab's own identity, the file without the account, has the right to
-    make identity tokens of that account too; the account itself has not.
+    The credential file as it is makes access tokens of the account, which has itself no right to make identity tokens.
+    GitLab's own identity, that of the file without the account, has that right.
     """
-    stated = json.loads(Path(os.environ["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+    path = Path(os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", ""))
+    stated = json.loads(path.read_text()) if path.is_file() else {}
+    account = re.search(r"/serviceAccounts/([^/:]+):", stated.get("service_account_impersonation_url", ""))
+    if stated.get("type") != "external_account" or account is None:
+        return None
     own = {name: value for name, value in stated.items() if not name.startswith("service_account_impersonation")}
-    source, _ = google.auth.load_credentials_from_dict(own, scopes=[_SCOPE])
-    return impersonated_credentials.Credentials(source, credentials.service_account_email, [_SCOPE])
+    source = identity_pool.Credentials.from_info(own, scopes=[_SCOPE])
+    return impersonated_credentials.Credentials(source, account[1], [_SCOPE])

@@ -70,9 +70,9 @@ class Log:
         return Seen(len(found), errors, float(np.percentile(latencies, 95)) if latencies else 0.0)
 
     def complaint(self, revision: str, since: datetime) -> str:
-        """The last error that it wrote itself; "" where it wrote none."""
-        found = self._entries(f"{self._filter(_OUTPUT, revision, since)} AND severity>=ERROR", 1)
-        return _text(found[0]) if found else ""
+        """The last error that it wrote itself, rather why a request failed than that it did; "" where it wrote none."""
+        found = self._entries(f"{self._filter(_OUTPUT, revision, since)} AND severity>=ERROR", 2 * _LINES)
+        return _text(min(found, key=lambda entry: entry.http_request is not None)) if found else ""
 
     def last_lines(self, revision: str) -> str:
         """What it wrote last, and why it ended if it did; waits a little for the log."""
