@@ -47,7 +47,8 @@ class Wire(BaseHTTPRequestHandler):
     def _forward(self, body: bytes) -> httpx.Response:
         asked = {name: self.headers[name] for name in _ASKED if name in self.headers}
         asked["X-Forwarded-Host"] = self.headers["Host"]
-        return httpx.request(self.command, self.storage.upstream + self.path, content=body, headers=asked, timeout=30)
+        address = self.storage.upstream + self.path
+        return self.storage.client.request(self.command, address, content=body, headers=asked)
 
     def send(
         self, answer: httpx.Response, body: bytes | None = None, length: int | None = None, status: int | None = None
@@ -105,6 +106,7 @@ class FaultyStorage:
     # monotonic seconds, and method and path of each request
     requests: list[tuple[float, str]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
     _planned: dict[str, list[tuple[Fault, bool]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

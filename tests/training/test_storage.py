@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
+from urllib.parse import quote
 
+import httpx
 import pytest
 
 from tests.emulator import Emulator
@@ -272,3 +274,21 @@ def test_no_file_of_a_folder_is_durable_before_those_written_earlier(
     storage.replace("production", b"", None)
     # The contents, the new folder's name, the file's name; then the next file.
     assert flushed == ["a copy", "registry", "registry/1", "a copy", "registry/1", "a copy", "registry"]
+
+
+def test_a_hold_in_a_bucket_is_noticed_though_it_was_released_again(in_the_cloud: Emulator, tmp_path: Path) -> None:
+    storage = open_storage(f"gs://{in_the_cloud.bucket}{tmp_path}")
+    storage.create("1/a", b"one")
+    seen = generation(storage, "1/a")
+    assert isinstance(seen, str)
+    storage.hold("1/a", seen)
+    name = quote(f"{tmp_path}/1/a".lstrip("/"), safe="")
+    address = f"{in_the_cloud.url}/storage/v1/b/{in_the_cloud.bucket}/o/{name}"
+    httpx.patch(address, json={"temporaryHold": False}).raise_for_status()
+    (file,) = storage.files("1")
+    assert not file.held
+    with pytest.raises(ConflictError, match="1/a was changed"):
+        storage.replace("1/a", b"two", seen)
+    with pytest.raises(ConflictError, match="1/a was changed"):
+        storage.delete("1/a", seen)
+    storage.delete("1/a", file.generation)
