@@ -57,7 +57,7 @@ class Repetition:
 
 
 def compare(manifest: dict[str, Any], folder: Path) -> Repetition:
-    """The published release's `manifest` against the release that was made again in `folder`.
+    """The release's `manifest`, which has figures once it is published, against the one made again in `folder`.
 
     Raises:
         StepError: that one was not evaluated.
@@ -66,7 +66,7 @@ def compare(manifest: dict[str, Any], folder: Path) -> Repetition:
     overall = load_metrics(folder)["overall"]
     figures = [
         Figure(name, figure["value"], figure["low"], figure["high"], overall[name]["value"])
-        for name, figure in manifest["metrics"].items()
+        for name, figure in manifest.get("metrics", {}).items()
         if isinstance(figure, dict) and name in overall
     ]
     same = manifest["model"]["sha256"] == again["model"]["sha256"]

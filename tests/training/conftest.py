@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.conftest import FUNCTION
+from tests.emulator import Emulator
 from tests.faces import write_faces
 from tests.signatures import write_key
 from training.config import ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig
@@ -17,6 +18,7 @@ from training.convert import convert
 from training.evaluate import evaluate
 from training.prepare import prepare
 from training.presets import PRESETS
+from training.registry import Registry
 from training.signing import Signer, sign
 from training.train import train
 
@@ -73,3 +75,13 @@ def signed(release: Path, ours: Path) -> Path:
     """The same, signed with `ours`."""
     sign(release, Signer(key=str(ours)))
     return release
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """An empty registry of each kind."""
+    if request.param == "folder":
+        return Registry(str(tmp_path / "registry"))
+    emulator: Emulator = request.getfixturevalue("emulator")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    return Registry(f"gs://{emulator.bucket}{tmp_path}")

@@ -15,7 +15,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.conftest import FUNCTION
-from tests.emulator import Emulator
 from tests.signatures import bundle, digest, public, restate, write_key
 from training import keys, signing
 from training.errors import StepError
@@ -174,16 +173,6 @@ def test_without_any_option_nobody_signs_and_nobody_is_trusted(monkeypatch: pyte
     assert signing.signer(_options(signing.signer_arguments)) is None
     with pytest.raises(StepError, match="name --trusted-key, --trusted-identity or --allow-unsigned"):
         signing.trust(_options(signing.arguments))
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """An empty registry of each kind."""
-    if request.param == "folder":
-        return Registry(str(tmp_path / "registry"))
-    emulator: Emulator = request.getfixturevalue("emulator")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
-    return Registry(f"gs://{emulator.bucket}{tmp_path}")
 
 
 def version_of(release: Path) -> str:

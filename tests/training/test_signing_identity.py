@@ -91,6 +91,15 @@ def test_a_damaged_proof_does_not_count(
         verify(release, Trust(identity=f"https://{PROJECT}", instance=instance))
 
 
+def test_a_certificate_that_names_nobody_is_no_signature(release: Path, witness: Notary, tmp_path: Path) -> None:
+    instance = witness.configuration(tmp_path / "instance.json")
+    sign(release, Signer(token=id_token(PROJECT), instance=instance))
+    root = base64.b64encode(witness.root().public_bytes(Encoding.DER)).decode()
+    bundle(release, lambda content: content["verificationMaterial"]["certificate"].update(rawBytes=root))
+    with pytest.raises(StepError, match=r"model\.sig is no signature of a release .*names nobody"):
+        verify(release, Trust(identity=f"https://{PROJECT}", instance=instance))
+
+
 def test_a_key_is_no_identity_and_the_other_way_round(
     release: Path, signed: Path, ours: Path, witness: Notary, tmp_path: Path
 ) -> None:
