@@ -1,4 +1,5 @@
 # Two images: `docker build --target training .` and `docker build --target function .`
+# Bases are pinned to a version of Python, Node and Debian, and not by digest: a rebuild takes in their security fixes.
 
 # Any base with Python 3.11 will do, on a GPU too: CUDA comes as wheels, the driver from the NVIDIA container runtime.
 ARG TRAINING_BASE=python:3.11-slim-bookworm
@@ -10,10 +11,12 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts
 
 FROM ${TRAINING_BASE} AS training
+# training/requirements-cpu.txt where there is no GPU
+ARG REQUIREMENTS=training/requirements-gpu.txt
 ENV PYTHONUNBUFFERED=1 PYTHONPATH=/app/function
 WORKDIR /app
-COPY training/requirements-gpu.txt training/
-RUN python -m pip install --no-cache-dir --require-hashes -r training/requirements-gpu.txt
+COPY ${REQUIREMENTS} requirements.txt
+RUN python -m pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY --from=weights /weights/node_modules/@vladmandic/human/models/faceres.* node_modules/@vladmandic/human/models/
 COPY function/ function/
 COPY training/ training/
@@ -29,8 +32,9 @@ WORKDIR /app
 COPY function/requirements.txt .
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY function/ .
-# The user below can't write byte code, and without it each start would compile everything again.
-RUN python -m compileall -q /app && useradd --no-create-home --uid 10001 app
+# The user below can't write byte code, and without it each start would compile everything again; the server keeps a
+# socket in its home.
+RUN python -m compileall -q /app && useradd --create-home --uid 10001 app
 USER 10001
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=3s --start-period=10s \

@@ -16,6 +16,7 @@ RUN_ENV := .venv-run
 DEV_ENV := .venv
 TFLITE_ENV := .venv-tflite
 BATCH_ENV := .venv-batch
+CHECKOV_ENV := .venv-checkov
 # what the presets `default` and `teacher` start from
 FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 # what runs .gitlab-ci.yml, and the peers of `bench-peer`
@@ -34,7 +35,7 @@ run: $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http:/
 	@printf '\n  open   http://localhost:$(PORT)\n  or try curl -sS -H "Content-Type: image/jpeg" --data-binary @face.jpg http://localhost:$(PORT)/predict\n\n'
 	@exec $(RUN_ENV)/bin/functions-framework --source function/main.py --target predict --port $(PORT)
 
-test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(if $(shell command -v npm),$(NODE_TOOLS)) ## pass every test [COVERAGE=1]
+test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(CHECKOV_ENV)/.ready $(if $(shell command -v npm),$(NODE_TOOLS)) ## pass every test [COVERAGE=1]
 	$(DEV_ENV)/bin/pytest --junit-xml=build/junit.xml $(if $(COVERAGE),--cov --cov-report=term --cov-report=xml:build/coverage.xml)
 
 test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## the tests that take seconds
@@ -44,7 +45,7 @@ e2e: $(DEV_ENV)/.ready $(NODE_TOOLS) ## from `git push` to an answered request: 
 	@command -v rsync >/dev/null || { echo 'gitlab-ci-local hands files on by rsync; on Debian and Ubuntu: sudo apt-get install rsync' >&2; exit 1; }
 	$(DEV_ENV)/bin/pytest tests/e2e
 
-check: $(DEV_ENV)/.ready ## ruff, mypy and the linters of everything else
+check: $(DEV_ENV)/.ready $(CHECKOV_ENV)/.ready ## ruff, mypy and the linters of everything else
 	$(DEV_ENV)/bin/ruff check .
 	$(DEV_ENV)/bin/ruff format --check .
 	$(DEV_ENV)/bin/mypy
@@ -52,7 +53,8 @@ check: $(DEV_ENV)/.ready ## ruff, mypy and the linters of everything else
 	$(DEV_ENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml training/pipeline.yml
 	PATH=$(DEV_ENV)/bin:$$PATH $(DEV_ENV)/bin/gitlab-ci-verify --no-lint-api --severity warning
 	$(DEV_ENV)/bin/hadolint Dockerfile
-	$(DEV_ENV)/bin/shellcheck .ci/run
+	$(DEV_ENV)/bin/shellcheck .ci/run infra/gpu_runner.sh
+	env -u TF_CLI_CONFIG_FILE $(CHECKOV_ENV)/bin/checkov --directory infra --skip-download --compact --quiet
 
 format: $(DEV_ENV)/.ready ## let ruff put the code in order
 	$(DEV_ENV)/bin/ruff check --fix .
@@ -71,7 +73,8 @@ pipeline: $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIG
 
 # name of a lock and what it is compiled from; uv resolves for every platform, hashes pin every file
 LOCKS := function/requirements function/requirements-tflite-runtime function/requirements-batch \
-         training/requirements-delivery training/requirements-cpu training/requirements-gpu tests/requirements
+         training/requirements-delivery training/requirements-cpu training/requirements-gpu tests/requirements \
+         tests/infra/requirements-checkov
 
 lock: $(DEV_ENV)/.ready ## pin all dependencies anew, with hashes
 	for lock in $(LOCKS); do $(DEV_ENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
@@ -113,7 +116,7 @@ score: $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFa
 	$(DEV_ENV)/bin/python -m training gate --preset default --work build/score
 
 clean: ## remove what was built and set up
-	rm -rf build node_modules $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV) $(BATCH_ENV)
+	rm -rf build node_modules $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV) $(BATCH_ENV) $(CHECKOV_ENV)
 
 # An environment is made anew when its requirements change; the project's own settings only reinstall the project.
 $(RUN_ENV)/.ready: function/requirements.txt
@@ -122,6 +125,10 @@ $(RUN_ENV)/.ready: function/requirements.txt
 # Apache Beam's own requirements do not go with TensorFlow's and MLflow's.
 $(BATCH_ENV)/.ready: function/requirements-batch.txt
 	@$(call environment,$(BATCH_ENV),function/requirements-batch.txt) && touch $@
+
+# Checkov pins a hundred packages of its own.
+$(CHECKOV_ENV)/.ready: tests/infra/requirements-checkov.txt
+	@$(call environment,$(CHECKOV_ENV),tests/infra/requirements-checkov.txt) && touch $@
 
 $(DEV_ENV)/.packages: tests/requirements.txt
 	@$(call environment,$(DEV_ENV),tests/requirements.txt) && touch $@

@@ -34,11 +34,10 @@ locals {
       title  = "${var.name}: the answers drift"
       filter = "log_id(\"${local.drift_log}\") AND severity>=WARNING"
       labels = {
-        head    = "EXTRACT(jsonPayload.head)"
-        psi     = "EXTRACT(jsonPayload.psi)"
+        found   = "EXTRACT(jsonPayload.message)"
         release = "EXTRACT(jsonPayload.release)"
       }
-      help = "The answers of head $${log.extracted_label.head} are distributed unlike those of the evaluation of release $${log.extracted_label.release} (PSI $${log.extracted_label.psi}). Other people ask, other pictures are sent, or the model fails: look before retraining."
+      help = "Release $${log.extracted_label.release}: $${log.extracted_label.found}. Other people ask, other pictures are sent, or the model fails: look at the table in the log of the job `drift` before retraining."
     }
   }
 }

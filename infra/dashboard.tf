@@ -15,7 +15,8 @@ locals {
     "Instances"                                      = "sum(run_googleapis_com:container_instance_count{${local.platform}})"
     "Instances that did not start, by revision"      = "sum by (revision) (increase(${local.ours}_start_failures{monitored_resource=\"cloud_run_revision\"}[10m]))"
     "Share of requests with a warning, by release"   = "sum by (release) (increase(${local.ours}_warned{monitored_resource=\"cloud_run_revision\"}[1h])) / sum by (release) (increase(${local.ours}_requests{monitored_resource=\"cloud_run_revision\"}[1h]))"
-    "Drift of the answers (PSI), by head"            = "sum by (head) (increase(${local.ours}_drift_sum[1d])) / sum by (head) (increase(${local.ours}_drift_count[1d]))"
+    "Drift of the answers on age (PSI)"              = "sum(increase(${local.ours}_drift_age_sum[1d])) / sum(increase(${local.ours}_drift_age_count[1d]))"
+    "Drift of the answers on gender (PSI)"           = "sum(increase(${local.ours}_drift_gender_sum[1d])) / sum(increase(${local.ours}_drift_gender_count[1d]))"
   }
 }
 

@@ -49,6 +49,7 @@ resource "google_iam_workload_identity_pool_provider" "deployer" {
   }
 }
 
+# The role makes access tokens of the account, and the identity tokens that the private service wants.
 resource "google_service_account_iam_member" "gitlab_training" {
   service_account_id = google_service_account.training.name
   role               = "roles/iam.workloadIdentityUser"

@@ -67,13 +67,6 @@ resource "google_service_account_iam_member" "deployer_acts_as" {
   member             = google_service_account.deployer.member
 }
 
-# The private service wants an identity token, which an account taken on from GitLab makes for itself.
-resource "google_service_account_iam_member" "deployer_identifies_itself" {
-  service_account_id = google_service_account.deployer.name
-  role               = "roles/iam.serviceAccountOpenIdTokenCreator"
-  member             = google_service_account.deployer.member
-}
-
 resource "google_project_iam_member" "builder_logs" {
   project = var.project_id
   role    = "roles/logging.logWriter"

@@ -8,7 +8,7 @@ locals {
     "httpRequest.status>=100",
   ])
 
-  # Where `python -m training drift` writes what it found: one entry a head, a warning beyond the threshold.
+  # Where the pipeline has `python -m training drift --log-to` write its verdict: a warning, if the answers drifted.
   drift_log = "age-gender-drift"
 }
 

@@ -10,6 +10,8 @@ locals {
   # In the platform's own words: the probe gave up, or the process ended with an error.
   start_failures = "${local.system_lines} AND textPayload=~\"(STARTUP .+ probe failed|Container called exit\\([1-9])\""
 
+  heads = ["age", "gender", "ethnicity"]
+
   counters = {
     requests = {
       description = "Requests by the first digit of their status and by release"
@@ -31,7 +33,7 @@ locals {
     }
   }
 
-  distributions = {
+  distributions = merge({
     latency = {
       description = "Seconds from a request's arrival in the function to its answer"
       filter      = local.request_lines
@@ -41,15 +43,17 @@ locals {
       buckets = { scale = 0.001, growth = 1.2, count = 61 }
       labels  = { release = "EXTRACT(jsonPayload.release)" }
     }
-    drift = {
-      description = "Population stability index of the answers against the release's own evaluation"
+    }, {
+    for head in local.heads : "drift_${head}" => {
+      description = "Population stability index of the answers on ${head} against the release's own evaluation"
       filter      = "log_id(\"${local.drift_log}\")"
-      value       = "EXTRACT(jsonPayload.psi)"
+      value       = "EXTRACT(jsonPayload.psi.${head})"
       unit        = "1"
-      buckets     = { scale = 0.001, growth = 1.5, count = 24 }
-      labels      = { head = "EXTRACT(jsonPayload.head)" }
+      # 0.001 to 17, each half above the one before
+      buckets = { scale = 0.001, growth = 1.5, count = 24 }
+      labels  = { release = "EXTRACT(jsonPayload.release)" }
     }
-  }
+  })
 }
 
 resource "google_logging_metric" "counter" {

@@ -69,6 +69,7 @@ locals {
     LOGS                 = "gs://${google_storage_bucket.logs.name}"
     REGISTRY             = "gs://${google_storage_bucket.releases.name}"
     SERVICE              = local.service
+    SERVICE_URL          = google_cloud_run_v2_service.function.uri
     # Whose signature a release must carry: this project's pipeline on its default branch.
     TRUSTED_IDENTITY = var.gitlab_project_path == "" ? "" : "${var.gitlab_url}/${var.gitlab_project_path}//.gitlab-ci.yml@refs/heads/main"
   }

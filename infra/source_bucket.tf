@@ -23,8 +23,9 @@ resource "google_storage_bucket" "sources" {
 
 resource "google_storage_bucket_iam_member" "sources" {
   for_each = {
-    "roles/storage.objectCreator" = google_service_account.deployer.member
-    "roles/storage.objectViewer"  = google_service_account.builder.member
+    # Reading too: the same commit deployed again finds its archive there.
+    "roles/storage.objectUser"   = google_service_account.deployer.member
+    "roles/storage.objectViewer" = google_service_account.builder.member
   }
   bucket = google_storage_bucket.sources.name
   role   = each.key

@@ -92,15 +92,11 @@ run "the_deployer_changes_one_service_and_acts_as_two_accounts" {
     condition     = toset([for grant in google_service_account_iam_member.deployer_acts_as : grant.service_account_id]) == toset(["projects/p/serviceAccounts/builder", "projects/p/serviceAccounts/runtime"])
     error_message = "The deployer acts as an account that it need not be."
   }
-  assert {
-    condition     = google_service_account_iam_member.deployer_identifies_itself.service_account_id == "projects/p/serviceAccounts/deployer" && google_service_account_iam_member.deployer_identifies_itself.member == "deployer"
-    error_message = "Identity tokens are made for another account."
-  }
 }
 
 run "building_reads_the_source_alone" {
   assert {
-    condition     = { for role, grant in google_storage_bucket_iam_member.sources : role => "${grant.member} ${grant.bucket}" } == { "roles/storage.objectCreator" = "deployer run-sources-faces-project-europe-west1", "roles/storage.objectViewer" = "builder run-sources-faces-project-europe-west1" }
+    condition     = { for role, grant in google_storage_bucket_iam_member.sources : role => "${grant.member} ${grant.bucket}" } == { "roles/storage.objectUser" = "deployer run-sources-faces-project-europe-west1", "roles/storage.objectViewer" = "builder run-sources-faces-project-europe-west1" }
     error_message = "Somebody else reads or writes what is deployed."
   }
   assert {

@@ -97,6 +97,7 @@ run "the_pipeline_learns_its_variables" {
       "glab variable set LOGS gs://faces-project-logs",
       "glab variable set REGISTRY gs://faces-project-releases",
       "glab variable set SERVICE projects/faces-project/locations/europe-west1/services/age-gender",
+      "glab variable set SERVICE_URL https://age-gender.example.com",
       "glab variable set TRUSTED_IDENTITY https://gitlab.com/group/age-gender//.gitlab-ci.yml@refs/heads/main",
     ])
     error_message = "The variables are ${output.gitlab_variables}"

@@ -35,3 +35,7 @@ override_resource {
   target = google_iam_workload_identity_pool.gitlab
   values = { name = "projects/1/locations/global/workloadIdentityPools/age-gender-gitlab" }
 }
+override_resource {
+  target = google_cloud_run_v2_service.function
+  values = { uri = "https://age-gender.example.com" }
+}
