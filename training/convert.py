@@ -22,7 +22,7 @@ from serving import release
 from serving.images import RESIZE_RULE, Pixels
 from serving.predictor import Outputs, Predictor, age_answers, age_levels
 from serving.release import Calibration, Release
-from training import calibration, dataset, likeness, run, shards, weights
+from training import calibration, dataset, likeness, shards, weights
 from training.card import INTENDED_USE
 from training.config import ConvertConfig
 from training.errors import StepError
@@ -238,5 +238,5 @@ def _manifest(
             },
         },
         "intended_use": INTENDED_USE,
-        "provenance": provenance(fingerprint, run.load(trained), len(run.history(trained))),
+        "provenance": provenance(data, trained, config),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def evaluate(data: Path, trained: Path, folder: Path, config: EvaluateConfig, ch
     faces = _score(predictor, data)
     measured = {"version": candidate.version, "sha256": candidate.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
+    measured["config"] = asdict(config)
     measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
     former = _champion(champion, data, config) if champion else None
     found = Evaluation(candidate, measured, faces, run.history(trained), config.confidence, former)

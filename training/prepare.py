@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -56,6 +57,7 @@ def prepare(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
     unfinished.mkdir(parents=True)
     try:
         fingerprint = _fill(source, unfinished, config)
+        (unfinished / sources.ORIGIN_FILE).write_text(json.dumps(sources.origin(source)) + "\n")
     except BaseException:
         shutil.rmtree(unfinished)
         raise

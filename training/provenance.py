@@ -1,46 +1,122 @@
-"""Where a release comes from: the commit, the data, the configuration and the tools."""
+"""Where a release comes from: the commit, the data, the configuration, the tools and the machines."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
-import shutil
-import subprocess
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from training.run import Run
-from training.shards import Fingerprint
+from serving.release import MANIFEST
+from training import run, shards
+from training.commits import commit
+from training.config import ConvertConfig, TrainConfig
+from training.sources import ORIGIN_FILE
+from training.storage import open_storage
+
+# Beside a run: on which machines it was trained, one more for each time it was continued, and from which releases.
+_MAKING = "making.json"
+_TOOLS = ("keras", "pillow", "numpy", "ai-edge-litert")
 
 
-def provenance(fingerprint: Fingerprint, run: Run, epochs: int) -> dict[str, Any]:
-    """What the manifest states about the making of a model."""
+def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, Any]:
+    """What the manifest states about the making of a model.
+
+    Args:
+        data: what `prepare` wrote.
+        trained: the run.
+        config: of the conversion, which is under way.
+    """
+    found, here = run.load(trained), environment()
     return {
         "commit": commit(),
         "pipeline": os.environ.get("CI_PIPELINE_URL", ""),
-        "data": asdict(fingerprint),
-        "preset": run.preset,
-        "config": asdict(run.config),
-        "epochs": epochs,
-        "tools": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("keras", "pillow", "numpy", "ai-edge-litert")},
-            "tensorflow": tf.__version__,
-        },
+        "data": asdict(shards.fingerprint(data)),
+        "source": _read(data / ORIGIN_FILE),
+        "preset": found.preset,
+        "config": asdict(found.config),
+        "devices": found.devices,
+        "epochs": len(run.history(trained)),
+        "convert": asdict(config),
+        "tools": here["tools"],
+        "trained": _read(trained / _MAKING),
+        "converted": here,
     }
 
 
-def commit() -> str:
-    """GitLab's commit, or the working copy's with "+" where it was changed since; "" where there is neither."""
-    if "CI_COMMIT_SHA" in os.environ:
-        return os.environ["CI_COMMIT_SHA"]
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    command = [git, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-    folder = Path(__file__).parent
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+def remember(folder: Path, config: TrainConfig) -> None:
+    """Note beside a run that it is trained here, and which releases it starts and learns from, by their digest."""
+    uris = [uri for uri in (config.init_from, *config.teachers) if uri]
+    releases = {uri: _release(uri) for uri in uris}
+    making = _read(folder / _MAKING)
+    making = {
+        "on": [*making.get("on", []), environment()],
+        "releases": {uri: release for uri, release in releases.items() if release},
+    }
+    (folder / _MAKING).write_text(json.dumps(making, indent=1) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Where a step runs: GitLab's job and image, if it is one's, the machine, the tools and the lock they come from."""
+    return {
+        "job": os.environ.get("CI_JOB_URL", ""),
+        "image": os.environ.get("CI_JOB_IMAGE", ""),
+        "machine": _machine(),
+        "tools": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in _TOOLS},
+            "tensorflow": tf.__version__,
+        },
+        "lock": _lock(),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    """What floating-point sums depend on: the same training on another machine is the same within noise only."""
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        # those that this process may use: as many parts TensorFlow splits its sums into
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "gpus": [str(detail.get("device_name", "unknown")) for detail in details],
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _lock() -> dict[str, str]:
+    """The requirements that this environment is set up from: those of the TensorFlow that is installed."""
+    try:
+        metadata.version("tensorflow-cpu")
+        file = Path("training/requirements-cpu.txt")
+    except metadata.PackageNotFoundError:
+        file = Path("training/requirements-gpu.txt")
+    path = Path(__file__).parent / file.name
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return {"file": file.as_posix(), "sha256": digest}
+
+
+def _release(uri: str) -> dict[str, str] | None:
+    """Version and digest of the release at `uri`; None for the name of initial weights that are none."""
+    stored = open_storage(uri).read(MANIFEST)
+    if stored is None:
+        return None
+    manifest = json.loads(stored.data)
+    return {"version": manifest["version"], "sha256": manifest["model"]["sha256"]}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found

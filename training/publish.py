@@ -11,15 +11,23 @@ from training.errors import StepError
 from training.evaluate import load_metrics
 from training.gate import require_passed
 from training.registry import Registry, release_files
+from training.signatures import SIGNATURE, covers
+from training.signing import Signer, sign
+from training.storage import Stored
 
 CARD_FILE = "card.md"
 
 
-def publish(folder: Path, registry: Registry) -> str:
-    """Complete the release in `folder` with its figures and its card, publish it and return its address.
+def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> str:
+    """Complete the release in `folder` with its figures, its card and a signature, publish it, return its address.
+
+    Args:
+        folder: the release.
+        registry: where to.
+        signer: who signs; nobody leaves it unsigned.
 
     Raises:
-        StepError: something is missing, did not pass the gate, or the registry cannot be written.
+        StepError: something is missing, did not pass the gate, cannot be signed, or the registry cannot be written.
         ConflictError: the version exists with other contents.
     """
     path = folder / MANIFEST
@@ -28,7 +36,19 @@ def publish(folder: Path, registry: Registry) -> str:
     manifest = json.loads(path.read_text())
     measured = load_metrics(folder)
     manifest["gate"] = require_passed(folder, manifest["model"]["sha256"])["checks"]
+    manifest["provenance"]["evaluate"] = measured["config"]
     manifest["metrics"] = {"faces": measured["faces"], **measured["overall"]}
     path.write_text(json.dumps(manifest, indent=2) + "\n")
     (folder / CARD_FILE).write_text(render_card(manifest, measured))
+    _sign(folder, registry.storage.read(f"{manifest['version']}/{SIGNATURE}"), signer)
     return registry.publish(manifest["version"], release_files(folder))
+
+
+def _sign(folder: Path, published: Stored | None, signer: Signer | None) -> None:
+    """Every signature is another one, so that of an earlier try is kept where it is one of these files."""
+    signature = folder / SIGNATURE
+    signature.unlink(missing_ok=True)
+    if published and covers(published.data, release_files(folder)):
+        signature.write_bytes(published.data)
+    elif signer:
+        sign(folder, signer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import lzma
 import os
 import tarfile
@@ -16,6 +17,7 @@ from typing import IO, Any
 
 from training.errors import StepError
 
+ORIGIN_FILE = "origin.json"
 # bytes; a face of 200x200 has about 5,000
 MAX_FILE_BYTES = 32 * 2**20
 # An archive may unpack to this many times its size, and always to this many bytes: pictures hardly compress.
@@ -56,6 +58,15 @@ class SourceFile:
 def count(source: Path) -> int | None:
     """How many files `read` will give, where that is cheap to know."""
     return sum(1 for _ in _walk(source)) if source.is_dir() else None
+
+
+def origin(source: Path) -> dict[str, str]:
+    """Name and, of an archive, SHA-256: what a manifest tells of where the faces came from."""
+    named = {"name": source.resolve().name}
+    if source.is_dir():
+        return named
+    with source.open("rb") as archive:
+        return named | {"sha256": hashlib.file_digest(archive, "sha256").hexdigest()}
 
 
 def read(source: Path) -> Iterator[SourceFile]:

@@ -1,24 +1,15 @@
-"""Where a registry lies: a local folder or a bucket, with the same four promises."""
+"""Where a registry lies: a local folder or a bucket, with the same promises."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime
 from typing import Protocol
-
-from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed
-from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage as gcs
 
 from training.errors import StepError
 
-_RETRY_SECONDS = 60
+CLOUD = "gs://"
 
 
 class ConflictError(StepError):
@@ -30,31 +21,60 @@ class Stored:
     """Bytes, and the generation they had when they were read."""
 
     data: bytes
-    generation: int | str
+    generation: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as a listing shows it."""
+
+    name: str
+    generation: str
+    # UTC
+    written: datetime
+    # it can be neither replaced nor deleted
+    held: bool
 
 
 class Storage(Protocol):
-    """Small files under names with slashes."""
+    """Small files under names with slashes. A file exists whole or not at all, whenever its writer is killed."""
 
     def read(self, name: str) -> Stored | None:
         """The file, or None."""
 
     def create(self, name: str, data: bytes) -> None:
-        """Write a new file, whole or not at all.
+        """Write a new file.
 
         Raises:
             ConflictError: it exists with other contents. Writing the same again is no conflict.
         """
 
-    def replace(self, name: str, data: bytes, generation: int | str | None) -> None:
+    def replace(self, name: str, data: bytes, generation: str | None) -> None:
         """Write a file if it still has `generation` (None: is still absent).
 
         Raises:
-            ConflictError: it has changed since.
+            ConflictError: it has changed since, or is held.
+        """
+
+    def hold(self, name: str, generation: str) -> None:
+        """Keep a file of that generation from being replaced or deleted; a second time changes nothing.
+
+        Raises:
+            ConflictError: its contents have changed since, or it is gone.
+        """
+
+    def delete(self, name: str, generation: str) -> None:
+        """Delete a file if it still has `generation`; one that is gone already is no conflict.
+
+        Raises:
+            ConflictError: it has changed since, or is held.
         """
 
     def folders(self) -> Iterator[str]:
         """Names at the top that have files under them, in order."""
+
+    def files(self, folder: str) -> list[File]:
+        """All files under one of them, by name."""
 
 
 def open_storage(uri: str) -> Storage:
@@ -63,144 +83,27 @@ def open_storage(uri: str) -> Storage:
     Raises:
         StepError: the bucket cannot be reached.
     """
-    return CloudStorage(uri) if uri.startswith("gs://") else LocalStorage(Path(uri))
+    # Google's library takes longer to import than a small local registry to read.
+    if uri.startswith(CLOUD):
+        from training.bucket import CloudStorage
+
+        return CloudStorage(uri)
+    from training.folder import LocalStorage
+
+    return LocalStorage(uri)
 
 
-class LocalStorage:
-    """A folder. Generations are digests of the contents."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def read(self, name: str) -> Stored | None:
-        """See Storage."""
-        path = self.folder / name
-        if not path.is_file():
-            return None
-        data = path.read_bytes()
-        return Stored(data, hashlib.sha256(data).hexdigest())
-
-    def create(self, name: str, data: bytes) -> None:
-        """See Storage."""
-        path = self.folder / name
-        with _aside(path, data) as partial:
-            try:
-                # A link, unlike a rename, fails where the name is taken.
-                os.link(partial, path)
-            except FileExistsError:
-                _require_same(f"{path}", path.read_bytes(), data)
-
-    def replace(self, name: str, data: bytes, generation: int | str | None) -> None:
-        """See Storage."""
-        path = self.folder / name
-        with self._lock(), _aside(path, data) as partial:
-            found = self.read(name)
-            if (found.generation if found else None) != generation:
-                raise _changed(f"{path}")
-            partial.replace(path)
-
-    def folders(self) -> Iterator[str]:
-        """See Storage."""
-        if self.folder.is_dir():
-            yield from sorted(path.name for path in self.folder.iterdir() if path.is_dir())
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-
-class CloudStorage:
-    """A bucket, or a prefix in it. Generations are the bucket's own."""
-
-    def __init__(self, uri: str) -> None:
-        bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-        self.uri = uri.rstrip("/")
-        self.prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
-        if not bucket:
-            raise StepError(f"{uri} names no bucket; write gs://bucket or gs://bucket/prefix")
-        with _cloud_errors(uri):
-            self.bucket = gcs.Client().bucket(bucket)
-
-    def read(self, name: str) -> Stored | None:
-        """See Storage."""
-        blob = self.bucket.blob(self.prefix + name)
-        with _cloud_errors(f"{self.uri}/{name}"):
-            try:
-                data = blob.download_as_bytes(timeout=_RETRY_SECONDS)
-            except NotFound:
-                return None
-        return Stored(data, int(blob.generation))
-
-    def create(self, name: str, data: bytes) -> None:
-        """See Storage."""
-        try:
-            self._upload(name, data, 0)
-        except PreconditionFailed:
-            found = self.read(name)
-            _require_same(f"{self.uri}/{name}", found.data if found else b"", data)
-
-    def replace(self, name: str, data: bytes, generation: int | str | None) -> None:
-        """See Storage."""
-        try:
-            self._upload(name, data, int(generation or 0))
-        except PreconditionFailed as error:
-            found = self.read(name)
-            # An upload that succeeded but whose answer was lost is retried by the client and then fails.
-            if found is None or found.data != data:
-                raise _changed(f"{self.uri}/{name}") from error
-
-    def folders(self) -> Iterator[str]:
-        """See Storage."""
-        with _cloud_errors(self.uri):
-            listing = self.bucket.client.list_blobs(self.bucket, prefix=self.prefix, delimiter="/")
-            list(listing)
-            yield from sorted(prefix.removeprefix(self.prefix).rstrip("/") for prefix in listing.prefixes)
-
-    def _upload(self, name: str, data: bytes, generation: int) -> None:
-        with _cloud_errors(f"{self.uri}/{name}"):
-            self.bucket.blob(self.prefix + name).upload_from_string(
-                data, if_generation_match=generation, checksum="crc32c", timeout=_RETRY_SECONDS
-            )
-
-
-@contextmanager
-def _aside(path: Path, data: bytes) -> Iterator[Path]:
-    """A complete and flushed copy of `data` beside `path`, gone afterwards."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
-            partial = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise StepError(f"{path} cannot be written: {error.strerror}") from error
-    partial.chmod(0o644)
-    try:
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _cloud_errors(where: str) -> Iterator[None]:
-    try:
-        yield
-    except PreconditionFailed:
-        raise
-    except NotFound as error:
-        raise StepError(f"{where}: the bucket does not exist; create it (infra/) or correct its name") from error
-    except (GoogleAPIError, GoogleAuthError, OSError, ValueError) as error:
-        raise StepError(f"{where} cannot be reached: {error}") from error
-
-
-def _require_same(where: str, found: bytes, wanted: bytes) -> None:
+def require_same(where: str, found: bytes, wanted: bytes) -> None:
+    """Raises ConflictError where a published file would become another one."""
     if found != wanted:
         raise ConflictError(f"{where} exists with other contents; a published file is never overwritten")
 
 
-def _changed(where: str) -> ConflictError:
+def changed(where: str) -> ConflictError:
+    """The error of who comes too late."""
     return ConflictError(f"{where} was changed by somebody else meanwhile; look at it and try again")
+
+
+def held(where: str) -> ConflictError:
+    """The error of who would remove what is to stay."""
+    return ConflictError(f"{where} is held, as every file of a release that is or was in production; it stays")

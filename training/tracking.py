@@ -189,7 +189,7 @@ def semantic(version: str) -> str:
 def _create(tracker: Tracker, run: Run, data: Path) -> None:
     from mlflow.entities import Param
 
-    from training.provenance import commit
+    from training.commits import commit
 
     client = tracker.client
     experiment = client.get_experiment_by_name(_EXPERIMENT)

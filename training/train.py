@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from training import architectures, checkpoints, dataset, devices, run, shards, teacher, tracking
+from training import architectures, checkpoints, dataset, devices, provenance, run, shards, teacher, tracking
 from training.config import TrainConfig
 from training.errors import StepError
 from training.loop import Loop
@@ -44,6 +44,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     tracker = tracking.begin(folder, started, data, continued) if devices.is_chief() else Tracker(folder)
     if not continued:
         _clear(folder, started)
+    provenance.remember(folder, config)
     keras.utils.set_random_seed(config.seed)
     config = devices.scaled(config, strategy.num_replicas_in_sync)
     steps = steps_per_epoch(config, fingerprint.faces["train"])

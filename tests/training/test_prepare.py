@@ -102,7 +102,7 @@ def test_a_shard_is_never_larger_than_configured_and_none_is_left_over(prepared:
 
 def test_nothing_but_the_result_is_left(prepared: Path) -> None:
     kinds = {path.name for path in prepared.iterdir() if path.suffix != ".npy"}
-    assert kinds == {"index.csv", "rejected.csv", "fingerprint.json", "exploration"}
+    assert kinds == {"index.csv", "origin.json", "rejected.csv", "fingerprint.json", "exploration"}
     assert not prepared.with_name("data.partial").exists()
 
 

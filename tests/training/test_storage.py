@@ -10,7 +10,8 @@ import pytest
 
 from tests.emulator import Emulator
 from training.errors import StepError
-from training.storage import ConflictError, LocalStorage, Storage, open_storage
+from training.folder import LocalStorage
+from training.storage import ConflictError, Storage, open_storage
 
 
 @pytest.fixture

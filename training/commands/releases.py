@@ -3,49 +3,68 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from training.commands import Command, registry, work
+from training.registry import Entry, Pointer, Registry
 
 
 def publish(options: argparse.Namespace) -> int:
     """Write the release into the registry, never over an existing version."""
-    from training import tracking
+    from training import signing, tracking
     from training.publish import publish
-    from training.registry import Registry
+    from training.signatures import SIGNATURE
 
-    address = publish(options.work / "release", Registry(options.registry))
-    tracking.of(options.work / "model").release(options.work / "release", address)
+    release = options.work / "release"
+    address = publish(release, Registry(options.registry), signing.signer(options))
+    tracking.of(options.work / "model").release(release, address)
+    # For a pipeline's later jobs.
+    (options.work / "release.env").write_text(f"VERSION={address.rpartition('/')[2]}\n")
+    print(_signed(release / SIGNATURE))
     print(f"release: {address}")
     print(f"serve it: MODEL_URI={address} make run")
     return 0
 
 
 def _publish_arguments(parser: argparse.ArgumentParser) -> None:
+    from training import signing
+
     work(parser)
     registry(parser)
+    signing.signer_arguments(parser)
+
+
+def _signed(signature: Path) -> str:
+    from training import signatures
+
+    if not signature.is_file():
+        return "unsigned: neither --signing-key nor SIGSTORE_ID_TOKEN says who signs"
+    return f"signed by {signatures.read(signature.read_bytes())}"
 
 
 def releases(options: argparse.Namespace) -> int:
-    """List the releases of a registry."""
-    from training.registry import Registry
-
+    """List the releases of a registry: * is in production, + was once."""
     registry = Registry(options.registry)
-    production = registry.production()
-    for manifest in registry.releases():
-        mark = "*" if production and production.version == manifest["version"] else " "
-        age, gender = manifest["metrics"]["age_mae"]["value"], manifest["metrics"]["gender_accuracy"]["value"]
-        preset = manifest["provenance"]["preset"]
-        print(
-            f"{mark} {manifest['version']}  {preset:8}  age {age:.2f} years  gender {gender:.1%}  {manifest['created']}"
-        )
-    print(f"production: {production.version if production else 'none yet'}")
+    production = registry.production() or Pointer("")
+    for entry in registry.entries():
+        mark = "*" if entry.version == production.version else "+" if entry.version in production.promoted else " "
+        print(f"{mark} {entry.version}  {_described(entry)}")
+    print(f"production: {production.version or 'none yet'}")
     return 0
+
+
+def _described(entry: Entry) -> str:
+    if entry.manifest is None:
+        return "incomplete: publish it again, or let `prune` remove it"
+    if entry.pruned:
+        return "removed by `prune`"
+    metrics, preset = entry.manifest["metrics"], entry.manifest["provenance"]["preset"]
+    age, gender = metrics["age_mae"]["value"], metrics["gender_accuracy"]["value"]
+    return f"{preset:8}  age {age:.2f} years  gender {gender:.1%}  {entry.manifest['created']}"
 
 
 def promote(options: argparse.Namespace) -> int:
     """Point `production` at a release."""
-    from training.registry import Registry
-
     print(f"production: {Registry(options.registry).promote(options.version).version}")
     return 0
 
@@ -55,22 +74,38 @@ def _promote_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", help="as `releases` lists it")
 
 
-def rollback(options: argparse.Namespace) -> int:
-    """Point `production` at the release before, or at an earlier one."""
-    from training.registry import Registry
+def prune(options: argparse.Namespace) -> int:
+    """Remove old releases that never were in production, and what killed publishers left."""
+    from training.retention import Retention, prune
 
-    print(f"production: {Registry(options.registry).rollback(options.version).version}")
+    going = 0
+    for verdict in prune(Registry(options.registry), Retention(options.keep, options.older_than), options.dry_run):
+        going += verdict.goes
+        print(f"{'goes ' if verdict.goes else 'stays'}  {verdict.version:20}  {verdict.reason}")
+    print(f"{going} would go; nothing was changed" if options.dry_run else f"{going} removed")
     return 0
 
 
-def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
+def _prune_arguments(parser: argparse.ArgumentParser) -> None:
     registry(parser)
-    parser.add_argument("version", nargs="?", default="", help="an earlier one (default: the one before)")
+    parser.add_argument("--keep", type=_count, default=10, help="how many of the newest stay (default: 10)")
+    parser.add_argument(
+        "--older-than", type=_count, default=30, metavar="DAYS", help="younger ones stay as well (default: 30)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only print what would go")
+
+
+def _count(text: str) -> int:
+    """What argparse refuses below 0."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is negative")
+    return number
 
 
 COMMANDS = (
     Command(publish, _publish_arguments),
     Command(releases, registry),
     Command(promote, _promote_arguments),
-    Command(rollback, _rollback_arguments),
+    Command(prune, _prune_arguments),
 )

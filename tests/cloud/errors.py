@@ -1,0 +1,16 @@
+"""What a Google API answers when it refuses."""
+
+from __future__ import annotations
+
+_STATUSES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "ABORTED"}
+
+
+class ApiError(Exception):
+    """A refusal in the form of google.rpc.Status over HTTP."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def body(self) -> dict[str, object]:
+        return {"error": {"code": self.code, "status": _STATUSES[self.code], "message": str(self)}}

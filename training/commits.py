@@ -1,0 +1,20 @@
+"""Which commit this is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def commit() -> str:
+    """GitLab's commit, or the working copy's with "+" where it was changed since; "" where there is neither."""
+    if "CI_COMMIT_SHA" in os.environ:
+        return os.environ["CI_COMMIT_SHA"]
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    command = [git, "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    folder = Path(__file__).parent
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

@@ -1,0 +1,48 @@
+"""Back to an earlier release: its revision gets the traffic, then the pointer follows."""
+
+from __future__ import annotations
+
+from training.delivery.deploy import add
+from training.delivery.releases import find
+from training.delivery.rollout import tag_of
+from training.delivery.service import CANDIDATE, STABLE, Service, environment
+from training.delivery.verification import caller
+from training.errors import StepError
+from training.registry import Registry
+
+# that the first answer may take, a start from nothing included
+_SECONDS = 60
+
+
+def rollback(service: Service, registry: Registry, version: str) -> str:
+    """Send all traffic to the revision that served `version` to everybody, or to a new one that serves it.
+
+    Args:
+        service: whose traffic it is.
+        registry: whose pointer follows.
+        version: an earlier one, or "" for the one before; the one in production for the function as it was before.
+
+    Returns:
+        the revision's name.
+
+    Raises:
+        StepError: there is no such earlier release, or no revision answers with it; then nothing was moved.
+    """
+    production = registry.production()
+    stays = production is not None and version == production.version
+    release = find(registry, version if stays else registry.earlier(version))
+    traffic = service.traffic()
+    revision = traffic.tags.get(STABLE if stays else tag_of(release.version)) or add(service, release)
+    tags = traffic.tags | {CANDIDATE: revision}
+    service.route(traffic.split, tags)
+    found = caller(service, CANDIDATE, environment(service.revision(revision)), _SECONDS).model()
+    if (found.get("version"), found.get("sha256")) != (release.version, release.sha256):
+        raise StepError(
+            f"{revision} answers with {found.get('version', 'no release')}, not {release.version}; nothing was moved"
+        )
+    # No candidate is left: what was verified before is not to be rolled out now.
+    del tags[CANDIDATE]
+    service.route({revision: 100}, tags | {STABLE: revision, tag_of(release.version): revision})
+    if not stays:
+        registry.rollback(release.version)
+    return revision
