@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from training.commands import Command
 from training.config import DriftConfig
+from training.errors import StepError
+
+# Whoever retrains where answers drift must not do so where a bucket cannot be read.
+UNSEEN = 3
 
 
 def drift(options: argparse.Namespace) -> int:
-    """Compare served answers with those expected; exit code 1 where they have drifted, 0 otherwise."""
+    """Compare served answers with those expected; exit code 1 where they have drifted.
+
+    0: nothing has, or too little was asked to tell. 3: it could not be seen, or the verdict not be written.
+    """
+    try:
+        return _drift(options)
+    except StepError as error:
+        print(f"drift: {error}", file=sys.stderr)
+        return UNSEEN
+
+
+def _drift(options: argparse.Namespace) -> int:
     from training import openmetrics, watch
 
     release = options.release or watch.in_production(options.registry)
