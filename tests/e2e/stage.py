@@ -128,7 +128,9 @@ def _tools(folder: Path) -> dict[str, str]:
     for name, script in (("pip", 'for last; do :; done; test -f "$last"'), ("apt-get", "true")):
         (tools / name).write_text(f"#!/bin/sh\n{script}\n")
         (tools / name).chmod(0o755)
-    return {"PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}", "MAKEFLAGS": "n"}
+    path = f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    # Should the other `pip` be found all the same, it finds nothing to install.
+    return {"PATH": path, "MAKEFLAGS": "n", "PIP_NO_INDEX": "1", "PIP_REQUIRE_VIRTUALENV": "1"}
 
 
 @contextmanager
