@@ -88,7 +88,7 @@ def drift(tmp_path: Path, lines: bytes, *options: str) -> int:
 def test_a_later_stretch_of_the_same_kind_is_stable_and_another_drifts(
     stretches: Stretches, usual: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    metrics = tmp_path / "metrics.txt"
+    metrics = tmp_path / "build" / "metrics.txt"
     options = ["--release", str(BUNDLED), "--reference", usual, "--metrics", str(metrics)]
     assert drift(tmp_path, stretches.later, *options) == 0
     told = capsys.readouterr().out

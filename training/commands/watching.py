@@ -35,6 +35,7 @@ def _drift(options: argparse.Namespace) -> int:
     watched = watch.watch(release, options.logs, DriftConfig(), options.reference, options.since)
     print(watch.table(watched))
     if options.metrics:
+        options.metrics.parent.mkdir(parents=True, exist_ok=True)
         options.metrics.write_text(openmetrics.render(watch.gauges(watched)))
     if options.log_to:
         from training import cloudlog
