@@ -11,6 +11,7 @@ import pytest
 from tests.emulator import Emulator, cloud_storage
 from tests.faces import draw
 from tests.server import Server, serve
+from tests.strict_storage import strict
 
 ROOT = Path(__file__).parent.parent
 FUNCTION = ROOT / "function"
@@ -43,6 +44,13 @@ def face() -> bytes:
 def emulator() -> Iterator[Emulator]:
     """Cloud storage on loopback, with one bucket."""
     with cloud_storage() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def strict_storage(emulator: Emulator) -> Iterator[Emulator]:
+    """The same bucket under an address that keeps the rules of Cloud Storage which the emulator leaves out."""
+    with strict(emulator) as running:
         yield running
 
 

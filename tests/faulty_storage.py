@@ -21,20 +21,34 @@ from tests.emulator import Emulator
 Fault = Callable[["Wire", httpx.Response], None]
 _ALWAYS = 1000
 _STALL_SECONDS = 60
-# What a client needs to go on with a body that broke off.
-_PASSED_ON = ("Content-Range", "ETag", "Last-Modified", "x-goog-generation")
+# What a client needs to go on with a body that broke off, or to check a whole one.
+_PASSED_ON = (
+    *("Content-Type", "Content-Range", "ETag", "Last-Modified", "Location", "Range"),
+    *("x-goog-generation", "x-goog-metageneration", "x-goog-hash"),
+)
+_ASKED = ("Content-Type", "Content-Range", "Range")
 
 
 class Wire(BaseHTTPRequestHandler):
     """One request, and the socket on which it is answered."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     storage: FaultyStorage
 
-    def do_GET(self) -> None:
-        wanted = {"Range": self.headers["Range"]} if "Range" in self.headers else {}
-        answer = httpx.get(self.storage.upstream + self.path, headers=wanted, timeout=30)
-        self.storage.next_fault(unquote(self.path))(self, answer)
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault, done = self.storage.next_fault(f"{self.command} {unquote(self.path)}")
+        answer = self._forward(body) if done else httpx.Response(503)
+        fault(self, answer)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
+
+    def _forward(self, body: bytes) -> httpx.Response:
+        asked = {name: self.headers[name] for name in _ASKED if name in self.headers}
+        asked["X-Forwarded-Host"] = self.headers["Host"]
+        address = self.storage.upstream + self.path
+        return self.storage.client.request(self.command, address, content=body, headers=asked)
 
     def send(
         self, answer: httpx.Response, body: bytes | None = None, length: int | None = None, status: int | None = None
@@ -89,28 +103,29 @@ class FaultyStorage:
 
     upstream: str
     url: str = ""
-    # monotonic seconds and path of each request
+    # monotonic seconds, and method and path of each request
     requests: list[tuple[float, str]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
-    _planned: dict[str, list[Fault]] = field(default_factory=dict)
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
+    _planned: dict[str, list[tuple[Fault, bool]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def plan(self, name: str, fault: Fault, times: int = _ALWAYS) -> None:
-        """Break the next answers for objects whose path ends in `name`."""
-        self._planned[name] = [fault] * times
+    def plan(self, name: str, fault: Fault, times: int = _ALWAYS, done: bool = True) -> None:
+        """Break the next answers for requests whose method and path hold `name`, before or after it is done."""
+        self._planned[name] = [(fault, done)] * times
 
-    def next_fault(self, path: str) -> Fault:
-        """What happens to the answer for `path`."""
+    def next_fault(self, request: str) -> tuple[Fault, bool]:
+        """What happens to the answer of a request, and whether the storage does what it asks for."""
         with self._lock:
-            self.requests.append((time.monotonic(), path))
+            self.requests.append((time.monotonic(), request))
             for name, faults in self._planned.items():
-                if path.endswith(name) and faults:
+                if name in request and faults:
                     return faults.pop()
-        return Wire.send
+        return Wire.send, True
 
     def pauses(self, name: str) -> list[float]:
         """Seconds between the requests for `name`."""
-        times = [moment for moment, path in self.requests if path.endswith(name)]
+        times = [moment for moment, request in self.requests if name in request]
         return [after - before for before, after in pairwise(times)]
 
 

@@ -19,6 +19,8 @@ from training.storage import CLOUD, File, Stored, changed, held, require_same
 _SILENCE = 60
 # seconds; a request that fails after so long, its repetitions counted in, has failed
 _PATIENCE = 120
+# seconds, the bound of the first pause before a repetition; each next one is twice that
+_FIRST_PAUSE = 1.0
 # bytes; a larger file goes in parts, of which only the one that failed is sent again: a multiple of 256 KiB
 _PART = 8 * 1024 * 1024
 _ABSENT = "0"
@@ -45,7 +47,8 @@ class CloudStorage:
         blob = self._blob(name)
         with _cloud_errors(self._where(name)):
             try:
-                data = blob.download_as_bytes(**_calls())
+                # The library itself does not repeat a request where the text of a refusal breaks off.
+                data = _calls()["retry"](blob.download_as_bytes)(**_calls())
             except NotFound:
                 return None
         return Stored(data, _generation(blob))
@@ -134,7 +137,8 @@ class CloudStorage:
 
 def _calls() -> dict[str, Any]:
     """What every request takes; all of them may be repeated, since each write has a precondition."""
-    return {"timeout": _SILENCE, "retry": DEFAULT_RETRY.with_timeout(_PATIENCE)}
+    retry = DEFAULT_RETRY.with_delay(initial=_FIRST_PAUSE).with_timeout(_PATIENCE)
+    return {"timeout": _SILENCE, "retry": retry}
 
 
 def _generation(blob: Any) -> str:

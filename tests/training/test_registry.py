@@ -20,7 +20,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     """The address of an empty registry of each kind."""
     if request.param == "folder":
         return str(tmp_path / "registry")
-    emulator: Emulator = request.getfixturevalue("emulator")
+    emulator: Emulator = request.getfixturevalue("strict_storage")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
     return f"gs://{emulator.bucket}{tmp_path}"
 
@@ -171,7 +171,7 @@ def test_a_promotion_between_reading_and_moving_is_noticed(
     publish(registry, "1", "2")
     read = registry._pointer
 
-    def read_then_lose_the_race() -> tuple[Pointer | None, int | str | None]:
+    def read_then_lose_the_race() -> tuple[Pointer | None, str | None]:
         found = read()
         Registry(uri).promote("2")
         return found
@@ -187,3 +187,85 @@ def test_the_files_of_a_local_release_can_be_published_elsewhere(registry: Regis
     publish(local, "1")
     registry.publish("1", release_files(tmp_path / "local" / "1"))
     assert versions(registry) == ["1"]
+
+
+def test_what_was_in_production_is_remembered_after_rollbacks(registry: Registry, uri: str) -> None:
+    publish(registry, "1", "2", "3", "4")
+    for version in ("1", "2", "3"):
+        registry.promote(version)
+    registry.rollback("1")
+    registry.promote("4")
+    pointer = registry.promote("2")
+    assert pointer == Registry(uri).production() == Pointer("2", ("1", "4"), ("3",))
+    assert sorted(pointer.promoted) == ["1", "2", "3", "4"]
+
+
+def test_a_pointer_of_the_first_format_is_read_and_carried_on(registry: Registry) -> None:
+    publish(registry, "1", "2", "3")
+    registry.storage.replace("production", b'{"version": "2", "history": ["1"]}', None)
+    assert registry.production() == Pointer("2", ("1",))
+    assert registry.rollback() == Pointer("1", (), ("2",))
+
+
+def test_a_promoted_release_is_held_and_others_are_not(registry: Registry) -> None:
+    publish(registry, "1", "2")
+    registry.promote("1")
+    for version, expected in (("1", True), ("2", False)):
+        files = registry.storage.files(version)
+        assert len(files) == len(release(version))
+        assert all(file.held is expected for file in files)
+
+
+def test_a_release_promoted_before_there_were_holds_is_held_by_a_rollback(registry: Registry) -> None:
+    publish(registry, "1", "2")
+    registry.storage.replace("production", b'{"version": "2", "history": ["1"]}', None)
+    registry.rollback()
+    assert all(file.held for file in registry.storage.files("1"))
+
+
+def test_a_rollback_to_what_is_gone_moves_nothing(registry: Registry) -> None:
+    publish(registry, "2")
+    registry.storage.replace("production", b'{"version": "2", "history": ["1"]}', None)
+    with pytest.raises(StepError, match="holds no release 1; it holds 2"):
+        registry.rollback()
+    assert registry.production() == Pointer("2", ("1",))
+
+
+def test_nothing_is_added_to_a_published_release(registry: Registry) -> None:
+    publish(registry, "1")
+    with pytest.raises(ConflictError, match=r"1/manifest\.json exists with other contents"):
+        registry.publish("1", {**release("2"), "another": b""})
+    assert len(registry.storage.files("1")) == len(release("1"))
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same contents", "other contents"])
+def test_of_two_publishers_of_a_version_both_succeed_or_one(registry: Registry, uri: str, same: bool) -> None:
+    barrier = Barrier(2)
+
+    def publish_one(version: str, model: bytes) -> bool:
+        mine = Registry(uri)
+        manifest = json.dumps({"version": version, "model": model.decode()}).encode()
+        barrier.wait(timeout=30)
+        try:
+            mine.publish(version, {"manifest.json": manifest, "model.tflite": model})
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        for race in range(10):
+            models = (b"one", b"one" if same else b"two")
+            first, second = pool.map(publish_one, (f"{race}",) * 2, models)
+            assert first or second
+            assert (first and second) == same
+            stored = registry.storage.read(f"{race}/model.tflite")
+            assert stored is not None
+            assert stored.data == models[0 if first else 1]
+            assert registry.manifest(f"{race}")["model"] == stored.data.decode()
+
+
+def test_publishers_of_different_versions_do_not_meet(registry: Registry, uri: str) -> None:
+    names = [str(number) for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda version: Registry(uri).publish(version, release(version)), names))
+    assert versions(registry) == names

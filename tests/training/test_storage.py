@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
+from urllib.parse import quote
 
+import httpx
 import pytest
 
 from tests.emulator import Emulator
@@ -15,9 +19,9 @@ from training.storage import ConflictError, Storage, open_storage
 
 
 @pytest.fixture
-def in_the_cloud(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
-    return emulator
+def in_the_cloud(strict_storage: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", strict_storage.url)
+    return strict_storage
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -39,7 +43,7 @@ def content(storage: Storage, name: str) -> bytes | None:
     return found.data if found else None
 
 
-def generation(storage: Storage, name: str) -> int | str | None:
+def generation(storage: Storage, name: str) -> str | None:
     found = storage.read(name)
     return found.generation if found else None
 
@@ -100,7 +104,7 @@ def test_a_generation_of_what_is_gone_replaces_nothing(storage: Storage) -> None
 def test_of_two_writers_at_once_exactly_one_wins(storage: Storage, uri: str, operation: str) -> None:
     barrier = Barrier(2)
 
-    def write(writer: int, name: str, seen: int | str | None) -> bool:
+    def write(writer: int, name: str, seen: str | None) -> bool:
         mine, data = open_storage(uri), f"writer {writer}".encode() * 1000
         barrier.wait(timeout=30)
         try:
@@ -174,3 +178,117 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StepError, match=str(tmp_path / "file")):
         open_storage(str(tmp_path / "file")).create("1/a", b"one")
+
+
+def test_a_deleted_file_is_gone_and_deleting_it_again_is_no_conflict(storage: Storage) -> None:
+    storage.create("1/a", b"one")
+    seen = generation(storage, "1/a")
+    assert isinstance(seen, str)
+    storage.delete("1/a", seen)
+    assert storage.read("1/a") is None
+    assert list(storage.folders()) == []
+    storage.delete("1/a", seen)
+
+
+def test_a_stale_generation_deletes_nothing(storage: Storage) -> None:
+    storage.replace("1/a", b"one", None)
+    stale = generation(storage, "1/a")
+    assert isinstance(stale, str)
+    storage.replace("1/a", b"two", stale)
+    with pytest.raises(ConflictError, match="1/a was changed by somebody else meanwhile"):
+        storage.delete("1/a", stale)
+    assert content(storage, "1/a") == b"two"
+
+
+def test_a_held_file_is_neither_replaced_nor_deleted(storage: Storage, uri: str) -> None:
+    storage.create("1/a", b"one")
+    before = generation(storage, "1/a")
+    assert isinstance(before, str)
+    storage.hold("1/a", before)
+    # Twice, as a promoter does that was killed the first time.
+    open_storage(uri).hold("1/a", before)
+    (file,) = storage.files("1")
+    assert file.held
+    for seen in (before, file.generation):
+        with pytest.raises(ConflictError, match=r"1/a (is held|was changed)"):
+            storage.replace("1/a", b"two", seen)
+        with pytest.raises(ConflictError, match=r"1/a (is held|was changed)"):
+            storage.delete("1/a", seen)
+    with pytest.raises(ConflictError, match="1/a is held, as every file of a release that is or was in production"):
+        storage.delete("1/a", file.generation)
+    assert content(storage, "1/a") == b"one"
+
+
+def test_what_has_changed_or_gone_is_not_held(storage: Storage) -> None:
+    storage.replace("1/a", b"one", None)
+    stale = generation(storage, "1/a")
+    assert isinstance(stale, str)
+    storage.replace("1/a", b"two", stale)
+    with pytest.raises(ConflictError):
+        storage.hold("1/a", stale)
+    (file,) = storage.files("1")
+    assert not file.held
+    storage.delete("1/a", file.generation)
+    with pytest.raises(ConflictError):
+        storage.hold("1/a", file.generation)
+
+
+def test_the_files_of_a_folder_are_listed_with_their_generations(storage: Storage) -> None:
+    for name in ("1/b", "1/a", "10/a", "1/deeper/c"):
+        storage.create(name, name.encode())
+    files = storage.files("1")
+    assert [file.name for file in files] == ["1/a", "1/b", "1/deeper/c"]
+    assert storage.files("2") == []
+    for file in files:
+        assert abs((datetime.now(UTC) - file.written).total_seconds()) < 60
+        storage.delete(file.name, file.generation)
+    assert list(storage.folders()) == ["10"]
+
+
+def test_a_killed_writer_leaves_nothing_in_a_release_and_is_cleaned_up_after(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    old, young = tmp_path / ".partial-old", tmp_path / ".partial-young"
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    storage.create("1/a", b"one")
+    assert not old.exists()
+    assert young.exists()
+    assert list(storage.folders()) == ["1"]
+    assert [path.name for path in (tmp_path / "1").iterdir()] == ["a"]
+
+
+def test_no_file_of_a_folder_is_durable_before_those_written_earlier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        flushed.append("a copy" if path.name.startswith(".partial-") else path.relative_to(tmp_path).as_posix())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    storage = LocalStorage(tmp_path / "registry")
+    for name in ("1/model", "1/manifest"):
+        storage.create(name, b"")
+    storage.replace("production", b"", None)
+    # The contents, the new folder's name, the file's name; then the next file.
+    assert flushed == ["a copy", "registry", "registry/1", "a copy", "registry/1", "a copy", "registry"]
+
+
+def test_a_hold_in_a_bucket_is_noticed_though_it_was_released_again(in_the_cloud: Emulator, tmp_path: Path) -> None:
+    storage = open_storage(f"gs://{in_the_cloud.bucket}{tmp_path}")
+    storage.create("1/a", b"one")
+    seen = generation(storage, "1/a")
+    assert isinstance(seen, str)
+    storage.hold("1/a", seen)
+    name = quote(f"{tmp_path}/1/a".lstrip("/"), safe="")
+    address = f"{in_the_cloud.url}/storage/v1/b/{in_the_cloud.bucket}/o/{name}"
+    httpx.patch(address, json={"temporaryHold": False}).raise_for_status()
+    (file,) = storage.files("1")
+    assert not file.held
+    with pytest.raises(ConflictError, match="1/a was changed"):
+        storage.replace("1/a", b"two", seen)
+    with pytest.raises(ConflictError, match="1/a was changed"):
+        storage.delete("1/a", seen)
+    storage.delete("1/a", file.generation)
