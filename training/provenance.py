@@ -13,12 +13,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from serving.release import MANIFEST
 from training import run, shards
 from training.commits import commit
 from training.config import ConvertConfig, TrainConfig
+from training.lineage import release_at
 from training.sources import ORIGIN_FILE
-from training.storage import open_storage
 
 # Beside a run: on which machines it was trained, one more for each time it was continued, and from which releases.
 _MAKING = "making.json"
@@ -53,7 +52,7 @@ def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, An
 def remember(folder: Path, config: TrainConfig) -> None:
     """Note beside a run that it is trained here, and which releases it starts and learns from, by their digest."""
     uris = [uri for uri in (config.init_from, *config.teachers) if uri]
-    releases = {uri: _release(uri) for uri in uris}
+    releases = {uri: release_at(uri) for uri in uris}
     making = _read(folder / _MAKING)
     making = {
         "on": [*making.get("on", []), environment()],
@@ -106,15 +105,6 @@ def _lock() -> dict[str, str]:
     path = Path(__file__).parent / file.name
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
     return {"file": file.as_posix(), "sha256": digest}
-
-
-def _release(uri: str) -> dict[str, str] | None:
-    """Version and digest of the release at `uri`; None for the name of initial weights that are none."""
-    stored = open_storage(uri).read(MANIFEST)
-    if stored is None:
-        return None
-    manifest = json.loads(stored.data)
-    return {"version": manifest["version"], "sha256": manifest["model"]["sha256"]}
 
 
 def _read(path: Path) -> dict[str, Any]:

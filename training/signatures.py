@@ -76,11 +76,14 @@ def differences(signature: Signature, files: dict[str, bytes]) -> str:
 
 
 def _identity(certificate: bytes) -> tuple[str, str]:
-    """Whom a certificate of Fulcio's names, and who vouched for that."""
+    """Whom a certificate of Fulcio's names, and who vouched for that; ValueError for another kind of certificate."""
     from cryptography import x509
 
     extensions = x509.load_der_x509_certificate(certificate).extensions
-    names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound as error:
+        raise ValueError("a certificate that names nobody") from error
     issuers = [extension.value for extension in extensions if extension.oid.dotted_string == _ISSUER]
     (name,) = [*names.get_values_for_type(x509.UniformResourceIdentifier), *names.get_values_for_type(x509.RFC822Name)]
     (issuer,) = [value.value[2:].decode() for value in issuers if isinstance(value, x509.UnrecognizedExtension)]

@@ -12,12 +12,15 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving.release import MANIFEST
 from training import keys, waiting
 from training.errors import StepError
-from training.registry import Registry, release_files
 from training.signatures import SIGNATURE, Signature, differences, read
+
+if TYPE_CHECKING:
+    from training.registry import Registry
 
 UNSIGNED = "nobody: the release is unsigned"
 GITLAB = "https://gitlab.com"
@@ -71,11 +74,10 @@ def sign(folder: Path, signer: Signer) -> str:
         keys.require_private(signer.key)
         config.use_elliptic_key_signer(private_key=signer.key).sign(folder, path)
     else:
+        instance = _path(signer.instance)
         waiting.within(
             _SIGSTORE_SECONDS,
-            lambda: config.use_sigstore_signer(identity_token=signer.token, trust_config=_path(signer.instance)).sign(
-                folder, path
-            ),
+            lambda: config.use_sigstore_signer(identity_token=signer.token, trust_config=instance).sign(folder, path),
             "the release cannot be signed with the identity of SIGSTORE_ID_TOKEN",
             "try again, or sign with a key (--signing-key)",
         )
@@ -93,6 +95,8 @@ def verify(release: Path | dict[str, bytes], trust: Trust) -> str:
         StepError: there is no signature, a file was altered, added or is missing, somebody else signed, or sigstore's
             root of trust cannot be fetched.
     """
+    from training.registry import release_files
+
     files = release if isinstance(release, dict) else release_files(release)
     if SIGNATURE not in files:
         if trust.unsigned:
@@ -136,24 +140,23 @@ def verify_published(registry: Registry, version: str, trust: Trust) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options that `trust` reads."""
-    given = os.environ.get
     parser.add_argument(
         "--trusted-key",
         metavar="FILE",
-        default=given("TRUSTED_KEY", ""),
+        default=os.environ.get("TRUSTED_KEY", ""),
         help="PEM file of the public key whose signature counts (default: TRUSTED_KEY)",
     )
     parser.add_argument(
         "--trusted-identity",
         metavar="IDENTITY",
-        default=given("TRUSTED_IDENTITY", ""),
+        default=os.environ.get("TRUSTED_IDENTITY", ""),
         help="whose signature counts, for example "
         "https://gitlab.com/GROUP/PROJECT//.gitlab-ci.yml@refs/heads/main (default: TRUSTED_IDENTITY)",
     )
     parser.add_argument(
         "--identity-issuer",
         metavar="URL",
-        default=given("IDENTITY_ISSUER") or GITLAB,
+        default=os.environ.get("IDENTITY_ISSUER") or GITLAB,
         help=f"who vouches for the identity (default: IDENTITY_ISSUER, or else {GITLAB})",
     )
     parser.add_argument("--allow-unsigned", action="store_true", help="accept a release that nobody signed")

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.conftest import FUNCTION, ROOT
 from tests.faces import draw, write_faces
 from tests.server import serve
+from tests.signatures import digest, public, write_key
+from training.__main__ import COMMANDS
 
 
 def training(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -21,6 +24,7 @@ def training(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_faces_become_a_release_that_the_function_serves(tmp_path: Path) -> None:
     faces, work, registry = tmp_path / "faces", tmp_path / "work", tmp_path / "registry"
+    key = write_key(tmp_path, "signing-key", ec.generate_private_key(ec.SECP256R1()))
     write_faces(faces, 400)
     for step in (
         ("prepare", "--data", faces, "--work", work),
@@ -28,12 +32,15 @@ def test_faces_become_a_release_that_the_function_serves(tmp_path: Path) -> None
         ("convert", "--work", work),
         ("evaluate", "--work", work),
         ("gate", "--work", work),
-        ("publish", "--work", work, "--registry", registry),
+        ("publish", "--work", work, "--registry", registry, "--signing-key", key),
     ):
         done = training(*step)
         assert done.returncode == 0, done.stderr
     *_, release, _ = done.stdout.splitlines()
     address = Path(release.removeprefix("release: "))
+    assert (work / "release.env").read_text() == f"VERSION={address.name}\n"
+    signature = training("signature", address.name, "--registry", registry, "--trusted-key", public(key))
+    assert signature.stdout == f"{address.name}: signed by the key {digest(key)}\n"
     assert training("promote", "--registry", registry, address.name).returncode == 0
     assert f"* {address.name}" in training("releases", "--registry", registry).stdout
     with serve(FUNCTION, MODEL_URI=str(address)) as server:
@@ -41,9 +48,7 @@ def test_faces_become_a_release_that_the_function_serves(tmp_path: Path) -> None
         assert server.post(draw(30, 1, 2, seed=1)).is_success
 
 
-@pytest.mark.parametrize(
-    "step", ["prepare", "train", "convert", "evaluate", "gate", "publish", "promote", "rollback", "releases"]
-)
+@pytest.mark.parametrize("step", [command.run.__name__ for command in COMMANDS])
 def test_each_step_explains_itself(step: str) -> None:
     done = training(step, "--help")
     assert done.returncode == 0
@@ -61,6 +66,11 @@ def test_each_step_explains_itself(step: str) -> None:
         (("publish", "--work", "{tmp}", "--registry", "{tmp}/r"), 1, "run `python -m training convert` first"),
         (("promote", "--registry", "{tmp}/r", "1"), 1, "holds no release 1; it holds none"),
         (("rollback", "--registry", "{tmp}/r"), 1, "no earlier release"),
+        (("signature", "1", "--registry", "{tmp}/r"), 1, "whose releases are trusted? name --trusted-key"),
+        (("signature", "1", "--registry", "{tmp}/r", "--allow-unsigned"), 1, "holds no release 1; it holds none"),
+        (("signature", "function/model", "--trusted-identity", "me"), 1, "the release holds no signature, model.sig"),
+        (("signature", "1", "--allow-unsigned"), 1, "name the registry that holds it with --registry"),
+        (("reproduce", "1", "--registry", "{tmp}/r"), 1, "holds no release 1; it holds none"),
         (("train", "--preset", "huge"), 2, "invalid choice"),
         (("train", "--set", "epoch=3"), 1, "cannot set 'epoch'; there are architecture, epochs"),
         (("train", "--set", "epochs=many"), 1, "cannot set epochs to 'many'; it is of the kind int"),

@@ -1,18 +1,25 @@
-"""A small trained run that several tests look at."""
+"""A small trained run and a signed release that several tests look at."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.conftest import FUNCTION
+from tests.emulator import Emulator
 from tests.faces import write_faces
+from tests.signatures import write_key
 from training.config import ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig
 from training.convert import convert
 from training.evaluate import evaluate
 from training.prepare import prepare
 from training.presets import PRESETS
+from training.registry import Registry
+from training.signing import Signer, sign
 from training.train import train
 
 # Enough steps for the smallest network to see what the drawn faces show.
@@ -43,3 +50,38 @@ def candidate(data: Path, trained: Path) -> Path:
     convert(data, trained, folder, ConvertConfig())
     evaluate(data, trained, folder, EvaluateConfig(bootstrap=200))
     return folder
+
+
+@pytest.fixture(scope="session")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key that signs releases; the public one lies beside it."""
+    return write_key(tmp_path_factory.mktemp("keys"), "ours", ec.generate_private_key(ec.SECP256R1()))
+
+
+@pytest.fixture(scope="session")
+def theirs(ours: Path) -> Path:
+    """Another one."""
+    return write_key(ours.parent, "theirs", ec.generate_private_key(ec.SECP256R1()))
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """The bundled release, not signed yet."""
+    return Path(shutil.copytree(FUNCTION / "model", tmp_path / "release"))
+
+
+@pytest.fixture
+def signed(release: Path, ours: Path) -> Path:
+    """The same, signed with `ours`."""
+    sign(release, Signer(key=str(ours)))
+    return release
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """An empty registry of each kind."""
+    if request.param == "folder":
+        return Registry(str(tmp_path / "registry"))
+    emulator: Emulator = request.getfixturevalue("emulator")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    return Registry(f"gs://{emulator.bucket}{tmp_path}")

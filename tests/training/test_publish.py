@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from serving import release
+from tests.signatures import digest, public
 from training.config import EvaluateConfig
 from training.errors import StepError
 from training.evaluate import evaluate, load_metrics, local_report
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish
-from training.registry import Registry
+from training.registry import Registry, release_files
+from training.signing import Signer, Trust, verify_published
+from training.storage import ConflictError
 
 LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
 
@@ -75,6 +78,52 @@ def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path
         "report.html",
         "weights.npz",
     }
+
+
+def test_a_signature_is_of_all_that_is_published(mine: Path, registry: Registry, ours: Path) -> None:
+    gate(mine, LENIENT)
+    version = publish(mine, registry, Signer(key=str(ours))).rpartition("/")[2]
+    assert verify_published(registry, version, Trust(key=public(ours))) == f"the key {digest(ours)}"
+    assert set(registry.files(version)) == {path.name for path in mine.iterdir()} >= {"manifest.json", "model.sig"}
+    assert registry.manifest(version)["provenance"]["evaluate"]["bootstrap"] == 200
+
+
+def test_publishing_again_keeps_the_signature(mine: Path, registry: Registry, ours: Path, theirs: Path) -> None:
+    gate(mine, LENIENT)
+    version = publish(mine, registry, Signer(key=str(ours))).rpartition("/")[2]
+    published = registry.files(version)
+    for signer in (Signer(key=str(ours)), Signer(key=str(theirs)), None):
+        publish(mine, registry, signer)
+        assert registry.files(version) == published == release_files(mine)
+
+
+def test_a_publisher_that_was_killed_after_signing_has_a_successor(mine: Path, registry: Registry, ours: Path) -> None:
+    gate(mine, LENIENT)
+    publish(mine, Registry(str(mine.parent / "elsewhere")), Signer(key=str(ours)))
+    files, version = release_files(mine), json.loads((mine / "manifest.json").read_text())["version"]
+    registry.storage.create(f"{version}/model.sig", files["model.sig"])
+    publish(mine, registry, Signer(key=str(ours)))
+    assert registry.files(version) == files
+
+
+def test_a_release_that_was_published_unsigned_may_be_signed_later(mine: Path, registry: Registry, ours: Path) -> None:
+    gate(mine, LENIENT)
+    version = publish(mine, registry).rpartition("/")[2]
+    with pytest.raises(StepError, match="holds no signature"):
+        verify_published(registry, version, Trust(key=public(ours)))
+    publish(mine, registry, Signer(key=str(ours)))
+    assert verify_published(registry, version, Trust(key=public(ours))) == f"the key {digest(ours)}"
+
+
+def test_a_signature_of_other_files_in_the_way_is_never_overwritten(mine: Path, registry: Registry, ours: Path) -> None:
+    gate(mine, LENIENT)
+    publish(mine, Registry(str(mine.parent / "elsewhere")), Signer(key=str(ours)))
+    version = json.loads((mine / "manifest.json").read_text())["version"]
+    registry.storage.create(f"{version}/model.sig", (mine / "model.sig").read_bytes())
+    (mine / "report.html").write_text("another report")
+    with pytest.raises(ConflictError, match=r"model\.sig exists with other contents"):
+        publish(mine, registry, Signer(key=str(ours)))
+    assert registry.releases() == []
 
 
 def test_the_report_needs_no_other_file_and_shows_no_face(candidate: Path) -> None:

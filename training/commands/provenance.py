@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
+from typing import Any
 
-from training.commands import Command, registry
+from training.commands import Command
 
 
 def signature(options: argparse.Namespace) -> int:
     """Check that a release is, file by file, what somebody trusted signed; exit code 1 where it is not."""
-    from pathlib import Path
-
     from training import signing
     from training.registry import Registry
 
@@ -19,7 +20,7 @@ def signature(options: argparse.Namespace) -> int:
     if local.is_dir():
         signer = signing.verify(local, trust)
     else:
-        signer = signing.verify_published(Registry(options.registry), options.version, trust)
+        signer = signing.verify_published(Registry(_registry(options)), options.version, trust)
     print(f"{options.version}: signed by {signer}")
     return 0
 
@@ -27,9 +28,62 @@ def signature(options: argparse.Namespace) -> int:
 def _signature_arguments(parser: argparse.ArgumentParser) -> None:
     from training import signing
 
-    registry(parser)
-    parser.add_argument("version", help="as `releases` lists it, or a release's folder")
+    _release(parser)
     signing.arguments(parser)
 
 
-COMMANDS = (Command(signature, _signature_arguments),)
+def reproduce(options: argparse.Namespace) -> int:
+    """Print the commands that make a release again, or run them and compare."""
+    from training import reproduce
+
+    manifest = _manifest(options)
+    work = options.work or Path("build/reproduce") / manifest["version"]
+    with reproduce.checkout(manifest) as tree:
+        plan = reproduce.plan(manifest, tree, options.data, work, options.registry)
+        if not options.run_steps:
+            print(reproduce.script(manifest, plan, work))
+            return 0
+        reproduce.run(manifest, plan, tree, work)
+    from training import repetition
+
+    again = repetition.compare(manifest, work / "release")
+    print(again)
+    return 0 if again.holds else 1
+
+
+def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
+    _release(parser)
+    parser.add_argument("--data", default="", help="the faces that it was made of; folder or archive")
+    parser.add_argument("--run", dest="run_steps", action="store_true", help="run them, here and now, and compare")
+    parser.add_argument("--work", type=Path, help="folder of the steps' files (default: build/reproduce/VERSION)")
+
+
+def _release(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("version", help="as `releases` lists it, or a release's folder")
+    parser.add_argument("--registry", default="", help="folder or gs://bucket/path of the releases")
+
+
+def _manifest(options: argparse.Namespace) -> dict[str, Any]:
+    from serving.release import MANIFEST
+    from training.registry import Registry
+
+    local = Path(options.version, MANIFEST)
+    if local.is_file():
+        manifest: dict[str, Any] = json.loads(local.read_text())
+        return manifest
+    return Registry(_registry(options)).manifest(options.version)
+
+
+def _registry(options: argparse.Namespace) -> str:
+    from training.errors import StepError
+
+    if not options.registry:
+        raise StepError(f"{options.version} is no release's folder; name the registry that holds it with --registry")
+    uri: str = options.registry
+    return uri
+
+
+COMMANDS = (
+    Command(signature, _signature_arguments),
+    Command(reproduce, _reproduce_arguments),
+)

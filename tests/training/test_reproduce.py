@@ -1,0 +1,194 @@
+"""The commands that make a release again are those that differ from its preset, and what is not there is said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import FUNCTION, ROOT
+from training import reproduce
+from training.errors import StepError
+from training.presets import PRESETS
+from training.registry import Registry, release_files
+from training.repetition import Figure, Repetition, compare
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def manifest(preset: str = "smoke", commit: str = COMMIT, **config: Any) -> dict[str, Any]:
+    """What a release tells of its making."""
+    made = replace(PRESETS[preset].train, **config)
+    return {
+        "version": "20261125-0f84af41",
+        "created": "2026-11-25T01:55:44+00:00",
+        "model": {"sha256": "ab" * 32},
+        "provenance": {
+            "commit": commit,
+            "preset": preset,
+            "config": json.loads(json.dumps(asdict(made))),
+            "data": {"sha256": "cd" * 32, "size": PRESETS[preset].prepare.size},
+            "tools": {"python": "3.11.7"},
+        },
+    }
+
+
+def planned(release: dict[str, Any], data: str = "faces", registry: str = "") -> reproduce.Plan:
+    return reproduce.plan(release, ROOT, data, Path("again"), registry)
+
+
+def test_only_what_differs_from_the_preset_is_set() -> None:
+    plan = planned(manifest(epochs=3, learning_rate=0.5, init_from="imagenet"))
+    place = ["--work", str(Path("again").resolve())]
+    set_here = ["--set", "epochs=3", "--set", "learning_rate=0.5", "--init-from", "imagenet"]
+    assert plan.obstacles == []
+    assert plan.steps == [
+        ["prepare", "--preset", "smoke", "--data", str(Path("faces").resolve()), *place],
+        ["train", "--preset", "smoke", *set_here, *place],
+        ["convert", *place],
+        ["evaluate", *place],
+    ]
+
+
+def test_another_size_and_another_epoch_are_asked_for() -> None:
+    release = manifest()
+    release["provenance"]["data"]["size"] = 64
+    release["model"]["epoch"] = 2
+    prepare, _, convert, _ = planned(release).steps
+    assert prepare[1:5] == ["--preset", "smoke", "--size", "64"]
+    assert convert[1:3] == ["--epoch", "2"]
+
+
+def test_every_preset_is_planned_as_it_is() -> None:
+    for name in PRESETS:
+        plan = planned(manifest(name))
+        assert [step[:-2] for step in plan.steps[1:]] == [["train", "--preset", name], ["convert"], ["evaluate"]]
+        assert plan.obstacles == []
+
+
+def test_a_teacher_that_has_been_published_is_taken_from_the_registry(tmp_path: Path) -> None:
+    bundled = json.loads((FUNCTION / "model" / "manifest.json").read_text())
+    version, sha256 = bundled["version"], bundled["model"]["sha256"]
+    release = manifest(teachers=("build/teacher/release",))
+    release["provenance"]["trained"] = {"releases": {"build/teacher/release": {"version": version, "sha256": sha256}}}
+    (obstacle,) = planned(release).obstacles
+    assert f"it learnt from build/teacher/release, release {version}, SHA-256 {sha256}, which is not there" in obstacle
+    registry = Registry(str(tmp_path / "registry"))
+    registry.publish(version, release_files(FUNCTION / "model"))
+    plan = planned(release, registry=registry.uri)
+    assert plan.obstacles == []
+    assert plan.steps[1][3:5] == ["--teacher", f"{tmp_path}/registry/{version}"]
+
+
+def test_another_release_in_the_place_of_a_teacher_is_not_taken(tmp_path: Path) -> None:
+    shutil.copytree(FUNCTION / "model", tmp_path / "teacher")
+    uri = str(tmp_path / "teacher")
+    release = manifest(teachers=(uri,))
+    assert planned(release).obstacles == []
+    release["provenance"]["trained"] = {"releases": {uri: {"version": "1", "sha256": "ef" * 32}}}
+    assert "which is not there" in planned(release).obstacles[0]
+
+
+@pytest.mark.parametrize(
+    ("release", "said"),
+    [
+        (manifest(commit=f"{COMMIT}+"), "the working copy had changes that no commit holds"),
+        (manifest(augmentation=None), "no option sets augmentation to None"),
+        (manifest(teachers=("build/teacher",)), "it learnt from build/teacher, a release that it does not describe"),
+    ],
+)
+def test_what_no_command_does_is_said_and_stops_a_run(release: dict[str, Any], said: str, tmp_path: Path) -> None:
+    plan = planned(release)
+    assert f"# cannot be repeated as it is: {said}" in reproduce.script(release, plan, tmp_path)
+    with pytest.raises(StepError, match=f"20261125-0f84af41 cannot be made again: {said}"):
+        reproduce.run(release, plan, tmp_path, tmp_path)
+
+
+def test_a_run_asks_for_faces(tmp_path: Path) -> None:
+    plan = planned(manifest(), data="")
+    assert '--data "$DATA"' in reproduce.script(manifest(), plan, tmp_path)
+    with pytest.raises(StepError, match="cannot be made again: --data names no faces"):
+        reproduce.run(manifest(), plan, tmp_path, tmp_path)
+
+
+def test_a_script_does_nothing_that_a_manifest_hides_in_it(tmp_path: Path) -> None:
+    release = manifest(architecture="small; touch /tmp/x")
+    release["created"] = "today\ntouch /tmp/x"
+    lines = reproduce.script(release, planned(release), tmp_path).splitlines()
+    assert lines[0] == "# release 20261125-0f84af41 of today touch /tmp/x"
+    assert any("--set 'architecture=small; touch /tmp/x'" in line for line in lines)
+
+
+@pytest.mark.parametrize("commit", ["", "+", "main", "--help"])
+def test_a_release_of_no_commit_is_not_repeated(commit: str) -> None:
+    with (
+        pytest.raises(StepError, match="a release made outside of a clone"),
+        reproduce.checkout(manifest(commit=commit)),
+    ):
+        pass
+
+
+def test_a_preset_that_the_commit_does_not_know_is_named() -> None:
+    release = manifest()
+    release["provenance"]["preset"] = "huge"
+    with pytest.raises(StepError, match="the commit has no preset 'huge'; there are default, teacher"):
+        planned(release)
+
+
+def figure(repeated: float) -> Figure:
+    return Figure("age_mae", 5.0, 4.8, 5.2, repeated)
+
+
+@pytest.mark.parametrize(
+    ("repetition", "holds", "said"),
+    [
+        (Repetition(True, [figure(5.0)], []), True, "the same model file, to the bit"),
+        (
+            Repetition(False, [figure(5.1)], ["cores 4 then, 2 now"]),
+            True,
+            "another model file (cores 4 then, 2 now), all",
+        ),
+        (Repetition(False, [figure(5.3)], []), False, "nothing known differs; GPUs and interrupted trainings are not"),
+        (Repetition(False, [figure(float("nan"))], []), False, "OUTSIDE"),
+    ],
+)
+def test_a_repetition_holds_to_the_bit_or_within_the_intervals(repetition: Repetition, holds: bool, said: str) -> None:
+    assert repetition.holds is holds
+    assert said in str(repetition)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda made: None, []),
+        (lambda made: made["tools"].update(keras="1"), ["keras 1 then, "]),
+        (lambda made: made["machine"].update(cores=64), ["cores 64 then, "]),
+        (lambda made: made["lock"].update(sha256="0"), ["sha256 0 then, "]),
+    ],
+)
+def test_a_repetition_says_what_was_not_as_it_was(
+    candidate: Path, change: Callable[[dict[str, Any]], None], said: list[str]
+) -> None:
+    release = json.loads((candidate / "manifest.json").read_text())
+    release["metrics"] = json.loads((candidate / "metrics.json").read_text())["overall"]
+    change(release["provenance"]["trained"]["on"][-1])
+    repetition = compare(release, candidate)
+    assert repetition.same_model
+    assert [changed[: len(start)] for changed, start in zip(repetition.changes, said, strict=True)] == said
+    assert {figure.name for figure in repetition.figures} >= {"age_mae", "gender_accuracy"}
+
+
+def test_a_training_that_was_interrupted_is_told_of(candidate: Path) -> None:
+    release = json.loads((candidate / "manifest.json").read_text())
+    release["metrics"] = {}
+    release["provenance"]["trained"]["on"] *= 3
+    release["provenance"]["devices"] = 4
+    assert compare(release, candidate).changes == [
+        "the training was interrupted 2 times",
+        "4 devices then, 1 now",
+    ]
