@@ -50,7 +50,8 @@ def test_gitlabs_own_identity_makes_the_token_of_the_account(tmp_path: Path, mon
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
         monkeypatch.setattr(iam, "_IAM_IDTOKEN_ENDPOINT", google.url + "/v1/serviceAccounts/{}:generateIdToken")
         assert identity.token(AUDIENCE) == token
-    assert [asked.get("Authorization") for asked in google.asked] == [None, "Bearer federated"]
+    headers = [{name.lower(): value for name, value in asked.items()} for asked in google.asked]
+    assert [each.get("authorization") for each in headers] == [None, "Bearer federated"]
 
 
 def test_credentials_that_make_no_token_are_an_error_with_a_cure(

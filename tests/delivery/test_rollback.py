@@ -43,9 +43,10 @@ def test_the_release_in_production_leads_back_to_the_function_before(place: Plac
 
 
 def test_a_release_that_does_not_answer_is_no_place_to_go_back_to(place: Place) -> None:
-    place.go_live(FIRST)
-    second = place.go_live(SECOND)
+    first, second = place.go_live(FIRST), place.go_live(SECOND)
     place.registry.promote(SECOND)
+    # Scaled to zero, it has to start from a release that was damaged meanwhile.
+    place.double.services[str(place.service.name)].revisions[first].stop()
     damaged = place.registry.storage.read(f"{FIRST}/manifest.json")
     assert damaged
     place.registry.storage.replace(

@@ -21,7 +21,7 @@ from training.errors import StepError
 
 # The machine that tests run on is busy.
 CONFIG = RolloutConfig(
-    minutes=0.01, rounds=4, probes=3, least_requests=10, log_seconds=3, log_pause=0.1, p95_seconds=5, p95_slack=2
+    minutes=0.01, rounds=4, probes=3, least_requests=6, log_seconds=1, log_pause=0.1, p95_seconds=5, p95_slack=2
 )
 
 
@@ -68,7 +68,7 @@ def test_a_log_that_tells_nothing_is_no_reason_to_go_on(place: Place, monkeypatc
     stable = place.go_live(FIRST)
     candidate = place.deploy(SECOND)
     monkeypatch.setattr(place.double.log, "request", lambda *_: None)
-    with pytest.raises(StepError, match=f"names 0 requests to {candidate}; 10 are needed"):
+    with pytest.raises(StepError, match=f"names 0 requests to {candidate}; 6 are needed"):
         rollout(place.service, place.registry, candidate, CONFIG, ignored)
     assert place.service.traffic().split == {stable: 100}
 

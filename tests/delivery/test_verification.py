@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.delivery.conftest import FIRST, SECOND, Place
 from training.delivery.config import VerifyConfig
-from training.delivery.pictures import drawn
+from training.delivery.pictures import drawn, real
 from training.delivery.verification import Verification, verify
 from training.errors import StepError
 
@@ -73,6 +74,16 @@ def test_a_function_that_breaks_a_promise_is_found(place: Place, file: str, old:
         place, place.deploy(FIRST, place.changed_function(file, old, new)), replace(CONFIG, p95_seconds=0.6)
     )
     assert found.failed == [failed]
+
+
+def test_real_faces_have_known_answers_too(place: Place, utkface: Path) -> None:
+    found = verify(place.service, place.deploy(), real(utkface, 6), CONFIG)
+    assert found.failed == []
+
+
+def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="holds no pictures"):
+        real(tmp_path, 6)
 
 
 def test_only_the_candidate_is_verified(place: Place) -> None:

@@ -48,7 +48,7 @@ def rollout(service: Service, registry: Registry, revision: str, config: Rollout
     production, before = registry.production(), service.traffic()
     stable = before.tags.get(STABLE, before.live)
     tags = before.tags | {STABLE: stable}
-    with _going_back(service, stable, tags, say):
+    with _going_back(service, stable, tags):
         if before.split != {revision: 100}:
             service.route({revision: config.percent, stable: 100 - config.percent}, tags)
             say(f"{config.percent} % of the traffic goes to {revision}, the rest to {stable}")
@@ -123,7 +123,7 @@ def _require_release(service: Service, registry: Registry, revision: str) -> str
 
 
 @contextmanager
-def _going_back(service: Service, stable: str, tags: dict[str, str], say: Say) -> Iterator[None]:
+def _going_back(service: Service, stable: str, tags: dict[str, str]) -> Iterator[None]:
     """Send all traffic to `stable` where an exception, or a signal that ends the job, comes out of the block."""
     former = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     try:
@@ -132,10 +132,8 @@ def _going_back(service: Service, stable: str, tags: dict[str, str], say: Say) -
         for number in _SIGNALS:
             # Nothing keeps the traffic from going back.
             signal.signal(number, signal.SIG_IGN)
-        told = str(reason) or type(reason).__name__
-        say(f"going back: {told}")
         _restore(service, {stable: 100}, tags)
-        raise StepError(f"{told}\nall traffic is back at {stable}") from reason
+        raise StepError(f"{str(reason) or type(reason).__name__}\nall traffic is back at {stable}") from reason
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
