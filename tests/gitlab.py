@@ -97,6 +97,10 @@ class Project:
             done.returncode == 0, done.stdout + done.stderr, {log.stem: log.read_text() for log in sorted(logs)}
         )
 
+    def artifact(self, job: str, path: str) -> Path:
+        """A file that a job of the latest pipeline left."""
+        return self.clone / ".gitlab-ci-local" / "artifacts" / job / path
+
     def git(self, *arguments: str) -> str:
         """Run git in the clone."""
         return _git(self.clone, *arguments)
@@ -108,7 +112,7 @@ class Project:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         shutil.rmtree(self.clone / ".gitlab-ci-local" / "output", ignore_errors=True)
-        # Another home: a shell whose input is a socket, as a job's is, may read ~/.bashrc and its PATH.
+        # Another home: a shell whose input is a socket, as a job's is, may take another PATH from ~/.bashrc.
         environment = {**os.environ, "NO_COLOR": "1", "HOME": str(self.clone.parent), **self.environment}
         for name in ("PYTHONPATH", "MLFLOW_TRACKING_URI"):
             environment.pop(name, None)

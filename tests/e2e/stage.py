@@ -78,7 +78,7 @@ def stage(folder: Path) -> Iterator[Stage]:
             f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{google}/" for api in ("RUN", "CLOUDBUILD", "LOGGING")
         }
         gitlab = project(folder)
-        gitlab.environment = environment | _tools(folder)
+        gitlab.environment = environment | tools(folder)
         gitlab.variables = {
             "DATA_BUCKET": "gs://faces",
             "FACES": archive,
@@ -116,7 +116,7 @@ def _upload_faces(storage: Emulator, folder: Path) -> str:
     return "faces.tar.gz"
 
 
-def _tools(folder: Path) -> dict[str, str]:
+def tools(folder: Path) -> dict[str, str]:
     """What jobs find in front of their PATH.
 
     The environment that runs the tests has every package that a job would install, in versions of its own lock: `pip`

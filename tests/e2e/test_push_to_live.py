@@ -26,7 +26,7 @@ def test_a_change_of_the_training_puts_a_new_release_live(first: After, retraine
     assert retrained.production != first.production
     assert retrained.answer["model"]["version"] == retrained.production
     assert retrained.answer["predictions"] != first.answer["predictions"]
-    assert f"no worse than {first.production}" in retrained.pipeline.logs["gate"]
+    assert f"not found worse than {first.production}" in retrained.pipeline.logs["gate"]
 
 
 def test_the_archive_of_faces_is_fetched_once(first: After, retrained: After) -> None:

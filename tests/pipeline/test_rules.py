@@ -54,7 +54,9 @@ def test_a_push_to_another_branch_is_checked_alone(gitlab: Project) -> None:
     assert set(gitlab.jobs(branch="feature")) == CHECKS
 
 
-@pytest.mark.parametrize(("changed", "smoke"), [("training/losses.py", {"smoke"}), ("docs/model.md", set())])
+@pytest.mark.parametrize(
+    ("changed", "smoke"), [("training/losses.py", {"smoke", "smoke-gate"}), ("docs/model.md", set())]
+)
 def test_a_merge_request_is_checked_and_trained_on_drawn_faces(gitlab: Project, changed: str, smoke: set[str]) -> None:
     gitlab.push(f"Change {changed}", {changed: "# anew"})
     assert set(gitlab.jobs(branch=None)) == CHECKS | smoke

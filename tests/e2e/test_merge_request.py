@@ -1,0 +1,36 @@
+"""A merge request: a training on drawn faces, compared with the default branch's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import tools
+from tests.gitlab import project, require_runner
+
+pytestmark = pytest.mark.slow
+
+_PRESETS = "training/presets.py"
+
+
+def test_a_merge_request_shows_what_it_does_to_the_model(tmp_path: Path) -> None:
+    require_runner()
+    gitlab = project(tmp_path)
+    gitlab.environment = tools(tmp_path)
+    baseline = gitlab.pipeline("smoke-baseline", CI_PIPELINE_SOURCE="push")
+    assert baseline.passed, baseline.output
+    presets = (gitlab.clone / _PRESETS).read_text()
+    gitlab.push(
+        "Learn slower", {_PRESETS: presets.replace("batch=32, learning_rate=2e-3", "batch=32, learning_rate=1e-6")}
+    )
+    proposed = gitlab.pipeline("smoke", "smoke-gate", branch=None)
+    # The gate only warns.
+    assert proposed.passed, proposed.output
+    assert "gate closed" in proposed.logs["smoke-gate"]
+    comparison = gitlab.artifact("smoke-gate", "build/smoke/comparison.md").read_text()
+    version = baseline.logs["smoke-baseline"].partition("release: build/smoke-registry/")[2].partition("\n")[0]
+    assert f"champion, {version}" in comparison
+    assert "FAIL: worse" in comparison
+    report = gitlab.artifact("smoke-gate", "build/smoke/release/report.html").read_text()
+    assert f"{version}" in report
