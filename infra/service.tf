@@ -1,9 +1,9 @@
 locals {
   # What `settings` may hold: all that the function reads, but for what the pipeline sets and for the key.
   settings = [
-    "AIP_HEALTH_ROUTE", "AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "CORS_ORIGINS", "FETCH_SECONDS", "HEADS", "LOG_LEVEL",
-    "MAX_IMAGES", "MAX_PIXELS", "MAX_REQUEST_BYTES", "MAX_SIDE_RATIO", "MAX_WHOLE_PIXELS", "MIN_SIDE", "MODEL_CACHE",
-    "REQUEST_SECONDS",
+    "AIP_HEALTH_ROUTE", "AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "CORS_ORIGINS", "FETCH_SECONDS", "HEADS", "LOG_ANSWERS",
+    "LOG_LEVEL", "MAX_IMAGES", "MAX_PIXELS", "MAX_REQUEST_BYTES", "MAX_SIDE_RATIO", "MAX_WHOLE_PIXELS", "MIN_SIDE",
+    "MODEL_CACHE", "REQUEST_SECONDS",
   ]
 }
 

@@ -41,7 +41,7 @@ _PROMISES = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 def id_token(identity: str, issuer: str = "https://gitlab.com", audience: str = "sigstore") -> str:
     """What GitLab gives a job; the identity is the configuration file's address without https://."""
     now = int(time.time())
-    claims = {"iss": issuer, "aud": audience, "sub": "project_path:group/project", "iat": now, "exp": now + 300}
+    claims = {"iss": issuer, "aud": audience, "sub": "project_path:group/project", "iat": now, "exp": now + 3600}
     return jwt.encode(claims | {"ci_config_ref_uri": identity}, "0" * 32)
 
 

@@ -57,8 +57,8 @@ def test_a_function_that_answers_differently_from_its_release_is_found(place: Pl
     [
         (
             "main.py",
-            "    g.pictures = len(pictures)\n",
-            "    import time; time.sleep(0.6)\n    g.pictures = len(pictures)\n",
+            "    g.tally = Tally(len(pictures))\n",
+            "    import time; time.sleep(0.6)\n    g.tally = Tally(len(pictures))\n",
             "latency",
         ),
         (

@@ -166,7 +166,7 @@ def test_evaluate_and_publish_add_to_the_run_but_no_faces(
     gate(tmp_path / "release", replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0))
     for _ in range(2):  # publishing again registers nothing anew
         assert main(["publish", "--work", str(tmp_path), "--registry", str(tmp_path / "registry")]) == 0
-    (release,) = (tmp_path / "registry").iterdir()
+    (release,) = (path.parent for path in (tmp_path / "registry").glob("*/manifest.json"))
     (version,) = client.search_model_versions("name='age-gender-detection'")
     assert version.tags == {"version": release.name, "address": str(release), "run": tracker.run_id}
     assert client.get_model_version_by_alias(version.name, release.name).run_id == tracker.run_id
