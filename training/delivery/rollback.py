@@ -37,6 +37,7 @@ def rollback(service: Service, registry: Registry, version: str) -> str:
     service.route(traffic.split, tags)
     found = caller(service, CANDIDATE, environment(service.revision(revision)), _SECONDS).model()
     if (found.get("version"), found.get("sha256")) != (release.version, release.sha256):
+        service.route(traffic.split, traffic.tags)
         raise StepError(
             f"{revision} answers with {found.get('version', 'no release')}, not {release.version}; nothing was moved"
         )
