@@ -7,6 +7,7 @@ import json
 import random
 
 from serving.release import FORMAT, MANIFEST
+from training.registry import Registry
 
 MODEL = "model.tflite"
 
@@ -38,3 +39,19 @@ def release(version: str, size: int = 2000, created: str = "2026-11-01T00:00:00+
     }
     # The manifest neither first nor last by name: its place is not the alphabet's doing.
     return {MANIFEST: json.dumps(manifest).encode(), "card.md": b"a card", "report.html": b"<p>" * 100, MODEL: model}
+
+
+def publish(registry: Registry, *versions: str) -> None:
+    """Releases of these versions."""
+    for version in versions:
+        registry.publish(version, release(version))
+
+
+def versions(registry: Registry) -> list[str]:
+    """Of the complete releases."""
+    return [manifest["version"] for manifest in registry.releases()]
+
+
+def half(registry: Registry, version: str) -> None:
+    """What a publisher leaves that was killed."""
+    registry.storage.create(f"{version}/{MODEL}", release(version)[MODEL])

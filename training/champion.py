@@ -51,7 +51,7 @@ def in_production(registry: Registry) -> Champion:
     if pointer is None:
         return Champion(notes=(f"{registry.uri} has no production release yet: only the thresholds count.",))
     try:
-        return _load(f"{registry.uri}/{pointer.version}")
+        return _load(registry.address(pointer.version))
     except ReleaseError as error:
         return Champion(pointer.version, obstacle=f"Production cannot be scored here: {error}.")
 

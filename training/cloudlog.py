@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from google.auth.credentials import AnonymousCredentials
-from google.cloud.logging import Client, Resource
+from google.cloud.logging import Resource
 
-from training.delivery.clients import calling, override
+from training.delivery.clients import calling, logging_client
 from training.errors import StepError
 
 
@@ -29,8 +28,5 @@ def write(log: str, fields: dict[str, Any], severity: str) -> None:
     project, name = named.groups()
     # Named, for the client would look around for it: on a runner that is none of Google's, in vain and for seconds.
     resource = Resource("global", {"project_id": project})
-    address = override("LOGGING")
-    options = {"client_options": {"api_endpoint": address}, "credentials": AnonymousCredentials()} if address else {}
     with calling(log):
-        client = Client(project=project, _use_grpc=False, **options)
-        client.logger(name, resource=resource).log_struct(fields, severity=severity)
+        logging_client(project).logger(name, resource=resource).log_struct(fields, severity=severity)

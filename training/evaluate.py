@@ -16,14 +16,14 @@ from serving import release
 from serving.predictor import Predictor
 from serving.release import Release
 from training import champion as champions
-from training import comparison, likeness, metrics, report, run, shards, summary
+from training import comparison, likeness, metrics, openmetrics, report, run, shards, summary
 from training.champion import Champion
 from training.comparison import Comparison
 from training.config import EvaluateConfig
 from training.errors import StepError
+from training.metrics import METRICS_FILE
 from training.report import REPORT_FILE, Evaluation, local_report
 
-METRICS_FILE = "metrics.json"
 _BATCH = 64
 
 
@@ -65,7 +65,7 @@ def evaluate(
     local_report(folder).write_text(report.render_report(found, shards.finder(data, "test")))
     summary.write(folder, measured, compared)
     size = candidate.manifest["model"]["bytes"]
-    folder.with_name(summary.OPEN_METRICS_FILE).write_text(summary.open_metrics(measured, size))
+    folder.with_name(summary.OPEN_METRICS_FILE).write_text(openmetrics.render(summary.gauges(measured, size)))
     return measured
 
 

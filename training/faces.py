@@ -23,10 +23,15 @@ def write_faces(folder: Path, count: int, seed: int = 0) -> None:
     """Write `count` faces of every gender, ethnicity and age; more faces begin with those that fewer give."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        # 37 and 101 have no common divisor: all ages from 0 to 100 take their turn.
-        age, gender, ethnicity = number * 37 % 101, number % 2, number // 2 % len(_SKINS)
+        age, gender, ethnicity = labels(number)
         name = f"{age}_{gender}_{ethnicity}_{_FIRST_STAMP + seed * 10**6 + number}.jpg.chip.jpg"
         (folder / name).write_bytes(draw(age, gender, ethnicity, seed * 10**6 + number))
+
+
+def labels(number: int) -> tuple[int, int, int]:
+    """Age, gender and ethnicity of a face in a row of many, in which all of each take their turn."""
+    # 37 and 101 have no common divisor: that gives all ages from 0 to 100.
+    return number * 37 % 101, number % 2, number // 2 % len(_SKINS)
 
 
 def draw(age: int, gender: int, ethnicity: int, seed: int) -> bytes:

@@ -17,6 +17,9 @@ from training.shards import LabelArray
 
 Array = npt.NDArray[np.float64]
 
+# what `evaluate` leaves in a release
+METRICS_FILE = "metrics.json"
+
 FIGURES = ("age_mae", "age_within_5", "age_band_accuracy", "age_coverage", "gender_accuracy", "ethnicity_accuracy")
 
 RELIABILITY_BINS = 15

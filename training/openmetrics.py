@@ -21,7 +21,7 @@ def render(gauges: Iterable[Gauge]) -> str:
 
 def _lines(gauge: Gauge) -> str:
     head = f"# TYPE {gauge.name} gauge\n# HELP {gauge.name} {gauge.meaning}\n"
-    return head + "".join(f"{gauge.name}{_labels(labels)} {value:.6g}\n" for labels, value in gauge.values)
+    return head + "".join(f"{gauge.name}{_labels(labels)} {value:.12g}\n" for labels, value in gauge.values)
 
 
 def _labels(labels: dict[str, str]) -> str:

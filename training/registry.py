@@ -78,6 +78,10 @@ class Registry:
             self.storage.create(f"{version}/{MANIFEST}", files[MANIFEST])
         for name in sorted(files, key=lambda name: name == MANIFEST):
             self.storage.create(f"{version}/{name}", files[name])
+        return self.address(version)
+
+    def address(self, version: str) -> str:
+        """Where a release of that version lies, or would."""
         return f"{self.uri}/{version}"
 
     def entries(self) -> list[Entry]:

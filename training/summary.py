@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.comparison import COMPARED, Comparison, Difference
+from training.openmetrics import Gauge
 from training.pages import render
 from training.report import REPORT_FILE, TITLES, local_report
 from training.verdict import Verdict
@@ -43,21 +44,29 @@ def write(folder: Path, measured: dict[str, Any], compared: Comparison, verdict:
             path.write_text(f"{before}{_BEGIN}\n{section}{_END}{rest.partition(_END)[2]}")
 
 
-def open_metrics(measured: dict[str, Any], size: int) -> str:
-    """The figures as OpenMetrics text, of which GitLab shows how they differ from the target branch's.
+def gauges(measured: dict[str, Any], size: int) -> Iterator[Gauge]:
+    """The figures for GitLab, which shows how they differ from the target branch's.
 
     Args:
         measured: as `metrics.measure` gives it.
         size: of the model file, bytes.
     """
     overall, adults = measured["overall"], measured["from_13_years"]
-    found = {"age_mae_years": overall["age_mae"]["value"]}
-    found |= {f"{name}_ratio": figure["value"] for name, figure in overall.items() if name not in ("n", "age_mae")}
+    yield _gauge("age_mae_years", TITLES["age_mae"], overall["age_mae"]["value"])
+    for name, title in TITLES.items():
+        if name != "age_mae":
+            yield _gauge(f"{name}_ratio", title, overall[name]["value"])
     if adults["n"]:
-        found["gender_accuracy_from_13_years_ratio"] = adults["gender_accuracy"]["value"]
-    found |= {f"{head}_calibration_error_ratio": error for head, error in measured["calibration_error"].items()}
-    found |= {"false_alarms_ratio": measured["likeness"]["false_alarms"], "model_bytes": size}
-    return "".join(f"{name} {value}\n" for name, value in found.items()) + "# EOF\n"
+        right = adults["gender_accuracy"]["value"]
+        yield _gauge("gender_accuracy_from_13_years_ratio", f"{TITLES['gender_accuracy']}, 13 and older", right)
+    for head, error in measured["calibration_error"].items():
+        yield _gauge(f"{head}_calibration_error_ratio", "expected calibration error", error)
+    yield _gauge("false_alarms_ratio", "faces warned of as if they were none", measured["likeness"]["false_alarms"])
+    yield _gauge("model_bytes", "of the model file", size)
+
+
+def _gauge(name: str, meaning: str, value: float) -> Gauge:
+    return Gauge(name, meaning, [({}, value)])
 
 
 @dataclass(frozen=True)

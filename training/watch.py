@@ -13,13 +13,12 @@ from training import drift, logfiles, traffic
 from training.config import DriftConfig
 from training.drift import Comparison, Verdict
 from training.errors import StepError
+from training.metrics import METRICS_FILE
 from training.openmetrics import Gauge
 from training.registry import Registry
 from training.storage import Storage, open_storage
 from training.traffic import Traffic
 
-# What `evaluate` leaves in a release.
-_METRICS = "metrics.json"
 _TITLES = ("measure", "pictures", "PSI", "corrected", "limit", "verdict", "moved most")
 
 
@@ -66,21 +65,21 @@ def watch(release: str, logs: str, config: DriftConfig, reference: str = "", sin
         earlier = traffic.count(logfiles.lines(reference), manifest)
         words, expected = f"{earlier.answered:,} pictures of the earlier log", drift.of_traffic(earlier)
     else:
-        measured = _json(storage, release, _METRICS)
+        measured = _json(storage, release, METRICS_FILE)
         words, expected = f"its answers on {measured['faces']:,} test faces", drift.of_release(measured, manifest)
     return Watched(served, words, drift.compare(expected, drift.of_traffic(served), config))
 
 
-def in_production(registry: str) -> str:
+def in_production(registry: Registry) -> str:
     """The address of the release that a registry has in production.
 
     Raises:
         StepError: it has none.
     """
-    pointer = Registry(registry).production()
+    pointer = registry.production()
     if pointer is None:
-        raise StepError(f"{registry} has no release in production yet; `promote` one, or name one by --release")
-    return f"{registry.rstrip('/')}/{pointer.version}"
+        raise StepError(f"{registry.uri} has no release in production yet; `promote` one, or name one by --release")
+    return registry.address(pointer.version)
 
 
 def table(watched: Watched) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests import releases
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
 from tests.faces import write_faces
@@ -77,11 +78,35 @@ def signed(release: Path, ours: Path) -> Path:
     return release
 
 
+@pytest.fixture
+def in_the_cloud(strict_storage: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """Cloud storage, and its rules, where clients look for it."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", strict_storage.url)
+    return strict_storage
+
+
 @pytest.fixture(params=["folder", "bucket"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """An empty registry of each kind."""
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty place of each kind."""
     if request.param == "folder":
-        return Registry(str(tmp_path / "registry"))
-    emulator: Emulator = request.getfixturevalue("emulator")
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
-    return Registry(f"gs://{emulator.bucket}{tmp_path}")
+        return str(tmp_path / "registry")
+    emulator: Emulator = request.getfixturevalue("in_the_cloud")
+    return f"gs://{emulator.bucket}{tmp_path}"
+
+
+@pytest.fixture
+def registry(uri: str) -> Registry:
+    """An empty registry of each kind."""
+    return Registry(uri)
+
+
+@pytest.fixture
+def stocked(registry: Registry) -> Registry:
+    """Releases 1 to 5, of which 1 and 2 were in production and 3 is."""
+    for number in "12345":
+        registry.publish(number, releases.release(number, created=f"2026-11-0{number}T00:00:00+00:00"))
+    for number in "123":
+        registry.promote(number)
+    registry.rollback("1")
+    registry.promote("3")
+    return registry

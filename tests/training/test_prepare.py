@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import shutil
 import sys
@@ -18,6 +17,7 @@ from PIL import Image
 
 from serving import images
 from tests.faces import draw, write_faces
+from tests.prepared import index, rejected, splits_by
 from training import shards
 from training.config import PrepareConfig
 from training.errors import StepError
@@ -25,8 +25,6 @@ from training.prepare import prepare
 
 CONFIG = PrepareConfig(size=32, shard_faces=16, validation=0.25, test=0.25)
 COUNT = 64
-
-Rows = list[dict[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -48,24 +46,6 @@ def prepared(faces: Path) -> Path:
 def mine(faces: Path, tmp_path: Path) -> Path:
     """Faces that a test may change."""
     return Path(shutil.copytree(faces, tmp_path / "faces"))
-
-
-def read(path: Path) -> Rows:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def index(data: Path) -> dict[str, dict[str, str]]:
-    return {row["path"]: row for row in read(data / "index.csv")}
-
-
-def rejected(data: Path) -> dict[str, str]:
-    return {row["path"]: row["reason"] for row in read(data / "rejected.csv")}
-
-
-def splits_by(rows: Rows, column: str) -> list[int]:
-    """In how many splits each value of a column is found."""
-    return list(Counter(value for value, _ in {(row[column], row["split"]) for row in rows}).values())
 
 
 def reencoded(jpeg: bytes) -> bytes:
@@ -241,17 +221,3 @@ def test_progress_is_shown_only_on_a_terminal(
     with pytest.raises(StepError, match="too few"):
         prepare(tmp_path / "few", tmp_path / "data", CONFIG)
     assert ("prepare" in capsys.readouterr().err) == terminal
-
-
-@pytest.mark.slow
-def test_the_published_set_is_accounted_for_to_the_last_file(utkface: Path, tmp_path: Path) -> None:
-    fingerprint = prepare(utkface, tmp_path / "data", PrepareConfig(size=32))
-    rows, reasons = read(tmp_path / "data" / "index.csv"), rejected(tmp_path / "data")
-    names = {path.name for path in utkface.iterdir()}
-    assert len(rows) + len(reasons) == sum(fingerprint.faces.values()) + fingerprint.rejected == len(names)
-    assert {row["path"] for row in rows} | set(reasons) == names
-    assert set(splits_by(rows, "group")) == set(splits_by(rows, "digest")) == {1}
-    without_race = {name for name, reason in reasons.items() if reason.startswith("name does not parse")}
-    assert without_race == {name for name in names if name.count("_") == 2}
-    assert len(without_race) == 3
-    assert {reasons[name].split(":")[0] for name in set(reasons) - without_race} == {"contradicting twin"}

@@ -7,33 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator import Emulator
-from tests.releases import MODEL, release
+from tests.releases import MODEL, half, release, versions
 from training import retention
 from training.__main__ import main
 from training.registry import Pointer, Registry
 from training.retention import Retention, prune
-from training.storage import ConflictError, File, Stored
+from training.storage import ConflictError, Stored
 
 ALL = Retention(keep=0, days=0)
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """Releases 1 to 5, of which 1 and 2 were in production and 3 is."""
-    if request.param == "folder":
-        found = Registry(str(tmp_path / "registry"))
-    else:
-        emulator: Emulator = request.getfixturevalue("strict_storage")
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
-        found = Registry(f"gs://{emulator.bucket}{tmp_path}")
-    for number in "12345":
-        found.publish(number, release(number, created=f"2026-11-0{number}T00:00:00+00:00"))
-    for number in "123":
-        found.promote(number)
-    found.rollback("1")
-    found.promote("3")
-    return found
+@pytest.fixture
+def registry(stocked: Registry) -> Registry:
+    return stocked
 
 
 @pytest.fixture
@@ -46,17 +32,9 @@ def gone(registry: Registry, rules: Retention = ALL, dry_run: bool = False) -> l
     return [verdict.version for verdict in prune(registry, rules, dry_run) if verdict.goes]
 
 
-def versions(registry: Registry) -> list[str]:
-    return [manifest["version"] for manifest in registry.releases()]
-
-
 def everything(registry: Registry) -> dict[str, bytes]:
     names = [file.name for folder in registry.storage.folders() for file in registry.storage.files(folder)]
     return {name: stored.data for name in (*names, "production") if (stored := registry.storage.read(name))}
-
-
-def half(registry: Registry, version: str) -> None:
-    registry.storage.create(f"{version}/{MODEL}", release(version)[MODEL])
 
 
 def test_what_never_was_in_production_goes(registry: Registry) -> None:
@@ -114,87 +92,6 @@ def test_a_version_that_was_removed_is_not_published_for_a_day(
     assert registry.storage.files("4") == []
     registry.publish("4", release("4"))
     assert versions(registry) == ["1", "2", "3", "4"]
-
-
-def test_a_release_promoted_after_the_look_at_its_manifest_stays(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = registry.entries()
-    Registry(registry.uri).promote("4")
-    # The pointer as it was before.
-    monkeypatch.setattr(registry, "entries", lambda: seen)
-    monkeypatch.setattr(registry, "production", lambda: None)
-    verdicts = {verdict.version: verdict for verdict in prune(registry, ALL, dry_run=False)}
-    assert verdicts["4"].reason == "held: a promotion has begun"
-
-
-def test_a_release_promoted_after_the_look_at_its_files_stays(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files, other = registry.storage.files, Registry(registry.uri)
-
-    def look_then_lose_the_race(folder: str) -> list[File]:
-        found = files(folder)
-        if folder == "4":
-            other.promote("4")
-        return found
-
-    monkeypatch.setattr(registry.storage, "files", look_then_lose_the_race)
-    assert gone(registry) == ["5"]
-    assert versions(registry) == ["1", "2", "3", "4"]
-    assert len(files("4")) == len(release("4"))
-
-
-def test_a_release_removed_after_the_look_at_its_manifest_is_not_promoted(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hold, other = registry.storage.hold, Registry(registry.uri)
-
-    def lose_the_race(name: str, generation: str) -> None:
-        gone(other)
-        hold(name, generation)
-
-    monkeypatch.setattr(registry.storage, "hold", lose_the_race)
-    with pytest.raises(ConflictError, match=r"4/manifest\.json was changed by somebody else"):
-        registry.promote("4")
-    pointer = other.production()
-    assert pointer is not None
-    assert pointer.version == "3"
-
-
-def test_a_publisher_that_was_under_way_does_not_complete_what_is_removed(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, without_grace: None
-) -> None:
-    half(registry, "6")
-    create, other = registry.storage.create, Registry(registry.uri)
-
-    def lose_the_race(name: str, data: bytes) -> None:
-        if name == "6/manifest.json":
-            gone(other)
-        create(name, data)
-
-    monkeypatch.setattr(registry.storage, "create", lose_the_race)
-    with pytest.raises(ConflictError, match=r"6/manifest\.json exists with other contents"):
-        registry.publish("6", release("6"))
-    assert "6" not in versions(registry)
-
-
-def test_a_release_completed_after_the_look_at_its_files_stays(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, without_grace: None
-) -> None:
-    half(registry, "6")
-    files, other = registry.storage.files, Registry(registry.uri)
-
-    def look_then_lose_the_race(folder: str) -> list[File]:
-        found = files(folder)
-        if folder == "6":
-            other.publish("6", release("6"))
-        return found
-
-    monkeypatch.setattr(registry.storage, "files", look_then_lose_the_race)
-    assert "6" not in gone(registry)
-    assert "6" in versions(registry)
-    assert len(files("6")) == len(release("6"))
 
 
 def test_what_a_killed_pruner_left_is_finished_by_the_next(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Barrier
-from urllib.parse import quote
 
-import httpx
 import pytest
 
-from tests.emulator import Emulator
-from training.errors import StepError
-from training.folder import LocalStorage
 from training.storage import ConflictError, Storage, open_storage
-
-
-@pytest.fixture
-def in_the_cloud(strict_storage: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", strict_storage.url)
-    return strict_storage
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty storage of each kind."""
-    if request.param == "folder":
-        return str(tmp_path / "storage")
-    emulator: Emulator = request.getfixturevalue("in_the_cloud")
-    return f"gs://{emulator.bucket}{tmp_path}"
 
 
 @pytest.fixture
@@ -134,52 +112,6 @@ def test_folders_are_the_names_at_the_top(storage: Storage) -> None:
     assert list(storage.folders()) == ["1", "10", "2"]
 
 
-def test_a_folder_keeps_no_half_written_file(tmp_path: Path) -> None:
-    storage = LocalStorage(tmp_path)
-    storage.create("1/a", b"one")
-    storage.replace("production", b"1", None)
-    with pytest.raises(ConflictError):
-        storage.create("1/a", b"two")
-    with pytest.raises(ConflictError):
-        storage.replace("production", b"2", None)
-    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"1/a", "production", ".lock"}
-    assert (tmp_path / "1" / "a").stat().st_mode & 0o777 == 0o644
-
-
-def test_a_whole_bucket_is_a_storage_and_prefixes_keep_apart(in_the_cloud: Emulator) -> None:
-    in_the_cloud.create_bucket("whole")
-    for uri in ("gs://whole", "gs://whole/part", "gs://whole/part/deeper/"):
-        open_storage(uri).create("1/a", uri.encode())
-    assert content(open_storage("gs://whole"), "1/a") == b"gs://whole"
-    assert content(open_storage("gs://whole"), "part/1/a") == b"gs://whole/part"
-    assert list(open_storage("gs://whole/").folders()) == ["1", "part"]
-    assert list(open_storage("gs://whole/part").folders()) == ["1", "deeper"]
-
-
-def test_a_missing_bucket_is_named(in_the_cloud: Emulator) -> None:
-    storage = open_storage("gs://nobodys/releases")
-    sentence = "the bucket does not exist; create it"
-    with pytest.raises(StepError, match=f"^gs://nobodys/releases/1/a: {sentence}"):
-        storage.create("1/a", b"one")
-    with pytest.raises(StepError, match=f"^gs://nobodys/releases/production: {sentence}"):
-        storage.replace("production", b"one", None)
-    with pytest.raises(StepError, match=f"^gs://nobodys/releases: {sentence}"):
-        list(storage.folders())
-
-
-@pytest.mark.parametrize("uri", ["gs://", "gs:///releases"])
-def test_an_address_without_a_bucket_is_refused(in_the_cloud: Emulator, uri: str) -> None:
-    with pytest.raises(StepError, match=uri):
-        open_storage(uri).create("1/a", b"one")
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(StepError, match=str(tmp_path / "file")):
-        open_storage(str(tmp_path / "file")).create("1/a", b"one")
-
-
 def test_a_deleted_file_is_gone_and_deleting_it_again_is_no_conflict(storage: Storage) -> None:
     storage.create("1/a", b"one")
     seen = generation(storage, "1/a")
@@ -243,52 +175,3 @@ def test_the_files_of_a_folder_are_listed_with_their_generations(storage: Storag
         assert abs((datetime.now(UTC) - file.written).total_seconds()) < 60
         storage.delete(file.name, file.generation)
     assert list(storage.folders()) == ["10"]
-
-
-def test_a_killed_writer_leaves_nothing_in_a_release_and_is_cleaned_up_after(tmp_path: Path) -> None:
-    storage = LocalStorage(tmp_path)
-    old, young = tmp_path / ".partial-old", tmp_path / ".partial-young"
-    for path in (old, young):
-        path.write_bytes(b"half")
-    os.utime(old, (0, 0))
-    storage.create("1/a", b"one")
-    assert not old.exists()
-    assert young.exists()
-    assert list(storage.folders()) == ["1"]
-    assert [path.name for path in (tmp_path / "1").iterdir()] == ["a"]
-
-
-def test_no_file_of_a_folder_is_durable_before_those_written_earlier(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flushed: list[str] = []
-
-    def fsync(descriptor: int) -> None:
-        path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        flushed.append("a copy" if path.name.startswith(".partial-") else path.relative_to(tmp_path).as_posix())
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    storage = LocalStorage(tmp_path / "registry")
-    for name in ("1/model", "1/manifest"):
-        storage.create(name, b"")
-    storage.replace("production", b"", None)
-    # The contents, the new folder's name, the file's name; then the next file.
-    assert flushed == ["a copy", "registry", "registry/1", "a copy", "registry/1", "a copy", "registry"]
-
-
-def test_a_hold_in_a_bucket_is_noticed_though_it_was_released_again(in_the_cloud: Emulator, tmp_path: Path) -> None:
-    storage = open_storage(f"gs://{in_the_cloud.bucket}{tmp_path}")
-    storage.create("1/a", b"one")
-    seen = generation(storage, "1/a")
-    assert isinstance(seen, str)
-    storage.hold("1/a", seen)
-    name = quote(f"{tmp_path}/1/a".lstrip("/"), safe="")
-    address = f"{in_the_cloud.url}/storage/v1/b/{in_the_cloud.bucket}/o/{name}"
-    httpx.patch(address, json={"temporaryHold": False}).raise_for_status()
-    (file,) = storage.files("1")
-    assert not file.held
-    with pytest.raises(ConflictError, match="1/a was changed"):
-        storage.replace("1/a", b"two", seen)
-    with pytest.raises(ConflictError, match="1/a was changed"):
-        storage.delete("1/a", seen)
-    storage.delete("1/a", file.generation)

@@ -135,7 +135,8 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate(options: argparse.Namespace) -> int:
     """Score the release on the test faces through the function's own predictor."""
     from training import champion, comparison, tracking
-    from training.evaluate import METRICS_FILE, evaluate
+    from training.evaluate import evaluate
+    from training.metrics import METRICS_FILE
     from training.registry import Registry
     from training.report import REPORT_FILE, local_report
 
@@ -151,7 +152,7 @@ def evaluate(options: argparse.Namespace) -> int:
         if name != "n":
             print(f"{name:20} {figure['value']:8.4f}  ({figure['low']:.4f} to {figure['high']:.4f})")
     compared = comparison.load(folder, measured["sha256"])
-    print(f"compared with {compared.champion or 'no other release'}", *compared.remarks, sep="\n")
+    print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")
     return 0
 

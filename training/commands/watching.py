@@ -30,8 +30,9 @@ def drift(options: argparse.Namespace) -> int:
 
 def _drift(options: argparse.Namespace) -> int:
     from training import openmetrics, watch
+    from training.registry import Registry
 
-    release = options.release or watch.in_production(options.registry)
+    release = options.release or watch.in_production(Registry(options.registry))
     watched = watch.watch(release, options.logs, DriftConfig(), options.reference, options.since)
     print(watch.table(watched))
     if options.metrics:

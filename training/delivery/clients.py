@@ -14,6 +14,7 @@ from google.api_core.exceptions import Conflict, GoogleAPIError, PreconditionFai
 from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
+from google.cloud import logging as cloud_logging
 
 from training.errors import StepError
 from training.storage import ConflictError
@@ -34,6 +35,18 @@ def client(kind: Any, api: str) -> Any:
         if not address:
             return kind(transport="rest")
         return kind(transport=kind.get_transport_class("rest")(host=address, credentials=AnonymousCredentials()))
+
+
+def logging_client(project: str) -> cloud_logging.Client:
+    """A client of Cloud Logging, whose library is none of the generated ones.
+
+    Raises:
+        StepError: there are no credentials.
+    """
+    address = override("LOGGING")
+    options = {"client_options": {"api_endpoint": address}, "credentials": AnonymousCredentials()} if address else {}
+    with calling("Cloud Logging"):
+        return cloud_logging.Client(project=project, _use_grpc=False, **options)
 
 
 @contextmanager

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import logging as cloud_logging
 
-from training.delivery.clients import READING, calling, override
+from training.delivery.clients import READING, calling, logging_client
 from training.delivery.names import ServiceName
 
 # of one revision, the newest: a page of the log, of which 60 a minute may be read
@@ -50,12 +49,7 @@ class Log:
     def __init__(self, service: ServiceName) -> None:
         """Raises StepError where there are no credentials."""
         self._service = service
-        address = override("LOGGING")
-        options = (
-            {"client_options": {"api_endpoint": address}, "credentials": AnonymousCredentials()} if address else {}
-        )
-        with calling("Cloud Logging"):
-            self._client = cloud_logging.Client(project=service.project, _use_grpc=False, **options)
+        self._client = logging_client(service.project)
 
     def seen(self, revision: str, since: datetime) -> Seen:
         """Its requests since then, the newest `MOST_REQUESTS`.

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.errors import StepError
-from training.faces import draw
+from training.faces import draw, labels
 
 
 def drawn(count: int) -> list[bytes]:
     """Encoded faces of all ages and genders, the same ones each time."""
-    return [
-        draw(age=number * 37 % 101, gender=number % 2, ethnicity=number % 5, seed=number) for number in range(count)
-    ]
+    return [draw(*labels(number), seed=number) for number in range(count)]
 
 
 def real(folder: Path, count: int) -> list[bytes]:

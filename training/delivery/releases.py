@@ -43,7 +43,7 @@ def find(registry: Registry, version: str = "") -> Release:
             raise StepError(f"{registry.uri} has no release in production yet; name one by --release VERSION")
         version = production.version
     manifest = registry.manifest(version)
-    return Release(version, f"{registry.uri}/{version}", manifest["model"]["sha256"])
+    return Release(version, registry.address(version), manifest["model"]["sha256"])
 
 
 def served(variables: Mapping[str, str], registry: Registry) -> str:
