@@ -17,11 +17,11 @@ import numpy.typing as npt
 from serving import release
 from serving.predictor import Predictor
 from tests.conftest import FUNCTION
-from training.comparison import COMPARED, EVERYONE, Comparison, compare, groups
 from training.config import EvaluateConfig, GateConfig
 from training.evaluate import score
+from training.evaluation.comparison import COMPARED, EVERYONE, Comparison, compare, groups
+from training.evaluation.metrics import FIGURES, Faces
 from training.gate import against
-from training.metrics import FIGURES, Faces
 
 Mask = npt.NDArray[np.bool_]
 Pair = Callable[[np.random.Generator], tuple[Faces, Faces]]

@@ -18,8 +18,9 @@ from pathlib import Path
 import tensorflow as tf
 from PIL import Image
 
-from training import architectures, dataset, schedules, shards
-from training.loop import Batch, Loop
+from training.data import shards
+from training.learning import architectures, dataset, schedules
+from training.learning.loop import Batch, Loop
 from training.presets import PRESETS
 
 PRESET = PRESETS["default"]

@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from serving import images, likeness, release
 from serving.images import Picture, Pixels
 from serving.predictor import Predictor
-from training import counterexamples, shards
+from training.data import shards
+from training.fitting import counterexamples
 
 ROOT = Path(__file__).parent.parent
 ICONS = Path("/usr/share/icons")

@@ -1,4 +1,4 @@
-"""Real processes that run the registry's code and are killed by SIGKILL, at a byte or at a moment."""
+"""Real processes that run the code of registries and are killed, at a byte by SIGKILL or at a moment by a timer."""
 
 from __future__ import annotations
 
@@ -16,61 +16,78 @@ from urllib.parse import urlsplit
 
 # Each victim is forked from one clean process that has imported everything: a kill costs no imports.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["training.bucket", "training.folder", "training.registry", "training.retention"])
+_PROCESSES.set_forkserver_preload(
+    [
+        "training.releases.bucket",
+        "training.releases.folder",
+        "training.releases.registry",
+        "training.releases.retention",
+    ]
+)
 _WAIT_SECONDS = 60
 
 
 def publish(uri: str, version: str, files: dict[str, bytes]) -> None:
-    from training.registry import Registry
+    from training.releases.registry import Registry
 
     Registry(uri).publish(version, files)
 
 
 def promote(uri: str, version: str) -> None:
-    from training.registry import Registry
+    from training.releases.registry import Registry
 
     Registry(uri).promote(version)
 
 
 def rollback(uri: str) -> None:
-    from training.registry import Registry
+    from training.releases.registry import Registry
 
     Registry(uri).rollback()
 
 
 def prune(uri: str) -> None:
-    from training.registry import Registry
-    from training.retention import Retention, prune
+    from training.releases.registry import Registry
+    from training.releases.retention import Retention, prune
 
     list(prune(Registry(uri), Retention(keep=0, days=0), dry_run=False))
 
 
-def _live(ready: Connection, storage: str, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _live(
+    wire: Connection, storage: str, moment: float | None, work: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
     os.environ["STORAGE_EMULATOR_HOST"] = storage
-    ready.send(True)
+    wire.send(None)
+    begin = time.monotonic()
+    if moment is not None:
+        # The kernel ends it by SIGALRM, no handler runs. A parent that is busy with its own threads would be late.
+        signal.setitimer(signal.ITIMER_REAL, max(moment, 1e-6))
     work(*arguments)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    wire.send(time.monotonic() - begin)
 
 
 class Victim:
-    """One process that is about to do something to a registry."""
+    """One process that does something to a registry, and is killed after `moment` seconds of it, if any."""
 
-    def __init__(self, storage: str, work: Callable[..., None], *arguments: Any) -> None:
+    def __init__(self, storage: str, work: Callable[..., None], *arguments: Any, moment: float | None = None) -> None:
         """Start it; `storage` is the address of Cloud Storage for it."""
-        ready, other = _PROCESSES.Pipe(duplex=False)
-        self.process = _PROCESSES.Process(target=_live, args=(other, storage, work, arguments), daemon=True)
+        self._wire, other = _PROCESSES.Pipe(duplex=False)
+        self.process = _PROCESSES.Process(target=_live, args=(other, storage, moment, work, arguments), daemon=True)
         self.process.start()
-        assert ready.poll(_WAIT_SECONDS)
-
-    def kill_after(self, seconds: float) -> None:
-        """SIGKILL, then."""
-        time.sleep(seconds)
-        self.process.kill()
+        assert self._wire.poll(_WAIT_SECONDS)
+        self._wire.recv()
 
     def was_killed(self) -> bool:
         """Wait for its end: killed, or done before."""
         self.process.join(_WAIT_SECONDS)
-        assert self.process.exitcode in (0, -signal.SIGKILL), f"it ended with {self.process.exitcode}"
+        ends = (0, -signal.SIGKILL, -signal.SIGALRM)
+        assert self.process.exitcode in ends, f"it ended with {self.process.exitcode}"
         return self.process.exitcode != 0
+
+    def seconds(self) -> float:
+        """How long its work took, of one that was not killed."""
+        taken: float = self._wire.recv()
+        return taken
 
 
 class Scales:

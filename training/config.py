@@ -48,7 +48,7 @@ class Augmentation:
 class TrainConfig:
     """Shards -> a Keras model."""
 
-    # a function of training/architectures.py
+    # a function of training/learning/architectures.py
     architecture: str
     # passes over the training faces, at most
     epochs: int

@@ -22,13 +22,15 @@ from serving import release
 from serving.images import RESIZE_RULE, Pixels
 from serving.predictor import Outputs, Predictor, age_answers, age_levels
 from serving.release import Calibration, Release
-from training import calibration, dataset, likeness, shards, weights
-from training.card import INTENDED_USE
 from training.config import ConvertConfig
+from training.data import shards
+from training.data.shards import LabelArray
 from training.errors import StepError
+from training.evaluation.card import INTENDED_USE
+from training.fitting import calibration, likeness
 from training.labels import ETHNICITIES, GENDERS
-from training.provenance import provenance
-from training.shards import LabelArray
+from training.learning import dataset, weights
+from training.releases.provenance import provenance
 from training.train import best_model, model_after
 
 MODEL_FILE = "model.tflite"

@@ -15,14 +15,17 @@ from serving import likeness as serving_likeness
 from serving import release
 from serving.predictor import Predictor
 from serving.release import Release
-from training import champion as champions
-from training import comparison, likeness, metrics, openmetrics, report, run, shards, summary
-from training.champion import Champion
-from training.comparison import Comparison
+from training import openmetrics, run
 from training.config import EvaluateConfig
+from training.data import shards
 from training.errors import StepError
-from training.metrics import METRICS_FILE
-from training.report import REPORT_FILE, Evaluation, local_report
+from training.evaluation import champion as champions
+from training.evaluation import comparison, metrics, report, summary
+from training.evaluation.champion import Champion
+from training.evaluation.comparison import Comparison
+from training.evaluation.metrics import METRICS_FILE
+from training.evaluation.report import REPORT_FILE, Evaluation, local_report
+from training.fitting import likeness
 
 _BATCH = 64
 

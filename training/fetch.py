@@ -9,8 +9,8 @@ from typing import Any
 import google_crc32c
 from google.cloud import storage as gcs
 
-from training.bucket import cloud_errors
 from training.errors import StepError
+from training.releases.bucket import cloud_errors
 
 _BLOCK_BYTES = 2**20
 _DOWNLOAD_SECONDS = 600

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from serving.release import MANIFEST
-from training import comparison, summary, verdict
-from training.comparison import Comparison, Difference
 from training.config import GateConfig
 from training.errors import StepError
 from training.evaluate import load_metrics
-from training.metrics import CELL_FACES, worst_cell
-from training.verdict import Check, Override, Verdict, at_least, at_most, not_worse
+from training.evaluation import comparison, summary, verdict
+from training.evaluation.comparison import Comparison, Difference
+from training.evaluation.metrics import CELL_FACES, worst_cell
+from training.evaluation.verdict import Check, Override, Verdict, at_least, at_most, not_worse
 
 
 def gate(folder: Path, config: GateConfig, override: Override | None = None) -> Verdict:

@@ -21,12 +21,13 @@ import numpy as np
 from tqdm import tqdm
 
 from serving import images
-from training import duplicates, exploration, labels, shards, sources
+from training import labels
 from training.config import PrepareConfig
+from training.data import duplicates, exploration, shards, sources
+from training.data.shards import Fingerprint
+from training.data.sources import SourceFile
+from training.data.staging import Face, Staging
 from training.errors import StepError
-from training.shards import Fingerprint
-from training.sources import SourceFile
-from training.staging import Face, Staging
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")

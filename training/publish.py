@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 from serving.release import MANIFEST
-from training.card import render_card
 from training.errors import StepError
 from training.evaluate import load_metrics
+from training.evaluation.card import render_card
 from training.gate import require_passed
-from training.registry import Registry, release_files
-from training.signatures import SIGNATURE, covers
-from training.signing import Signer, sign
-from training.storage import Stored
+from training.releases.registry import Registry, release_files
+from training.releases.signatures import SIGNATURE, covers
+from training.releases.signing import Signer, sign
+from training.releases.storage import Stored
 
 CARD_FILE = "card.md"
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training import shards
+from training.data import shards
 from training.errors import StepError
-from training.lineage import release_at
+from training.releases.lineage import release_at
 
 _ROOT = Path(__file__).resolve().parent.parent
 # What stands for the faces where nobody said where they are.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from serving.release import MANIFEST
-from training import shards
+from training.data import shards
 from training.errors import StepError
 from training.run import Run
 
@@ -189,7 +189,7 @@ def semantic(version: str) -> str:
 def _create(tracker: Tracker, run: Run, data: Path) -> None:
     from mlflow.entities import Param
 
-    from training.commits import commit
+    from training.releases.commits import commit
 
     client = tracker.client
     experiment = client.get_experiment_by_name(_EXPERIMENT)

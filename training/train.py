@@ -9,12 +9,15 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from training import architectures, checkpoints, dataset, devices, provenance, run, shards, teacher, tracking
+from training import run, tracking
 from training.config import TrainConfig
+from training.data import shards
 from training.errors import StepError
-from training.loop import Loop
+from training.learning import architectures, checkpoints, dataset, devices, teacher
+from training.learning.loop import Loop
+from training.learning.schedules import optimizer, steps_per_epoch
+from training.releases import provenance
 from training.run import Run
-from training.schedules import optimizer, steps_per_epoch
 from training.tracking import Tracker
 
 

@@ -23,7 +23,7 @@ from training.delivery.releases import find
 from training.delivery.rollout import tag_of
 from training.delivery.service import Service
 from training.delivery.source import Image
-from training.registry import Registry, release_files
+from training.releases.registry import Registry, release_files
 
 FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
 _PROJECT = ServiceName("a-project", "europe-west1", "")

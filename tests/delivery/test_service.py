@@ -11,7 +11,7 @@ from training.delivery.deploy import add_candidate
 from training.delivery.releases import find
 from training.delivery.service import Service
 from training.errors import StepError
-from training.storage import ConflictError
+from training.releases.storage import ConflictError
 
 
 def test_a_change_made_of_a_stale_reading_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

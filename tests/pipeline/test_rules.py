@@ -30,8 +30,11 @@ def gitlab(tmp_path_factory: pytest.TempPathFactory) -> Project:
         ("infra/README.md", CHECKS | LIVE),
         ("tests/faces.py", CHECKS | LIVE),
         ("training/delivery/service.py", CHECKS | LIVE),
+        ("training/releases/registry.py", CHECKS | LIVE),
+        ("training/watching/drift.py", CHECKS | LIVE),
         ("training/requirements-delivery.txt", CHECKS | LIVE),
         ("training/train.py", EVERYTHING),
+        ("training/learning/losses.py", EVERYTHING),
         ("training/pipeline.yml", EVERYTHING),
         ("training/requirements-gpu.txt", EVERYTHING),
         ("training/templates/report.html", EVERYTHING),
@@ -55,7 +58,7 @@ def test_a_push_to_another_branch_is_checked_alone(gitlab: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "smoke"), [("training/losses.py", {"smoke", "smoke-gate"}), ("docs/model.md", set())]
+    ("changed", "smoke"), [("training/learning/losses.py", {"smoke", "smoke-gate"}), ("docs/model.md", set())]
 )
 def test_a_merge_request_is_checked_and_trained_on_drawn_faces(gitlab: Project, changed: str, smoke: set[str]) -> None:
     gitlab.push(f"Change {changed}", {changed: "# anew"})

@@ -19,8 +19,8 @@ from training.convert import convert
 from training.evaluate import evaluate
 from training.prepare import prepare
 from training.presets import PRESETS
-from training.registry import Registry
-from training.signing import Signer, sign
+from training.releases.registry import Registry
+from training.releases.signing import Signer, sign
 from training.train import train
 
 # Enough steps for the smallest network to see what the drawn faces show.

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from training import architectures
 from training.errors import StepError
 from training.labels import AGE_CLASSES, ETHNICITIES
+from training.learning import architectures
 from training.presets import PRESETS
 
 SIZES = {"default": 1_285_115, "teacher": 3_609_595, "imagenet": 925_179, "seed": 817_339, "smoke": 34_219}

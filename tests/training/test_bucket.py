@@ -10,7 +10,8 @@ import pytest
 
 from tests.emulator import Emulator
 from training.errors import StepError
-from training.storage import ConflictError, open_storage
+from training.releases.addresses import open_storage
+from training.releases.storage import ConflictError
 
 
 def _content(uri: str, name: str) -> bytes:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from serving.predictor import Outputs, age_intervals, sharpen
-from training import calibration, intervals
+from training.data.shards import LabelArray
+from training.fitting import calibration, intervals
 from training.labels import AGE_CLASSES, band
-from training.shards import LabelArray
 
 FACES = 4000
 

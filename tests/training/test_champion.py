@@ -14,16 +14,16 @@ import pytest
 from serving import release
 from serving.predictor import Predictor
 from tests.emulator import Emulator
-from training import champion, comparison
 from training.__main__ import main
 from training.config import EvaluateConfig
 from training.evaluate import compare, evaluate, score
+from training.evaluation import champion, comparison
+from training.evaluation.metrics import Faces
+from training.evaluation.verdict import Override, Verdict
 from training.gate import gate
-from training.metrics import Faces
 from training.presets import PRESETS
 from training.publish import publish
-from training.registry import Registry, release_files
-from training.verdict import Override, Verdict
+from training.releases.registry import Registry, release_files
 
 LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
 QUICK = EvaluateConfig(bootstrap=50)

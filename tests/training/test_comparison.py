@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.bench_gate import exchanged, mixed, worsened
-from training import comparison
-from training.comparison import EVERYONE, Comparison, Difference, compare
 from training.config import EvaluateConfig, GateConfig
+from training.evaluation import comparison
+from training.evaluation.comparison import EVERYONE, Comparison, Difference, compare
+from training.evaluation.metrics import CELL_FACES, FIGURES, Array, Faces
 from training.gate import against
-from training.metrics import CELL_FACES, FIGURES, Array, Faces
 
 HEADS = {"age", "gender", "ethnicity"}
 FEW = EvaluateConfig(paired_bootstrap=1000)

@@ -12,11 +12,12 @@ import pytest
 
 from serving import release
 from serving.predictor import Predictor
-from training import checkpoints, shards
 from training import convert as converting
 from training.config import ConvertConfig
 from training.convert import Candidate, Score, convert
+from training.data import shards
 from training.errors import StepError
+from training.learning import checkpoints
 from training.train import best_model
 
 

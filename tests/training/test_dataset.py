@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training import shards
 from training.config import Augmentation, TrainConfig
-from training.dataset import batches, targets, training_batches
-from training.teacher import ANSWER_COLUMNS, answers_file
+from training.data import shards
+from training.learning.dataset import batches, targets, training_batches
+from training.learning.teacher import ANSWER_COLUMNS, answers_file
 
 BATCH = 32
 STILL = Augmentation(rotation=0, shift=0, scale=0, light=0, tint=0, blur=0, erase=0)

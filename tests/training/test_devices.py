@@ -17,8 +17,9 @@ import pytest
 
 from tests.ports import free_port
 from tests.training.conftest import SHORT
-from training import checkpoints, devices, run
+from training import run
 from training.errors import StepError
+from training.learning import checkpoints, devices
 
 ROOT = Path(__file__).parents[2]
 # What `python -m training train` does, on as many logical devices as asked for and with a short configuration.

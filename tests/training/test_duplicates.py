@@ -10,9 +10,9 @@ from PIL import Image, ImageEnhance
 
 from serving import images
 from tests.faces import draw
-from training import duplicates
 from training.config import PrepareConfig
-from training.duplicates import Thumbnails
+from training.data import duplicates
+from training.data.duplicates import Thumbnails
 
 THRESHOLD = PrepareConfig().near_duplicate
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from serving import images
-from training import architectures, faceres
 from training.errors import StepError
+from training.learning import architectures, faceres
 
 SIZE = 224
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from training.errors import StepError
-from training.folder import LocalStorage
-from training.storage import ConflictError, open_storage
+from training.releases.addresses import open_storage
+from training.releases.folder import LocalStorage
+from training.releases.storage import ConflictError
 
 
 def test_a_folder_keeps_no_half_written_file(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from serving import images
 from tests.faces import draw
-from training import architectures, imagenet
 from training.errors import StepError
+from training.learning import architectures, imagenet
 
 
 def test_activations_have_the_statistics_the_network_was_trained_with() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.layers import RoundedConv2D, RoundedDepthwiseConv2D, RoundedReLU6
+from training.learning.layers import RoundedConv2D, RoundedDepthwiseConv2D, RoundedReLU6
 
 PIXELS = np.random.default_rng(1).normal(size=(2, 8, 8, 4)).astype(np.float32)
 

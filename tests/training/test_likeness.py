@@ -11,8 +11,9 @@ import pytest
 
 from serving import likeness as serving
 from serving import release
-from training import counterexamples, likeness, shards
 from training.config import LikenessConfig
+from training.data import shards
+from training.fitting import counterexamples, likeness
 
 
 def test_it_tells_faces_from_what_is_made_of_them(data: Path) -> None:

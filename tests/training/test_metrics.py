@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from serving.predictor import Age, Choice, Prediction
-from training import metrics
 from training.config import EvaluateConfig
+from training.evaluation import metrics
 from training.labels import band
 
 CONFIG = EvaluateConfig(bootstrap=500)

@@ -10,12 +10,12 @@ import pytest
 
 from tests.faces import draw
 from tests.training.conftest import SHORT
-from training import gaps
-from training.card import render_card
 from training.config import ConvertConfig, EvaluateConfig, PrepareConfig
 from training.convert import convert
+from training.data import gaps
 from training.errors import StepError
 from training.evaluate import evaluate
+from training.evaluation.card import render_card
 from training.gate import gate
 from training.labels import ETHNICITIES, GENDERS
 from training.prepare import prepare

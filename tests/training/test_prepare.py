@@ -18,8 +18,8 @@ from PIL import Image
 from serving import images
 from tests.faces import draw, write_faces
 from tests.prepared import index, rejected, splits_by
-from training import shards
 from training.config import PrepareConfig
+from training.data import shards
 from training.errors import StepError
 from training.prepare import prepare
 

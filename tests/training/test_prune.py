@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.releases import MODEL, half, release, versions
-from training import retention
 from training.__main__ import main
-from training.registry import Pointer, Registry
-from training.retention import Retention, prune
-from training.storage import ConflictError, Stored
+from training.releases import retention
+from training.releases.registry import Pointer, Registry
+from training.releases.retention import Retention, prune
+from training.releases.storage import ConflictError, Stored
 
 ALL = Retention(keep=0, days=0)
 

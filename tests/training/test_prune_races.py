@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from tests.releases import half, release, versions
-from training import retention
-from training.registry import Registry
-from training.retention import Retention, prune
-from training.storage import ConflictError, File
+from training.releases import retention
+from training.releases.registry import Registry
+from training.releases.retention import Retention, prune
+from training.releases.storage import ConflictError, File
 
 ALL = Retention(keep=0, days=0)
 

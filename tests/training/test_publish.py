@@ -11,17 +11,17 @@ import pytest
 
 from serving import release
 from tests.signatures import digest, public
-from training import champion
 from training.config import EvaluateConfig
 from training.errors import StepError
 from training.evaluate import evaluate, load_metrics
+from training.evaluation import champion
+from training.evaluation.report import local_report
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish
-from training.registry import Registry, release_files
-from training.report import local_report
-from training.signing import Signer, Trust, verify_published
-from training.storage import ConflictError
+from training.releases.registry import Registry, release_files
+from training.releases.signing import Signer, Trust, verify_published
+from training.releases.storage import ConflictError
 
 LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
 

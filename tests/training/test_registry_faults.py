@@ -13,11 +13,11 @@ from tests import faulty_storage as faults
 from tests.emulator import Emulator
 from tests.faulty_storage import Fault, FaultyStorage, faulty
 from tests.releases import MODEL, release
-from training import bucket
 from training.errors import StepError
-from training.registry import Pointer, Registry
-from training.retention import Retention, prune
-from training.storage import ConflictError
+from training.releases import bucket
+from training.releases.registry import Pointer, Registry
+from training.releases.retention import Retention, prune
+from training.releases.storage import ConflictError
 
 LARGE = 9 * 1024 * 1024
 UPLOAD, FIRST_PART, LAST_PART = "uploadType=multipart", "uploadType=resumable&ifGen", "upload_id="

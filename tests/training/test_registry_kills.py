@@ -19,7 +19,7 @@ from tests.emulator import Emulator
 from tests.releases import MODEL, release
 from tests.victims import Scales, Victim, scales
 from training.errors import StepError
-from training.registry import Registry
+from training.releases.registry import Registry
 
 pytestmark = pytest.mark.slow
 # kills of each kind in each kind of storage, 240 in all
@@ -40,22 +40,21 @@ class Executioner:
     def whole(self, work: Callable[..., None], *arguments: Any) -> float:
         """Let one live: the bytes, or the seconds, that it takes."""
         victim = Victim(self.storage, work, *arguments)
-        begin = time.monotonic()
         if self.wire:
             self.wire.arm(None, victim.process.kill)
         assert not victim.was_killed()
-        return self.wire.passed if self.wire else time.monotonic() - begin
+        return self.wire.passed if self.wire else victim.seconds()
 
     def kill(self, whole: float, work: Callable[..., None], *arguments: Any) -> None:
         """Let one begin, and kill it at a point before `whole`; near its end it may be quicker."""
         self.trials += 1
+        point = self.dice.random() * whole
         if self.wire:
             self.wire.disarm()
-        victim, point = Victim(self.storage, work, *arguments), self.dice.random() * whole
-        if self.wire:
+            victim = Victim(self.storage, work, *arguments)
             self.wire.arm(int(point), victim.process.kill)
         else:
-            victim.kill_after(point)
+            victim = Victim(self.storage, work, *arguments, moment=point)
         self.kills += victim.was_killed()
 
 

@@ -15,7 +15,7 @@ from tests.conftest import FUNCTION, ROOT
 from training import reproduce
 from training.errors import StepError
 from training.presets import PRESETS
-from training.registry import Registry, release_files
+from training.releases.registry import Registry, release_files
 from training.repetition import Figure, Repetition, compare
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

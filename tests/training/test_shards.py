@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training import dataset, shards
+from training.data import shards
+from training.data.shards import Fingerprint
 from training.errors import StepError
-from training.shards import Fingerprint
+from training.learning import dataset
 
 
 @pytest.mark.parametrize("count", [1, 10, 512, 20_000])

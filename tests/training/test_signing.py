@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.conftest import FUNCTION
 from tests.signatures import bundle, digest, public, restate, write_key
-from training import keys, signing
 from training.errors import StepError
-from training.registry import Registry, release_files
-from training.signing import Signer, Trust, sign, verify, verify_published
+from training.releases import keys, signing
+from training.releases.registry import Registry, release_files
+from training.releases.signing import Signer, Trust, sign, verify, verify_published
 
 PROJECT = "gitlab.com/group/project//.gitlab-ci.yml@refs/heads/main"
 FILES = sorted(path.name for path in (FUNCTION / "model").iterdir())

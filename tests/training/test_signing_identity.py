@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.notary import Notary, id_token, notary
 from tests.signatures import bundle, digest, public, restate
-from training import signing
 from training.errors import StepError
-from training.signing import Signer, Trust, sign, verify
+from training.releases import signing
+from training.releases.signing import Signer, Trust, sign, verify
 
 PROJECT = "gitlab.com/group/project//.gitlab-ci.yml@refs/heads/main"
 

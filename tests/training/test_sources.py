@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from training import sources
+from training.data import sources
 from training.errors import StepError
 
 FILES = {"a.jpg": b"one", "part/b.jpg": b"two" * 1000, "part/deeper/c.txt": b""}

@@ -8,7 +8,8 @@ from threading import Barrier
 
 import pytest
 
-from training.storage import ConflictError, Storage, open_storage
+from training.releases.addresses import open_storage
+from training.releases.storage import ConflictError, Storage
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import pytest
 from serving import release
 from serving.predictor import Predictor
 from tests.training.conftest import SHORT
-from training import run, shards
+from training import run
+from training.data import shards
 from training.errors import StepError
-from training.teacher import ANSWER_COLUMNS, answers_file, write_answers
+from training.learning.teacher import ANSWER_COLUMNS, answers_file, write_answers
 from training.train import train
 
 

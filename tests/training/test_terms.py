@@ -9,7 +9,8 @@ import pytest
 
 from serving import release
 from serving.release import Release
-from training import champion, shards
+from training.data import shards
+from training.evaluation import champion
 
 
 @pytest.fixture

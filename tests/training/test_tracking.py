@@ -19,14 +19,15 @@ from tests.ports import free_port
 from tests.tracker import tracking_server
 from tests.training.conftest import SHORT
 from tests.training.test_devices import finish, start_cluster
-from training import run, shards, tracking
+from training import run, tracking
 from training.__main__ import main
+from training.data import shards
 from training.errors import StepError
 from training.evaluate import load_metrics
+from training.evaluation.report import local_report
 from training.gate import gate
-from training.loop import Loop
+from training.learning.loop import Loop
 from training.presets import PRESETS
-from training.report import local_report
 from training.tracking import Tracker
 from training.train import train
 
@@ -199,7 +200,7 @@ import sys
 from pathlib import Path
 from training import tracking
 from training.presets import PRESETS
-from training.report import local_report
+from training.evaluation.report import local_report
 from training.train import train
 from dataclasses import replace
 data, folder = map(Path, sys.argv[1:])

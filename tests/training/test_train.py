@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import SHORT
-from training import checkpoints, run, shards
+from training import run
+from training.data import shards
 from training.errors import StepError
-from training.losses import merit
-from training.schedules import optimizer, steps_per_epoch
+from training.learning import checkpoints
+from training.learning.losses import merit
+from training.learning.schedules import optimizer, steps_per_epoch
 from training.train import best_model, train
 
 BRIEF = replace(SHORT, epochs=2, max_steps=3)

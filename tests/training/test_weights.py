@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import SHORT
-from training import architectures, run, weights
+from training import run
 from training.config import TrainConfig
 from training.errors import StepError
+from training.learning import architectures, weights
 from training.train import best_model, train
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def deploy(options: argparse.Namespace) -> int:
     """Build the function and add a revision that serves a release, without traffic, tagged `candidate`."""
-    from training import signing
     from training.delivery.deploy import deploy
     from training.delivery.releases import find
     from training.delivery.service import CANDIDATE
-    from training.registry import Registry
+    from training.releases import signing
+    from training.releases.registry import Registry
 
     service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
     release = find(registry, options.release)
@@ -38,7 +38,7 @@ def deploy(options: argparse.Namespace) -> int:
 
 
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
-    from training import signing
+    from training.releases import signing
 
     _service_argument(parser)
     registry(parser)
@@ -69,7 +69,7 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 def rollout(options: argparse.Namespace) -> int:
     """Send some of the traffic to the candidate, watch it, then all; on any failure the traffic goes back."""
     from training.delivery.rollout import rollout
-    from training.registry import Registry
+    from training.releases.registry import Registry
 
     chosen = {name: value for name in ("percent", "minutes") if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(RolloutConfig(), **chosen)
@@ -101,7 +101,7 @@ def discard(options: argparse.Namespace) -> int:
 
 def rollback(options: argparse.Namespace) -> int:
     """Go back to the release before, or to an earlier one: the traffic of --service, then the pointer."""
-    from training.registry import Registry
+    from training.releases.registry import Registry
 
     registry = Registry(options.registry)
     if options.service:

@@ -43,7 +43,7 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
-    from training import gaps
+    from training.data import gaps
     from training.prepare import prepare, summary
 
     config = PRESETS[options.preset].prepare
@@ -134,11 +134,12 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score the release on the test faces through the function's own predictor."""
-    from training import champion, comparison, tracking
+    from training import tracking
     from training.evaluate import evaluate
-    from training.metrics import METRICS_FILE
-    from training.registry import Registry
-    from training.report import REPORT_FILE, local_report
+    from training.evaluation import champion, comparison
+    from training.evaluation.metrics import METRICS_FILE
+    from training.evaluation.report import REPORT_FILE, local_report
+    from training.releases.registry import Registry
 
     folder, model = options.work / "release", options.work / "model"
     against = champion.NOBODY
@@ -166,9 +167,9 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def gate(options: argparse.Namespace) -> int:
     """Check the figures against the preset's thresholds and the champion's; exit code 1 where one fails."""
+    from training.evaluation.verdict import Override
     from training.gate import gate
     from training.run import load
-    from training.verdict import Override
 
     preset = options.preset or load(options.work / "model").preset
     override = Override(options.by, options.override) if options.override else None

@@ -12,8 +12,8 @@ from training.commands import Command
 
 def signature(options: argparse.Namespace) -> int:
     """Check that a release is, file by file, what somebody trusted signed; exit code 1 where it is not."""
-    from training import signing
-    from training.registry import Registry
+    from training.releases import signing
+    from training.releases.registry import Registry
 
     trust = signing.trust(options)
     local = Path(options.version)
@@ -26,7 +26,7 @@ def signature(options: argparse.Namespace) -> int:
 
 
 def _signature_arguments(parser: argparse.ArgumentParser) -> None:
-    from training import signing
+    from training.releases import signing
 
     _release(parser)
     signing.arguments(parser)
@@ -65,7 +65,7 @@ def _release(parser: argparse.ArgumentParser) -> None:
 
 def _manifest(options: argparse.Namespace) -> dict[str, Any]:
     from serving.release import MANIFEST
-    from training.registry import Registry
+    from training.releases.registry import Registry
 
     local = Path(options.version, MANIFEST)
     if local.is_file():

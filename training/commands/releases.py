@@ -6,14 +6,15 @@ import argparse
 from pathlib import Path
 
 from training.commands import Command, registry, work
-from training.registry import Entry, Pointer, Registry
+from training.releases.registry import Entry, Pointer, Registry
 
 
 def publish(options: argparse.Namespace) -> int:
     """Write the release into the registry, never over an existing version."""
-    from training import signing, tracking
+    from training import tracking
     from training.publish import publish
-    from training.signatures import SIGNATURE
+    from training.releases import signing
+    from training.releases.signatures import SIGNATURE
 
     release = options.work / "release"
     address = publish(release, Registry(options.registry), signing.signer(options))
@@ -27,7 +28,7 @@ def publish(options: argparse.Namespace) -> int:
 
 
 def _publish_arguments(parser: argparse.ArgumentParser) -> None:
-    from training import signing
+    from training.releases import signing
 
     work(parser)
     registry(parser)
@@ -35,7 +36,7 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _signed(signature: Path) -> str:
-    from training import signatures
+    from training.releases import signatures
 
     if not signature.is_file():
         return "unsigned: neither --signing-key nor SIGSTORE_ID_TOKEN says who signs"
@@ -76,7 +77,7 @@ def _promote_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prune(options: argparse.Namespace) -> int:
     """Remove old releases that never were in production, and what killed publishers left."""
-    from training.retention import Retention, prune
+    from training.releases.retention import Retention, prune
 
     going = 0
     for verdict in prune(Registry(options.registry), Retention(options.keep, options.older_than), options.dry_run):

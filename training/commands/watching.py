@@ -29,8 +29,9 @@ def drift(options: argparse.Namespace) -> int:
 
 
 def _drift(options: argparse.Namespace) -> int:
-    from training import openmetrics, watch
-    from training.registry import Registry
+    from training import openmetrics
+    from training.releases.registry import Registry
+    from training.watching import watch
 
     release = options.release or watch.in_production(Registry(options.registry))
     watched = watch.watch(release, options.logs, DriftConfig(), options.reference, options.since)
@@ -39,7 +40,7 @@ def _drift(options: argparse.Namespace) -> int:
         options.metrics.parent.mkdir(parents=True, exist_ok=True)
         options.metrics.write_text(openmetrics.render(watch.gauges(watched)))
     if options.log_to:
-        from training import cloudlog
+        from training.watching import cloudlog
 
         cloudlog.write(options.log_to, watch.entry(watched), "WARNING" if watched.drifted else "INFO")
     return 1 if watched.drifted else 0

@@ -17,7 +17,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import logging as cloud_logging
 
 from training.errors import StepError
-from training.storage import ConflictError
+from training.releases.storage import ConflictError
 
 # Reading may be repeated: 5xx, 429 and broken connections, for a minute at most.
 READING = Retry(initial=0.5, maximum=10.0, timeout=60.0)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from google.cloud import run_v2
 
-from training.commits import commit
 from training.delivery.config import DeployConfig
 from training.delivery.logs import Log
 from training.delivery.releases import Release, plain
 from training.delivery.service import CANDIDATE, STABLE, Service, failure, ready, short
 from training.delivery.source import Image, build
 from training.errors import StepError
+from training.releases.commits import commit
 
 FUNCTION = Path(__file__).parents[2] / "function"
 

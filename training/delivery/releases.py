@@ -14,8 +14,8 @@ from serving.answers import Answerer
 from serving.predictor import Predictor
 from serving.settings import Settings, SettingsError, from_environment
 from training.errors import StepError
-from training.registry import Registry
-from training.storage import open_storage
+from training.releases.addresses import open_storage
+from training.releases.registry import Registry
 
 _NAME = re.compile(r"[^a-z0-9-]+")
 

@@ -8,7 +8,7 @@ from training.delivery.rollout import tag_of
 from training.delivery.service import CANDIDATE, STABLE, Service, environment
 from training.delivery.verification import caller
 from training.errors import StepError
-from training.registry import Registry
+from training.releases.registry import Registry
 
 # that the first answer may take, a start from nothing included
 _SECONDS = 60

@@ -15,8 +15,8 @@ from training.delivery.service import CANDIDATE, STABLE, Service, environment
 from training.delivery.verification import caller, require_candidate
 from training.errors import StepError
 from training.faces import draw
-from training.registry import Registry
-from training.storage import ConflictError
+from training.releases.registry import Registry
+from training.releases.storage import ConflictError
 
 Say = Callable[[str], None]
 

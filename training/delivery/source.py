@@ -18,7 +18,7 @@ from training.delivery.clients import READING, calling, client
 from training.delivery.config import DeployConfig
 from training.delivery.names import ServiceName
 from training.errors import StepError
-from training.storage import open_storage
+from training.releases.addresses import open_storage
 
 # what `gcloud run deploy` leaves out too
 IGNORED = ".gcloudignore"

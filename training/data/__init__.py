@@ -1,0 +1,1 @@
+"""Labelled faces, whatever they come in -> shards."""

@@ -1,0 +1,145 @@
+"""What `prepare` knows of each file while it works: on disk, so that memory does not grow with the data."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from serving.images import THUMBNAIL_SIDE, Pixels
+from training.data.duplicates import Thumbnails
+from training.labels import Labels
+
+_SCHEMA = """
+CREATE TABLE faces (
+    row INTEGER PRIMARY KEY, path TEXT, age INTEGER, gender INTEGER, ethnicity INTEGER, stamp TEXT, digest TEXT
+);
+CREATE TABLE rejected (path TEXT, reason TEXT);
+CREATE TABLE pictures (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, thumbnail BLOB, root INTEGER);
+CREATE TABLE groups (root INTEGER PRIMARY KEY, name TEXT, split TEXT);
+"""
+_NAME_GROUPS = """
+INSERT INTO groups (root, name) SELECT root, substr(digest, 1, 16) FROM (
+    SELECT root, digest, ROW_NUMBER() OVER (PARTITION BY root ORDER BY stamp, digest) AS place
+    FROM pictures JOIN faces USING (digest)
+) WHERE place = 1;
+UPDATE groups SET split = split_of(name);
+"""
+_MOVE_CONTRADICTIONS = """
+CREATE TABLE contradicted AS SELECT digest, COUNT(*) AS files FROM faces
+    GROUP BY digest HAVING COUNT(DISTINCT age || '_' || gender || '_' || ethnicity) > 1;
+INSERT INTO rejected SELECT path,
+    'contradicting twin: ' || files || ' byte-identical files (' || substr(digest, 1, 12) || ') have different labels'
+    FROM faces JOIN contradicted USING (digest);
+DELETE FROM faces WHERE digest IN (SELECT digest FROM contradicted);
+"""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One accepted face as the index lists it."""
+
+    row: int
+    path: str
+    age: int
+    gender: int
+    ethnicity: int
+    digest: str
+    group: str
+    split: str
+
+
+class Staging:
+    """Accepted faces and rejected files, with the pixels in a flat file beside the database."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        """`size`: side of the faces in pixels."""
+        self.size = size
+        self.paths = (folder / "staging.sqlite", folder / "staging.pixels")
+        self.database = sqlite3.connect(self.paths[0])
+        # A broken run is begun again, so nothing needs to survive a crash.
+        self.database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;")
+        self.database.executescript(_SCHEMA)
+        self.pixels = self.paths[1].open("w+b")
+        self.accepted = 0
+
+    def accept(self, path: str, labels: Labels, digest: str, pixels: Pixels, thumbnail: bytes) -> None:
+        """Add a face: (size, size, 3) uint8 pixels."""
+        self.database.execute(
+            "INSERT INTO faces (row, path, age, gender, ethnicity, stamp, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.accepted,
+                path,
+                labels.age,
+                labels.gender,
+                labels.ethnicity,
+                labels.stamp,
+                digest,
+            ),
+        )
+        self.database.execute("INSERT OR IGNORE INTO pictures (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail))
+        self.pixels.write(pixels.data)
+        self.accepted += 1
+
+    def reject(self, path: str, reason: str) -> None:
+        """Add a file that is not used."""
+        self.database.execute("INSERT INTO rejected VALUES (?, ?)", (path, reason))
+
+    def reject_contradictions(self) -> None:
+        """Move every byte-identical file whose twins have other labels to the rejected ones."""
+        self.database.executescript(_MOVE_CONTRADICTIONS)
+
+    def pictures(self) -> int:
+        """How many different pictures there are."""
+        return int(self.database.execute("SELECT COUNT(*) FROM pictures").fetchone()[0])
+
+    def thumbnails(self, start: int, stop: int) -> Thumbnails:
+        """(stop - start, THUMBNAIL_SIDE**2) uint8, of pictures `start` to `stop`."""
+        rows = self.database.execute(
+            "SELECT thumbnail FROM pictures WHERE number > ? AND number <= ? ORDER BY number", (start, stop)
+        )
+        return np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, THUMBNAIL_SIDE**2)
+
+    def group(self, roots: Iterable[int], split_of: Callable[[str], str]) -> None:
+        """Give every picture its group and its split.
+
+        Args:
+            roots: for each picture, in order, the smallest row of those it belongs with.
+            split_of: a group's name -> its split. The member collected first names the group.
+        """
+        self.database.executemany("UPDATE pictures SET root = ? WHERE number = ?", zip(roots, count(1), strict=False))
+        self.database.create_function("split_of", 1, split_of, deterministic=True)
+        self.database.executescript(_NAME_GROUPS)
+
+    def faces(self, split: str | None = None) -> Iterator[Face]:
+        """The accepted faces of one split, or all, ordered by digest: an order without meaning that never changes."""
+        rows = self.database.execute(
+            "SELECT row, path, age, gender, ethnicity, digest, name, split FROM faces"
+            " JOIN pictures USING (digest) JOIN groups USING (root)"
+            " WHERE ? IS NULL OR split = ? ORDER BY digest, path",
+            (split, split),
+        )
+        return (Face(*row) for row in rows)
+
+    def rejected(self) -> Iterator[tuple[str, str]]:
+        """Path and reason of each rejected file."""
+        yield from self.database.execute("SELECT path, reason FROM rejected ORDER BY path")
+
+    def load(self, rows: list[int]) -> Pixels:
+        """(n, size, size, 3) uint8 pixels of the faces of those rows, once `pixels` is flushed; from any thread."""
+        faces = np.empty((len(rows), self.size, self.size, 3), np.uint8)
+        for face, row in zip(faces, rows, strict=True):
+            os.preadv(self.pixels.fileno(), [face.data], row * face.nbytes)
+        return faces
+
+    def remove(self) -> None:
+        """Close and delete both files."""
+        self.database.close()
+        self.pixels.close()
+        for path in self.paths:
+            path.unlink()

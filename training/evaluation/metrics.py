@@ -1,0 +1,161 @@
+"""Predictions and labels -> figures, overall and for every group, each with its n and a bootstrap interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.predictor import Prediction
+from serving.tally import AGE_BANDS
+from training.config import EvaluateConfig
+from training.data.shards import LabelArray
+from training.fitting.intervals import covered
+from training.labels import ETHNICITIES, GENDERS, band
+
+Array = npt.NDArray[np.float64]
+
+# what `evaluate` leaves in a release
+METRICS_FILE = "metrics.json"
+
+FIGURES = ("age_mae", "age_within_5", "age_band_accuracy", "age_coverage", "gender_accuracy", "ethnicity_accuracy")
+
+RELIABILITY_BINS = 15
+# Fewer faces than these say little about a gender and ethnicity.
+CELL_FACES = 50
+
+
+@dataclass(frozen=True)
+class Faces:
+    """N scored faces: what was answered and what was labelled, as arrays of length N."""
+
+    labels: LabelArray
+    years: Array
+    low: Array
+    high: Array
+    gender: npt.NDArray[np.int64]
+    ethnicity: npt.NDArray[np.int64]
+    # of the answered gender and ethnicity
+    gender_probability: Array
+    ethnicity_probability: Array
+
+    def figures(self) -> Array:
+        """(N, len(FIGURES)): each face's share in each figure, so that a figure is the mean of its column."""
+        age, gender, ethnicity = (self.labels[:, column].astype(np.int64) for column in range(3))
+        error = np.abs(self.years - age)
+        columns = (
+            error,
+            error <= 5,
+            band(self.years) == band(age),
+            covered(self.low, self.high, age),
+            self.gender == gender,
+            self.ethnicity == ethnicity,
+        )
+        return np.stack(columns, axis=1).astype(np.float64)
+
+
+def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
+    """Put predictions into arrays, in the order of `labels`."""
+    return Faces(
+        labels=labels,
+        years=np.array([prediction.age.years for prediction in predictions]),
+        low=np.array([prediction.age.low for prediction in predictions]),
+        high=np.array([prediction.age.high for prediction in predictions]),
+        gender=np.array([_index(GENDERS, prediction.gender.label) for prediction in predictions]),
+        ethnicity=np.array([_index(ETHNICITIES, prediction.ethnicity.label) for prediction in predictions]),
+        gender_probability=np.array([prediction.gender.probability for prediction in predictions]),
+        ethnicity_probability=np.array([prediction.ethnicity.probability for prediction in predictions]),
+    )
+
+
+def _index(labels: tuple[str, ...], answered: str) -> int:
+    """-1 for a label of former times, which is never right."""
+    return labels.index(answered) if answered in labels else -1
+
+
+def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
+    """All figures: overall, by each attribute and by their crossings; calibration errors; confusion matrices."""
+    figures = faces.figures()
+    random = np.random.default_rng(config.seed)
+
+    def group(mask: npt.NDArray[np.bool_], **names: str) -> dict[str, Any]:
+        return {**names, "n": int(mask.sum()), **_figures(figures[mask], config, random)}
+
+    everyone = np.ones(len(figures), np.bool_)
+    bands, genders, ethnicities = band(faces.labels[:, 0]), faces.labels[:, 1], faces.labels[:, 2]
+    return {
+        "overall": group(everyone),
+        "from_13_years": group(bands >= 1),
+        "by_age_band": [group(bands == b, age_band=name) for b, name in enumerate(AGE_BANDS)],
+        "by_gender": [group(genders == g, gender=name) for g, name in enumerate(GENDERS)],
+        "by_ethnicity": [group(ethnicities == e, ethnicity=name) for e, name in enumerate(ETHNICITIES)],
+        "by_all": [
+            group(mask, gender=gender, ethnicity=ethnicity, age_band=age_band)
+            for g, gender in enumerate(GENDERS)
+            for e, ethnicity in enumerate(ETHNICITIES)
+            for b, age_band in enumerate(AGE_BANDS)
+            if (mask := (genders == g) & (ethnicities == e) & (bands == b)).any()
+        ],
+        # Children aside, whose gender a face shows least: where a group is worse off, it shows here.
+        "by_gender_and_ethnicity_from_13_years": [
+            group((genders == g) & (ethnicities == e) & (bands >= 1), gender=gender, ethnicity=ethnicity)
+            for g, gender in enumerate(GENDERS)
+            for e, ethnicity in enumerate(ETHNICITIES)
+        ],
+        "calibration_error": {
+            "gender": _calibration_error(faces.gender_probability, faces.gender == genders),
+            "ethnicity": _calibration_error(faces.ethnicity_probability, faces.ethnicity == ethnicities),
+        },
+        "confusion": {
+            "age_band": _confusion(bands, band(faces.years), len(AGE_BANDS)),
+            "gender": _confusion(genders, faces.gender, len(GENDERS)),
+            "ethnicity": _confusion(ethnicities, faces.ethnicity, len(ETHNICITIES)),
+        },
+    }
+
+
+def worst_cell(measured: dict[str, Any]) -> dict[str, Any] | None:
+    """The gender and ethnicity, 13 and older, whose gender is read worst, of those with enough faces; None for none."""
+    cells = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= CELL_FACES]
+    return min(cells, key=lambda row: float(row["gender_accuracy"]["value"]), default=None)
+
+
+def reliability(probabilities: Array, right: npt.NDArray[np.bool_]) -> list[tuple[int, float, float]]:
+    """For each of RELIABILITY_BINS equal bins that holds faces: their number, mean probability and share right."""
+    bins = np.minimum((probabilities * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
+    return [
+        (int(mask.sum()), float(probabilities[mask].mean()), float(right[mask].mean()))
+        for number in range(RELIABILITY_BINS)
+        if (mask := bins == number).any()
+    ]
+
+
+def _calibration_error(probabilities: Array, right: npt.NDArray[np.bool_]) -> float:
+    """Expected calibration error of the answered label (Guo et al. 2017, arXiv:1706.04599), a share."""
+    rows = reliability(probabilities, right)
+    return round(sum(n * abs(stated - found) for n, stated, found in rows) / len(probabilities), 4)
+
+
+def _figures(figures: Array, config: EvaluateConfig, random: np.random.Generator) -> dict[str, dict[str, float]]:
+    """The mean of each column with its percentile bootstrap interval (Efron 1979)."""
+    faces = len(figures)
+    if not faces:
+        return {}
+    # How often each face is drawn is multinomial; one product then gives all resampled means.
+    draws = random.multinomial(faces, np.full(faces, 1 / faces), size=config.bootstrap)
+    tail = (1 - config.confidence) / 2
+    low, high = np.quantile(draws @ figures / faces, (tail, 1 - tail), axis=0)
+    return {
+        name: {"value": round(value, 4), "low": round(low[column], 4), "high": round(high[column], 4)}
+        for column, (name, value) in enumerate(zip(FIGURES, figures.mean(axis=0).tolist(), strict=True))
+    }
+
+
+def _confusion(labelled: npt.NDArray[Any], answered: npt.NDArray[Any], classes: int) -> list[list[int]]:
+    """Rows are labels, columns are answers, both in the order of their names."""
+    table = np.zeros((classes, classes), np.int64)
+    np.add.at(table, (labelled, answered), 1)
+    rows: list[list[int]] = table.tolist()
+    return rows

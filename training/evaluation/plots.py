@@ -1,0 +1,102 @@
+"""The pictures of a report, as matplotlib figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from training.evaluation import metrics
+from training.evaluation.metrics import Array, Faces
+from training.fitting.intervals import covered
+
+# years; width of the steps in which errors and coverage are drawn
+_STEP = 10
+_OLDEST = 100
+
+
+def learning_curves(history: list[dict[str, float]]) -> Figure:
+    """Training and validation figures over the epochs of `history`, keras's logs, of which there is at least one."""
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    panels = figure.subplots(1, 3)
+    columns = ("age_error", "gender_accuracy", "ethnicity_accuracy")
+    titles = ("age error, years", "gender right", "ethnicity right")
+    epochs = [row["epoch"] for row in history]
+    for axes, column, title in zip(panels, columns, titles, strict=True):
+        axes.plot(epochs, [row[column] for row in history], label="training")
+        axes.plot(epochs, [row[f"val_{column}"] for row in history], label="validation")
+        axes.set(title=title, xlabel="epoch")
+    panels[0].legend()
+    return figure
+
+
+def age_scatter(faces: Faces) -> Figure:
+    """Answered against labelled age, a dot a face."""
+    figure, axes = _figure()
+    axes.scatter(faces.labels[:, 0], faces.years, s=4, alpha=0.3)
+    axes.plot([0, _OLDEST], [0, _OLDEST], color="grey", linewidth=1)
+    axes.set(title="Age", xlabel="labelled, years", ylabel="answered, years")
+    return figure
+
+
+def error_by_age(faces: Faces) -> Figure:
+    """The quarters of the signed error in each decade of labelled age: below zero the network answers too young."""
+    figure, axes = _figure()
+    ages = faces.labels[:, 0].astype(np.float64)
+    decades = [(start, (faces.years - ages)[mask]) for start, mask in _decades(ages)]
+    axes.boxplot([errors for _, errors in decades], showfliers=False)
+    axes.set_xticks(range(1, len(decades) + 1), [f"{start}+" for start, _ in decades])
+    axes.axhline(0, color="grey", linewidth=1)
+    axes.set(title="Error by age", xlabel="labelled, years", ylabel="answered - labelled, years")
+    return figure
+
+
+def coverage_by_age(faces: Faces, stated: float) -> Figure:
+    """The share of faces, by decade of labelled age, whose age lies in the answered interval; `stated` is the aim."""
+    figure, axes = _figure()
+    ages = faces.labels[:, 0].astype(np.float64)
+    hits = covered(faces.low, faces.high, ages)
+    decades = list(_decades(ages))
+    axes.bar(range(len(decades)), [hits[mask].mean() for _, mask in decades])
+    axes.set_xticks(range(len(decades)), [f"{start}+" for start, _ in decades])
+    axes.axhline(stated, color="black", linewidth=1, label=f"stated, {stated:.0%}")
+    axes.set(title="Interval coverage by age", xlabel="labelled, years", ylabel="share covered", ylim=(0, 1))
+    axes.legend(loc="lower right")
+    return figure
+
+
+def reliability(probabilities: Array, right: npt.NDArray[np.bool_], title: str) -> Figure:
+    """How often an answer of each stated probability was right; the area of a dot is its number of faces."""
+    figure, axes = _figure()
+    counts, stated, found = zip(*metrics.reliability(probabilities, right), strict=True)
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.scatter(stated, found, s=[4 + 300 * count / len(probabilities) for count in counts], alpha=0.6)
+    axes.set(title=f"{title}: calibration", xlabel="stated probability", ylabel="share right", ylim=(-0.05, 1.05))
+    return figure
+
+
+def confusion(table: list[list[int]], names: tuple[str, ...], title: str) -> Figure:
+    """Labels in rows, answers in columns; the shade is the share of the row."""
+    counts = np.array(table)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _figure()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=30)
+    axes.set_yticks(range(len(names)), names)
+    for (row, column), count in np.ndenumerate(counts):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=color)
+    axes.set(title=title, xlabel="answered", ylabel="labelled")
+    return figure
+
+
+def _figure() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.5, 4), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _decades(ages: Array) -> list[tuple[int, npt.NDArray[np.bool_]]]:
+    """The first year of each decade that has faces, and which they are; the oldest share the last."""
+    decade = np.minimum(ages, _OLDEST - 1) // _STEP
+    return [(int(number) * _STEP, decade == number) for number in np.unique(decade)]

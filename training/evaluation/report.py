@@ -1,0 +1,123 @@
+"""report.html: the figures of one evaluation as tables and plots, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from serving.images import Pixels
+from serving.release import Release
+from serving.tally import AGE_BANDS
+from training.evaluation import metrics, plots
+from training.evaluation.metrics import Faces
+from training.labels import ETHNICITIES, GENDERS
+from training.pages import data_uri, render
+
+REPORT_FILE = "report.html"
+TITLES = {
+    "age_mae": "age error, years",
+    "age_within_5": "within 5 years",
+    "age_band_accuracy": "age band right",
+    "age_coverage": "age in its interval",
+    "gender_accuracy": "gender right",
+    "ethnicity_accuracy": "ethnicity right",
+}
+# faces drawn of each kind, and pixels of their side
+_DRAWN_FACES = 12
+_DRAWN_SIDE = 72
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that a report shows."""
+
+    release: Release
+    # as `metrics.measure` gives it
+    measured: dict[str, Any]
+    faces: Faces
+    # a row of keras's logs for each epoch; empty where the training is not at hand
+    history: list[dict[str, float]]
+    # share between the ends of a bootstrap interval
+    confidence: float
+
+
+def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None = None) -> str:
+    """The page as a string.
+
+    Args:
+        evaluation: what was found.
+        face: gives the scored face at a place: the best and the worst are drawn. Such a page stays on the machine
+            where the faces are; None makes the page that is published.
+    """
+    return render(
+        "report.html",
+        release=evaluation.release,
+        measured=evaluation.measured,
+        worst_cell=metrics.worst_cell(evaluation.measured),
+        titles=TITLES,
+        confidence=f"{evaluation.confidence:.0%}",
+        plots=[data_uri(plot) for plot in _plots(evaluation)],
+        drawn=[] if face is None else list(_drawn(evaluation.faces, face)),
+    )
+
+
+def local_report(folder: Path) -> Path:
+    """Where the report with faces on the release in `folder` lies: outside of it, so that it is never published."""
+    return folder.with_name(f"{folder.name}-report-with-faces.html")
+
+
+def _plots(evaluation: Evaluation) -> Iterator[Any]:
+    faces, confusion = evaluation.faces, evaluation.measured["confusion"]
+    yield plots.age_scatter(faces)
+    yield plots.error_by_age(faces)
+    yield plots.coverage_by_age(faces, evaluation.release.manifest["calibration"]["age"]["coverage"])
+    yield plots.reliability(faces.gender_probability, faces.gender == faces.labels[:, 1], "Gender")
+    yield plots.reliability(faces.ethnicity_probability, faces.ethnicity == faces.labels[:, 2], "Ethnicity")
+    yield plots.confusion(confusion["age_band"], AGE_BANDS, "Age band")
+    yield plots.confusion(confusion["gender"], GENDERS, "Gender")
+    yield plots.confusion(confusion["ethnicity"], ETHNICITIES, "Ethnicity")
+    if evaluation.history:
+        yield plots.learning_curves(evaluation.history)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Faces under one heading: a picture and a caption each."""
+
+    title: str
+    faces: list[tuple[str, str]]
+
+
+def _drawn(faces: Faces, face: Callable[[int], Pixels]) -> Iterator[_Row]:
+    error = np.abs(faces.years - faces.labels[:, 0])
+    yield _row("Age: the best", np.argsort(error, kind="stable"), faces, face)
+    yield _row("Age: the worst", np.argsort(-error, kind="stable"), faces, face)
+    for title, answered, probability, column in (
+        ("Gender", faces.gender, faces.gender_probability, 1),
+        ("Ethnicity", faces.ethnicity, faces.ethnicity_probability, 2),
+    ):
+        wrong = np.flatnonzero(answered != faces.labels[:, column])
+        yield _row(f"{title}: surest and wrong", wrong[np.argsort(-probability[wrong])], faces, face)
+
+
+def _row(title: str, places: Any, faces: Faces, face: Callable[[int], Pixels]) -> _Row:
+    return _Row(title, [(_picture(face(place)), _caption(faces, place)) for place in places[:_DRAWN_FACES]])
+
+
+def _caption(faces: Faces, place: int) -> str:
+    age, gender, ethnicity = faces.labels[place]
+    answered = f"{faces.years[place]:.0f} {GENDERS[faces.gender[place]]} {ETHNICITIES[faces.ethnicity[place]]}"
+    return f"{answered}, labelled {age} {GENDERS[gender]} {ETHNICITIES[ethnicity]}"
+
+
+def _picture(face: Pixels) -> str:
+    file = io.BytesIO()
+    Image.fromarray(face).resize((_DRAWN_SIDE, _DRAWN_SIDE)).save(file, "JPEG")
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

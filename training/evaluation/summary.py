@@ -1,0 +1,102 @@
+"""What others read of an evaluation: a section of the report, a comment on a merge request, GitLab's metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.evaluation.comparison import COMPARED, Comparison, Difference
+from training.evaluation.report import REPORT_FILE, TITLES, local_report
+from training.evaluation.verdict import Verdict
+from training.openmetrics import Gauge
+from training.pages import render
+
+COMMENT_FILE = "comparison.md"
+OPEN_METRICS_FILE = "metrics.txt"
+# Around the section in report.html, which `evaluate` writes first and `gate` replaces.
+_BEGIN, _END = "<!-- verdict -->", "<!-- end of verdict -->"
+
+
+def write(folder: Path, measured: dict[str, Any], compared: Comparison, verdict: Verdict | None = None) -> None:
+    """Write the comment beside `folder`, and the section into the reports on the release in it.
+
+    Args:
+        folder: the release.
+        measured: as `metrics.measure` gives it, with the version and the number of faces.
+        compared: with the champion.
+        verdict: None before the gate.
+    """
+    values = {
+        "measured": measured,
+        "compared": compared,
+        "verdict": verdict,
+        "titles": {figure: TITLES[figure] for figure in COMPARED},
+        "overall": [_row(row, verdict) for row in compared.overall()],
+        "groups": list(_groups(compared, verdict)),
+    }
+    folder.with_name(COMMENT_FILE).write_text(render("comparison.md", **values))
+    section = render("verdict.html", **values)
+    for path in (folder / REPORT_FILE, local_report(folder)):
+        if path.is_file():
+            before, _, rest = path.read_text().partition(_BEGIN)
+            path.write_text(f"{before}{_BEGIN}\n{section}{_END}{rest.partition(_END)[2]}")
+
+
+def gauges(measured: dict[str, Any], size: int) -> Iterator[Gauge]:
+    """The figures for GitLab, which shows how they differ from the target branch's.
+
+    Args:
+        measured: as `metrics.measure` gives it.
+        size: of the model file, bytes.
+    """
+    overall, adults = measured["overall"], measured["from_13_years"]
+    yield _gauge("age_mae_years", TITLES["age_mae"], overall["age_mae"]["value"])
+    for name, title in TITLES.items():
+        if name != "age_mae":
+            yield _gauge(f"{name}_ratio", title, overall[name]["value"])
+    if adults["n"]:
+        right = adults["gender_accuracy"]["value"]
+        yield _gauge("gender_accuracy_from_13_years_ratio", f"{TITLES['gender_accuracy']}, 13 and older", right)
+    for head, error in measured["calibration_error"].items():
+        yield _gauge(f"{head}_calibration_error_ratio", "expected calibration error", error)
+    yield _gauge("false_alarms_ratio", "faces warned of as if they were none", measured["likeness"]["false_alarms"])
+    yield _gauge("model_bytes", "of the model file", size)
+
+
+def _gauge(name: str, meaning: str, value: float) -> Gauge:
+    return Gauge(name, meaning, [({}, value)])
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A difference as text; a share's in percent points."""
+
+    figure: str
+    n: int
+    champion: str
+    challenger: str
+    difference: str
+    interval: str
+    worse: bool
+
+
+def _row(row: Difference, verdict: Verdict | None) -> _Shown:
+    scale, unit, digits = (1, "", 2) if row.figure == "age_mae" else (100, " %", 1)
+    return _Shown(
+        figure=row.figure,
+        n=row.n,
+        champion=f"{scale * row.champion:.{digits}f}{unit}",
+        challenger=f"{scale * row.challenger:.{digits}f}{unit}",
+        difference=f"{scale * row.difference:+.{digits}f}",
+        interval=f"{scale * row.low:+.{digits}f} to {scale * row.high:+.{digits}f}",
+        worse=verdict is not None and row.name in verdict.failed,
+    )
+
+
+def _groups(compared: Comparison, verdict: Verdict | None) -> Iterator[tuple[str, list[_Shown]]]:
+    """A name and its figures, for each group."""
+    rows = compared.groups()
+    for group in dict.fromkeys(row.group for row in rows):
+        yield group, [_row(row, verdict) for row in rows if row.group == group]

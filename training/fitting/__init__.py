@@ -1,0 +1,1 @@
+"""What `convert` fits on prepared faces and the manifest carries: calibration, intervals, warnings."""

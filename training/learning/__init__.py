@@ -1,0 +1,1 @@
+"""Shards -> a network that has learnt."""

@@ -1,0 +1,171 @@
+"""The networks: (N, size, size, 3) float32 RGB in 0..255 -> {"age", "gender", "ethnicity"} probabilities.
+
+Each normalises its input itself, so the file that is served takes plain pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import keras
+import numpy as np
+from keras import layers
+
+from training.config import TrainConfig
+from training.errors import StepError
+from training.labels import AGE_CLASSES, ETHNICITIES
+from training.learning import faceres, imagenet, weights
+from training.learning.layers import RoundedConv2D, RoundedDepthwiseConv2D, RoundedReLU6
+
+Tensor: TypeAlias = keras.KerasTensor
+
+# Rows of EfficientNet-Lite0 (repeats, kernel, stride, expansion, channels) up to its eleventh block; the rest of the
+# table works at 1/32 of the side, where a face of 96 pixels has nothing left to say. Tan and Le 2019,
+# arXiv:1905.11946; "Lite": no squeeze and excite, ReLU6.
+_LITE0_ROWS = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
+
+# Stride and channels of MobileNet's thirteen blocks (Howard et al. 2017, arXiv:1704.04861).
+_MOBILENET_BLOCKS = (
+    *((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), (1, 512), (1, 512), (1, 512)),
+    *((1, 512), (1, 512), (2, 1024), (1, 1024)),
+)
+
+
+def build(config: TrainConfig, size: int) -> keras.Model:
+    """The network that `config` names, for faces of `size` pixels.
+
+    Raises:
+        StepError: there is no such network, or the wanted initial weights are not there or do not fit.
+    """
+    if config.architecture not in ARCHITECTURES:
+        raise StepError(f"no architecture {config.architecture!r}; there are {', '.join(ARCHITECTURES)}")
+    model = ARCHITECTURES[config.architecture](size)
+    if config.init_from == "imagenet":
+        imagenet.load_lite0(model)
+    elif config.init_from == "faceres":
+        faceres.load_faceres(model)
+    elif config.init_from:
+        weights.load(model, config.init_from)
+    if config.init_from:
+        _freeze(model, config.frozen_blocks)
+    return model
+
+
+def _freeze(model: keras.Model, blocks: int) -> None:
+    """Keep the stem and the first `blocks` blocks as they are: edges and colours need not be learnt again."""
+    frozen = {"stem", *(f"block{number}" for number in range(blocks))} if blocks else set()
+    for layer in model.layers:
+        layer.trainable = layer.name.partition("_")[0] not in frozen
+
+
+def efficientnet_lite(size: int) -> keras.Model:
+    """The first eleven blocks of EfficientNet-Lite0, one wider layer, and three branches."""
+    pixels = keras.Input((size, size, 3), name="pixels")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
+    x = _conv(x, 32, 3, stride=2, name="stem")
+    block = 0
+    for repeats, kernel, stride, expansion, channels in _LITE0_ROWS:
+        for repeat in range(repeats):
+            x = _inverted_residual(x, channels, kernel, stride if repeat == 0 else 1, expansion, name=f"block{block}")
+            block += 1
+    x = _conv(x, 384, 1, name="top")
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.2)(x)
+    return keras.Model(pixels, _heads(x, width=128, dropout=0.3), name="efficientnet_lite")
+
+
+def mobilenet_9(size: int) -> keras.Model:
+    """MobileNet's first nine blocks, which hold a third of its weights, and three branches."""
+    return _mobilenet(size, 9)
+
+
+def mobilenet_13(size: int) -> keras.Model:
+    """All of MobileNet and three branches: too large to serve, a teacher."""
+    return _mobilenet(size, 13)
+
+
+def _mobilenet(size: int, blocks: int) -> keras.Model:
+    """Without batch normalisation, which the initial weights hold folded in: twice as fast to train."""
+    pixels = keras.Input((size, size, 3), name="pixels")
+    means = np.array(faceres.BLUE_GREEN_RED_MEANS[::-1])
+    x = layers.Rescaling(1 / faceres.PIXEL_SCALE, offset=(-means / faceres.PIXEL_SCALE).tolist())(pixels)
+    x = RoundedConv2D(32, 3, strides=2, padding="same", name="stem_conv")(x)
+    x = RoundedReLU6()(x)
+    for block, (stride, channels) in enumerate(_MOBILENET_BLOCKS[:blocks]):
+        x = RoundedDepthwiseConv2D(3, strides=stride, padding="same", name=f"block{block}_depth_conv")(x)
+        x = RoundedReLU6()(x)
+        x = RoundedConv2D(channels, 1, name=f"block{block}_point_conv")(x)
+        x = RoundedReLU6()(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    # The features of all faces have much in common; centred, the branches learn twice as fast.
+    x = layers.BatchNormalization(momentum=0.9, name="top_norm")(x)
+    x = layers.Dropout(0.2)(x)
+    return keras.Model(pixels, _heads(x, width=128, dropout=0.3), name=f"mobilenet_{blocks}")
+
+
+def three_blocks(size: int) -> keras.Model:
+    """The original project's network: three default blocks and a branch for each head."""
+    pixels = keras.Input((size, size, 3), name="pixels")
+    x = layers.Rescaling(1 / 255)(pixels)
+    for channels, pool in ((16, 3), (32, 2), (32, 2)):
+        x = layers.Conv2D(channels, 3, padding="same")(x)
+        x = layers.ReLU()(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.MaxPooling2D(pool)(x)
+        x = layers.Dropout(0.25)(x)
+    return keras.Model(pixels, _heads(layers.Flatten()(x), width=128, dropout=0.5), name="three_blocks")
+
+
+def small(size: int) -> keras.Model:
+    """A few strided convolutions that learn something within a hundred steps."""
+    pixels = keras.Input((size, size, 3), name="pixels")
+    x = layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
+    for number, channels in enumerate((16, 32, 64)):
+        x = _conv(x, channels, 3, stride=2, name=f"conv{number}", momentum=0.9)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(pixels, _heads(x, width=32, dropout=0.0), name="small")
+
+
+ARCHITECTURES: dict[str, Callable[[int], keras.Model]] = {
+    "efficientnet_lite": efficientnet_lite,
+    "mobilenet_9": mobilenet_9,
+    "mobilenet_13": mobilenet_13,
+    "three_blocks": three_blocks,
+    "small": small,
+}
+
+
+def _heads(x: Tensor, width: int, dropout: float) -> dict[str, Tensor]:
+    """Three branches; the answers stay float32 whatever the precision of the trunk."""
+    outputs = (
+        ("age", AGE_CLASSES, "softmax"),
+        ("gender", 1, "sigmoid"),
+        ("ethnicity", len(ETHNICITIES), "softmax"),
+    )
+    heads = {}
+    for name, units, activation in outputs:
+        y = layers.Dense(width, name=f"{name}_branch")(x)
+        y = layers.ReLU()(y)
+        y = layers.Dropout(dropout)(y)
+        y = layers.Dense(units, name=f"{name}_logits")(y)
+        heads[name] = layers.Activation(activation, dtype="float32", name=name)(y)
+    return heads
+
+
+def _conv(x: Tensor, channels: int, kernel: int, name: str, stride: int = 1, momentum: float = 0.99) -> Tensor:
+    x = layers.Conv2D(channels, kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
+    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
+    return layers.ReLU(6.0)(x)
+
+
+def _inverted_residual(x: Tensor, channels: int, kernel: int, stride: int, expansion: int, name: str) -> Tensor:
+    inputs = x
+    if expansion > 1:
+        x = _conv(x, x.shape[-1] * expansion, 1, name=f"{name}_expand")
+    x = layers.DepthwiseConv2D(kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depth_conv")(x)
+    x = layers.BatchNormalization(name=f"{name}_depth_norm")(x)
+    x = layers.ReLU(6.0)(x)
+    x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(x)
+    x = layers.BatchNormalization(name=f"{name}_project_norm")(x)
+    return layers.add([inputs, x]) if inputs.shape == x.shape else x

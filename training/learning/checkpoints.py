@@ -1,0 +1,58 @@
+"""Checkpoints of a training that can be broken off at any moment: written aside and renamed, never half there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import keras
+
+from training import run
+from training.config import TrainConfig
+from training.learning.losses import merit
+
+_EPOCH = re.compile(r"epoch-(\d{4})\.keras")
+# The last state, and the one before: machines that were broken off between each other's writes share that one.
+_KEPT = 2
+
+
+def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
+    """Keep the state after an epoch, the best model so far and the history.
+
+    Args:
+        folder: of the run.
+        model: with its optimizer.
+        row: the epoch's number (from 1) and its figures.
+    """
+    epoch = int(row["epoch"])
+    # A run that is continued repeats the epoch it was broken off in.
+    rows = [earlier for earlier in run.history(folder) if earlier["epoch"] < epoch]
+    if merit(row) < min(map(merit, rows), default=float("inf")):
+        _save(model, folder / "best.keras")
+    run.write_history(folder, [*rows, row])
+    _save(model, folder / f"epoch-{epoch:04d}.keras")
+    for _, path in epochs(folder)[:-_KEPT]:
+        path.unlink()
+
+
+def epochs(folder: Path) -> list[tuple[int, Path]]:
+    """Completed epochs (from 1) whose whole state is in `folder`, in order."""
+    found = ((_EPOCH.fullmatch(path.name), path) for path in folder.glob("epoch-*.keras"))
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def finished(folder: Path, config: TrainConfig) -> bool:
+    """Whether the training in `folder` went through all its epochs, or stopped because nothing improved."""
+    rows = run.history(folder)
+    return bool(rows) and (len(rows) >= config.epochs or _epochs_since_best(rows) >= config.patience)
+
+
+def _epochs_since_best(rows: list[dict[str, float]]) -> int:
+    merits = [merit(row) for row in rows]
+    return len(merits) - 1 - merits.index(min(merits))
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    partial = path.with_name(f"partial-{path.name}")
+    model.save(partial)
+    partial.replace(path)

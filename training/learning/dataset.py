@@ -1,0 +1,199 @@
+"""Shards -> batches through tf.data: streamed, shuffled, augmented; memory does not grow with the data."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import tensorflow as tf
+
+from training.config import Augmentation, TrainConfig
+from training.data import shards
+from training.data.shards import LABEL_COLUMNS, Shard
+from training.labels import AGE_CLASSES, ETHNICITIES
+from training.learning import teacher
+from training.learning.teacher import ANSWER_COLUMNS, ANSWER_WIDTHS
+
+Heads: TypeAlias = dict[str, tf.Tensor]
+
+# faces held for shuffling; at 96x96 these take 57 MB
+_SHUFFLE_FACES = 2048
+# shards read at once while training
+_INTERLEAVED_SHARDS = 4
+_VALIDATION_BATCH = 256
+# numpy pads the header of every array of few dimensions to this length
+_HEADER_BYTES = 128
+
+
+def batches(folder: Path, split: str, batch: int) -> tf.data.Dataset:
+    """One pass over a split in its fixed order: (N, size, size, 3) uint8 and (N, 3) uint8."""
+    fingerprint = shards.fingerprint(folder)
+    records = _files(shards.shards(folder, split)).flat_map(lambda *files: _read(files, fingerprint.size))
+    counted = records.apply(tf.data.experimental.assert_cardinality(fingerprint.faces[split]))
+    return counted.batch(batch).map(lambda *strings: tuple(_decode(strings, fingerprint.size))).prefetch(2)
+
+
+def training_batches(folder: Path, config: TrainConfig, seed: int, answers: Path | None = None) -> tf.data.Dataset:
+    """Endless shuffled and augmented training faces: (N, size, size, 3) float32 and targets by head.
+
+    Args:
+        folder: what `prepare` wrote.
+        config: batch, augmentation, and how labels become targets (see `targets`).
+        seed: of the order and of the augmentation.
+        answers: a teacher's answers to the same faces, as `teacher.write_answers` leaves them.
+    """
+    return learnable(training_records(folder, config, seed, answers), folder, config, seed)
+
+
+def training_records(folder: Path, config: TrainConfig, seed: int, answers: Path | None = None) -> tf.data.Dataset:
+    """Endless shuffled batches of training faces as they lie in the shards: (N,) strings, for `learnable`."""
+    size = shards.fingerprint(folder).size
+    found = shards.shards(folder, "train")
+    return (
+        _files(found, answers)
+        .shuffle(len(found), seed=seed)
+        .repeat()
+        .interleave(lambda *files: _read(files, size), cycle_length=_INTERLEAVED_SHARDS)
+        .shuffle(_SHUFFLE_FACES, seed=seed)
+        .batch(config.batch, drop_remainder=True)
+    )
+
+
+def learnable(records: tf.data.Dataset, folder: Path, config: TrainConfig, seed: int) -> tf.data.Dataset:
+    """Decode, augment and label batches of records, ahead of the step that learns from them."""
+    size = shards.fingerprint(folder).size
+    generator = tf.random.Generator.from_seed(seed)
+
+    def finish(*strings: tf.Tensor) -> tuple[tf.Tensor, Heads]:
+        pixels, labels, *answered = _decode(strings, size)
+        faces = tf.cast(pixels, tf.float32)
+        if config.augmentation is not None:
+            faces = _augment(faces, config.augmentation, generator)
+        return faces, targets(labels, config, *answered)
+
+    return records.map(finish).prefetch(tf.data.AUTOTUNE)
+
+
+def validation_batches(folder: Path, config: TrainConfig) -> tf.data.Dataset:
+    """One pass over the validation faces, with the targets that their labels alone give."""
+    return batches(folder, "validation", _VALIDATION_BATCH).map(
+        lambda pixels, labels: (tf.cast(pixels, tf.float32), targets(labels, config))
+    )
+
+
+def targets(labels: tf.Tensor, config: TrainConfig, answers: tf.Tensor | None = None) -> Heads:
+    """Labels, and a teacher's answers where there are any, -> what the network shall answer.
+
+    Neighbouring years share the credit of an age: a Gaussian over the years (label distribution learning, Gao et al.
+    2017, arXiv:1611.01731). A teacher's answers take their share of every target (distillation, Hinton et al. 2015,
+    arXiv:1503.02531): they know how unsure a label is.
+
+    Args:
+        labels: (N, 3) uint8.
+        config: the width of the Gaussian, and the teacher's share.
+        answers: (N, ANSWER_COLUMNS) float32 probabilities: age, gender, ethnicity.
+
+    Returns:
+        {"age": (N, AGE_CLASSES), "gender": (N, 1), "ethnicity": (N, classes)} float32 probabilities.
+    """
+    columns = tf.cast(labels, tf.float32)
+    years = tf.range(AGE_CLASSES, dtype=tf.float32)[None, :]
+    heads = {
+        "age": tf.nn.softmax(-tf.square(years - columns[:, 0:1]) / (2 * config.age_sigma**2)),
+        "gender": columns[:, 1:2],
+        "ethnicity": tf.one_hot(labels[:, 2], len(ETHNICITIES)),
+    }
+    if answers is None:
+        return heads
+    taught = dict(zip(heads, tf.split(answers, ANSWER_WIDTHS, axis=1), strict=True))
+    share = config.teacher_share
+    return {name: (1 - share) * head + share * taught[name] for name, head in heads.items()}
+
+
+def _files(found: list[Shard], answers: Path | None = None) -> tf.data.Dataset:
+    """The names of the files of each shard: pixels, labels and, where there is a teacher, its answers."""
+    columns = [[str(shard.pixels) for shard in found], [str(shard.labels) for shard in found]]
+    if answers is not None:
+        columns.append([str(teacher.answers_file(answers, shard)) for shard in found])
+    return tf.data.Dataset.from_tensor_slices(tuple(columns))
+
+
+def _layout(size: int) -> tuple[tuple[tf.DType, tuple[int, ...]], ...]:
+    """Type and shape of one face's record in each file of a shard."""
+    return (tf.uint8, (size, size, 3)), (tf.uint8, (LABEL_COLUMNS,)), (tf.float32, (ANSWER_COLUMNS,))
+
+
+def _read(files: tuple[tf.Tensor, ...], size: int) -> tf.data.Dataset:
+    """The records of one shard, a string for each of its files. A .npy file is a header and equally long records."""
+    lengths = [kind.size * math.prod(shape) for kind, shape in _layout(size)]
+    return tf.data.Dataset.zip(
+        *(
+            tf.data.FixedLengthRecordDataset(file, length, header_bytes=_HEADER_BYTES, buffer_size=2**20)
+            for file, length in zip(files, lengths, strict=False)
+        )
+    )
+
+
+def _decode(records: tuple[tf.Tensor, ...], size: int) -> list[tf.Tensor]:
+    """(N,) strings each of pixels, labels and, where there are any, answers -> arrays: whole batches cost least."""
+    return [
+        tf.reshape(tf.io.decode_raw(strings, kind), (-1, *shape))
+        for strings, (kind, shape) in zip(records, _layout(size), strict=False)
+    ]
+
+
+def _augment(faces: tf.Tensor, config: Augmentation, generator: tf.random.Generator) -> tf.Tensor:
+    """Flip, move, light, tint, blur and erase: (N, H, W, 3) float32 in 0..255 to the same, one draw for each face."""
+    count, side = tf.shape(faces)[0], faces.shape[1]
+
+    def draw(spread: float, *shape: int) -> tf.Tensor:
+        return generator.uniform((count, *shape), -spread, spread)
+
+    faces = tf.raw_ops.ImageProjectiveTransformV3(
+        images=faces,
+        transforms=_transforms(
+            mirror=tf.sign(draw(1.0)),
+            angle=draw(config.rotation * np.pi / 180),
+            zoom=tf.exp(draw(config.scale)),
+            shift=(draw(config.shift * side), draw(config.shift * side)),
+            center=(side - 1) / 2,
+        ),
+        output_shape=(side, side),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+    contrast = 1 + draw(config.light, 1, 1, 1)
+    brightness = draw(config.light, 1, 1, 1) * 255 / 2
+    tint = 1 + draw(config.tint, 1, 1, 3)
+    mean = tf.reduce_mean(faces, axis=(1, 2, 3), keepdims=True)
+    faces = tf.clip_by_value(((faces - mean) * contrast + mean + brightness) * tint, 0.0, 255.0)
+    blurred = generator.uniform((count, 1, 1, 1)) < config.blur
+    faces = tf.where(blurred, tf.nn.avg_pool2d(faces, 3, 1, "SAME"), faces)
+    return tf.where(_erased(count, side, config.erase, generator)[..., None], mean, faces)
+
+
+def _transforms(
+    mirror: tf.Tensor, angle: tf.Tensor, zoom: tf.Tensor, shift: tuple[tf.Tensor, tf.Tensor], center: float
+) -> tf.Tensor:
+    """(N, 8) rows of the map from output to input pixels: about the centre, then shifted."""
+    cosine, sine = tf.cos(angle) * zoom, tf.sin(angle) * zoom
+    a, b = cosine * mirror, -sine
+    c, d = sine * mirror, cosine
+    x = center - a * center - b * center + shift[0]
+    y = center - c * center - d * center + shift[1]
+    zero = tf.zeros_like(a)
+    return tf.stack([a, b, x, c, d, y, zero, zero], axis=1)
+
+
+def _erased(count: tf.Tensor, side: int, probability: float, generator: tf.random.Generator) -> tf.Tensor:
+    """(N, side, side) bool: for a share of the faces a rectangle of a tenth to a third of each side."""
+    height, width = (generator.uniform((count, 1), 0.1 * side, 0.35 * side) for _ in range(2))
+    top, left = generator.uniform((count, 1), 0.0, side - height), generator.uniform((count, 1), 0.0, side - width)
+    steps = tf.range(side, dtype=tf.float32)[None, :]
+    rows = (steps >= top) & (steps < top + height)
+    columns = (steps >= left) & (steps < left + width)
+    chosen = generator.uniform((count, 1)) < probability
+    return rows[:, :, None] & columns[:, None, :] & chosen[:, :, None]

@@ -1,0 +1,87 @@
+"""Teachers: releases whose answers to the training faces are learnt beside the labels."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from serving import release
+from serving.predictor import Outputs, Predictor
+from serving.release import HEADS
+from training.data import shards
+from training.data.shards import Shard
+from training.errors import StepError
+from training.labels import AGE_CLASSES, ETHNICITIES
+
+# Columns of an answers file, float32 probabilities: years, female, ethnicities.
+ANSWER_WIDTHS = (AGE_CLASSES, 1, len(ETHNICITIES))
+ANSWER_COLUMNS = sum(ANSWER_WIDTHS)
+_BATCH = 64
+
+Answers = npt.NDArray[np.float32]
+
+
+def write_answers(uris: tuple[str, ...], data: Path, folder: Path) -> None:
+    """Write into `folder` what the releases at `uris` answer to each training face, a file for each shard.
+
+    The answers of several teachers, and those to a face and to its mirror image, are averaged: a quieter teacher at no
+    cost to the pupil.
+
+    Raises:
+        StepError: a release cannot be used, or answers other classes.
+    """
+    predictors = [_predictor(uri) for uri in uris]
+    folder.mkdir(parents=True, exist_ok=True)
+    found = shards.shards(data, "train")
+
+    def write(shard: Shard) -> None:
+        np.save(answers_file(folder, shard), np.mean([_answers(predictor, shard) for predictor in predictors], axis=0))
+
+    progress = tqdm(total=len(found), desc="teacher", unit="shard", disable=not sys.stderr.isatty())
+    with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(write, found):
+            progress.update()
+
+
+def answers_file(folder: Path, shard: Shard) -> Path:
+    """Where the answers to the faces of `shard` are kept."""
+    return folder / shard.labels.name.replace(".labels.", ".answers.")
+
+
+def _predictor(uri: str) -> Predictor:
+    try:
+        return Predictor(release.load(uri))
+    except release.ReleaseError as error:
+        raise StepError(f"the teacher cannot be used: {error}") from error
+
+
+def _answers(predictor: Predictor, shard: Shard) -> Answers:
+    """(n, ANSWER_COLUMNS) for the faces of one shard."""
+    pixels, _ = shard.load()
+    rows = []
+    for start in range(0, len(pixels), _BATCH):
+        faces = shards.resized(pixels[start : start + _BATCH], predictor.release.size)
+        sides = [_row(predictor.run(faces))]
+        # A release that averages both sides itself needs no second look.
+        if not predictor.release.manifest["model"].get("mirror"):
+            sides.append(_row(predictor.run(np.ascontiguousarray(faces[:, :, ::-1]))))
+        rows.append(np.mean(sides, axis=0))
+    answers: Answers = np.concatenate(rows).astype(np.float32)
+    if answers.shape[1] != ANSWER_COLUMNS:
+        raise StepError(
+            f"the teacher {predictor.release.version} answers {answers.shape[1]} classes, {ANSWER_COLUMNS} are wanted; "
+            "choose a release with the same labels"
+        )
+    return answers
+
+
+def _row(outputs: Outputs) -> Answers:
+    """(N, ANSWER_COLUMNS). What an int8 file answers adds up to 1 only nearly."""
+    sums = {head: outputs[head].sum(axis=1, keepdims=True) for head in HEADS}
+    return np.concatenate([outputs[head] / (1 if head == "gender" else sums[head]) for head in HEADS], axis=1)

@@ -1,0 +1,1 @@
+"""Releases: where they lie, who made them and of what, which of them is in production."""

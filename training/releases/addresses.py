@@ -1,0 +1,21 @@
+"""The address of a registry -> its storage."""
+
+from __future__ import annotations
+
+from training.releases.storage import CLOUD, Storage
+
+
+def open_storage(uri: str) -> Storage:
+    """The storage at a folder's path or at gs://bucket/prefix.
+
+    Raises:
+        StepError: the bucket cannot be reached.
+    """
+    # Google's library takes longer to import than a small local registry to read.
+    if uri.startswith(CLOUD):
+        from training.releases.bucket import CloudStorage
+
+        return CloudStorage(uri)
+    from training.releases.folder import LocalStorage
+
+    return LocalStorage(uri)

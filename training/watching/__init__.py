@@ -1,0 +1,1 @@
+"""What the function's log tells of a release in production."""
