@@ -30,7 +30,7 @@ from training.evaluation.card import INTENDED_USE
 from training.fitting import calibration, likeness
 from training.labels import ETHNICITIES, GENDERS
 from training.learning import dataset, weights
-from training.releases.provenance import provenance
+from training.learning.provenance import provenance
 from training.train import best_model, model_after
 
 MODEL_FILE = "model.tflite"

@@ -13,10 +13,9 @@ from training import run, tracking
 from training.config import TrainConfig
 from training.data import shards
 from training.errors import StepError
-from training.learning import architectures, checkpoints, dataset, devices, teacher
+from training.learning import architectures, checkpoints, dataset, devices, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
-from training.releases import provenance
 from training.run import Run
 from training.tracking import Tracker
 

@@ -9,7 +9,10 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from obstore.store import GCSStore
 
 # The name of a file -> its bytes; raises StorageError.
 Read = Callable[[str], bytes]
@@ -58,33 +61,9 @@ def _folder_reader(folder: Path) -> Read:
 def _cloud_reader(uri: str, seconds: float) -> Read:
     # Imported here because a local release needs none of it.
     from obstore.exceptions import BaseError
-    from obstore.store import GCSStore
 
-    bucket, _, prefix = uri.removeprefix(CLOUD).partition("/")
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    options: dict[str, Any] = {"base_url": emulator, "skip_signature": True} if emulator else {}
-    silence = timedelta(seconds=seconds * _SILENCE)
     try:
-        store = GCSStore(
-            bucket,
-            prefix=prefix,
-            client_options={
-                "timeout": timedelta(seconds=seconds),
-                "read_timeout": silence,
-                "connect_timeout": silence,
-                "allow_http": bool(emulator),
-            },
-            # 408, 429, 5xx, resets and silence are tried again; a body that broke off is continued where it ended.
-            retry_config={
-                "max_retries": 100,
-                "retry_timeout": timedelta(seconds=seconds * _RETRY),
-                "backoff": {
-                    "init_backoff": timedelta(seconds=_FIRST_PAUSE),
-                    "max_backoff": timedelta(seconds=seconds * _PAUSE),
-                },
-            },
-            **options,
-        )
+        store = _bucket(uri, seconds)
     except (BaseError, ValueError) as error:
         raise StorageError(f"cannot reach {uri}: {_reason(error)}; check its name and the credentials") from error
 
@@ -99,6 +78,35 @@ def _cloud_reader(uri: str, seconds: float) -> Read:
             ) from error
 
     return read
+
+
+def _bucket(uri: str, seconds: float) -> GCSStore:
+    from obstore.store import GCSStore
+
+    bucket, _, prefix = uri.removeprefix(CLOUD).partition("/")
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    options: dict[str, Any] = {"base_url": emulator, "skip_signature": True} if emulator else {}
+    silence = timedelta(seconds=seconds * _SILENCE)
+    return GCSStore(
+        bucket,
+        prefix=prefix,
+        client_options={
+            "timeout": timedelta(seconds=seconds),
+            "read_timeout": silence,
+            "connect_timeout": silence,
+            "allow_http": bool(emulator),
+        },
+        # 408, 429, 5xx, resets and silence are tried again; a body that broke off is continued where it ended.
+        retry_config={
+            "max_retries": 100,
+            "retry_timeout": timedelta(seconds=seconds * _RETRY),
+            "backoff": {
+                "init_backoff": timedelta(seconds=_FIRST_PAUSE),
+                "max_backoff": timedelta(seconds=seconds * _PAUSE),
+            },
+        },
+        **options,
+    )
 
 
 def _reason(error: Exception) -> str:

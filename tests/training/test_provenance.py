@@ -15,9 +15,9 @@ import pytest
 from tests.conftest import FUNCTION, ROOT
 from tests.faces import write_faces
 from training.config import ConvertConfig, PrepareConfig
+from training.learning import provenance
 from training.prepare import prepare
 from training.presets import PRESETS
-from training.releases import provenance
 
 SMOKE = PRESETS["smoke"].train
 

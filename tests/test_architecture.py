@@ -1,0 +1,149 @@
+"""The rules of docs/architecture.md, held against the imports and definitions of the code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "architecture.md"
+# where imports begin, and the packages that lie there
+SOURCES = {ROOT / "function": ("main", "serving", "age_gender"), ROOT: ("training",)}
+
+# training/ from its ground to its roof: a module imports what lies in its own line or in an earlier one.
+STOREYS = (
+    ("config", "errors", "faces", "labels", "openmetrics", "pages", "presets", "run"),
+    ("data",),
+    ("releases",),
+    ("learning",),
+    ("fitting",),
+    ("evaluation",),
+    ("delivery",),
+    ("watching",),
+    ("prepare", "tracking", "train", "convert", "evaluate", "gate", "publish", "fetch", "repetition", "reproduce"),
+    ("commands",),
+    ("__main__",),
+)
+# the ground of both halves
+LEAVES = (
+    "serving.deadlines",
+    "serving.formats",
+    "serving.limits",
+    "serving.logs",
+    "serving.pages",
+    "serving.problems",
+    "serving.storage",
+    "age_gender.answer",
+    "age_gender.progress",
+    "training.errors",
+    "training.openmetrics",
+    "training.pages",
+    "training.data.duplicates",
+    "training.learning.layers",
+)
+HEAVY = {"tensorflow", "keras", "matplotlib", "mlflow"}
+
+LINES_OF_A_FILE = 250
+LINES_OF_A_FUNCTION = 40
+
+
+def _modules() -> dict[str, Path]:
+    """Dotted name -> file, of all that is no test."""
+    return {
+        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): path
+        for source, packages in SOURCES.items()
+        for package in packages
+        for path in (*source.glob(f"{package}.py"), *(source / package).rglob("*.py"))
+    }
+
+
+MODULES = _modules()
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+
+
+def _imported(name: str) -> set[str]:
+    """Whatever a module imports, wherever in it: modules of the project by their dotted names, others by theirs."""
+    found = set()
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in MODULES else str(node.module))
+    return found
+
+
+IMPORTS = {name: _imported(name) for name in MODULES}
+
+
+def _roots(name: str) -> set[str]:
+    return {imported.partition(".")[0] for imported in IMPORTS[name]}
+
+
+def _storey(name: str) -> int:
+    _, _, inner = name.partition(".")
+    top = inner.partition(".")[0]
+    (found,) = (number for number, names in enumerate(STOREYS) if top in names)
+    return found
+
+
+def _functions() -> Iterator[tuple[str, int]]:
+    """Dotted name and lines of every function, its decorators and documentation left out."""
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[bool(ast.get_docstring(node)) :] or node.body
+                yield f"{name}.{node.name}", (node.end_lineno or 0) - first[0].lineno + 1
+
+
+def test_the_function_knows_nothing_of_training() -> None:
+    ours = [name for name in MODULES if not name.startswith("training")]
+    assert {name for name in ours if _roots(name) & (HEAVY | {"training"})} == set()
+    assert {name for name in ours if name.startswith("serving") and _roots(name) & {"main", "age_gender"}} == set()
+
+
+def test_training_imports_downwards() -> None:
+    upwards = [
+        f"{name} imports {imported}"
+        for name in MODULES
+        if name.startswith("training.")
+        for imported in IMPORTS[name]
+        if imported.startswith("training.") and _storey(imported) > _storey(name)
+    ]
+    assert upwards == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {name: imported & set(MODULES) - {name} for name, imported in IMPORTS.items()}
+    assert set(TopologicalSorter(graph).static_order()) == set(MODULES)
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_leaves_import_nothing_of_the_project(leaf: str) -> None:
+    assert IMPORTS[leaf] & set(MODULES) == set()
+
+
+def test_what_moves_releases_and_traffic_needs_no_tensorflow() -> None:
+    rooms = ("training.releases", "training.delivery", "training.watching")
+    assert {name for name in MODULES if name.startswith(rooms) and _roots(name) & HEAVY} == set()
+
+
+def test_files_and_functions_are_short() -> None:
+    assert {name for name, path in MODULES.items() if path.read_text().count("\n") > LINES_OF_A_FILE} == set()
+    assert {name for name, lines in _functions() if lines > LINES_OF_A_FUNCTION} == set()
+
+
+def test_the_page_describes_every_module_in_its_own_words() -> None:
+    page = PAGE.read_text()
+    missing = [
+        line
+        for name, tree in TREES.items()
+        if (line := f"| `{name}` | {(ast.get_docstring(tree) or '').splitlines()[0]} |") not in page
+    ]
+    assert missing == [], "docs/architecture.md repeats the first line of each module:\n" + "\n".join(missing)
+    assert page.count("\n| `") == len(MODULES)
