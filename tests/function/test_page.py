@@ -115,6 +115,13 @@ def test_a_file_that_is_no_picture_is_explained_by_the_server(page: Page) -> Non
     expect(page.locator("#frame")).to_be_hidden()
 
 
+def test_a_file_that_is_no_picture_does_not_get_the_answer_of_the_one_before(page: Page, face: bytes) -> None:
+    choose(page, file(face))
+    expect(page.locator("#answer dt").first).to_have_text("Age")
+    choose(page, file(b"no picture", "notes.txt", "text/plain"))
+    expect(page.locator("#answer .problem")).to_contain_text("no picture of a known format")
+
+
 def test_a_key_is_asked_for_where_one_is_needed(page: Page, face: bytes) -> None:
     detail = "this function answers only with its API key"
 

@@ -94,7 +94,9 @@ async function open(picture) {
   part("one").hidden = false;
   part("back").hidden = pictures.length === 1;
   part("bench").hidden = !image;
+  // A picture that cannot be shown is sent as it is, not the one framed before.
   if (image) framing.open(image, picture.square);
+  else framing.close();
   refresh(picture);
   part(image ? "frame" : "answer-title").focus();
   if (!picture.answer && pictures.length === 1) await askOpened();
