@@ -16,8 +16,9 @@ import httpx
 from tests.ports import free_port
 
 _START_SECONDS = 60
-# A new connection for each request: the server may close an idle one at any moment.
-_CLIENT = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
+# A new connection for each request: the server may close an idle one at any moment. Said to the server too, since a
+# pool that keeps none idle may still hand one from thread to thread.
+_CLIENT = httpx.Client(timeout=30, headers={"Connection": "close"})
 
 
 @dataclass(frozen=True)
