@@ -10,11 +10,7 @@ import numpy.typing as npt
 
 from serving.images import RESIZE_RULE, Pixels
 from serving.release import HEADS, Calibration, Release, ReleaseError
-
-try:
-    from ai_edge_litert.interpreter import Interpreter
-except ImportError:
-    from tflite_runtime.interpreter import Interpreter
+from serving.runtime import Interpreter
 
 Array = npt.NDArray[np.float64]
 # Outputs of the network by head: age (N, years), gender (N, 1), ethnicity (N, classes); probabilities.

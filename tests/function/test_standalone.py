@@ -51,6 +51,11 @@ def test_the_environment_holds_its_runtime_and_nothing_of_training(environment: 
     assert run(environment, code, alone) == f"{RUNTIMES[environment]} []"
 
 
+def test_the_start_is_spared_the_accelerators_library(alone: Path) -> None:
+    code = "import main; print('libLiteRt.so' in open('/proc/self/maps').read())"
+    assert run(".venv-run", code, alone) == "False"
+
+
 def test_both_runtimes_answer_the_same_face_alike(alone: Path, face: bytes) -> None:
     # Their int8 kernels round differently: measured on 500 faces by 0.2 years on average, by 3.2 at most.
     litert, tflite = (answer(environment, alone, face) for environment in RUNTIMES)
