@@ -72,21 +72,6 @@ def evaluate(
     return measured
 
 
-def load_metrics(folder: Path) -> dict[str, Any]:
-    """The figures of the release in `folder`.
-
-    Raises:
-        StepError: there are none, or they were measured on another model file.
-    """
-    path = folder / METRICS_FILE
-    if not path.is_file():
-        raise StepError(f"{path} does not exist; run `python -m training evaluate` first")
-    measured: dict[str, Any] = json.loads(path.read_text())
-    if measured["sha256"] != json.loads((folder / release.MANIFEST).read_text())["model"]["sha256"]:
-        raise StepError(f"{path} belongs to another model; run `python -m training evaluate` again")
-    return measured
-
-
 def _load(folder: Path) -> tuple[Release, Predictor]:
     try:
         found = release.load(str(folder))
