@@ -29,7 +29,9 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # the library has no type
 _Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))
 PIPELINE: dict[str, Any] = yaml.load(FILES[0].read_text(), _Loader)  # noqa: S506 - it is a SafeLoader
 JOBS = {
-    name: job for name, job in PIPELINE.items() if isinstance(job, dict) and {"script", "trigger", "extends"} & {*job}
+    name: job
+    for name, job in PIPELINE.items()
+    if isinstance(job, dict) and {"script", "before_script", "trigger", "extends"} & {*job}
 }
 
 
@@ -113,7 +115,7 @@ def test_an_environment_is_stopped_by_a_job_of_its_own() -> None:
     for name, stop in stopped.items():
         assert environments[stop] == {"name": environments[name]["name"], "action": "stop"}
         # GitLab offers to stop only what a person may start.
-        assert [rule["when"] for rule in JOBS[stop]["rules"] if rule.get("when") != "never"] == ["manual"]
+        assert [rule["when"] for rule in _effective(stop, "rules") if rule.get("when") != "never"] == ["manual"]
 
 
 def test_who_deploys_waits_for_whoever_deploys_already() -> None:
