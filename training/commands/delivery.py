@@ -108,8 +108,7 @@ def rollback(options: argparse.Namespace) -> int:
         print(f"all traffic goes to {rollback(_service(options), registry, options.version)}")
     else:
         registry.rollback(options.version)
-    production = registry.production()
-    print(f"production: {production.version if production else 'none'}")
+    print(f"production: {registry.in_production()}")
     return 0
 
 

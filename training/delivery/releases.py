@@ -37,11 +37,7 @@ def find(registry: Registry, version: str = "") -> Release:
     Raises:
         StepError: there is no such release, or none is in production yet.
     """
-    if not version:
-        production = registry.production()
-        if production is None:
-            raise StepError(f"{registry.uri} has no release in production yet; name one by --release VERSION")
-        version = production.version
+    version = version or registry.in_production()
     manifest = registry.manifest(version)
     return Release(version, registry.address(version), manifest["model"]["sha256"])
 
