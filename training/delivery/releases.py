@@ -59,6 +59,11 @@ def plain(text: str) -> str:
     return _NAME.sub("-", text.lower())[:40].strip("-")
 
 
+def tag_of(version: str) -> str:
+    """The tag of the revision that served a release to everybody: where a rollback to it leads."""
+    return f"r{plain(version)}"
+
+
 def reference(variables: Mapping[str, str]) -> tuple[Answerer, Settings]:
     """The function as a container with these variables runs it, here.
 
