@@ -17,6 +17,7 @@ import yaml
 
 from tests.conftest import FUNCTION, ROOT
 from training import __main__ as command_line
+from training.presets import PRESETS
 
 FILES = [ROOT / ".gitlab-ci.yml", ROOT / "training" / "pipeline.yml"]
 BIN = Path(sys.executable).parent
@@ -151,6 +152,12 @@ def test_what_makes_a_model_is_what_training_imports_of_the_function() -> None:
     imported = _imported(FUNCTION / "serving", {file for folder in folders for file in folder.glob("*.py")})
     # It brings bytes, whose digest is checked elsewhere.
     assert set(modules.split(",")) == imported - {"storage"}
+
+
+def test_every_preset_is_offered_and_gets_the_weights_that_it_starts_from() -> None:
+    assert yaml.safe_load(FILES[1].read_text())["variables"]["PRESET"]["options"] == [*PRESETS]
+    fetching = re.findall(r'\$PRESET != "(\w+)"', PIPELINE["face-weights"]["rules"][0]["if"])
+    assert fetching == [name for name, preset in PRESETS.items() if preset.train.init_from == "faceres"]
 
 
 def _imported(package: Path, files: set[Path]) -> set[str]:
