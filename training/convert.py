@@ -134,8 +134,7 @@ def _candidate(
     with contextlib.redirect_stdout(io.StringIO()):
         file = converter.convert()
     predictor = Predictor(_unpublished(file, pixels.shape[1]))
-    parts = [predictor.run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)]
-    outputs = {head: np.concatenate([part[head] for part in parts]) for head in parts[0]}
+    outputs = predictor.run(pixels)
     return Candidate(precision, file, outputs, _score(outputs, labels))
 
 

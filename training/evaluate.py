@@ -27,8 +27,6 @@ from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
 from training.fitting import likeness
 
-_BATCH = 64
-
 
 def evaluate(
     data: Path, trained: Path, folder: Path, config: EvaluateConfig, champion: Champion = champions.NOBODY
@@ -116,7 +114,7 @@ def score(predictor: Predictor, data: Path) -> metrics.Faces:
     progress = tqdm(shards.shards(data, "test"), desc="evaluate", unit="shard", disable=not sys.stderr.isatty())
     for shard in progress:
         pixels, rows = shard.load()
-        for start in range(0, len(pixels), _BATCH):
-            predictions += predictor.predict(shards.resized(pixels[start : start + _BATCH], predictor.release.size))
+        for faces in shards.pieces(pixels, predictor.release.size):
+            predictions += predictor.predict(faces)
         labels.append(rows)
     return metrics.collect(predictions, np.concatenate(labels))
