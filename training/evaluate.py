@@ -60,7 +60,7 @@ def evaluate(
     measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
     compared = compare(champion, candidate, faces, data, config)
     compared.save(folder)
-    found = Evaluation(candidate, measured, faces, run.history(trained), config.confidence)
+    found = Evaluation(candidate, measured, faces, run.history(trained))
     (folder / METRICS_FILE).write_text(json.dumps(measured, indent=1) + "\n")
     (folder / REPORT_FILE).write_text(report.render_report(found))
     local_report(folder).write_text(report.render_report(found, shards.finder(data, "test")))
