@@ -56,7 +56,7 @@ def test_another_architecture_cannot_start_from_it(candidate: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda folder: (folder / "manifest.json").unlink(), "neither `imagenet` nor a release"),
+        (lambda folder: (folder / "manifest.json").unlink(), "no release, and none of faceres, imagenet"),
         (lambda folder: (folder / "weights.npz").unlink(), "carries no weights"),
         (lambda folder: edit(folder, "weights", None), "carries no weights"),
         (lambda folder: (folder / "weights.npz").write_bytes(b"other"), "not those that its manifest names"),
