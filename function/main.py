@@ -28,9 +28,7 @@ try:
 except settings.SettingsError as reason:
     sys.exit(f"cannot start: {reason}")
 # Storage answers while numpy, Pillow and the runtime are being imported below.
-LOADING = release.Loading(
-    SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, seconds=SETTINGS.fetch_seconds
-)
+LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, SETTINGS.fetch_seconds)
 
 from flask import Request, Response, current_app, g
 

@@ -24,10 +24,12 @@ STOREYS = (
     ("evaluation",),
     ("delivery",),
     ("watching",),
-    ("prepare", "tracking", "train", "convert", "evaluate", "gate", "publish", "fetch", "repetition", "reproduce"),
+    ("tracking",),
+    ("prepare", "train", "convert", "evaluate", "gate", "publish", "fetch", "repetition", "reproduce"),
     ("commands",),
     ("__main__",),
 )
+STEPS = {f"training.{name}" for name in STOREYS[-3]}
 # the ground of both halves
 LEAVES = (
     "serving.deadlines",
@@ -116,6 +118,10 @@ def test_training_imports_downwards() -> None:
         if imported.startswith("training.") and _storey(imported) > _storey(name)
     ]
     assert upwards == []
+
+
+def test_no_step_imports_another() -> None:
+    assert {name: others for name in STEPS if (others := IMPORTS[name] & STEPS)} == {}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

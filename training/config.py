@@ -7,6 +7,9 @@ from typing import Any
 
 from training.errors import StepError
 
+# initial weights that are no release's
+NAMED_WEIGHTS = ("faceres", "imagenet")
+
 
 @dataclass(frozen=True)
 class PrepareConfig:
@@ -71,8 +74,7 @@ class TrainConfig:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     # epochs without better validation figures before training stops
     patience: int = 6
-    # "" for random weights, "faceres" or "imagenet" where the architecture has them, or a release's folder or gs://
-    # address
+    # "" for random weights, one of NAMED_WEIGHTS if the architecture has them, or a release's folder or gs:// address
     init_from: str = ""
     # blocks of the trunk that keep their initial weights, counted from its front; the stem goes with the first
     frozen_blocks: int = 0

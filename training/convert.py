@@ -29,9 +29,8 @@ from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
 from training.fitting import calibration, likeness
 from training.labels import ETHNICITIES, GENDERS
-from training.learning import dataset, weights
+from training.learning import checkpoints, dataset, weights
 from training.learning.provenance import provenance
-from training.train import best_model, model_after
 
 MODEL_FILE = "model.tflite"
 NAME = "age-gender-detection"
@@ -64,7 +63,7 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     Raises:
         StepError: the float32 file does not answer as the Keras model does, or the epoch's checkpoint is gone.
     """
-    learnt = model_after(trained, config.epoch) if config.epoch else best_model(trained)
+    learnt = checkpoints.model_after(trained, config.epoch) if config.epoch else checkpoints.best_model(trained)
     model = _both_sides(learnt) if config.mirror else learnt
     pixels, labels = shards.first(data, "validation", config.validation_faces)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
@@ -135,8 +134,7 @@ def _candidate(
     with contextlib.redirect_stdout(io.StringIO()):
         file = converter.convert()
     predictor = Predictor(_unpublished(file, pixels.shape[1]))
-    parts = [predictor.run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)]
-    outputs = {head: np.concatenate([part[head] for part in parts]) for head in parts[0]}
+    outputs = predictor.run(pixels)
     return Candidate(precision, file, outputs, _score(outputs, labels))
 
 

@@ -27,8 +27,6 @@ from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
 from training.fitting import likeness
 
-_BATCH = 64
-
 
 def evaluate(
     data: Path, trained: Path, folder: Path, config: EvaluateConfig, champion: Champion = champions.NOBODY
@@ -62,28 +60,13 @@ def evaluate(
     measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
     compared = compare(champion, candidate, faces, data, config)
     compared.save(folder)
-    found = Evaluation(candidate, measured, faces, run.history(trained), config.confidence)
+    found = Evaluation(candidate, measured, faces, run.history(trained))
     (folder / METRICS_FILE).write_text(json.dumps(measured, indent=1) + "\n")
     (folder / REPORT_FILE).write_text(report.render_report(found))
     local_report(folder).write_text(report.render_report(found, shards.finder(data, "test")))
     summary.write(folder, measured, compared)
     size = candidate.manifest["model"]["bytes"]
     folder.with_name(summary.OPEN_METRICS_FILE).write_text(openmetrics.render(summary.gauges(measured, size)))
-    return measured
-
-
-def load_metrics(folder: Path) -> dict[str, Any]:
-    """The figures of the release in `folder`.
-
-    Raises:
-        StepError: there are none, or they were measured on another model file.
-    """
-    path = folder / METRICS_FILE
-    if not path.is_file():
-        raise StepError(f"{path} does not exist; run `python -m training evaluate` first")
-    measured: dict[str, Any] = json.loads(path.read_text())
-    if measured["sha256"] != json.loads((folder / release.MANIFEST).read_text())["model"]["sha256"]:
-        raise StepError(f"{path} belongs to another model; run `python -m training evaluate` again")
     return measured
 
 
@@ -131,7 +114,7 @@ def score(predictor: Predictor, data: Path) -> metrics.Faces:
     progress = tqdm(shards.shards(data, "test"), desc="evaluate", unit="shard", disable=not sys.stderr.isatty())
     for shard in progress:
         pixels, rows = shard.load()
-        for start in range(0, len(pixels), _BATCH):
-            predictions += predictor.predict(shards.resized(pixels[start : start + _BATCH], predictor.release.size))
+        for faces in shards.pieces(pixels, predictor.release.size):
+            predictions += predictor.predict(faces)
         labels.append(rows)
     return metrics.collect(predictions, np.concatenate(labels))

@@ -9,6 +9,7 @@ from typing import Any
 import google_crc32c
 from google.cloud import storage as gcs
 
+from serving.storage import CLOUD
 from training.errors import StepError
 from training.releases.bucket import cloud_errors
 
@@ -25,8 +26,8 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
     Raises:
         StepError: there is no such object, or what came is something else.
     """
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    if not (uri.startswith("gs://") and bucket and name):
+    bucket, _, name = uri.removeprefix(CLOUD).partition("/")
+    if not (uri.startswith(CLOUD) and bucket and name):
         raise StepError(f"{uri} names no object; write gs://bucket/path/to/faces.tar.gz")
     with cloud_errors(uri):
         found = gcs.Client().bucket(bucket).get_blob(name)

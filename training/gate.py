@@ -10,9 +10,7 @@ from typing import Any
 
 from serving.release import MANIFEST
 from training.config import GateConfig
-from training.errors import StepError
-from training.evaluate import load_metrics
-from training.evaluation import comparison, summary, verdict
+from training.evaluation import comparison, metrics, summary
 from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.metrics import CELL_FACES, worst_cell
 from training.evaluation.verdict import Check, Override, Verdict, at_least, at_most, not_worse
@@ -29,7 +27,7 @@ def gate(folder: Path, config: GateConfig, override: Override | None = None) -> 
     Raises:
         StepError: the release was not evaluated.
     """
-    measured = load_metrics(folder)
+    measured = metrics.load(folder)
     manifest = json.loads((folder / MANIFEST).read_text())
     compared = comparison.load(folder, measured["sha256"])
     checks = [*_accuracy(measured, config), *_honesty(measured, manifest, config)]
@@ -81,18 +79,3 @@ def against(compared: Comparison, config: GateConfig) -> Iterator[Check]:
 def _judged(rows: list[Difference], level: float) -> list[Check]:
     """Bonferroni: `level` is shared among all rows, for each of them can raise a false alarm."""
     return [not_worse(row, level / len(rows)) for row in rows]
-
-
-def require_passed(folder: Path, sha256: str) -> dict[str, Any]:
-    """The verdict on the model with that digest.
-
-    Raises:
-        StepError: there is none, or it did not pass and nobody let it through.
-    """
-    found = verdict.load(folder)
-    if found.get("sha256") != sha256:
-        raise StepError("this model has not been through the gate; run `python -m training gate` first")
-    if not found["passed"] and not found["override"]:
-        path = folder / verdict.GATE_FILE
-        raise StepError(f"this model did not pass the gate, so it is not published; see {path}")
-    return found

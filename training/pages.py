@@ -15,6 +15,7 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.filters["percent"] = lambda share: f"{100 * share:.0f} %"
 
 
 def render(template: str, **values: object) -> str:
@@ -22,8 +23,13 @@ def render(template: str, **values: object) -> str:
     return _ENVIRONMENT.get_template(template).render(**values)
 
 
-def data_uri(figure: Figure) -> str:
-    """A plot as a PNG inside the page itself."""
+def data_uri(file: bytes, media_type: str) -> str:
+    """The address of a file that lies inside the page itself."""
+    return f"data:{media_type};base64,{base64.b64encode(file).decode()}"
+
+
+def plot_uri(figure: Figure) -> str:
+    """The same of a plot, as a PNG."""
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=90, bbox_inches="tight")
-    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+    return data_uri(png.getvalue(), "image/png")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from serving.release import MANIFEST
 from training.errors import StepError
-from training.evaluate import load_metrics
+from training.evaluation import metrics
 from training.evaluation.card import render_card
-from training.gate import require_passed
+from training.evaluation.verdict import require_passed
 from training.releases.registry import Registry, release_files
 from training.releases.signatures import SIGNATURE, covers
 from training.releases.signing import Signer, sign
@@ -34,7 +34,7 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> s
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training convert` first")
     manifest = json.loads(path.read_text())
-    measured = load_metrics(folder)
+    measured = metrics.load(folder)
     verdict = require_passed(folder, manifest["model"]["sha256"])
     manifest["gate"] = {name: value for name, value in verdict.items() if name != "sha256"}
     manifest["provenance"]["evaluate"] = measured["config"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.release import MANIFEST
-from training.evaluate import load_metrics
+from training.evaluation import metrics
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def compare(manifest: dict[str, Any], folder: Path) -> Repetition:
         StepError: that one was not evaluated.
     """
     again = json.loads((folder / MANIFEST).read_text())
-    overall = load_metrics(folder)["overall"]
+    overall = metrics.load(folder)["overall"]
     figures = [
         Figure(name, figure["value"], figure["low"], figure["high"], overall[name]["value"])
         for name, figure in manifest.get("metrics", {}).items()

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from serving.storage import CLOUD
+from training.config import NAMED_WEIGHTS
 from training.data import shards
 from training.errors import StepError
 from training.releases.lineage import release_at
@@ -24,8 +26,6 @@ _ROOT = Path(__file__).resolve().parent.parent
 # What stands for the faces where nobody said where they are.
 _DATA = "$DATA"
 _CPU_LOCK = "training/requirements-cpu.txt"
-# Initial weights that are no releases.
-_NAMED_WEIGHTS = ("", "faceres", "imagenet")
 # The presets had no module of their own before.
 _TELL_PRESETS = """
 import dataclasses, json
@@ -199,11 +199,11 @@ def _settings(made: dict[str, Any], preset: dict[str, Any], registry: str, obsta
 
 def _found(uri: str, known: dict[str, str] | None, registry: str, obstacles: list[str]) -> str:
     """Where the release is that was at `uri` when the training began."""
-    if uri in _NAMED_WEIGHTS:
+    if uri in ("", *NAMED_WEIGHTS):
         return uri
-    places = [uri] if uri.startswith("gs://") else [str(Path(uri).resolve())]
+    places = [_absolute(uri)]
     if registry and known:
-        places.insert(0, f"{registry if registry.startswith('gs://') else Path(registry).resolve()}/{known['version']}")
+        places.insert(0, f"{_absolute(registry)}/{known['version']}")
     for place in places:
         there = release_at(place)
         if there and (known is None or there["sha256"] == known["sha256"]):
@@ -211,6 +211,11 @@ def _found(uri: str, known: dict[str, str] | None, registry: str, obstacles: lis
     which = f"release {known['version']}, SHA-256 {known['sha256']}" if known else "a release that it does not describe"
     obstacles.append(f"it learnt from {uri}, {which}, which is not there; put it into that place or into the registry")
     return uri
+
+
+def _absolute(uri: str) -> str:
+    """An address that means the same in the working tree of another commit."""
+    return uri if uri.startswith(CLOUD) else str(Path(uri).resolve())
 
 
 def _comment(text: str) -> str:

@@ -42,7 +42,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         _require_same(folder, started)
     if continued and checkpoints.finished(folder, config):
         print(f"{folder} holds this training already, finished")
-        return folder / "best.keras"
+        return folder / checkpoints.BEST
     tracker = tracking.begin(folder, started, data, continued) if devices.is_chief() else Tracker(folder)
     if not continued:
         _clear(folder, started)
@@ -58,32 +58,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps)
     with tracker:
         _learn(Loop(model, config, strategy), data, folder, first, steps, tracker)
-    return folder / "best.keras"
-
-
-def best_model(folder: Path) -> keras.Model:
-    """The model of the epoch with the best validation figures.
-
-    Raises:
-        StepError: nothing was trained in `folder`.
-    """
-    path = folder / "best.keras"
-    if not path.is_file():
-        raise StepError(f"{path} does not exist; run `python -m training train` first")
-    return keras.models.load_model(path, compile=False)
-
-
-def model_after(folder: Path, epoch: int) -> keras.Model:
-    """The model as it was after an epoch (from 1) whose checkpoint is still there.
-
-    Raises:
-        StepError: it is not.
-    """
-    kept = dict(checkpoints.epochs(folder))
-    if epoch not in kept:
-        there = ", ".join(map(str, kept)) or "none"
-        raise StepError(f"{folder} holds no checkpoint of epoch {epoch}; there are those of {there}")
-    return keras.models.load_model(kept[epoch], compile=False)
+    return folder / checkpoints.BEST
 
 
 def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker) -> None:

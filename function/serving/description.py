@@ -142,7 +142,7 @@ def _headers() -> JsonObject:
         name: ("The same on every answer", {"const": value}) for name, value in exchange.HEADERS.items()
     }
     own: dict[str, tuple[str, JsonObject]] = {
-        access.REQUEST_ID: ("Names the request in the function's log", {"pattern": "^[A-Za-z0-9._-]{1,64}$"}),
+        access.REQUEST_ID: ("Names the request in the function's log", {"pattern": f"^{exchange.REQUEST_ID_FORM}$"}),
         "Cache-Control": ("Whether an answer may be kept", {"enum": ["no-store", "no-cache"]}),
         "ETag": ("Changes with the content", {}),
         "Allow": ("The methods of this path", {}),

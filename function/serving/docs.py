@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator
 from html import escape
 from http import HTTPStatus
-from typing import Any
 
-JsonObject = dict[str, Any]
+from serving.schemas import JsonObject
 
 # They work everywhere alike and are told of once, in the introduction.
 _UNLISTED = ("head", "options")

@@ -29,6 +29,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+# request ids of callers that are taken over
+REQUEST_ID_FORM = r"[A-Za-z0-9._-]{1,64}"
 # X-Cloud-Trace-Context: <trace>/<span>;o=1, or traceparent: 00-<trace>-<span>-01
 _TRACE = r"(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:[-/;].*)?"
 
@@ -78,7 +80,7 @@ def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> N
 def _begin() -> None:
     g.started = time.perf_counter()
     sent = request.headers.get(REQUEST_ID, "")
-    g.request_id = sent if sent and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", sent) else os.urandom(16).hex()
+    g.request_id = sent if re.fullmatch(REQUEST_ID_FORM, sent) else os.urandom(16).hex()
 
 
 def _problem(error: Exception) -> Response:

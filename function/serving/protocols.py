@@ -6,15 +6,13 @@ from typing import Any
 
 from serving.release import Release
 
-JsonObject = dict[str, Any]
 
-
-def server_metadata(release: Release) -> JsonObject:
+def server_metadata(release: Release) -> dict[str, Any]:
     """Open Inference Protocol, server metadata; one server serves one release."""
     return {"name": release.name, "version": release.version, "extensions": []}
 
 
-def model_metadata(release: Release, heads: tuple[str, ...]) -> JsonObject:
+def model_metadata(release: Release, heads: tuple[str, ...]) -> dict[str, Any]:
     """Open Inference Protocol, model metadata: the network's own tensors, -1 for any number of faces."""
     classes = {"age": release.manifest["heads"]["age"]["classes"], "gender": 1, "ethnicity": len(release.ethnicities)}
     return {
@@ -26,16 +24,16 @@ def model_metadata(release: Release, heads: tuple[str, ...]) -> JsonObject:
     }
 
 
-def _tensor(name: str, *shape: int) -> JsonObject:
+def _tensor(name: str, *shape: int) -> dict[str, Any]:
     return {"name": name, "datatype": "FP32", "shape": list(shape)}
 
 
-def model_ready(release: Release) -> JsonObject:
+def model_ready(release: Release) -> dict[str, Any]:
     """Open Inference Protocol, model ready: a function whose release does not run never starts."""
     return {"name": release.name, "ready": True}
 
 
-def model_status(release: Release) -> JsonObject:
+def model_status(release: Release) -> dict[str, Any]:
     """TensorFlow Serving's model status."""
     status = {"error_code": "OK", "error_message": ""}
     return {"model_version_status": [{"version": release.version, "state": "AVAILABLE", "status": status}]}

@@ -60,7 +60,7 @@ class Release(NamedTuple):
 class Loading:
     """A release that is being fetched in the background, while the caller imports what will run it."""
 
-    def __init__(self, uri: str, sha256: str = "", cache: str = "", seconds: float = FETCH_SECONDS) -> None:
+    def __init__(self, uri: str, sha256: str, cache: str, seconds: float) -> None:
         """Begin.
 
         Args:

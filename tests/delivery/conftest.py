@@ -19,8 +19,7 @@ from tests.emulator import Emulator
 from training.delivery import deploy, source
 from training.delivery.config import DeployConfig
 from training.delivery.names import ServiceName
-from training.delivery.releases import find
-from training.delivery.rollout import tag_of
+from training.delivery.releases import find, tag_of
 from training.delivery.service import Service
 from training.delivery.source import Image
 from training.releases.registry import Registry, release_files

@@ -17,6 +17,7 @@ import yaml
 
 from tests.conftest import FUNCTION, ROOT
 from training import __main__ as command_line
+from training.presets import PRESETS
 
 FILES = [ROOT / ".gitlab-ci.yml", ROOT / "training" / "pipeline.yml"]
 BIN = Path(sys.executable).parent
@@ -29,7 +30,9 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # the library has no type
 _Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))
 PIPELINE: dict[str, Any] = yaml.load(FILES[0].read_text(), _Loader)  # noqa: S506 - it is a SafeLoader
 JOBS = {
-    name: job for name, job in PIPELINE.items() if isinstance(job, dict) and {"script", "trigger", "extends"} & {*job}
+    name: job
+    for name, job in PIPELINE.items()
+    if isinstance(job, dict) and {"script", "before_script", "trigger", "extends"} & {*job}
 }
 
 
@@ -113,7 +116,7 @@ def test_an_environment_is_stopped_by_a_job_of_its_own() -> None:
     for name, stop in stopped.items():
         assert environments[stop] == {"name": environments[name]["name"], "action": "stop"}
         # GitLab offers to stop only what a person may start.
-        assert [rule["when"] for rule in JOBS[stop]["rules"] if rule.get("when") != "never"] == ["manual"]
+        assert [rule["when"] for rule in _effective(stop, "rules") if rule.get("when") != "never"] == ["manual"]
 
 
 def test_who_deploys_waits_for_whoever_deploys_already() -> None:
@@ -149,6 +152,12 @@ def test_what_makes_a_model_is_what_training_imports_of_the_function() -> None:
     imported = _imported(FUNCTION / "serving", {file for folder in folders for file in folder.glob("*.py")})
     # It brings bytes, whose digest is checked elsewhere.
     assert set(modules.split(",")) == imported - {"storage"}
+
+
+def test_every_preset_is_offered_and_gets_the_weights_that_it_starts_from() -> None:
+    assert yaml.safe_load(FILES[1].read_text())["variables"]["PRESET"]["options"] == [*PRESETS]
+    fetching = re.findall(r'\$PRESET != "(\w+)"', PIPELINE["face-weights"]["rules"][0]["if"])
+    assert fetching == [name for name, preset in PRESETS.items() if preset.train.init_from == "faceres"]
 
 
 def _imported(package: Path, files: set[Path]) -> set[str]:

@@ -18,14 +18,13 @@ from training.convert import Candidate, Score, convert
 from training.data import shards
 from training.errors import StepError
 from training.learning import checkpoints
-from training.train import best_model
 
 
 def test_the_file_answers_the_mean_of_what_the_keras_model_says_of_both_sides(
     data: Path, trained: Path, candidate: Path
 ) -> None:
     faces = np.asarray(shards.shards(data, "validation")[0].load()[0][:20])
-    sides = [best_model(trained).predict(pixels, verbose=0) for pixels in (faces, faces[:, :, ::-1])]
+    sides = [checkpoints.best_model(trained).predict(pixels, verbose=0) for pixels in (faces, faces[:, :, ::-1])]
     found = Predictor(release.load(str(candidate))).run(faces)
     for head, values in found.items():
         assert values == pytest.approx((sides[0][head] + sides[1][head]) / 2, abs=0.05)
@@ -46,7 +45,7 @@ def test_without_the_mirror_image_the_file_answers_as_the_keras_model_does(
     manifest = convert(data, trained, tmp_path / "release", replace(ConvertConfig(), mirror=False))
     assert manifest["model"]["mirror"] is False
     faces = np.asarray(shards.shards(data, "validation")[0].load()[0][:20])
-    wanted = best_model(trained).predict(faces, verbose=0)
+    wanted = checkpoints.best_model(trained).predict(faces, verbose=0)
     for head, values in Predictor(release.load(str(tmp_path / "release"))).run(faces).items():
         assert values == pytest.approx(wanted[head], abs=0.05)
 

@@ -13,8 +13,8 @@ from serving import release
 from tests.signatures import digest, public
 from training.config import EvaluateConfig
 from training.errors import StepError
-from training.evaluate import evaluate, load_metrics
-from training.evaluation import champion
+from training.evaluate import evaluate
+from training.evaluation import champion, metrics
 from training.evaluation.report import local_report
 from training.gate import gate
 from training.presets import PRESETS
@@ -65,7 +65,7 @@ def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path
     gate(mine, LENIENT)
     address = publish(mine, Registry(str(tmp_path / "registry")))
     served = release.load(address)
-    assert served.manifest["metrics"]["age_mae"] == load_metrics(mine)["overall"]["age_mae"]
+    assert served.manifest["metrics"]["age_mae"] == metrics.load(mine)["overall"]["age_mae"]
     card = (Path(address) / "card.md").read_text()
     assert "non-commercial research only" in card
     assert "| female |" in card

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.conftest import FUNCTION
 from tests.signatures import bundle, digest, public, restate, write_key
+from training.commands import signing as options
 from training.errors import StepError
 from training.releases import keys, signing
 from training.releases.registry import Registry, release_files
@@ -148,7 +149,7 @@ def test_a_key_that_cannot_sign_says_why_and_how_to_make_one(release: Path, ours
 def test_a_key_that_cannot_be_trusted_says_so_before_anything_is_fetched(ours: Path, key: str) -> None:
     write_key(ours.parent, "rsa", rsa.generate_private_key(65537, 2048))
     with pytest.raises(StepError, match=r"the public key .*openssl"):
-        signing.trust(_options(signing.arguments, "--trusted-key", str(ours.parent / key)))
+        options.trust(_options(options.trust_arguments, "--trusted-key", str(ours.parent / key)))
 
 
 def test_gitlab_sets_the_options_by_variables(monkeypatch: pytest.MonkeyPatch, ours: Path) -> None:
@@ -160,19 +161,19 @@ def test_gitlab_sets_the_options_by_variables(monkeypatch: pytest.MonkeyPatch, o
         "SIGSTORE_ID_TOKEN": "token",
     }.items():
         monkeypatch.setenv(name, value)
-    trusted = signing.trust(_options(signing.arguments))
+    trusted = options.trust(_options(options.trust_arguments))
     assert trusted == Trust(public(ours), f"https://{PROJECT}", "https://gitlab.example", False, "instance.json")
-    assert signing.signer(_options(signing.signer_arguments)) == Signer("", "token", "instance.json")
+    assert options.signer(_options(options.signer_arguments)) == Signer("", "token", "instance.json")
     monkeypatch.setenv("SIGNING_KEY", str(ours))
-    assert signing.signer(_options(signing.signer_arguments)) == Signer(str(ours), "token", "instance.json")
+    assert options.signer(_options(options.signer_arguments)) == Signer(str(ours), "token", "instance.json")
 
 
 def test_without_any_option_nobody_signs_and_nobody_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TRUSTED_KEY", "TRUSTED_IDENTITY", "SIGNING_KEY", "SIGSTORE_ID_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    assert signing.signer(_options(signing.signer_arguments)) is None
+    assert options.signer(_options(options.signer_arguments)) is None
     with pytest.raises(StepError, match="name --trusted-key, --trusted-identity or --allow-unsigned"):
-        signing.trust(_options(signing.arguments))
+        options.trust(_options(options.trust_arguments))
 
 
 def version_of(release: Path) -> str:

@@ -23,7 +23,7 @@ from training import run, tracking
 from training.__main__ import main
 from training.data import shards
 from training.errors import StepError
-from training.evaluate import load_metrics
+from training.evaluation import metrics
 from training.evaluation.report import local_report
 from training.gate import gate
 from training.learning.loop import Loop
@@ -160,7 +160,7 @@ def test_evaluate_and_publish_add_to_the_run_but_no_faces(
         tracker.epochs(run.history(trained))
     plots = files(client, tracker.run_id)
     assert main(["evaluate", "--work", str(tmp_path)]) == 0
-    overall = load_metrics(tmp_path / "release")["overall"]
+    overall = metrics.load(tmp_path / "release")["overall"]
     assert client.get_run(tracker.run_id).data.metrics["test_age_mae"] == overall["age_mae"]["value"]
     assert files(client, tracker.run_id) - plots == {"metrics.json", "report.html"}
 

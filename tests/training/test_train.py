@@ -16,7 +16,7 @@ from training.errors import StepError
 from training.learning import checkpoints
 from training.learning.losses import merit
 from training.learning.schedules import optimizer, steps_per_epoch
-from training.train import best_model, train
+from training.train import train
 
 BRIEF = replace(SHORT, epochs=2, max_steps=3)
 
@@ -24,7 +24,7 @@ BRIEF = replace(SHORT, epochs=2, max_steps=3)
 def test_training_beats_chance_on_drawn_faces(data: Path, trained: Path) -> None:
     loaded = [shard.load() for shard in shards.shards(data, "test")]
     pixels, labels = (np.concatenate(parts) for parts in zip(*loaded, strict=True))
-    answers = best_model(trained).predict(pixels, verbose=0)
+    answers = checkpoints.best_model(trained).predict(pixels, verbose=0)
     gender = ((answers["gender"][:, 0] > 0.5) == labels[:, 1]).mean()
     ethnicity = (answers["ethnicity"].argmax(axis=1) == labels[:, 2]).mean()
     assert gender > 0.75

@@ -15,8 +15,8 @@ from tests.training.conftest import SHORT
 from training import run
 from training.config import TrainConfig
 from training.errors import StepError
-from training.learning import architectures, weights
-from training.train import best_model, train
+from training.learning import architectures, checkpoints, weights
+from training.train import train
 
 
 def started(uri: str, config: TrainConfig = SHORT) -> keras.Model:
@@ -24,7 +24,7 @@ def started(uri: str, config: TrainConfig = SHORT) -> keras.Model:
 
 
 def test_a_network_starts_from_the_weights_of_a_release(trained: Path, candidate: Path) -> None:
-    for found, wanted in zip(started(str(candidate)).weights, best_model(trained).weights, strict=True):
+    for found, wanted in zip(started(str(candidate)).weights, checkpoints.best_model(trained).weights, strict=True):
         # float16 keeps eleven bits
         assert np.asarray(found) == pytest.approx(np.asarray(wanted), rel=2**-10, abs=1e-6)
 
@@ -56,7 +56,7 @@ def test_another_architecture_cannot_start_from_it(candidate: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda folder: (folder / "manifest.json").unlink(), "neither `imagenet` nor a release"),
+        (lambda folder: (folder / "manifest.json").unlink(), "no release, and none of faceres, imagenet"),
         (lambda folder: (folder / "weights.npz").unlink(), "carries no weights"),
         (lambda folder: edit(folder, "weights", None), "carries no weights"),
         (lambda folder: (folder / "weights.npz").write_bytes(b"other"), "not those that its manifest names"),

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.commands import Command, registry
+from training.commands import Command, registry, signing
 from training.delivery.config import DeployConfig, RolloutConfig, VerifyConfig
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ def deploy(options: argparse.Namespace) -> int:
     from training.delivery.deploy import deploy
     from training.delivery.releases import find
     from training.delivery.service import CANDIDATE
-    from training.releases import signing
     from training.releases.registry import Registry
+    from training.releases.signing import verify_published
 
     service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
     release = find(registry, options.release)
     print(f"release: {release.uri}, SHA-256 {release.sha256}")
     # Before anything is built of it.
-    print(f"signed by: {signing.verify_published(registry, release.version, trust)}", flush=True)
+    print(f"signed by: {verify_published(registry, release.version, trust)}", flush=True)
     revision = deploy(service, release, DeployConfig())
     found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
     print(found, end="")
@@ -38,13 +38,11 @@ def deploy(options: argparse.Namespace) -> int:
 
 
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
-    from training.releases import signing
-
     _service_argument(parser)
     registry(parser)
     parser.add_argument("--release", default="", metavar="VERSION", help="what to serve (default: production's)")
     parser.add_argument("--env-file", type=Path, help="file to write REVISION=… and CANDIDATE_URL=… to")
-    signing.arguments(parser)
+    signing.trust_arguments(parser)
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -110,8 +108,7 @@ def rollback(options: argparse.Namespace) -> int:
         print(f"all traffic goes to {rollback(_service(options), registry, options.version)}")
     else:
         registry.rollback(options.version)
-    production = registry.production()
-    print(f"production: {production.version if production else 'none'}")
+    print(f"production: {registry.in_production()}")
     return 0
 
 

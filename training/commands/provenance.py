@@ -7,29 +7,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training.commands import Command
+from training.commands import Command, signing
 
 
 def signature(options: argparse.Namespace) -> int:
     """Check that a release is, file by file, what somebody trusted signed; exit code 1 where it is not."""
-    from training.releases import signing
     from training.releases.registry import Registry
+    from training.releases.signing import verify, verify_published
 
     trust = signing.trust(options)
     local = Path(options.version)
     if local.is_dir():
-        signer = signing.verify(local, trust)
+        signer = verify(local, trust)
     else:
-        signer = signing.verify_published(Registry(_registry(options)), options.version, trust)
+        signer = verify_published(Registry(_registry(options)), options.version, trust)
     print(f"{options.version}: signed by {signer}")
     return 0
 
 
 def _signature_arguments(parser: argparse.ArgumentParser) -> None:
-    from training.releases import signing
-
     _release(parser)
-    signing.arguments(parser)
+    signing.trust_arguments(parser)
 
 
 def reproduce(options: argparse.Namespace) -> int:

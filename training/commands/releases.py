@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.commands import Command, registry, work
+from training.commands import Command, registry, signing, work
 from training.releases.registry import Entry, Pointer, Registry
 
 
@@ -13,7 +13,6 @@ def publish(options: argparse.Namespace) -> int:
     """Write the release into the registry, never over an existing version."""
     from training import tracking
     from training.publish import publish
-    from training.releases import signing
     from training.releases.signatures import SIGNATURE
 
     release = options.work / "release"
@@ -28,8 +27,6 @@ def publish(options: argparse.Namespace) -> int:
 
 
 def _publish_arguments(parser: argparse.ArgumentParser) -> None:
-    from training.releases import signing
-
     work(parser)
     registry(parser)
     signing.signer_arguments(parser)

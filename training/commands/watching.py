@@ -33,7 +33,10 @@ def _drift(options: argparse.Namespace) -> int:
     from training.releases.registry import Registry
     from training.watching import watch
 
-    release = options.release or watch.in_production(Registry(options.registry))
+    release = options.release
+    if options.registry:
+        registry = Registry(options.registry)
+        release = registry.address(registry.in_production())
     watched = watch.watch(release, options.logs, DriftConfig(), options.reference, options.since)
     print(watch.table(watched))
     if options.metrics:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from training.errors import StepError
 SPLITS = ("train", "validation", "test")
 # Columns of a labels file, all uint8: age in years, gender, ethnicity.
 LABEL_COLUMNS = 3
+# faces
+_PIECE = 64
 _FINGERPRINT = "fingerprint.json"
 
 LabelArray = npt.NDArray[np.uint8]
@@ -82,8 +84,18 @@ def finder(folder: Path, split: str) -> Callable[[int], Pixels]:
     return find
 
 
-def resized(faces: Pixels, size: int) -> Pixels:
-    """(N, H, H, 3) uint8 -> (N, size, size, 3) uint8, for a model with another input than the shards were made for."""
+def pieces(faces: Pixels, size: int) -> Iterator[Pixels]:
+    """(N, H, H, 3) uint8 -> (n, size, size, 3) uint8, some after the others: never all resized ones are in memory.
+
+    Args:
+        faces: as a shard holds them.
+        size: pixels that a model wants, whatever the shards were made for.
+    """
+    for start in range(0, len(faces), _PIECE):
+        yield _resized(faces[start : start + _PIECE], size)
+
+
+def _resized(faces: Pixels, size: int) -> Pixels:
     if faces.shape[1] == size:
         return faces
     bilinear = Image.Resampling.BILINEAR

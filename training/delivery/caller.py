@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 
 from training.delivery import identity
+from training.delivery.service import Service
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,15 @@ class Answer:
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which release a revision says that it serves."""
+
+    version: str
+    # hex digest of its model file
+    sha256: str
 
 
 class Caller:
@@ -52,6 +64,16 @@ class Caller:
         if api_key:
             self._session.headers["X-API-Key"] = api_key
 
+    @classmethod
+    def of(cls, service: Service, tag: str, variables: Mapping[str, str], seconds: float) -> Caller:
+        """Who asks the revision that has `tag`; its container's `variables`, or else API_KEY here, may name a key.
+
+        Raises:
+            StepError: there is no identity that could ask, or the service cannot be read.
+        """
+        api_key = variables.get("API_KEY") or os.environ.get("API_KEY", "")
+        return cls(service.address(tag), service.address(), api_key, seconds)
+
     def ask(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> Answer:
         """One request and its answer."""
         headers = {"Content-Type": content_type} if content_type else {}
@@ -69,7 +91,9 @@ class Caller:
         """Ask about one picture."""
         return self.ask("POST", "/predict", picture, "image/jpeg")
 
-    def model(self) -> dict[str, Any]:
-        """What its health says that it serves; {} where it is not this function."""
-        model = self.ask("GET", "/health").json().get("model")
-        return model if isinstance(model, dict) else {}
+    def model(self) -> Model | None:
+        """What its health says that it serves; None where it is not this function."""
+        stated = self.ask("GET", "/health").json().get("model")
+        if not isinstance(stated, dict) or not stated:
+            return None
+        return Model(stated.get("version", ""), stated.get("sha256", ""))

@@ -1,4 +1,4 @@
-"""Every number of a deployment: one frozen dataclass a step."""
+"""The numbers that a deployment is made and judged by: one frozen dataclass a step."""
 
 from __future__ import annotations
 

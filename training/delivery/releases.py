@@ -37,11 +37,7 @@ def find(registry: Registry, version: str = "") -> Release:
     Raises:
         StepError: there is no such release, or none is in production yet.
     """
-    if not version:
-        production = registry.production()
-        if production is None:
-            raise StepError(f"{registry.uri} has no release in production yet; name one by --release VERSION")
-        version = production.version
+    version = version or registry.in_production()
     manifest = registry.manifest(version)
     return Release(version, registry.address(version), manifest["model"]["sha256"])
 
@@ -61,6 +57,11 @@ def served(variables: Mapping[str, str], registry: Registry) -> str:
 def plain(text: str) -> str:
     """A version or a commit as labels and tags may be: lower case, digits, hyphens, 40 characters at most."""
     return _NAME.sub("-", text.lower())[:40].strip("-")
+
+
+def tag_of(version: str) -> str:
+    """The tag of the revision that served a release to everybody: where a rollback to it leads."""
+    return f"r{plain(version)}"
 
 
 def reference(variables: Mapping[str, str]) -> tuple[Answerer, Settings]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from training.delivery.caller import Caller, Model
 from training.delivery.deploy import add
-from training.delivery.releases import find
-from training.delivery.rollout import tag_of
+from training.delivery.releases import find, tag_of
 from training.delivery.service import CANDIDATE, STABLE, Service, environment
-from training.delivery.verification import caller
 from training.errors import StepError
 from training.releases.registry import Registry
 
@@ -35,11 +34,12 @@ def rollback(service: Service, registry: Registry, version: str) -> str:
     revision = traffic.tags.get(STABLE if stays else tag_of(release.version)) or add(service, release)
     tags = traffic.tags | {CANDIDATE: revision}
     service.route(traffic.split, tags)
-    found = caller(service, CANDIDATE, environment(service.revision(revision)), _SECONDS).model()
-    if (found.get("version"), found.get("sha256")) != (release.version, release.sha256):
+    found = Caller.of(service, CANDIDATE, environment(service.revision(revision)), _SECONDS).model()
+    if found != Model(release.version, release.sha256):
         service.route(traffic.split, traffic.tags)
         raise StepError(
-            f"{revision} answers with {found.get('version', 'no release')}, not {release.version}; nothing was moved"
+            f"{revision} answers with {found.version if found else 'no release'}, not {release.version}; "
+            "nothing was moved"
         )
     # No candidate is left: what was verified before is not to be rolled out now.
     del tags[CANDIDATE]

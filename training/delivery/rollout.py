@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from training.delivery.caller import Caller
 from training.delivery.config import RolloutConfig
 from training.delivery.logs import Log, Seen
-from training.delivery.releases import find, plain, served
+from training.delivery.releases import find, served, tag_of
 from training.delivery.service import CANDIDATE, STABLE, Service, environment
-from training.delivery.verification import caller, require_candidate
 from training.errors import StepError
 from training.faces import draw
 from training.releases.registry import Registry
@@ -43,7 +43,7 @@ def rollout(service: Service, registry: Registry, revision: str, config: Rollout
     Raises:
         StepError: why it went back; or it is not the candidate, and nothing was moved.
     """
-    require_candidate(service, revision)
+    service.require_candidate(revision)
     version = _require_release(service, registry, revision)
     production, before = registry.production(), service.traffic()
     stable = before.tags.get(STABLE, before.live)
@@ -61,11 +61,6 @@ def rollout(service: Service, registry: Registry, revision: str, config: Rollout
     return version
 
 
-def tag_of(version: str) -> str:
-    """The tag of the revision that served a release to everybody: where a rollback to it leads."""
-    return f"r{plain(version)}"
-
-
 def watch(service: Service, revision: str, stable: str, config: RolloutConfig, say: Say) -> None:
     """Send both revisions requests and look at what the log says of theirs, round by round.
 
@@ -73,10 +68,10 @@ def watch(service: Service, revision: str, stable: str, config: RolloutConfig, s
         StepError: the candidate is worse than it may be, or too little is known of it.
     """
     variables = environment(service.revision(revision))
-    asked = [caller(service, tag, variables, config.probe_seconds) for tag in (CANDIDATE, STABLE)]
+    asked = [Caller.of(service, tag, variables, config.probe_seconds) for tag in (CANDIDATE, STABLE)]
     log, since = Log(service.name), datetime.now(UTC)
     # What a placeholder takes is no measure.
-    comparable = bool(asked[1].model())
+    comparable = asked[1].model() is not None
 
     def look() -> Seen:
         candidate, live = log.seen(revision, since), log.seen(stable, since)

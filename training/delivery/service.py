@@ -68,6 +68,12 @@ class Service:
             raise StepError(f"{self.name} serves nothing yet; create it by Terraform (infra/) first")
         return traffic
 
+    def require_candidate(self, revision: str) -> None:
+        """Raises StepError where another deployment has taken over."""
+        candidate = self.traffic().tags.get(CANDIDATE, "nothing")
+        if candidate != revision:
+            raise StepError(f"{revision} is not the candidate of {self.name}, {candidate} is; deploy again")
+
     def address(self, tag: str = "") -> str:
         """The service's URL, or a tag's."""
         found = self.read()

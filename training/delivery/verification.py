@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from serving.deadlines import Deadline
 from serving.problems import MEDIA_TYPE
 from serving.release import Release
 from serving.settings import Settings
-from training.delivery.caller import Answer, Caller
+from training.delivery.caller import Answer, Caller, Model
 from training.delivery.config import VerifyConfig
 from training.delivery.releases import reference
 from training.delivery.service import CANDIDATE, STABLE, Service, environment
@@ -81,11 +80,11 @@ def verify(service: Service, revision: str, pictures: list[bytes], config: Verif
     Raises:
         StepError: it is not the candidate, or its release cannot be loaded here to know the right answers.
     """
-    require_candidate(service, revision)
+    service.require_candidate(revision)
     variables = environment(service.revision(revision))
     answerer, settings = reference(variables)
     expected = [answerer.answer([picture], Deadline.after(config.request_seconds))[0] for picture in pictures]
-    candidate, live = (caller(service, tag, variables, config.request_seconds) for tag in (CANDIDATE, STABLE))
+    candidate, live = (Caller.of(service, tag, variables, config.request_seconds) for tag in (CANDIDATE, STABLE))
     first = candidate.predict(pictures[0])
     if first.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise StepError(f"{revision} answers {first.status}; set API_KEY to the service's, or be one who may invoke it")
@@ -107,29 +106,16 @@ def verify(service: Service, revision: str, pictures: list[bytes], config: Verif
         return Verification(
             checks, ["the live revision is not this function (a placeholder?): nothing to compare with"]
         )
-    if (other.get("version"), other.get("sha256")) == (release.version, release.sha256):
+    if other == Model(release.version, release.sha256):
         same = _differing(sides[0].predictions, sides[1].predictions, config)
         checks.append(Check("same release, same answers", not same, _told(same, len(pictures))))
     return Verification(checks, list(_comparison(release, other, *sides)))
 
 
-def require_candidate(service: Service, revision: str) -> None:
-    """Raises StepError where another deployment has taken over."""
-    candidate = service.traffic().tags.get(CANDIDATE)
-    if candidate != revision:
-        raise StepError(f"{revision} is not the candidate of {service.name}, {candidate or 'nothing'} is; deploy again")
-
-
-def caller(service: Service, tag: str, variables: dict[str, str], seconds: float) -> Caller:
-    """Who asks the revision that has `tag`; `variables` are its container's."""
-    api_key = variables.get("API_KEY") or os.environ.get("API_KEY", "")
-    return Caller(service.address(tag), service.address(), api_key, seconds)
-
-
 def _health(candidate: Caller, release: Release) -> Check:
     found = candidate.model()
-    named = found.get("version"), found.get("sha256")
-    return Check("health", named == (release.version, release.sha256), f"release {found.get('version', 'unknown')}")
+    passed = found == Model(release.version, release.sha256)
+    return Check("health", passed, f"release {found.version if found else 'unknown'}")
 
 
 def _first(answer: Answer, config: VerifyConfig) -> Check:
@@ -202,9 +188,9 @@ def _latency(candidate: Side, live: Side, config: VerifyConfig) -> Check:
     return Check("latency", candidate.p95 <= bound, f"95 % within {candidate.p95:.3f} s (≤ {bound:.3f})")
 
 
-def _comparison(release: Release, other: dict[str, Any], candidate: Side, live: Side) -> Iterator[str]:
+def _comparison(release: Release, other: Model, candidate: Side, live: Side) -> Iterator[str]:
     yield f"{'':12} {'candidate':24} live"
-    yield f"{'release':12} {release.version:24} {other.get('version')}"
+    yield f"{'release':12} {release.version:24} {other.version}"
     yield f"{'p95':12} {f'{candidate.p95:.3f} s':24} {live.p95:.3f} s"
     pairs = [(one, two) for one, two in zip(candidate.predictions, live.predictions, strict=True) if one and two]
     if not pairs:

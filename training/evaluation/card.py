@@ -34,7 +34,7 @@ INTENDED_USE = {
 def render_card(manifest: dict[str, Any], measured: dict[str, Any]) -> str:
     """The card as Markdown, from a manifest and the figures of `metrics.measure`."""
     groups = [("all", measured["overall"]), ("13 and older", measured["from_13_years"]), *_named(measured)]
-    return render("card.md", manifest=manifest, measured=measured, groups=groups, titles=TITLES, confidence="95 %")
+    return render("card.md", manifest=manifest, measured=measured, groups=groups, titles=TITLES)
 
 
 def _named(measured: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from serving.predictor import Prediction
+from serving.release import MANIFEST
 from serving.tally import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
+from training.errors import StepError
 from training.fitting.intervals import covered
 from training.labels import ETHNICITIES, GENDERS, band
 
@@ -114,6 +118,21 @@ def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
             "ethnicity": _confusion(ethnicities, faces.ethnicity, len(ETHNICITIES)),
         },
     }
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The figures of the release in `folder`.
+
+    Raises:
+        StepError: there are none, or they were measured on another model file.
+    """
+    path = folder / METRICS_FILE
+    if not path.is_file():
+        raise StepError(f"{path} does not exist; run `python -m training evaluate` first")
+    measured: dict[str, Any] = json.loads(path.read_text())
+    if measured["sha256"] != json.loads((folder / MANIFEST).read_text())["model"]["sha256"]:
+        raise StepError(f"{path} belongs to another model; run `python -m training evaluate` again")
+    return measured
 
 
 def worst_cell(measured: dict[str, Any]) -> dict[str, Any] | None:

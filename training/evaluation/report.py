@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from serving.tally import AGE_BANDS
 from training.evaluation import metrics, plots
 from training.evaluation.metrics import Faces
 from training.labels import ETHNICITIES, GENDERS
-from training.pages import data_uri, render
+from training.pages import data_uri, plot_uri, render
 
 REPORT_FILE = "report.html"
 TITLES = {
@@ -39,13 +38,11 @@ class Evaluation:
     """All that a report shows."""
 
     release: Release
-    # as `metrics.measure` gives it
+    # as `metrics.measure` gives it, with how it was measured
     measured: dict[str, Any]
     faces: Faces
     # a row of keras's logs for each epoch; empty where the training is not at hand
     history: list[dict[str, float]]
-    # share between the ends of a bootstrap interval
-    confidence: float
 
 
 def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None = None) -> str:
@@ -62,8 +59,7 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         measured=evaluation.measured,
         worst_cell=metrics.worst_cell(evaluation.measured),
         titles=TITLES,
-        confidence=f"{evaluation.confidence:.0%}",
-        plots=[data_uri(plot) for plot in _plots(evaluation)],
+        plots=[plot_uri(plot) for plot in _plots(evaluation)],
         drawn=[] if face is None else list(_drawn(evaluation.faces, face)),
     )
 
@@ -120,4 +116,4 @@ def _caption(faces: Faces, place: int) -> str:
 def _picture(face: Pixels) -> str:
     file = io.BytesIO()
     Image.fromarray(face).resize((_DRAWN_SIDE, _DRAWN_SIDE)).save(file, "JPEG")
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    return data_uri(file.getvalue(), "image/jpeg")

@@ -109,7 +109,16 @@ class Verdict:
         (folder / GATE_FILE).write_text(json.dumps(record, indent=1) + "\n")
 
 
-def load(folder: Path) -> dict[str, Any]:
-    """What `Verdict.save` wrote, or nothing."""
+def require_passed(folder: Path, sha256: str) -> dict[str, Any]:
+    """What `Verdict.save` wrote of the model with that digest.
+
+    Raises:
+        StepError: nothing, or it did not pass and nobody let it through.
+    """
     path = folder / GATE_FILE
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    if found.get("sha256") != sha256:
+        raise StepError("this model has not been through the gate; run `python -m training gate` first")
+    if not found["passed"] and not found["override"]:
+        raise StepError(f"this model did not pass the gate, so it is not published; see {path}")
+    return found

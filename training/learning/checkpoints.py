@@ -9,7 +9,11 @@ import keras
 
 from training import run
 from training.config import TrainConfig
+from training.errors import StepError
 from training.learning.losses import merit
+
+# of all epochs, the one with the best validation figures
+BEST = "best.keras"
 
 _EPOCH = re.compile(r"epoch-(\d{4})\.keras")
 # The last state, and the one before: machines that were broken off between each other's writes share that one.
@@ -28,7 +32,7 @@ def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
     # A run that is continued repeats the epoch it was broken off in.
     rows = [earlier for earlier in run.history(folder) if earlier["epoch"] < epoch]
     if merit(row) < min(map(merit, rows), default=float("inf")):
-        _save(model, folder / "best.keras")
+        _save(model, folder / BEST)
     run.write_history(folder, [*rows, row])
     _save(model, folder / f"epoch-{epoch:04d}.keras")
     for _, path in epochs(folder)[:-_KEPT]:
@@ -39,6 +43,31 @@ def epochs(folder: Path) -> list[tuple[int, Path]]:
     """Completed epochs (from 1) whose whole state is in `folder`, in order."""
     found = ((_EPOCH.fullmatch(path.name), path) for path in folder.glob("epoch-*.keras"))
     return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def best_model(folder: Path) -> keras.Model:
+    """The model of the epoch with the best validation figures.
+
+    Raises:
+        StepError: nothing was trained in `folder`.
+    """
+    path = folder / BEST
+    if not path.is_file():
+        raise StepError(f"{path} does not exist; run `python -m training train` first")
+    return keras.models.load_model(path, compile=False)
+
+
+def model_after(folder: Path, epoch: int) -> keras.Model:
+    """The model as it was after an epoch (from 1) whose checkpoint is still there.
+
+    Raises:
+        StepError: it is not.
+    """
+    kept = dict(epochs(folder))
+    if epoch not in kept:
+        there = ", ".join(map(str, kept)) or "none"
+        raise StepError(f"{folder} holds no checkpoint of epoch {epoch}; there are those of {there}")
+    return keras.models.load_model(kept[epoch], compile=False)
 
 
 def finished(folder: Path, config: TrainConfig) -> bool:

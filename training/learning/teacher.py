@@ -22,7 +22,6 @@ from training.labels import AGE_CLASSES, ETHNICITIES
 # Columns of an answers file, float32 probabilities: years, female, ethnicities.
 ANSWER_WIDTHS = (AGE_CLASSES, 1, len(ETHNICITIES))
 ANSWER_COLUMNS = sum(ANSWER_WIDTHS)
-_BATCH = 64
 
 Answers = npt.NDArray[np.float32]
 
@@ -65,8 +64,7 @@ def _answers(predictor: Predictor, shard: Shard) -> Answers:
     """(n, ANSWER_COLUMNS) for the faces of one shard."""
     pixels, _ = shard.load()
     rows = []
-    for start in range(0, len(pixels), _BATCH):
-        faces = shards.resized(pixels[start : start + _BATCH], predictor.release.size)
+    for faces in shards.pieces(pixels, predictor.release.size):
         sides = [_row(predictor.run(faces))]
         # A release that averages both sides itself needs no second look.
         if not predictor.release.manifest["model"].get("mirror"):

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.release import MANIFEST
+from training.config import NAMED_WEIGHTS
 from training.errors import StepError
 from training.releases.addresses import open_storage
 
@@ -61,7 +62,7 @@ def _read(uri: str) -> Arrays:
     storage = open_storage(uri)
     manifest = storage.read(MANIFEST)
     if manifest is None:
-        raise StepError(f"no initial weights {uri!r}: it is neither `imagenet` nor a release")
+        raise StepError(f"no initial weights {uri!r}: it is no release, and none of {', '.join(NAMED_WEIGHTS)}")
     entry = json.loads(manifest.data).get("weights")
     found = storage.read(entry["file"]) if entry else None
     if found is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from training.releases.storage import CLOUD, Storage
+from serving.storage import CLOUD
+from training.releases.storage import Storage
 
 
 def open_storage(uri: str) -> Storage:

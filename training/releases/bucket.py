@@ -12,8 +12,9 @@ from google.cloud import storage as gcs
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from serving.storage import CLOUD
 from training.errors import StepError
-from training.releases.storage import CLOUD, File, Stored, changed, held, require_same
+from training.releases.storage import File, Stored, changed, held, require_same
 
 # seconds; a connection that says nothing for so long is given up and the request repeated
 _SILENCE = 60

@@ -118,6 +118,17 @@ class Registry:
         """What the pointer says, or None before the first promotion."""
         return self._pointer()[0]
 
+    def in_production(self) -> str:
+        """The version that the pointer names.
+
+        Raises:
+            StepError: none is in production yet.
+        """
+        pointer = self.production()
+        if pointer is None:
+            raise StepError(f"{self.uri} has no release in production yet; `promote` one, or name one by --release")
+        return pointer.version
+
     def promote(self, version: str) -> Pointer:
         """Point `production` at a release, which is held from then on.
 

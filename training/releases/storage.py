@@ -9,8 +9,6 @@ from typing import Protocol
 
 from training.errors import StepError
 
-CLOUD = "gs://"
-
 
 class ConflictError(StepError):
     """Somebody else wrote first; nothing was changed."""

@@ -8,6 +8,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
+from serving.storage import CLOUD
 from training.errors import StepError
 
 # bytes; Cloud Logging takes no longer entry, so that a longer line is damaged
@@ -26,7 +27,7 @@ def lines(location: str, since: datetime | None = None) -> Iterator[bytes]:
     Raises:
         StepError: there is nothing, or it cannot be read.
     """
-    return _in_cloud(location, since) if location.startswith("gs://") else _local(Path(location), since)
+    return _in_cloud(location, since) if location.startswith(CLOUD) else _local(Path(location), since)
 
 
 def _local(place: Path, since: datetime | None) -> Iterator[bytes]:
@@ -48,7 +49,7 @@ def _in_cloud(uri: str, since: datetime | None) -> Iterator[bytes]:
     from google.auth.exceptions import GoogleAuthError
     from google.cloud.storage import Client
 
-    bucket, _, folder = uri.removeprefix("gs://").rstrip("/").partition("/")
+    bucket, _, folder = uri.removeprefix(CLOUD).rstrip("/").partition("/")
     found = False
     try:
         for blob in Client().list_blobs(bucket, prefix=folder):

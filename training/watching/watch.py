@@ -14,7 +14,6 @@ from training.errors import StepError
 from training.evaluation.metrics import METRICS_FILE
 from training.openmetrics import Gauge
 from training.releases.addresses import open_storage
-from training.releases.registry import Registry
 from training.releases.storage import Storage
 from training.watching import drift, logfiles, traffic
 from training.watching.drift import Comparison, Verdict
@@ -69,18 +68,6 @@ def watch(release: str, logs: str, config: DriftConfig, reference: str = "", sin
         measured = _json(storage, release, METRICS_FILE)
         words, expected = f"its answers on {measured['faces']:,} test faces", drift.of_release(measured, manifest)
     return Watched(served, words, drift.compare(expected, drift.of_traffic(served), config))
-
-
-def in_production(registry: Registry) -> str:
-    """The address of the release that a registry has in production.
-
-    Raises:
-        StepError: it has none.
-    """
-    pointer = registry.production()
-    if pointer is None:
-        raise StepError(f"{registry.uri} has no release in production yet; `promote` one, or name one by --release")
-    return registry.address(pointer.version)
 
 
 def table(watched: Watched) -> str:
