@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from serving.heads import HEADS
 from serving.limits import Limits
-from serving.release import FETCH_SECONDS, HEADS
+from serving.release import FETCH_SECONDS
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
 _LIMITS = Limits()
