@@ -29,7 +29,7 @@ from training.data.shards import LabelArray
 from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
 from training.fitting import calibration, likeness
-from training.labels import CHOICES, by_head
+from training.labels import LABELS, by_head
 from training.learning import dataset, weights
 from training.learning.provenance import provenance
 from training.train import best_model, model_after
@@ -153,7 +153,7 @@ def _unpublished(file: bytes, size: int) -> Release:
         file,
         size,
         RESIZE_RULE,
-        {head.name: head.labels for head in CHOICES},
+        LABELS,
         calibration.NEUTRAL,
         {},
     )
@@ -164,8 +164,7 @@ def _score(outputs: Outputs, labels: LabelArray) -> Score:
     return Score(
         age_mae=float(np.abs(age_answers(outputs[AGE]) - labelled[AGE]).mean()),
         accuracies={
-            head.name: float((each_label(outputs[head.name]).argmax(axis=1) == labelled[head.name]).mean())
-            for head in CHOICES
+            head: float((each_label(outputs[head]).argmax(axis=1) == labelled[head]).mean()) for head in LABELS
         },
     )
 
@@ -175,11 +174,8 @@ def _check_parity(found: Outputs, wanted: Outputs, config: ConvertConfig) -> Non
     apart = {
         AGE: (float(np.abs(years[0] - years[1]).max()), config.max_age_disagreement),
         **{
-            head.name: (
-                float(np.abs(found[head.name] - wanted[head.name]).max()),
-                config.max_probability_disagreement,
-            )
-            for head in CHOICES
+            head: (float(np.abs(found[head] - wanted[head]).max()), config.max_probability_disagreement)
+            for head in LABELS
         },
     }
     for head, (distance, allowed) in apart.items():
@@ -239,7 +235,7 @@ def _manifest(
         "input": {"size": fingerprint.size, "resize": fingerprint.resize, "channels": "RGB", "range": [0, 255]},
         "heads": {
             AGE: {"unit": "years", "classes": int(chosen.outputs[AGE].shape[1])},
-            **{head.name: {"labels": head.labels} for head in CHOICES},
+            **{head: {"labels": names} for head, names in LABELS.items()},
         },
         "conversion": {
             "keras": reference.as_json(),

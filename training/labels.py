@@ -40,8 +40,10 @@ CHOICES = (
     Head("gender", GENDERS, cost=20.0, field="gender"),
     Head("ethnicity", ETHNICITIES, cost=10.0, field="race"),
 )
+# As a release has them.
+LABELS = {head.name: head.labels for head in CHOICES}
 # In the order of the columns of labels.
-COLUMNS = (AGE, *(head.name for head in CHOICES))
+COLUMNS = (AGE, *LABELS)
 # years; the age head answers a distribution over 0..MAX_AGE
 MAX_AGE = 116
 AGE_CLASSES = MAX_AGE + 1
@@ -91,8 +93,8 @@ def _check(field: str, value: int, largest: int) -> None:
 
 
 def missing(found: heads.Labels) -> list[str]:
-    """The names of CHOICES that a release with these labels lacks."""
-    return [head.name for head in CHOICES if head.name not in found]
+    """The choices that a release with these labels lacks."""
+    return [head for head in LABELS if head not in found]
 
 
 def by_head(labels: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from serving.release import Release
 from serving.tally import AGE_BANDS
 from training.evaluation import metrics, plots
 from training.evaluation.metrics import Faces
-from training.labels import CHOICES
+from training.labels import CHOICES, LABELS
 from training.pages import data_uri, render
 
 REPORT_FILE = "report.html"
@@ -61,7 +61,7 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         measured=evaluation.measured,
         worst_cell=metrics.worst_cell(evaluation.measured),
         titles=TITLES,
-        heads=[head.name for head in CHOICES],
+        heads=LABELS,
         confidence=f"{evaluation.confidence:.0%}",
         plots=[data_uri(plot) for plot in _plots(evaluation)],
         drawn=[] if face is None else list(_drawn(evaluation.faces, face)),

@@ -12,10 +12,10 @@ from serving.predictor import Outputs, each_label, sharpen
 from serving.release import Calibration
 from training.data.shards import LabelArray
 from training.fitting import intervals
-from training.labels import CHOICES, by_head
+from training.labels import LABELS, by_head
 
 # Changes nothing: what the outputs say before anything is fitted.
-NEUTRAL = Calibration(age_at=(0.0,), age_low=(0.1,), age_high=(0.9,), temperatures={head.name: 1.0 for head in CHOICES})
+NEUTRAL = Calibration(age_at=(0.0,), age_low=(0.1,), age_high=(0.9,), temperatures=dict.fromkeys(LABELS, 1.0))
 
 _TEMPERATURES = np.geomspace(0.25, 4.0, 161)
 
@@ -34,7 +34,7 @@ def fit(outputs: Outputs, labels: LabelArray, coverage: float) -> Calibration:
         age_at=levels.at,
         age_low=levels.low,
         age_high=levels.high,
-        temperatures={head.name: _temperature(each_label(outputs[head.name]), labelled[head.name]) for head in CHOICES},
+        temperatures={head: _temperature(each_label(outputs[head]), labelled[head]) for head in LABELS},
     )
 
 

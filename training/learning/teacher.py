@@ -16,7 +16,7 @@ from serving.predictor import Outputs, Predictor
 from training.data import shards
 from training.data.shards import Shard
 from training.errors import StepError
-from training.labels import AGE_CLASSES, CHOICES, COLUMNS
+from training.labels import AGE_CLASSES, CHOICES, COLUMNS, LABELS
 
 # Columns of an answers file, float32 probabilities: years, and what each choice answers.
 ANSWER_WIDTHS = (AGE_CLASSES, *(head.width for head in CHOICES))
@@ -58,7 +58,7 @@ def _predictor(uri: str) -> Predictor:
         found = Predictor(release.load(uri))
     except release.ReleaseError as error:
         raise StepError(f"the teacher cannot be used: {error}") from error
-    if other := [head.name for head in CHOICES if found.release.labels.get(head.name) != head.labels]:
+    if other := [head for head, names in LABELS.items() if found.release.labels.get(head) != names]:
         raise StepError(
             f"the teacher {found.release.version} lacks the heads that are trained, or their labels: "
             f"{', '.join(other)}; choose a release that was trained on them"
