@@ -14,7 +14,7 @@ from serving.tally import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.fitting.intervals import covered
-from training.labels import CHOICES, ETHNICITIES, GENDERS, Head, band, by_head
+from training.labels import CHOICES, ETHNICITIES, GENDERS, LABELS, Head, band, by_head
 
 Array = npt.NDArray[np.float64]
 
@@ -26,7 +26,7 @@ FIGURES = (
     "age_within_5",
     "age_band_accuracy",
     "age_coverage",
-    *(f"{head.name}_accuracy" for head in CHOICES),
+    *(f"{head}_accuracy" for head in LABELS),
 )
 
 RELIABILITY_BINS = 15
@@ -103,16 +103,13 @@ def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
     everyone = np.ones(len(figures), np.bool_)
     labelled = by_head(faces.labels)
     bands, genders, ethnicities = band(labelled[AGE]), labelled["gender"], labelled["ethnicity"]
-    answered = dict(zip((head.name for head in CHOICES), faces.choices.T, strict=True))
     return {
         "overall": group(everyone),
         "from_13_years": group(bands >= 1),
         "by_age_band": [group(bands == b, age_band=name) for b, name in enumerate(AGE_BANDS)],
         **{
-            f"by_{head.name}": [
-                group(labelled[head.name] == number, **{head.name: name}) for number, name in enumerate(head.labels)
-            ]
-            for head in CHOICES
+            f"by_{head}": [group(labelled[head] == number, **{head: name}) for number, name in enumerate(names)]
+            for head, names in LABELS.items()
         },
         "by_all": [
             group(mask, gender=gender, ethnicity=ethnicity, age_band=age_band)
@@ -128,13 +125,10 @@ def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
             for e, ethnicity in enumerate(ETHNICITIES)
         ],
         "calibration_error": {
-            head.name: _calibration_error(probabilities, right)
-            for head, probabilities, right in zip(CHOICES, faces.probabilities.T, faces.right().T, strict=True)
+            head: _calibration_error(probabilities, right)
+            for head, probabilities, right in zip(LABELS, faces.probabilities.T, faces.right().T, strict=True)
         },
-        "confusion": {
-            "age_band": _confusion(bands, band(faces.years), len(AGE_BANDS)),
-            **{head.name: _confusion(labelled[head.name], answered[head.name], len(head.labels)) for head in CHOICES},
-        },
+        "confusion": _confusions(faces),
     }
 
 
@@ -173,6 +167,14 @@ def _figures(figures: Array, config: EvaluateConfig, random: np.random.Generator
         name: {"value": round(value, 4), "low": round(low[column], 4), "high": round(high[column], 4)}
         for column, (name, value) in enumerate(zip(FIGURES, figures.mean(axis=0).tolist(), strict=True))
     }
+
+
+def _confusions(faces: Faces) -> dict[str, list[list[int]]]:
+    labelled = by_head(faces.labels)
+    found = {"age_band": _confusion(band(labelled[AGE]), band(faces.years), len(AGE_BANDS))}
+    for head, answered in zip(CHOICES, faces.choices.T, strict=True):
+        found[head.name] = _confusion(labelled[head.name], answered, len(head.labels))
+    return found
 
 
 def _confusion(labelled: npt.NDArray[Any], answered: npt.NDArray[Any], classes: int) -> list[list[int]]:
