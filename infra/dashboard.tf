@@ -7,7 +7,7 @@ locals {
   # milliseconds
   p95 = "histogram_quantile(0.95, sum by (le) (increase(run_googleapis_com:request_latencies_bucket{${local.platform}}[10m])))"
 
-  charts = {
+  charts = merge({
     "Requests a second, by status class and release" = "sum by (class, release) (rate(${local.ours}_requests{monitored_resource=\"cloud_run_revision\"}[5m]))"
     "Share of requests that failed here (5xx)"       = local.failed_share
     "95th percentile of all requests, ms"            = local.p95
@@ -15,9 +15,10 @@ locals {
     "Instances"                                      = "sum(run_googleapis_com:container_instance_count{${local.platform}})"
     "Instances that did not start, by revision"      = "sum by (revision) (increase(${local.ours}_start_failures{monitored_resource=\"cloud_run_revision\"}[10m]))"
     "Share of requests with a warning, by release"   = "sum by (release) (increase(${local.ours}_warned{monitored_resource=\"cloud_run_revision\"}[1h])) / sum by (release) (increase(${local.ours}_requests{monitored_resource=\"cloud_run_revision\"}[1h]))"
-    "Drift of the answers on age (PSI)"              = "sum(increase(${local.ours}_drift_age_sum[1d])) / sum(increase(${local.ours}_drift_age_count[1d]))"
-    "Drift of the answers on gender (PSI)"           = "sum(increase(${local.ours}_drift_gender_sum[1d])) / sum(increase(${local.ours}_drift_gender_count[1d]))"
-  }
+    }, {
+    for head in local.heads : "Drift of the answers on ${head} (PSI)" =>
+    "sum(increase(${local.ours}_drift_${head}_sum[1d])) / sum(increase(${local.ours}_drift_${head}_count[1d]))"
+  })
 }
 
 resource "google_monitoring_dashboard" "function" {

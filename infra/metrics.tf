@@ -10,6 +10,7 @@ locals {
   # In the platform's own words: the probe gave up, or the process ended with an error.
   start_failures = "${local.system_lines} AND textPayload=~\"(STARTUP .+ probe failed|Container called exit\\([1-9])\""
 
+  # Those of function/serving/heads.py. What a deployment does not answer, or not count, stays empty.
   heads = ["age", "gender", "ethnicity"]
 
   counters = {

@@ -30,7 +30,9 @@ HEADS = {head for head, _ in COMPARED.values()}
 
 def mixed(one: Faces, other: Faces, take: Mask) -> Faces:
     """The answers of `one` where `take` says so, else those of `other`."""
-    answers = {name: np.where(take, mine, vars(other)[name]) for name, mine in vars(one).items() if name != "labels"}
+    answers = {name: value.copy() for name, value in vars(other).items() if name != "labels"}
+    for name, value in answers.items():
+        value[take] = vars(one)[name][take]
     return Faces(one.labels, **answers)
 
 

@@ -67,7 +67,7 @@ class TrainConfig:
     warmup: float = 1.0
     # years; standard deviation of the soft age labels, far below 1 for one-hot ones
     age_sigma: float = 2.0
-    # weights of the three losses
+    # weights of the losses, `<head>_weight` each
     age_weight: float = 1.0
     gender_weight: float = 2.0
     ethnicity_weight: float = 1.0
@@ -85,6 +85,10 @@ class TrainConfig:
     # steps an epoch, at most; 0 for the whole training split
     max_steps: int = 0
     seed: int = 1
+
+    def weight(self, head: str) -> float:
+        """Of the loss of a head."""
+        return float(getattr(self, f"{head}_weight"))
 
 
 def with_values(config: TrainConfig, assignments: list[str]) -> TrainConfig:
@@ -148,11 +152,11 @@ class ConvertConfig:
     calibration_faces: int = 300
     # years; how much worse the mean absolute error of a smaller file may be than the Keras model's
     max_age_loss: float = 0.05
-    # share of faces; how much worse the gender and ethnicity accuracies may be
+    # share of faces; how much worse the accuracy of any choice may be
     max_accuracy_loss: float = 0.003
     # years; how far a float32 answer may lie from the Keras model's before the conversion counts as broken
     max_age_disagreement: float = 0.01
-    # probability; the same for gender and ethnicity
+    # probability; the same for every choice
     max_probability_disagreement: float = 0.001
     # share of validation faces that the answered age interval is calibrated to cover
     interval_coverage: float = 0.8
@@ -190,7 +194,7 @@ class GateConfig:
     coverage_error: float = 0.02
     # share of ages inside their interval in any age band with enough faces, at least
     band_coverage: float = 0.75
-    # expected calibration error of the gender and of the ethnicity probabilities, at most
+    # expected calibration error of the probabilities of any choice, at most
     calibration_error: float = 0.03
     # share by which gender accuracy may fall short of the mean in any gender and ethnicity, 13 and older
     cell_gap: float = 0.05
@@ -202,6 +206,10 @@ class GateConfig:
     false_overall: float = 0.05
     # probability that it is called worse in any figure of any group with enough faces
     false_in_groups: float = 0.05
+
+    def accuracy(self, head: str) -> float | None:
+        """What `<head>_accuracy` asks of a choice; None where nothing is asked."""
+        return getattr(self, f"{head}_accuracy", None)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from serving import release
+from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
-from serving.predictor import Outputs, Predictor, age_answers, age_levels
+from serving.predictor import Outputs, Predictor, age_answers, age_levels, each_label
 from serving.release import Calibration, Release
 from training.config import ConvertConfig
 from training.data import shards
@@ -28,7 +29,7 @@ from training.data.shards import LabelArray
 from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
 from training.fitting import calibration, likeness
-from training.labels import ETHNICITIES, GENDERS
+from training.labels import LABELS, by_head
 from training.learning import checkpoints, dataset, weights
 from training.learning.provenance import provenance
 
@@ -43,8 +44,12 @@ class Score:
 
     # years
     age_mae: float
-    gender_accuracy: float
-    ethnicity_accuracy: float
+    # shares of the faces, by choice
+    accuracies: dict[str, float]
+
+    def as_json(self) -> dict[str, float]:
+        """As the manifest holds it."""
+        return {"age_mae": self.age_mae, **{f"{head}_accuracy": share for head, share in self.accuracies.items()}}
 
 
 @dataclass(frozen=True)
@@ -146,29 +151,29 @@ def _unpublished(file: bytes, size: int) -> Release:
         file,
         size,
         RESIZE_RULE,
-        GENDERS,
-        ETHNICITIES,
+        LABELS,
         calibration.NEUTRAL,
         {},
     )
 
 
 def _score(outputs: Outputs, labels: LabelArray) -> Score:
-    years = age_answers(outputs["age"])
+    labelled = by_head(labels)
     return Score(
-        age_mae=float(np.abs(years - labels[:, 0]).mean()),
-        gender_accuracy=float(((outputs["gender"][:, 0] > 0.5) == labels[:, 1]).mean()),
-        ethnicity_accuracy=float((outputs["ethnicity"].argmax(axis=1) == labels[:, 2]).mean()),
+        age_mae=float(np.abs(age_answers(outputs[AGE]) - labelled[AGE]).mean()),
+        accuracies={
+            head: float((each_label(outputs[head]).argmax(axis=1) == labelled[head]).mean()) for head in LABELS
+        },
     )
 
 
 def _check_parity(found: Outputs, wanted: Outputs, config: ConvertConfig) -> None:
-    years = [age_levels(outputs["age"], (0.5,))[0] for outputs in (found, wanted)]
+    years = [age_levels(outputs[AGE], (0.5,))[0] for outputs in (found, wanted)]
     apart = {
-        "age": (float(np.abs(years[0] - years[1]).max()), config.max_age_disagreement),
+        AGE: (float(np.abs(years[0] - years[1]).max()), config.max_age_disagreement),
         **{
             head: (float(np.abs(found[head] - wanted[head]).max()), config.max_probability_disagreement)
-            for head in ("gender", "ethnicity")
+            for head in LABELS
         },
     }
     for head, (distance, allowed) in apart.items():
@@ -185,22 +190,23 @@ def _choose(candidates: list[Candidate], reference: Score, config: ConvertConfig
         candidate
         for candidate in candidates
         if candidate.score.age_mae <= reference.age_mae + config.max_age_loss
-        and candidate.score.gender_accuracy >= reference.gender_accuracy - config.max_accuracy_loss
-        and candidate.score.ethnicity_accuracy >= reference.ethnicity_accuracy - config.max_accuracy_loss
+        and all(
+            candidate.score.accuracies[head] >= accuracy - config.max_accuracy_loss
+            for head, accuracy in reference.accuracies.items()
+        )
     ]
     return min(good, key=lambda candidate: len(candidate.model))
 
 
 def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[str, Any]]:
     return {
-        "age": {
+        AGE: {
             "at": fitted.age_at,
             "low": fitted.age_low,
             "high": fitted.age_high,
             "coverage": config.interval_coverage,
         },
-        "gender": {"temperature": fitted.gender_temperature},
-        "ethnicity": {"temperature": fitted.ethnicity_temperature},
+        **{head: {"temperature": temperature} for head, temperature in fitted.temperatures.items()},
     }
 
 
@@ -226,14 +232,13 @@ def _manifest(
         },
         "input": {"size": fingerprint.size, "resize": fingerprint.resize, "channels": "RGB", "range": [0, 255]},
         "heads": {
-            "age": {"unit": "years", "classes": int(chosen.outputs["age"].shape[1])},
-            "gender": {"labels": GENDERS},
-            "ethnicity": {"labels": ETHNICITIES},
+            AGE: {"unit": "years", "classes": int(chosen.outputs[AGE].shape[1])},
+            **{head: {"labels": names} for head, names in LABELS.items()},
         },
         "conversion": {
-            "keras": asdict(reference),
+            "keras": reference.as_json(),
             **{
-                candidate.precision: {"bytes": len(candidate.model), **asdict(candidate.score)}
+                candidate.precision: {"bytes": len(candidate.model), **candidate.score.as_json()}
                 for candidate in candidates
             },
         },

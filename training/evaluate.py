@@ -26,6 +26,7 @@ from training.evaluation.comparison import Comparison
 from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
 from training.fitting import likeness
+from training.labels import missing
 
 
 def evaluate(
@@ -44,7 +45,7 @@ def evaluate(
         champion: the release to compare with on the same faces.
 
     Raises:
-        StepError: there is no release, or the test faces were prepared for another input.
+        StepError: there is no release, it lacks a head, or the test faces were prepared for another input.
     """
     candidate, predictor = _load(folder)
     fingerprint = shards.fingerprint(data)
@@ -73,9 +74,15 @@ def evaluate(
 def _load(folder: Path) -> tuple[Release, Predictor]:
     try:
         found = release.load(str(folder))
-        return found, Predictor(found)
+        predictor = Predictor(found)
     except release.ReleaseError as error:
         raise StepError(f"{error} (`python -m training convert` writes it)") from error
+    if lacking := missing(found.labels):
+        raise StepError(
+            f"release {found.version} has no head {', '.join(lacking)}, which training/labels.py names; "
+            "train and convert one that has it, or evaluate this one by the code that made it"
+        )
+    return found, predictor
 
 
 def compare(

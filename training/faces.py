@@ -23,18 +23,18 @@ def write_faces(folder: Path, count: int, seed: int = 0) -> None:
     """Write `count` faces of every gender, ethnicity and age; more faces begin with those that fewer give."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        age, gender, ethnicity = labels(number)
-        name = f"{age}_{gender}_{ethnicity}_{_FIRST_STAMP + seed * 10**6 + number}.jpg.chip.jpg"
-        (folder / name).write_bytes(draw(age, gender, ethnicity, seed * 10**6 + number))
+        labelled, own = labels(number), seed * 10**6 + number
+        name = "_".join(map(str, (*labelled, _FIRST_STAMP + own))) + ".jpg.chip.jpg"
+        (folder / name).write_bytes(draw(*labelled, seed=own))
 
 
-def labels(number: int) -> tuple[int, int, int]:
-    """Age, gender and ethnicity of a face in a row of many, in which all of each take their turn."""
+def labels(number: int) -> tuple[int, ...]:
+    """What `draw` takes, of a face in a row of many, in which all of each take their turn."""
     # 37 and 101 have no common divisor: that gives all ages from 0 to 100.
     return number * 37 % 101, number % 2, number // 2 % len(_SKINS)
 
 
-def draw(age: int, gender: int, ethnicity: int, seed: int) -> bytes:
+def draw(age: int, gender: int, ethnicity: int, *, seed: int) -> bytes:
     """Draw one face: its size, hair and wrinkles tell the age, the length of its hair the gender.
 
     Returns:

@@ -32,21 +32,30 @@ def gate(folder: Path, config: GateConfig, override: Override | None = None) -> 
     compared = comparison.load(folder, measured["sha256"])
     checks = [*_accuracy(measured, config), *_honesty(measured, manifest, config)]
     checks += [at_most("bytes", manifest["model"]["bytes"], config.max_bytes), *against(compared, config)]
-    found = Verdict(measured["sha256"], compared.champion, compared.remarks, tuple(checks), override)
+    remarks = (*compared.remarks, *_not_asked(measured, config))
+    found = Verdict(measured["sha256"], compared.champion, remarks, tuple(checks), override)
     found = found if found.failed else replace(found, override=None)
     found.save(folder)
     summary.write(folder, measured, compared, found)
     return found
 
 
+def _not_asked(measured: dict[str, Any], config: GateConfig) -> Iterator[str]:
+    for head in measured["calibration_error"]:
+        if config.accuracy(head) is None:
+            yield f"No accuracy is asked of {head}: GateConfig in training/config.py has no {head}_accuracy."
+
+
 def _accuracy(measured: dict[str, Any], config: GateConfig) -> Iterator[Check]:
     overall, adults = measured["overall"], measured["from_13_years"]
     yield at_most("age_mae", overall["age_mae"]["value"], config.age_mae)
     yield at_least("age_within_5", overall["age_within_5"]["value"], config.age_within_5)
-    yield at_least("gender_accuracy", overall["gender_accuracy"]["value"], config.gender_accuracy)
-    if adults["n"]:
-        yield at_least("gender_accuracy_from_13", adults["gender_accuracy"]["value"], config.gender_accuracy_from_13)
-    yield at_least("ethnicity_accuracy", overall["ethnicity_accuracy"]["value"], config.ethnicity_accuracy)
+    for head in measured["calibration_error"]:
+        name = f"{head}_accuracy"
+        if (least := config.accuracy(head)) is not None:
+            yield at_least(name, overall[name]["value"], least)
+        if head == "gender" and adults["n"]:
+            yield at_least("gender_accuracy_from_13", adults[name]["value"], config.gender_accuracy_from_13)
 
 
 def _honesty(measured: dict[str, Any], manifest: dict[str, Any], config: GateConfig) -> Iterator[Check]:

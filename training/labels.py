@@ -1,4 +1,4 @@
-"""The UTKFace file name -> labels; the names and the order of the classes."""
+"""The UTKFace file name -> labels; the heads that choose, with the names and the order of their classes."""
 
 from __future__ import annotations
 
@@ -9,28 +9,59 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serving import heads
+from serving.heads import AGE
 from serving.tally import AGE_BAND_STARTS
 
-# The position in each tuple is the number in the file name and the index in the model's output.
+
+@dataclass(frozen=True)
+class Head:
+    """A head that chooses one of its labels; CONTRIBUTING.md tells how to add one."""
+
+    # a name of serving.heads.CHOICES
+    name: str
+    # the position of each is the number in the file name and the index in the model's output
+    labels: tuple[str, ...]
+    # years; what wrong answers to all faces would weigh beside the error of the age where an epoch is chosen
+    cost: float
+    # what its field in the file name is called
+    field: str
+
+    @property
+    def width(self) -> int:
+        """How many numbers the network answers."""
+        return heads.width(self.labels)
+
+
 GENDERS = ("male", "female")
 ETHNICITIES = ("white", "black", "asian", "indian", "other")
+# In the order of the fields of a file name, between the age and the date.
+CHOICES = (
+    Head("gender", GENDERS, cost=20.0, field="gender"),
+    Head("ethnicity", ETHNICITIES, cost=10.0, field="race"),
+)
+# As a release has them.
+LABELS = {head.name: head.labels for head in CHOICES}
+# In the order of the columns of labels.
+COLUMNS = (AGE, *LABELS)
 # years; the age head answers a distribution over 0..MAX_AGE
 MAX_AGE = 116
 AGE_CLASSES = MAX_AGE + 1
 
+# As a sentence shows it.
+PATTERN = "_".join([f"[{field}]" for field in (AGE, *(head.field for head in CHOICES), "date&time")]) + ".jpg"
 # The rest of the name, a time stamp and a suffix, says nothing about the face and varies in the published set.
-_NAME = re.compile(
-    r"(?P<age>\d{1,3})_(?P<gender>\d)_(?P<ethnicity>\d)_(?P<stamp>\d{8,}[^/]*)\.(?:jpe?g|png|webp)", re.IGNORECASE
-)
+_NAME = re.compile(r"(\d{1,3})_" + r"(\d)_" * len(CHOICES) + r"(\d{8,}[^/]*)\.(?:jpe?g|png|webp)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What a face is labelled with: age in years, and indices into GENDERS and ETHNICITIES."""
+    """What a face is labelled with."""
 
+    # years
     age: int
-    gender: int
-    ethnicity: int
+    # an index into the labels of each of CHOICES
+    choices: tuple[int, ...]
     # the date and time in the name, with its suffix: it orders faces by when they were collected
     stamp: str
 
@@ -40,23 +71,35 @@ class LabelError(ValueError):
 
 
 def parse(name: str) -> Labels:
-    """Labels of a file called `[age]_[gender]_[race]_[date&time].jpg` (any suffix before the extension).
+    """Labels of a file called as PATTERN says (any suffix before the extension).
 
     Raises:
         LabelError: the name does not parse, or a label is out of range.
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise LabelError("name does not parse: expected [age]_[gender]_[race]_[date&time].jpg")
-    labels = Labels(int(match["age"]), int(match["gender"]), int(match["ethnicity"]), match["stamp"])
-    for field, value, largest in (
-        ("age", labels.age, MAX_AGE),
-        ("gender", labels.gender, len(GENDERS) - 1),
-        ("race", labels.ethnicity, len(ETHNICITIES) - 1),
-    ):
-        if value > largest:
-            raise LabelError(f"label out of range: {field} is {value}, expected 0 to {largest}")
-    return labels
+        raise LabelError(f"name does not parse: expected {PATTERN}")
+    *numbers, stamp = match.groups()
+    age, *choices = map(int, numbers)
+    _check(AGE, age, MAX_AGE)
+    for head, value in zip(CHOICES, choices, strict=True):
+        _check(head.field, value, len(head.labels) - 1)
+    return Labels(age, tuple(choices), stamp)
+
+
+def _check(field: str, value: int, largest: int) -> None:
+    if value > largest:
+        raise LabelError(f"label out of range: {field} is {value}, expected 0 to {largest}")
+
+
+def missing(found: heads.Labels) -> list[str]:
+    """The choices that a release with these labels lacks."""
+    return [head for head in LABELS if head not in found]
+
+
+def by_head(labels: Any) -> dict[str, Any]:
+    """(N, len(COLUMNS)) labels, of numpy or TensorFlow -> (N,) of each head: years of age, indices of the others."""
+    return {name: labels[:, column] for column, name in enumerate(COLUMNS)}
 
 
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

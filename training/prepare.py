@@ -159,7 +159,7 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
         for split in shards.SPLITS:
             for number, block in enumerate(_blocks(staging.faces(split), config.shard_faces)):
                 for position, face in enumerate(block):
-                    row = [face.age, face.gender, face.ethnicity, face.group, face.split, face.digest]
+                    row = [*face.labels, face.group, face.split, face.digest]
                     index.writerow([face.path, *row, number, position])
                     digest.update(f"{row}\n".encode())
                 counts[split] += len(block)
@@ -167,7 +167,7 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
 
     with (folder / "index.csv").open("w", newline="") as stream:
         index = csv.writer(stream)
-        index.writerow(["path", "age", "gender", "ethnicity", "group", "split", "digest", "shard", "position"])
+        index.writerow(["path", *labels.COLUMNS, "group", "split", "digest", "shard", "position"])
         staging.pixels.flush()
         for _ in _on_all_cores(lambda block: _write_shard(staging, folder, *block), blocks(index)):
             pass
@@ -181,7 +181,7 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
 
 def _write_shard(staging: Staging, folder: Path, split: str, number: int, block: list[Face]) -> None:
     pixels = staging.load([face.row for face in block])
-    columns = np.array([(face.age, face.gender, face.ethnicity) for face in block], np.uint8)
+    columns = np.array([face.labels for face in block], np.uint8)
     shards.write(folder, split, number, pixels, columns)
 
 

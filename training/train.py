@@ -13,6 +13,7 @@ from training import run, tracking
 from training.config import TrainConfig
 from training.data import shards
 from training.errors import StepError
+from training.labels import CHOICES
 from training.learning import architectures, checkpoints, dataset, devices, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
@@ -86,8 +87,7 @@ def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker
 def _line(row: dict[str, float], epochs: int) -> str:
     names = {
         "age_error": "age error {:.2f} years",
-        "gender_accuracy": "gender {:.1%}",
-        "ethnicity_accuracy": "ethnicity {:.1%}",
+        **{f"{head.name}_accuracy": f"{head.name} {{:.1%}}" for head in CHOICES},
     }
     parts = [", ".join(text.format(row[of + name]) for name, text in names.items()) for of in ("", "val_")]
     return f"epoch {row['epoch']:.0f}/{epochs}  training: {parts[0]}  validation: {parts[1]}"

@@ -16,6 +16,7 @@ from age_gender.client import Client
 from age_gender.progress import Progress
 from age_gender.table import Table, json_line
 from age_gender.transport import ServerError
+from serving.heads import HEADS
 from serving.release import ReleaseError
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _positive(text: str) -> int:
 
 
 def _local_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--heads", help="of age,gender,ethnicity (default: HEADS or age,gender)")
+    parser.add_argument("--heads", help=f"of {','.join(HEADS)} (default: HEADS or age,gender)")
     parser.add_argument("--model", help="release: a folder or gs://… (default: MODEL_URI or the bundled one)")
 
 

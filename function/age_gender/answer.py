@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -49,14 +49,26 @@ class Answer:
     """What was answered for one picture: the heads that are switched on, or `error` and no head."""
 
     age: Age | None = None
-    gender: Choice | None = None
-    ethnicity: Choice | None = None
+    # by head; answers stay hashable
+    choices: Mapping[str, Choice] = field(default_factory=dict, hash=False)
     warnings: tuple[Caution, ...] = ()
     error: Failure | None = None
 
+    @property
+    def gender(self) -> Choice | None:
+        """None where the server does not answer it."""
+        return self.choices.get("gender")
+
+    @property
+    def ethnicity(self) -> Choice | None:
+        """None where the server does not answer it."""
+        return self.choices.get("ethnicity")
+
     def as_json(self) -> dict[str, Any]:
         """The function's own JSON: members without a value are left out."""
-        return {name: value for name, value in asdict(self).items() if value}
+        members = asdict(self)
+        heads = {"age": members.pop("age"), **members.pop("choices")}
+        return {name: value for name, value in (heads | members).items() if value}
 
 
 def parse(prediction: Mapping[str, Any]) -> Answer:
@@ -68,8 +80,7 @@ def parse(prediction: Mapping[str, Any]) -> Answer:
     """
     return Answer(
         age=_member(prediction.get("age"), _age),
-        gender=_member(prediction.get("gender"), _choice),
-        ethnicity=_member(prediction.get("ethnicity"), _choice),
+        choices={name: _choice(value) for name, value in prediction.items() if _is_choice(value)},
         warnings=tuple(Caution(str(each["code"]), str(each["detail"])) for each in prediction.get("warnings", ())),
         error=_member(prediction.get("error"), failure),
     )
@@ -87,6 +98,11 @@ def failure(problem: Mapping[str, Any]) -> Failure:
 
 def _member(value: Any, read: Callable[[Any], T]) -> T | None:
     return None if value is None else read(value)
+
+
+def _is_choice(value: Any) -> bool:
+    """Whatever the head is called: a server may answer more of them than this client has heard of."""
+    return isinstance(value, Mapping) and "label" in value
 
 
 def _age(value: Mapping[str, Any]) -> Age:

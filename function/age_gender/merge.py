@@ -11,11 +11,12 @@ from typing import Any, BinaryIO
 import pyarrow
 from pyarrow import parquet
 
+from serving.heads import AGE, CHOICES
+
 # heads -> their columns; ages in whole years, probabilities 0 to 1
 COLUMNS: dict[str, dict[str, pyarrow.DataType]] = {
-    "age": {"age": pyarrow.int16(), "age_low": pyarrow.int16(), "age_high": pyarrow.int16()},
-    "gender": {"gender": pyarrow.string(), "gender_probability": pyarrow.float64()},
-    "ethnicity": {"ethnicity": pyarrow.string(), "ethnicity_probability": pyarrow.float64()},
+    AGE: {"age": pyarrow.int16(), "age_low": pyarrow.int16(), "age_high": pyarrow.int16()},
+    **{head: {head: pyarrow.string(), f"{head}_probability": pyarrow.float64()} for head in CHOICES},
 }
 SUFFIXES = (".parquet", ".jsonl")
 # rows of one row group: what is held in memory at once
@@ -52,9 +53,9 @@ def schema(heads: tuple[str, ...]) -> pyarrow.Schema:
 def flat(row: Row) -> Row:
     """One JSON answer as a row of the table; several warnings are their codes, separated by commas."""
     columns = {"file": row["file"], "warnings": ",".join(each["code"] for each in row.get("warnings", ())) or None}
-    if age := row.get("age"):
+    if age := row.get(AGE):
         columns |= {"age": age["years"], "age_low": age["low"], "age_high": age["high"]}
-    for head in ("gender", "ethnicity"):
+    for head in CHOICES:
         if choice := row.get(head):
             columns |= {head: choice["label"], f"{head}_probability": choice["probability"]}
     return columns

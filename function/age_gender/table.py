@@ -9,7 +9,8 @@ from age_gender.answer import Answer, Choice
 
 # characters; longer names lose their beginning, since files of one folder differ at their end
 _LONGEST_NAME = 48
-_HEADS = {"age": f"{'age':>4}  {'between':>9}", "gender": f"{'gender':>14}", "ethnicity": f"{'ethnicity':>14}"}
+# characters of a choice
+_CHOICE = 14
 
 
 def json_line(name: str, answer: Answer) -> str:
@@ -33,11 +34,12 @@ class Table:
         return [*self._head(answer), "  ".join(cells)]
 
     def _head(self, answer: Answer) -> list[str]:
-        heads = tuple(head for head in _HEADS if getattr(answer, head))
+        age = [f"{'age':>4}  {'between':>9}"] if answer.age else []
+        heads = (*age, *(head.rjust(_CHOICE) for head in answer.choices))
         if heads == self._heads:
             return []
         self._heads = heads
-        return ["  ".join(["file".ljust(self._width), *(_HEADS[head] for head in heads)])]
+        return ["  ".join(["file".ljust(self._width), *heads])]
 
 
 def shortened(name: str, width: int) -> str:
@@ -50,8 +52,8 @@ def _cells(answer: Answer) -> list[str]:
     if answer.age:
         between = f"{answer.age.low} - {answer.age.high}"
         cells.append(f"{answer.age.years:4}  {between:>9}")
-    return [*cells, *(_choice(choice) for choice in (answer.gender, answer.ethnicity) if choice)]
+    return [*cells, *(_choice(choice) for choice in answer.choices.values())]
 
 
 def _choice(choice: Choice) -> str:
-    return f"{choice.label} {100 * choice.probability:5.1f} %".rjust(14)
+    return f"{choice.label} {100 * choice.probability:5.1f} %".rjust(_CHOICE)

@@ -9,8 +9,10 @@ from typing import Any
 
 from serving import images, likeness
 from serving.deadlines import Deadline, DeadlineError, Turns
-from serving.predictor import Predictor
+from serving.heads import AGE
+from serving.predictor import Age, Choice, Predictor
 from serving.problems import Problem
+from serving.release import ReleaseError
 from serving.settings import Settings
 from serving.tally import Tally
 
@@ -28,10 +30,16 @@ class Answerer:
         """Take over the predictor's release.
 
         Raises:
-            ReleaseError: it does not say what to warn of.
+            ReleaseError: it does not say what to warn of, or lacks a head that is switched on.
         """
+        release = predictor.release
+        if lacking := [head for head in settings.heads if head not in (AGE, *release.labels)]:
+            raise ReleaseError(
+                f"HEADS asks for {', '.join(lacking)}, release {release.version} answers "
+                f"{', '.join((AGE, *release.labels))}; leave it out of HEADS, or serve a release that was trained on it"
+            )
         self.predictor = predictor
-        self._likeness = likeness.of(predictor.release)
+        self._likeness = likeness.of(release)
         self._settings = settings
         processors = len(os.sched_getaffinity(0))
         self._turns = Turns(processors)
@@ -74,7 +82,8 @@ class Answerer:
                 "there was no time left to answer, others were before it; try again later or send less at once",
                 {"Retry-After": "1"},
             )
-        answer: Answer = {head: getattr(prediction, head)._asdict() for head in self._settings.heads}
+        heads: dict[str, Age | Choice] = {AGE: prediction.age, **prediction.choices}
+        answer: Answer = {head: heads[head]._asdict() for head in self._settings.heads}
         if warnings:
             answer["warnings"] = [warning._asdict() for warning in warnings]
         if tally is not None:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from PIL import Image
 
 from serving import access, exchange, problems, requests, server
+from serving.heads import AGE
 from serving.operations import Operation, operations
 from serving.release import Release
 from serving.schemas import JsonObject, ref, schemas
@@ -129,9 +130,8 @@ def example_picture(settings: Settings) -> bytes:
 
 def _answer_example(settings: Settings, release: Release) -> JsonObject:
     heads: JsonObject = {
-        "age": {"years": 26, "low": 21, "high": 28},
-        "gender": {"label": "female", "probability": 0.988},
-        "ethnicity": {"label": "asian", "probability": 0.91},
+        AGE: {"years": 26, "low": 21, "high": 28},
+        **{head: {"label": names[len(names) // 2], "probability": 0.988} for head, names in release.labels.items()},
     }
     model = {"name": release.name, "version": release.version, "sha256": release.sha256}
     return {"predictions": [{head: heads[head] for head in settings.heads}], "model": model}

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
-from serving.release import HEADS, Calibration, Release, ReleaseError
+from serving.release import Calibration, Release, ReleaseError
 from serving.runtime import Interpreter
 
 Array = npt.NDArray[np.float64]
-# Outputs of the network by head: age (N, years), gender (N, 1), ethnicity (N, classes); probabilities.
+# Outputs of the network by head: age (N, years), a choice (N, `heads.width` of its labels); probabilities.
 Outputs = dict[str, npt.NDArray[np.float32]]
 
 Years = npt.NDArray[np.int64]
@@ -44,8 +45,8 @@ class Prediction(NamedTuple):
     """What the model says of one face."""
 
     age: Age
-    gender: Choice
-    ethnicity: Choice
+    # by head
+    choices: dict[str, Choice]
 
 
 class Predictor:
@@ -63,6 +64,7 @@ class Predictor:
                 f"{RESIZE_RULE!r}; deploy the function that belongs to the release"
             )
         self.release = release
+        self._heads = (AGE, *release.labels)
         self._idle: list[Any] = []
         try:
             self._idle.append(self._runner())
@@ -74,15 +76,12 @@ class Predictor:
     def predict(self, faces: Pixels) -> list[Prediction]:
         """(N, size, size, 3) uint8 -> N predictions."""
         outputs = self.run(faces)
-        calibration, release = self.release.calibration, self.release
-        ages = age_intervals(outputs["age"], calibration)
-        female = sharpen(_two(outputs["gender"]), calibration.gender_temperature)
-        ethnicity = sharpen(outputs["ethnicity"], calibration.ethnicity_temperature)
+        calibration, labels = self.release.calibration, self.release.labels
+        ages = age_intervals(outputs[AGE], calibration)
+        chosen = {head: sharpen(each_label(outputs[head]), calibration.temperatures[head]) for head in labels}
         return [
             Prediction(
-                Age(*ages[:, row].tolist()),
-                _choice(female[row], release.genders),
-                _choice(ethnicity[row], release.ethnicities),
+                Age(*ages[:, row].tolist()), {head: _choice(chosen[head][row], names) for head, names in labels.items()}
             )
             for row in range(len(faces))
         ]
@@ -101,7 +100,7 @@ class Predictor:
             rows = [runner(pixels=face[None].astype(np.float32)) for face in faces]
         finally:
             self._idle.append(runner)
-        return {head: np.concatenate([row[head] for row in rows]) for head in HEADS}
+        return {head: np.concatenate([row[head] for row in rows]) for head in self._heads}
 
     def _runner(self) -> Any:
         interpreter = Interpreter(model_content=self.release.model, num_threads=1)
@@ -167,10 +166,12 @@ def sharpen(probabilities: npt.NDArray[Any], temperature: float) -> Array:
     return result
 
 
-def _two(second: npt.NDArray[Any]) -> Array:
-    """(N, 1) probability of the second of two classes -> (N, 2)."""
-    values = second.astype(np.float64)
-    return np.concatenate([1 - values, values], axis=1)
+def each_label(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(N, `heads.width`) outputs of a choice -> (N, labels) probabilities: of two labels, the network tells one."""
+    if output.shape[1] > 1:
+        return output
+    second = output.astype(np.float64)
+    return np.concatenate([1 - second, second], axis=1)
 
 
 def _choice(probabilities: Array, labels: tuple[str, ...]) -> Choice:

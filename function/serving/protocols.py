@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from serving.heads import AGE, width
 from serving.release import Release
 
 
@@ -14,13 +15,14 @@ def server_metadata(release: Release) -> dict[str, Any]:
 
 def model_metadata(release: Release, heads: tuple[str, ...]) -> dict[str, Any]:
     """Open Inference Protocol, model metadata: the network's own tensors, -1 for any number of faces."""
-    classes = {"age": release.manifest["heads"]["age"]["classes"], "gender": 1, "ethnicity": len(release.ethnicities)}
+    widths = {head: width(labels) for head, labels in release.labels.items()}
+    widths[AGE] = release.manifest["heads"][AGE]["classes"]
     return {
         "name": release.name,
         "versions": [release.version],
         "platform": "tensorflow_tflite",
         "inputs": [_tensor("pixels", -1, release.size, release.size, 3)],
-        "outputs": [_tensor(head, -1, classes[head]) for head in heads],
+        "outputs": [_tensor(head, -1, widths[head]) for head in heads],
     }
 
 

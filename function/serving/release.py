@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from serving import storage
+from serving import heads, storage
+from serving.heads import Labels
 from serving.storage import StorageError
 
-HEADS = ("age", "gender", "ethnicity")
 MANIFEST = "manifest.json"
 # The only layout of the manifest that this code reads.
 FORMAT = 3
@@ -32,9 +32,8 @@ class Calibration(NamedTuple):
     # levels of the answered age distribution between which the stated share of people lies
     age_low: tuple[float, ...]
     age_high: tuple[float, ...]
-    # divisors of the logits: above 1 the network was too sure of itself
-    gender_temperature: float
-    ethnicity_temperature: float
+    # of each choice, the divisor of its logits: above 1 the network was too sure of itself
+    temperatures: dict[str, float]
 
 
 class Release(NamedTuple):
@@ -49,9 +48,8 @@ class Release(NamedTuple):
     # pixels, side of the square input
     size: int
     resize: str
-    # classes in the order of the outputs
-    genders: tuple[str, ...]
-    ethnicities: tuple[str, ...]
+    # of each choice
+    labels: Labels
     calibration: Calibration
     # the whole manifest as it was published
     manifest: dict[str, Any]
@@ -142,7 +140,12 @@ def _manifest(data: bytes, uri: str) -> dict[str, Any]:
 
 
 def _release(manifest: dict[str, Any], model: bytes) -> Release:
-    calibration = manifest["calibration"]
+    labels, calibration = heads.labels(manifest), manifest["calibration"]
+    if unknown := sorted(manifest["heads"].keys() - set(heads.HEADS)):
+        raise ReleaseError(
+            f"release {manifest['version']} answers {', '.join(unknown)}, this function knows "
+            f"{', '.join(heads.HEADS)}; deploy the function that belongs to the release"
+        )
     return Release(
         name=str(manifest["name"]),
         version=str(manifest["version"]),
@@ -150,14 +153,12 @@ def _release(manifest: dict[str, Any], model: bytes) -> Release:
         model=model,
         size=int(manifest["input"]["size"]),
         resize=str(manifest["input"]["resize"]),
-        genders=tuple(manifest["heads"]["gender"]["labels"]),
-        ethnicities=tuple(manifest["heads"]["ethnicity"]["labels"]),
+        labels=labels,
         calibration=Calibration(
             age_at=tuple(map(float, calibration["age"]["at"])),
             age_low=tuple(map(float, calibration["age"]["low"])),
             age_high=tuple(map(float, calibration["age"]["high"])),
-            gender_temperature=float(calibration["gender"]["temperature"]),
-            ethnicity_temperature=float(calibration["ethnicity"]["temperature"]),
+            temperatures={head: float(calibration[head]["temperature"]) for head in labels},
         ),
         manifest=manifest,
     )

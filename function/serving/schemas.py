@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from serving.heads import AGE
 from serving.likeness import CODES
 from serving.predictor import Age, Choice
 from serving.release import Release
@@ -85,14 +86,13 @@ def _instances(settings: Settings) -> JsonObject:
 
 
 def _prediction(release: Release, settings: Settings) -> JsonObject:
-    oldest = release.manifest["heads"]["age"]["classes"]
+    oldest = release.manifest["heads"][AGE]["classes"]
     years = {
         each: {"type": "integer", "minimum": 0, "maximum": oldest, "description": _YEARS[each]} for each in Age._fields
     }
     heads = {
-        "age": _object("Whole years.", **years),
-        "gender": _choice(release.genders),
-        "ethnicity": _choice(release.ethnicities),
+        AGE: _object("Whole years.", **years),
+        **{head: _choice(labels) for head, labels in release.labels.items()},
     }
     return _object(
         "What the model says of one face: an estimate of what annotators saw.",

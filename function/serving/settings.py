@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from serving.heads import HEADS
 from serving.limits import Limits
-from serving.release import FETCH_SECONDS, HEADS
+from serving.release import FETCH_SECONDS
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
 _LIMITS = Limits()
@@ -132,7 +133,10 @@ class Settings:
         "FETCH_SECONDS", FETCH_SECONDS, "a start that has not fetched its release by then ends", _count
     )
     heads: tuple[str, ...] = _variable(
-        "HEADS", "age,gender", f"which answers are given, of `{','.join(HEADS)}`", _heads
+        "HEADS",
+        "age,gender",
+        "which answers are given, of those that the release has; the bundled one has `age,gender,ethnicity`",
+        _heads,
     )
     max_request_bytes: int = _variable("MAX_REQUEST_BYTES", 20 * 2**20, "larger requests are refused", _count)
     max_images: int = _variable("MAX_IMAGES", 32, "pictures in one request, at most", _count)

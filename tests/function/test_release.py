@@ -10,13 +10,18 @@ from pathlib import Path
 import pytest
 
 from serving import release
+from serving.answers import Answerer
+from serving.deadlines import Deadline
+from serving.predictor import Predictor
 from serving.release import ReleaseError
+from serving.settings import Settings
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
 from tests.ports import free_port
 from tests.server import refusal, serve
 
 BUNDLED = FUNCTION / "model"
+HEADS = json.loads((BUNDLED / "manifest.json").read_text())["heads"]
 
 
 @pytest.fixture
@@ -40,8 +45,10 @@ def edit(folder: Path, **changes: object) -> None:
 def test_the_bundled_release_is_whole_and_small() -> None:
     bundled = release.load(str(BUNDLED))
     assert len(bundled.model) <= 2_000_000
-    assert bundled.genders == ("male", "female")
-    assert bundled.ethnicities == ("white", "black", "asian", "indian", "other")
+    assert bundled.labels == {
+        "gender": ("male", "female"),
+        "ethnicity": ("white", "black", "asian", "indian", "other"),
+    }
     assert release.load(str(BUNDLED), bundled.sha256) == bundled
 
 
@@ -91,6 +98,27 @@ def test_a_garbled_manifest_is_refused(copy: Path, text: str) -> None:
 def test_a_manifest_that_lacks_a_part_is_refused(copy: Path) -> None:
     edit(copy, calibration={})
     with pytest.raises(ReleaseError, match="age"):
+        release.load(str(copy))
+
+
+def test_a_release_with_a_head_that_is_not_known_here_is_refused(copy: Path) -> None:
+    edit(copy, heads={**HEADS, "glasses": {"labels": ["without", "with"]}})
+    with pytest.raises(ReleaseError, match="answers glasses, this function knows age, gender, ethnicity; deploy"):
+        release.load(str(copy))
+
+
+def test_a_release_without_a_head_that_is_switched_on_is_refused(copy: Path, face: bytes) -> None:
+    edit(copy, heads={head: HEADS[head] for head in ("age", "gender")})
+    predictor = Predictor(release.load(str(copy)))
+    assert set(Answerer(predictor, Settings()).answer([face], Deadline.after(9))[0]) >= {"age", "gender"}
+    with pytest.raises(ReleaseError, match=r"HEADS asks for ethnicity, release .* answers age, gender; leave it out"):
+        Answerer(predictor, Settings(heads=("gender", "ethnicity")))
+
+
+@pytest.mark.parametrize("labels", [[], ["male"]])
+def test_a_choice_of_fewer_than_two_labels_is_refused(copy: Path, labels: list[str]) -> None:
+    edit(copy, heads={**HEADS, "gender": {"labels": labels}})
+    with pytest.raises(ReleaseError, match="garbles the labels of gender, which are fewer than two"):
         release.load(str(copy))
 
 

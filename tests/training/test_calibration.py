@@ -33,8 +33,7 @@ def drawn(sure: float) -> tuple[Outputs, LabelArray]:
 @pytest.mark.parametrize("sure", [0.5, 1.0, 2.0])
 def test_temperatures_undo_too_much_and_too_little_confidence(sure: float) -> None:
     fitted = calibration.fit(*drawn(sure), coverage=0.8)
-    assert fitted.gender_temperature == pytest.approx(sure, rel=0.1)
-    assert fitted.ethnicity_temperature == pytest.approx(sure, rel=0.1)
+    assert fitted.temperatures == {head: pytest.approx(sure, rel=0.1) for head in ("gender", "ethnicity")}
 
 
 @pytest.mark.parametrize("coverage", [0.6, 0.8, 0.9])

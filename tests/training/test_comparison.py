@@ -29,16 +29,17 @@ def faces(count: int, seed: int = 0) -> Faces:
 def answered(labels: np.ndarray[tuple[int, int], np.dtype[np.uint8]], random: np.random.Generator) -> Faces:
     age, gender, ethnicity = labels.astype(np.int64).T
     years = np.rint(age + random.normal(0, 5, len(age)))
-    sure = np.full(len(age), 0.9)
+    choices = (
+        np.where(random.random(len(age)) < 0.95, gender, 1 - gender),
+        np.where(random.random(len(age)) < 0.85, ethnicity, (ethnicity + 1) % 5),
+    )
     return Faces(
         labels,
         years,
         years - 5,
         years + 5,
-        np.where(random.random(len(age)) < 0.95, gender, 1 - gender),
-        np.where(random.random(len(age)) < 0.85, ethnicity, (ethnicity + 1) % 5),
-        sure,
-        sure,
+        np.stack(choices, axis=1),
+        np.full((len(age), 2), 0.9),
     )
 
 

@@ -20,6 +20,10 @@ from training.errors import StepError
 from training.learning import checkpoints
 
 
+def score(age_mae: float, gender: float, ethnicity: float) -> Score:
+    return Score(age_mae, {"gender": gender, "ethnicity": ethnicity})
+
+
 def test_the_file_answers_the_mean_of_what_the_keras_model_says_of_both_sides(
     data: Path, trained: Path, candidate: Path
 ) -> None:
@@ -72,10 +76,15 @@ def test_a_conversion_that_disagrees_is_refused_and_leaves_the_earlier_release(
 
 @pytest.mark.parametrize(
     ("int8", "chosen"),
-    [(Score(5.04, 0.9, 0.8), "int8"), (Score(5.06, 0.9, 0.8), "float16"), (Score(5.0, 0.896, 0.8), "float16")],
+    [
+        (score(5.04, 0.9, 0.8), "int8"),
+        (score(5.06, 0.9, 0.8), "float16"),
+        (score(5.0, 0.896, 0.8), "float16"),
+        (score(5.0, 0.9, 0.796), "float16"),
+    ],
 )
 def test_the_smallest_file_that_is_as_good_is_chosen(int8: Score, chosen: str) -> None:
-    reference = Score(5.0, 0.9, 0.8)
+    reference = score(5.0, 0.9, 0.8)
     candidates = [
         Candidate("float32", bytes(40), {}, reference),
         Candidate("float16", bytes(20), {}, reference),

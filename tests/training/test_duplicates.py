@@ -52,12 +52,12 @@ def at_angle(degrees: float) -> bytes:
 
 
 def test_different_faces_stay_apart() -> None:
-    faces = [thumbnail(draw(seed % 101, seed % 2, seed % 5, seed)) for seed in range(300)]
+    faces = [thumbnail(draw(seed % 101, seed % 2, seed % 5, seed=seed)) for seed in range(300)]
     assert groups(stack(faces)) == list(range(300))
 
 
 def test_faces_of_the_same_labels_stay_apart() -> None:
-    faces = [thumbnail(draw(30, 1, 2, seed)) for seed in range(100)]
+    faces = [thumbnail(draw(30, 1, 2, seed=seed)) for seed in range(100)]
     assert groups(stack(faces)) == list(range(100))
 
 

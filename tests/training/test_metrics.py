@@ -14,7 +14,8 @@ CONFIG = EvaluateConfig(bootstrap=500)
 
 
 def prediction(years: int, gender: str, ethnicity: str) -> Prediction:
-    return Prediction(Age(years, years - 3, years + 3), Choice(gender, 0.9), Choice(ethnicity, 0.9))
+    choices = {"gender": Choice(gender, 0.9), "ethnicity": Choice(ethnicity, 0.9)}
+    return Prediction(Age(years, years - 3, years + 3), choices)
 
 
 FACES = metrics.collect(

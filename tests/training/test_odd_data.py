@@ -43,7 +43,7 @@ def write_faces(folder: Path, kind: Kind, count: int) -> Path:
     for number in range(count):
         age, gender, ethnicity = kind(number)
         (folder / f"{age}_{gender}_{ethnicity}_{20170101000000000 + number}.jpg").write_bytes(
-            draw(age, gender, ethnicity, number)
+            draw(age, gender, ethnicity, seed=number)
         )
     return folder
 

@@ -40,5 +40,5 @@ def test_a_champion_of_unknown_making_is_told_of(bundled: Release, data: Path) -
 
 
 def test_labels_in_another_order_are_the_same_labels(bundled: Release, data: Path) -> None:
-    turned = bundled._replace(genders=bundled.genders[::-1])
+    turned = bundled._replace(labels={**bundled.labels, "gender": bundled.labels["gender"][::-1]})
     assert champion.terms(turned, bundled, shards.fingerprint(data)).heads == {"age", "gender", "ethnicity"}

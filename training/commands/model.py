@@ -10,6 +10,7 @@ from pathlib import Path
 
 from training.commands import Command, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
+from training.labels import PATTERN
 from training.presets import PRESETS
 
 
@@ -64,7 +65,7 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         required=True,
-        help="folder, .tar, .tar.gz or .zip of [age]_[gender]_[race]_[date&time].jpg",
+        help=f"folder, .tar, .tar.gz or .zip of {PATTERN}",
     )
     parser.add_argument("--size", type=int, help="pixels, side of the faces, instead of the preset's")
     parser.add_argument(

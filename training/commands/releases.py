@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from serving.heads import CHOICES
 from training.commands import Command, registry, signing, work
 from training.releases.registry import Entry, Pointer, Registry
 
@@ -56,9 +57,11 @@ def _described(entry: Entry) -> str:
         return "incomplete: publish it again, or let `prune` remove it"
     if entry.pruned:
         return "removed by `prune`"
-    metrics, preset = entry.manifest["metrics"], entry.manifest["provenance"]["preset"]
-    age, gender = metrics["age_mae"]["value"], metrics["gender_accuracy"]["value"]
-    return f"{preset:8}  age {age:.2f} years  gender {gender:.1%}  {entry.manifest['created']}"
+    figures, preset = entry.manifest["metrics"], entry.manifest["provenance"]["preset"]
+    found = [f"age {figures['age_mae']['value']:.2f} years"]
+    shares = {head: figures[f"{head}_accuracy"] for head in CHOICES if f"{head}_accuracy" in figures}
+    found += [f"{head} {share['value']:.1%}" for head, share in shares.items()]
+    return f"{preset:8}  {'  '.join(found)}  {entry.manifest['created']}"
 
 
 def promote(options: argparse.Namespace) -> int:

@@ -1,8 +1,9 @@
-"""What the data look like: distributions of age, gender and ethnicity and their crossings, as plots and a page."""
+"""What the data look like: distributions of the age and of each choice, and their crossings, as plots and a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,68 +11,76 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from training.data.staging import Face
-from training.labels import AGE_CLASSES, ETHNICITIES, GENDERS
+from training.labels import AGE_CLASSES, CHOICES, Head
 from training.pages import render
 
-# (age, gender, ethnicity) -> faces
+# (age, classes of each choice) -> faces
 Counts = npt.NDArray[np.int64]
 
 
 def write(faces: Iterable[Face], folder: Path, summary: str) -> None:
     """Write one PNG a plot and index.html, which shows them all."""
     folder.mkdir()
-    counts = np.zeros((AGE_CLASSES, len(GENDERS), len(ETHNICITIES)), np.int64)
+    counts = np.zeros((AGE_CLASSES, *(len(head.labels) for head in CHOICES)), np.int64)
     for face in faces:
-        counts[face.age, face.gender, face.ethnicity] += 1
+        counts[face.labels] += 1
+    axes = list(enumerate(CHOICES, start=1))
     plots = {
-        "age": _age_plot(counts),
-        "gender": _bar_plot(GENDERS, counts.sum(axis=(0, 2)), "Gender"),
-        "ethnicity": _bar_plot(ETHNICITIES, counts.sum(axis=(0, 1)), "Ethnicity"),
-        "age-by-gender": _share_plot(counts.sum(axis=2), GENDERS, "Gender by age"),
-        "age-by-ethnicity": _share_plot(counts.sum(axis=1), ETHNICITIES, "Ethnicity by age"),
-        "gender-by-ethnicity": _crossing_plot(counts.sum(axis=0)),
+        "age": _age_plot(_over(counts, 0)),
+        **{head.name: _bar_plot(head, _over(counts, axis)) for axis, head in axes},
+        **{f"age-by-{head.name}": _share_plot(_over(counts, 0, axis), head) for axis, head in axes},
+        **{
+            f"{one.name}-by-{other.name}": _crossing_plot(_over(counts, first, second), one, other)
+            for (first, one), (second, other) in combinations(axes, 2)
+        },
     }
     for name, figure in plots.items():
         figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
     (folder / "index.html").write_text(render("exploration.html", summary=summary, plots=list(plots)))
 
 
+def _over(counts: Counts, *kept: int) -> Counts:
+    """The counts over some of the axes, whatever the face is on the others."""
+    summed: Counts = counts.sum(axis=tuple(axis for axis in range(counts.ndim) if axis not in kept))
+    return summed
+
+
 def _age_plot(counts: Counts) -> Figure:
     figure = Figure(figsize=(9, 3))
     axes = figure.subplots()
-    axes.bar(np.arange(AGE_CLASSES), counts.sum(axis=(1, 2)), width=1)
+    axes.bar(np.arange(AGE_CLASSES), counts, width=1)
     axes.set(title="Age", xlabel="years", ylabel="faces")
     return figure
 
 
-def _bar_plot(names: tuple[str, ...], counts: Counts, title: str) -> Figure:
+def _bar_plot(head: Head, counts: Counts) -> Figure:
     figure = Figure(figsize=(6, 3))
     axes = figure.subplots()
-    axes.bar_label(axes.bar(names, counts))
+    axes.bar_label(axes.bar(head.labels, counts))
     axes.margins(y=0.1)
-    axes.set(title=title, ylabel="faces")
+    axes.set(title=head.name.capitalize(), ylabel="faces")
     return figure
 
 
-def _share_plot(counts: Counts, names: tuple[str, ...], title: str) -> Figure:
+def _share_plot(counts: Counts, head: Head) -> Figure:
     """(age, class) counts -> the share of each class in every ten years of age."""
     decades = np.add.reduceat(counts, np.arange(0, AGE_CLASSES, 10))
     shares = decades / np.maximum(decades.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(9, 3))
     axes = figure.subplots()
-    axes.stackplot(np.arange(len(shares)) * 10, shares.T, labels=names, step="post")
-    axes.set(title=title, xlabel="years", ylabel="share of faces")
+    axes.stackplot(np.arange(len(shares)) * 10, shares.T, labels=head.labels, step="post")
+    axes.set(title=f"{head.name.capitalize()} by age", xlabel="years", ylabel="share of faces")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
-def _crossing_plot(counts: Counts) -> Figure:
+def _crossing_plot(counts: Counts, rows: Head, columns: Head) -> Figure:
     figure = Figure(figsize=(6, 3))
     axes = figure.subplots()
     axes.imshow(counts, cmap="Blues")
-    axes.set_xticks(range(len(ETHNICITIES)), ETHNICITIES)
-    axes.set_yticks(range(len(GENDERS)), GENDERS)
+    axes.set_xticks(range(len(columns.labels)), columns.labels)
+    axes.set_yticks(range(len(rows.labels)), rows.labels)
     for (row, column), count in np.ndenumerate(counts):
         axes.text(column, row, str(count), ha="center", va="center")
-    axes.set(title="Gender and ethnicity")
+    axes.set(title=f"{rows.name.capitalize()} and {columns.name}")
     return figure

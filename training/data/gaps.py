@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from serving.heads import AGE
 from serving.tally import AGE_BANDS
 from training.data import shards
 from training.data.shards import LabelArray
-from training.labels import ETHNICITIES, GENDERS, band
+from training.labels import CHOICES, band, by_head
 
 # training faces of a class below which little is learnt of it
 _FEW = 50
@@ -29,9 +30,10 @@ def _labels(folder: Path, split: str) -> LabelArray:
 
 
 def _classes(labels: LabelArray) -> Iterator[str]:
-    yield from _rare("labelled", GENDERS, labels[:, 1])
-    yield from _rare("labelled", ETHNICITIES, labels[:, 2])
-    yield from _rare("aged", AGE_BANDS, band(labels[:, 0]))
+    classes = by_head(labels)
+    for head in CHOICES:
+        yield from _rare("labelled", head.labels, classes[head.name])
+    yield from _rare("aged", AGE_BANDS, band(classes[AGE]))
 
 
 def _rare(verb: str, names: tuple[str, ...], classes: npt.NDArray[np.integer]) -> Iterator[str]:

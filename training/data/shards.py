@@ -13,10 +13,11 @@ from PIL import Image
 
 from serving.images import Pixels
 from training.errors import StepError
+from training.labels import COLUMNS, PATTERN
 
 SPLITS = ("train", "validation", "test")
-# Columns of a labels file, all uint8: age in years, gender, ethnicity.
-LABEL_COLUMNS = 3
+# Of a labels file, all uint8.
+LABEL_COLUMNS = len(COLUMNS)
 # faces
 _PIECE = 64
 _FINGERPRINT = "fingerprint.json"
@@ -26,7 +27,10 @@ LabelArray = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Shard:
-    """One pair of files: `pixels` (n, size, size, 3) uint8 and `labels` (n, 3) uint8."""
+    """One pair of files: `pixels` (n, size, size, 3) uint8 and `labels` (n, LABEL_COLUMNS) uint8.
+
+    Column by column, the labels are those that `training.labels.COLUMNS` names.
+    """
 
     pixels: Path
     labels: Path
@@ -47,13 +51,19 @@ def shards(folder: Path, split: str) -> list[Shard]:
     """The shards of one split, in order.
 
     Raises:
-        StepError: there are none.
+        StepError: there are none, or the faces were labelled for other heads.
     """
     found = [
         _shard(folder, path.name.removesuffix(".pixels.npy")) for path in sorted(folder.glob(f"{split}-*.pixels.npy"))
     ]
     if not found:
         raise StepError(f"{folder} holds no {split} shards; run `python -m training prepare` first")
+    _, labels = found[0].load()
+    if labels.shape[1] != LABEL_COLUMNS:
+        raise StepError(
+            f"the faces in {folder} have {labels.shape[1]} labels each, training/labels.py names {LABEL_COLUMNS} "
+            f"({', '.join(COLUMNS)}); prepare them again, from files called {PATTERN}"
+        )
     return found
 
 

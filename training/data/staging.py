@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from training.labels import Labels
 
 _SCHEMA = """
 CREATE TABLE faces (
-    row INTEGER PRIMARY KEY, path TEXT, age INTEGER, gender INTEGER, ethnicity INTEGER, stamp TEXT, digest TEXT
+    row INTEGER PRIMARY KEY, path TEXT, labels TEXT, stamp TEXT, digest TEXT
 );
 CREATE TABLE rejected (path TEXT, reason TEXT);
 CREATE TABLE pictures (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, thumbnail BLOB, root INTEGER);
@@ -32,7 +33,7 @@ UPDATE groups SET split = split_of(name);
 """
 _MOVE_CONTRADICTIONS = """
 CREATE TABLE contradicted AS SELECT digest, COUNT(*) AS files FROM faces
-    GROUP BY digest HAVING COUNT(DISTINCT age || '_' || gender || '_' || ethnicity) > 1;
+    GROUP BY digest HAVING COUNT(DISTINCT labels) > 1;
 INSERT INTO rejected SELECT path,
     'contradicting twin: ' || files || ' byte-identical files (' || substr(digest, 1, 12) || ') have different labels'
     FROM faces JOIN contradicted USING (digest);
@@ -46,9 +47,8 @@ class Face:
 
     row: int
     path: str
-    age: int
-    gender: int
-    ethnicity: int
+    # as `training.labels.COLUMNS`
+    labels: tuple[int, ...]
     digest: str
     group: str
     split: str
@@ -71,16 +71,8 @@ class Staging:
     def accept(self, path: str, labels: Labels, digest: str, pixels: Pixels, thumbnail: bytes) -> None:
         """Add a face: (size, size, 3) uint8 pixels."""
         self.database.execute(
-            "INSERT INTO faces (row, path, age, gender, ethnicity, stamp, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                self.accepted,
-                path,
-                labels.age,
-                labels.gender,
-                labels.ethnicity,
-                labels.stamp,
-                digest,
-            ),
+            "INSERT INTO faces (row, path, labels, stamp, digest) VALUES (?, ?, ?, ?, ?)",
+            (self.accepted, path, json.dumps([labels.age, *labels.choices]), labels.stamp, digest),
         )
         self.database.execute("INSERT OR IGNORE INTO pictures (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail))
         self.pixels.write(pixels.data)
@@ -119,12 +111,12 @@ class Staging:
     def faces(self, split: str | None = None) -> Iterator[Face]:
         """The accepted faces of one split, or all, ordered by digest: an order without meaning that never changes."""
         rows = self.database.execute(
-            "SELECT row, path, age, gender, ethnicity, digest, name, split FROM faces"
+            "SELECT row, path, labels, digest, name, split FROM faces"
             " JOIN pictures USING (digest) JOIN groups USING (root)"
             " WHERE ? IS NULL OR split = ? ORDER BY digest, path",
             (split, split),
         )
-        return (Face(*row) for row in rows)
+        return (Face(row, path, tuple(json.loads(labels)), *rest) for row, path, labels, *rest in rows)
 
     def rejected(self) -> Iterator[tuple[str, str]]:
         """Path and reason of each rejected file."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from serving.deadlines import Deadline
+from serving.heads import CHOICES
 from serving.problems import MEDIA_TYPE
 from serving.release import Release
 from serving.settings import Settings
@@ -201,6 +202,6 @@ def _comparison(release: Release, other: Model, candidate: Side, live: Side) -> 
     )
     if len(ages):
         yield f"{'age':12} differs by {ages.mean():.1f} years on average, {ages.max()} at most"
-    for head in [head for head in ("gender", "ethnicity") if all(head in one and head in two for one, two in pairs)]:
+    for head in [head for head in CHOICES if all(head in one and head in two for one, two in pairs)]:
         changed = sum(one[head]["label"] != two[head]["label"] for one, two in pairs)
         yield f"{head:12} differs for {changed} of {len(pairs)}"

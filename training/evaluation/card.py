@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from serving.heads import labels
 from training.evaluation.report import TITLES
 from training.pages import render
 
@@ -33,11 +34,13 @@ INTENDED_USE = {
 
 def render_card(manifest: dict[str, Any], measured: dict[str, Any]) -> str:
     """The card as Markdown, from a manifest and the figures of `metrics.measure`."""
-    groups = [("all", measured["overall"]), ("13 and older", measured["from_13_years"]), *_named(measured)]
-    return render("card.md", manifest=manifest, measured=measured, groups=groups, titles=TITLES)
+    groups = [("all", measured["overall"]), ("13 and older", measured["from_13_years"]), *_named(manifest, measured)]
+    return render(
+        "card.md", manifest=manifest, measured=measured, groups=groups, titles=TITLES, labels=labels(manifest)
+    )
 
 
-def _named(measured: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for attribute in ("age_band", "gender", "ethnicity"):
+def _named(manifest: dict[str, Any], measured: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for attribute in ("age_band", *labels(manifest)):
         for row in measured[f"by_{attribute}"]:
             yield row[attribute], row

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from serving import release
+from serving.heads import AGE
 from serving.predictor import Predictor
 from serving.release import Release, ReleaseError
 from training.data.shards import Fingerprint
 from training.errors import StepError
+from training.labels import missing
 from training.releases.registry import Registry
 
 
@@ -80,13 +82,17 @@ def terms(champion: Release, challenger: Release, fingerprint: Fingerprint) -> T
         challenger: the one that was evaluated.
         fingerprint: of the faces that both are scored on.
     """
+    lacking = missing(champion.labels)
     labels = {
-        "gender": (champion.genders, challenger.genders),
-        "ethnicity": (champion.ethnicities, challenger.ethnicities),
+        head: (champion.labels[head], challenger.labels[head]) for head in challenger.labels if head not in lacking
     }
     # Answers are compared by name, so that their order may differ.
     differing = {head: sets for head, sets in labels.items() if set(sets[0]) != set(sets[1])}
     notes = [
+        f"{head.capitalize()} is not compared, for the champion has no such head. Only the thresholds judge it."
+        for head in lacking
+    ]
+    notes += [
         f"{head.capitalize()} is not compared, for the labels differ: {', '.join(before)} in the champion, "
         f"{', '.join(after)} here. Only the thresholds judge it."
         for head, (before, after) in differing.items()
@@ -97,7 +103,7 @@ def terms(champion: Release, challenger: Release, fingerprint: Fingerprint) -> T
     if presets[0] != presets[1]:
         notes.append(f"The champion was trained as {presets[0]!r}, this one as {presets[1]!r}.")
     notes += [*_data(_stated(champion, "data") or {}, fingerprint), *_reduced(champion, fingerprint)]
-    return Terms({"age", *labels} - set(differing), _enlarged(champion, fingerprint), tuple(notes))
+    return Terms({AGE, *labels} - set(differing), _enlarged(champion, fingerprint), tuple(notes))
 
 
 def _data(then: dict[str, Any], now: Fingerprint) -> list[str]:

@@ -14,21 +14,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from serving.heads import AGE
 from serving.tally import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.evaluation.metrics import CELL_FACES, FIGURES, Array, Faces
-from training.labels import ETHNICITIES, GENDERS, band
+from training.labels import CHOICES, ETHNICITIES, GENDERS, band, by_head
 
 COMPARISON_FILE = "comparison.json"
 EVERYONE = "all"
 # Figures that may get worse, by the head whose answers they judge, and the sign of "worse". An interval that holds more
 # faces is no better, so that the coverage has thresholds of its own.
 COMPARED = {
-    "age_mae": ("age", 1),
-    "age_within_5": ("age", -1),
-    "gender_accuracy": ("gender", -1),
-    "ethnicity_accuracy": ("ethnicity", -1),
+    "age_mae": (AGE, 1),
+    "age_within_5": (AGE, -1),
+    **{f"{head.name}_accuracy": (head.name, -1) for head in CHOICES},
 }
 
 Mask = npt.NDArray[np.bool_]
@@ -117,9 +117,9 @@ def compare(champion: Faces, challenger: Faces, heads: set[str], config: Evaluat
 
 def groups(labels: LabelArray) -> Iterator[tuple[str, Mask]]:
     """Names and masks (N,): everyone, and every group that is large enough to be judged."""
-    bands, genders, ethnicities = band(labels[:, 0]), labels[:, 1], labels[:, 2]
-    found = [(name, genders == g) for g, name in enumerate(GENDERS)]
-    found += [(name, ethnicities == e) for e, name in enumerate(ETHNICITIES)]
+    labelled = by_head(labels)
+    bands, genders, ethnicities = band(labelled[AGE]), labelled["gender"], labelled["ethnicity"]
+    found = [(name, labelled[head.name] == number) for head in CHOICES for number, name in enumerate(head.labels)]
     found += [(f"{name} years", bands == b) for b, name in enumerate(AGE_BANDS)]
     found += [
         (f"{ethnicity} {gender}, 13 and older", (genders == g) & (ethnicities == e) & (bands >= 1))

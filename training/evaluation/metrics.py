@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serving.heads import AGE
 from serving.predictor import Prediction
 from serving.release import MANIFEST
 from serving.tally import AGE_BANDS
@@ -17,14 +18,20 @@ from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.errors import StepError
 from training.fitting.intervals import covered
-from training.labels import ETHNICITIES, GENDERS, band
+from training.labels import CHOICES, ETHNICITIES, GENDERS, LABELS, Head, band, by_head
 
 Array = npt.NDArray[np.float64]
 
 # what `evaluate` leaves in a release
 METRICS_FILE = "metrics.json"
 
-FIGURES = ("age_mae", "age_within_5", "age_band_accuracy", "age_coverage", "gender_accuracy", "ethnicity_accuracy")
+FIGURES = (
+    "age_mae",
+    "age_within_5",
+    "age_band_accuracy",
+    "age_coverage",
+    *(f"{head}_accuracy" for head in LABELS),
+)
 
 RELIABILITY_BINS = 15
 # Fewer faces than these say little about a gender and ethnicity.
@@ -33,31 +40,37 @@ CELL_FACES = 50
 
 @dataclass(frozen=True)
 class Faces:
-    """N scored faces: what was answered and what was labelled, as arrays of length N."""
+    """N scored faces: what was answered and what was labelled, as arrays of length N.
+
+    Of the choices, (N, len(CHOICES)).
+    """
 
     labels: LabelArray
     years: Array
     low: Array
     high: Array
-    gender: npt.NDArray[np.int64]
-    ethnicity: npt.NDArray[np.int64]
-    # of the answered gender and ethnicity
-    gender_probability: Array
-    ethnicity_probability: Array
+    # indices of the answered labels, -1 for one that is not known
+    choices: npt.NDArray[np.int64]
+    # of the answered labels
+    probabilities: Array
 
     def figures(self) -> Array:
         """(N, len(FIGURES)): each face's share in each figure, so that a figure is the mean of its column."""
-        age, gender, ethnicity = (self.labels[:, column].astype(np.int64) for column in range(3))
+        age = self.labels[:, 0].astype(np.int64)
         error = np.abs(self.years - age)
         columns = (
             error,
             error <= 5,
             band(self.years) == band(age),
             covered(self.low, self.high, age),
-            self.gender == gender,
-            self.ethnicity == ethnicity,
+            *self.right().T,
         )
         return np.stack(columns, axis=1).astype(np.float64)
+
+    def right(self) -> npt.NDArray[np.bool_]:
+        """(N, len(CHOICES)): whether each answered label is the labelled one."""
+        result: npt.NDArray[np.bool_] = self.choices == self.labels[:, 1:]
+        return result
 
 
 def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
@@ -67,16 +80,20 @@ def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
         years=np.array([prediction.age.years for prediction in predictions]),
         low=np.array([prediction.age.low for prediction in predictions]),
         high=np.array([prediction.age.high for prediction in predictions]),
-        gender=np.array([_index(GENDERS, prediction.gender.label) for prediction in predictions]),
-        ethnicity=np.array([_index(ETHNICITIES, prediction.ethnicity.label) for prediction in predictions]),
-        gender_probability=np.array([prediction.gender.probability for prediction in predictions]),
-        ethnicity_probability=np.array([prediction.ethnicity.probability for prediction in predictions]),
+        choices=np.array([[_index(head, prediction) for head in CHOICES] for prediction in predictions]),
+        probabilities=np.array([[_probability(head, prediction) for head in CHOICES] for prediction in predictions]),
     )
 
 
-def _index(labels: tuple[str, ...], answered: str) -> int:
-    """-1 for a label of former times, which is never right."""
-    return labels.index(answered) if answered in labels else -1
+def _index(head: Head, prediction: Prediction) -> int:
+    """-1 for a label or a head that only other releases have: never right, and not judged (see `champion.terms`)."""
+    answered = prediction.choices.get(head.name)
+    return head.labels.index(answered.label) if answered and answered.label in head.labels else -1
+
+
+def _probability(head: Head, prediction: Prediction) -> float:
+    answered = prediction.choices.get(head.name)
+    return answered.probability if answered else 0.0
 
 
 def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
@@ -88,13 +105,16 @@ def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
         return {**names, "n": int(mask.sum()), **_figures(figures[mask], config, random)}
 
     everyone = np.ones(len(figures), np.bool_)
-    bands, genders, ethnicities = band(faces.labels[:, 0]), faces.labels[:, 1], faces.labels[:, 2]
+    labelled = by_head(faces.labels)
+    bands, genders, ethnicities = band(labelled[AGE]), labelled["gender"], labelled["ethnicity"]
     return {
         "overall": group(everyone),
         "from_13_years": group(bands >= 1),
         "by_age_band": [group(bands == b, age_band=name) for b, name in enumerate(AGE_BANDS)],
-        "by_gender": [group(genders == g, gender=name) for g, name in enumerate(GENDERS)],
-        "by_ethnicity": [group(ethnicities == e, ethnicity=name) for e, name in enumerate(ETHNICITIES)],
+        **{
+            f"by_{head}": [group(labelled[head] == number, **{head: name}) for number, name in enumerate(names)]
+            for head, names in LABELS.items()
+        },
         "by_all": [
             group(mask, gender=gender, ethnicity=ethnicity, age_band=age_band)
             for g, gender in enumerate(GENDERS)
@@ -109,14 +129,10 @@ def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
             for e, ethnicity in enumerate(ETHNICITIES)
         ],
         "calibration_error": {
-            "gender": _calibration_error(faces.gender_probability, faces.gender == genders),
-            "ethnicity": _calibration_error(faces.ethnicity_probability, faces.ethnicity == ethnicities),
+            head: _calibration_error(probabilities, right)
+            for head, probabilities, right in zip(LABELS, faces.probabilities.T, faces.right().T, strict=True)
         },
-        "confusion": {
-            "age_band": _confusion(bands, band(faces.years), len(AGE_BANDS)),
-            "gender": _confusion(genders, faces.gender, len(GENDERS)),
-            "ethnicity": _confusion(ethnicities, faces.ethnicity, len(ETHNICITIES)),
-        },
+        "confusion": _confusions(faces),
     }
 
 
@@ -170,6 +186,14 @@ def _figures(figures: Array, config: EvaluateConfig, random: np.random.Generator
         name: {"value": round(value, 4), "low": round(low[column], 4), "high": round(high[column], 4)}
         for column, (name, value) in enumerate(zip(FIGURES, figures.mean(axis=0).tolist(), strict=True))
     }
+
+
+def _confusions(faces: Faces) -> dict[str, list[list[int]]]:
+    labelled = by_head(faces.labels)
+    found = {"age_band": _confusion(band(labelled[AGE]), band(faces.years), len(AGE_BANDS))}
+    for head, answered in zip(CHOICES, faces.choices.T, strict=True):
+        found[head.name] = _confusion(labelled[head.name], answered, len(head.labels))
+    return found
 
 
 def _confusion(labelled: npt.NDArray[Any], answered: npt.NDArray[Any], classes: int) -> list[list[int]]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from training.evaluation import metrics
 from training.evaluation.metrics import Array, Faces
 from training.fitting.intervals import covered
+from training.labels import CHOICES
 
 # years; width of the steps in which errors and coverage are drawn
 _STEP = 10
@@ -19,9 +20,9 @@ _OLDEST = 100
 def learning_curves(history: list[dict[str, float]]) -> Figure:
     """Training and validation figures over the epochs of `history`, keras's logs, of which there is at least one."""
     figure = Figure(figsize=(9, 3), layout="constrained")
-    panels = figure.subplots(1, 3)
-    columns = ("age_error", "gender_accuracy", "ethnicity_accuracy")
-    titles = ("age error, years", "gender right", "ethnicity right")
+    columns = ("age_error", *(f"{head.name}_accuracy" for head in CHOICES))
+    titles = ("age error, years", *(f"{head.name} right" for head in CHOICES))
+    panels = figure.subplots(1, len(columns))
     epochs = [row["epoch"] for row in history]
     for axes, column, title in zip(panels, columns, titles, strict=True):
         axes.plot(epochs, [row[column] for row in history], label="training")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from serving.release import Release
 from serving.tally import AGE_BANDS
 from training.evaluation import metrics, plots
 from training.evaluation.metrics import Faces
-from training.labels import ETHNICITIES, GENDERS
+from training.labels import CHOICES, LABELS
 from training.pages import data_uri, plot_uri, render
 
 REPORT_FILE = "report.html"
@@ -25,8 +25,7 @@ TITLES = {
     "age_within_5": "within 5 years",
     "age_band_accuracy": "age band right",
     "age_coverage": "age in its interval",
-    "gender_accuracy": "gender right",
-    "ethnicity_accuracy": "ethnicity right",
+    **{f"{head.name}_accuracy": f"{head.name} right" for head in CHOICES},
 }
 # faces drawn of each kind, and pixels of their side
 _DRAWN_FACES = 12
@@ -59,6 +58,7 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         measured=evaluation.measured,
         worst_cell=metrics.worst_cell(evaluation.measured),
         titles=TITLES,
+        heads=LABELS,
         plots=[plot_uri(plot) for plot in _plots(evaluation)],
         drawn=[] if face is None else list(_drawn(evaluation.faces, face)),
     )
@@ -74,11 +74,11 @@ def _plots(evaluation: Evaluation) -> Iterator[Any]:
     yield plots.age_scatter(faces)
     yield plots.error_by_age(faces)
     yield plots.coverage_by_age(faces, evaluation.release.manifest["calibration"]["age"]["coverage"])
-    yield plots.reliability(faces.gender_probability, faces.gender == faces.labels[:, 1], "Gender")
-    yield plots.reliability(faces.ethnicity_probability, faces.ethnicity == faces.labels[:, 2], "Ethnicity")
+    for head, probabilities, right in zip(CHOICES, faces.probabilities.T, faces.right().T, strict=True):
+        yield plots.reliability(probabilities, right, head.name.capitalize())
     yield plots.confusion(confusion["age_band"], AGE_BANDS, "Age band")
-    yield plots.confusion(confusion["gender"], GENDERS, "Gender")
-    yield plots.confusion(confusion["ethnicity"], ETHNICITIES, "Ethnicity")
+    for head in CHOICES:
+        yield plots.confusion(confusion[head.name], head.labels, head.name.capitalize())
     if evaluation.history:
         yield plots.learning_curves(evaluation.history)
 
@@ -95,12 +95,10 @@ def _drawn(faces: Faces, face: Callable[[int], Pixels]) -> Iterator[_Row]:
     error = np.abs(faces.years - faces.labels[:, 0])
     yield _row("Age: the best", np.argsort(error, kind="stable"), faces, face)
     yield _row("Age: the worst", np.argsort(-error, kind="stable"), faces, face)
-    for title, answered, probability, column in (
-        ("Gender", faces.gender, faces.gender_probability, 1),
-        ("Ethnicity", faces.ethnicity, faces.ethnicity_probability, 2),
-    ):
-        wrong = np.flatnonzero(answered != faces.labels[:, column])
-        yield _row(f"{title}: surest and wrong", wrong[np.argsort(-probability[wrong])], faces, face)
+    for head, probabilities, right in zip(CHOICES, faces.probabilities.T, faces.right().T, strict=True):
+        wrong = np.flatnonzero(~right)
+        title = f"{head.name.capitalize()}: surest and wrong"
+        yield _row(title, wrong[np.argsort(-probabilities[wrong])], faces, face)
 
 
 def _row(title: str, places: Any, faces: Faces, face: Callable[[int], Pixels]) -> _Row:
@@ -108,9 +106,12 @@ def _row(title: str, places: Any, faces: Faces, face: Callable[[int], Pixels]) -
 
 
 def _caption(faces: Faces, place: int) -> str:
-    age, gender, ethnicity = faces.labels[place]
-    answered = f"{faces.years[place]:.0f} {GENDERS[faces.gender[place]]} {ETHNICITIES[faces.ethnicity[place]]}"
-    return f"{answered}, labelled {age} {GENDERS[gender]} {ETHNICITIES[ethnicity]}"
+    age, *labelled = faces.labels[place]
+    return f"{faces.years[place]:.0f} {_named(faces.choices[place])}, labelled {age} {_named(labelled)}"
+
+
+def _named(choices: Iterable[int]) -> str:
+    return " ".join(head.labels[number] for head, number in zip(CHOICES, choices, strict=True))
 
 
 def _picture(face: Pixels) -> str:

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from serving.predictor import Outputs, sharpen
+from serving.heads import AGE
+from serving.predictor import Outputs, each_label, sharpen
 from serving.release import Calibration
 from training.data.shards import LabelArray
 from training.fitting import intervals
+from training.labels import LABELS, by_head
 
 # Changes nothing: what the outputs say before anything is fitted.
-NEUTRAL = Calibration(age_at=(0.0,), age_low=(0.1,), age_high=(0.9,), gender_temperature=1.0, ethnicity_temperature=1.0)
+NEUTRAL = Calibration(age_at=(0.0,), age_low=(0.1,), age_high=(0.9,), temperatures=dict.fromkeys(LABELS, 1.0))
 
 _TEMPERATURES = np.geomspace(0.25, 4.0, 161)
 
@@ -23,17 +25,16 @@ def fit(outputs: Outputs, labels: LabelArray, coverage: float) -> Calibration:
 
     Args:
         outputs: of N faces, by head.
-        labels: (N, 3) uint8: age, gender, ethnicity.
+        labels: (N, LABEL_COLUMNS) uint8.
         coverage: share of the faces whose age the answered interval shall hold.
     """
-    levels = intervals.fit(outputs["age"], labels[:, 0], coverage)
-    female = outputs["gender"]
+    labelled = by_head(labels)
+    levels = intervals.fit(outputs[AGE], labelled[AGE], coverage)
     return Calibration(
         age_at=levels.at,
         age_low=levels.low,
         age_high=levels.high,
-        gender_temperature=_temperature(np.concatenate([1 - female, female], axis=1), labels[:, 1]),
-        ethnicity_temperature=_temperature(outputs["ethnicity"], labels[:, 2]),
+        temperatures={head: _temperature(each_label(outputs[head]), labelled[head]) for head in LABELS},
     )
 
 

@@ -1,4 +1,4 @@
-"""The networks: (N, size, size, 3) float32 RGB in 0..255 -> {"age", "gender", "ethnicity"} probabilities.
+"""The networks: (N, size, size, 3) float32 RGB in 0..255 -> probabilities by head.
 
 Each normalises its input itself, so the file that is served takes plain pixels.
 """
@@ -12,9 +12,10 @@ import keras
 import numpy as np
 from keras import layers
 
+from serving.heads import AGE
 from training.config import TrainConfig
 from training.errors import StepError
-from training.labels import AGE_CLASSES, ETHNICITIES
+from training.labels import AGE_CLASSES, CHOICES
 from training.learning import faceres, imagenet, weights
 from training.learning.layers import RoundedConv2D, RoundedDepthwiseConv2D, RoundedReLU6
 
@@ -137,14 +138,10 @@ ARCHITECTURES: dict[str, Callable[[int], keras.Model]] = {
 
 
 def _heads(x: Tensor, width: int, dropout: float) -> dict[str, Tensor]:
-    """Three branches; the answers stay float32 whatever the precision of the trunk."""
-    outputs = (
-        ("age", AGE_CLASSES, "softmax"),
-        ("gender", 1, "sigmoid"),
-        ("ethnicity", len(ETHNICITIES), "softmax"),
-    )
+    """A branch each; the answers stay float32 whatever the precision of the trunk."""
     heads = {}
-    for name, units, activation in outputs:
+    for name, units in ((AGE, AGE_CLASSES), *((head.name, head.width) for head in CHOICES)):
+        activation = "sigmoid" if units == 1 else "softmax"
         y = layers.Dense(width, name=f"{name}_branch")(x)
         y = layers.ReLU()(y)
         y = layers.Dropout(dropout)(y)

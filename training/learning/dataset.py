@@ -9,10 +9,11 @@ from typing import TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from serving.heads import AGE
 from training.config import Augmentation, TrainConfig
 from training.data import shards
 from training.data.shards import LABEL_COLUMNS, Shard
-from training.labels import AGE_CLASSES, ETHNICITIES
+from training.labels import AGE_CLASSES, CHOICES, by_head
 from training.learning import teacher
 from training.learning.teacher import ANSWER_COLUMNS, ANSWER_WIDTHS
 
@@ -28,7 +29,7 @@ _HEADER_BYTES = 128
 
 
 def batches(folder: Path, split: str, batch: int) -> tf.data.Dataset:
-    """One pass over a split in its fixed order: (N, size, size, 3) uint8 and (N, 3) uint8."""
+    """One pass over a split in its fixed order: (N, size, size, 3) uint8 and (N, LABEL_COLUMNS) uint8."""
     fingerprint = shards.fingerprint(folder)
     records = _files(shards.shards(folder, split)).flat_map(lambda *files: _read(files, fingerprint.size))
     counted = records.apply(tf.data.experimental.assert_cardinality(fingerprint.faces[split]))
@@ -91,25 +92,30 @@ def targets(labels: tf.Tensor, config: TrainConfig, answers: tf.Tensor | None = 
     arXiv:1503.02531): they know how unsure a label is.
 
     Args:
-        labels: (N, 3) uint8.
+        labels: (N, LABEL_COLUMNS) uint8.
         config: the width of the Gaussian, and the teacher's share.
-        answers: (N, ANSWER_COLUMNS) float32 probabilities: age, gender, ethnicity.
+        answers: (N, ANSWER_COLUMNS) float32 probabilities.
 
     Returns:
-        {"age": (N, AGE_CLASSES), "gender": (N, 1), "ethnicity": (N, classes)} float32 probabilities.
+        {"age": (N, AGE_CLASSES), and of each choice (N, its width)} float32 probabilities.
     """
-    columns = tf.cast(labels, tf.float32)
+    labelled = by_head(labels)
+    ages = tf.cast(labelled[AGE], tf.float32)[:, None]
     years = tf.range(AGE_CLASSES, dtype=tf.float32)[None, :]
     heads = {
-        "age": tf.nn.softmax(-tf.square(years - columns[:, 0:1]) / (2 * config.age_sigma**2)),
-        "gender": columns[:, 1:2],
-        "ethnicity": tf.one_hot(labels[:, 2], len(ETHNICITIES)),
+        AGE: tf.nn.softmax(-tf.square(years - ages) / (2 * config.age_sigma**2)),
+        **{head.name: _certain(labelled[head.name], head.width) for head in CHOICES},
     }
     if answers is None:
         return heads
     taught = dict(zip(heads, tf.split(answers, ANSWER_WIDTHS, axis=1), strict=True))
     share = config.teacher_share
     return {name: (1 - share) * head + share * taught[name] for name, head in heads.items()}
+
+
+def _certain(classes: tf.Tensor, width: int) -> tf.Tensor:
+    """(N,) indices -> (N, width) float32 probabilities."""
+    return tf.cast(classes, tf.float32)[:, None] if width == 1 else tf.one_hot(classes, width)
 
 
 def _files(found: list[Shard], answers: Path | None = None) -> tf.data.Dataset:

@@ -1,11 +1,13 @@
-"""The three losses, and the figures that a person reads while a network learns."""
+"""A loss for each head, and the figures that a person reads while a network learns."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
 
+from serving.heads import AGE
 from training.config import TrainConfig
+from training.labels import CHOICES, COLUMNS
 from training.learning.dataset import Heads
 
 
@@ -17,21 +19,14 @@ def figures(targets: Heads, answers: Heads, config: TrainConfig) -> dict[str, tf
     Args:
         targets: probabilities by head, as `dataset.targets` gives them.
         answers: the network's, in the same shapes.
-        config: the weights of the three losses.
+        config: the weights of the losses.
     """
-    age, gender, ethnicity = (
-        keras.losses.categorical_crossentropy(targets["age"], answers["age"]),
-        keras.losses.binary_crossentropy(targets["gender"], answers["gender"]),
-        keras.losses.categorical_crossentropy(targets["ethnicity"], answers["ethnicity"]),
-    )
+    losses = {head: _cross_entropy(targets[head], answers[head]) for head in COLUMNS}
     return {
-        "loss": config.age_weight * age + config.gender_weight * gender + config.ethnicity_weight * ethnicity,
-        "age_loss": age,
-        "gender_loss": gender,
-        "ethnicity_loss": ethnicity,
-        "age_error": age_error(targets["age"], answers["age"]),
-        "gender_accuracy": _same((targets["gender"] > 0.5)[:, 0], (answers["gender"] > 0.5)[:, 0]),
-        "ethnicity_accuracy": _same(tf.argmax(targets["ethnicity"], 1), tf.argmax(answers["ethnicity"], 1)),
+        "loss": sum(config.weight(head) * loss for head, loss in losses.items()),
+        **{f"{head}_loss": loss for head, loss in losses.items()},
+        "age_error": age_error(targets[AGE], answers[AGE]),
+        **{f"{head.name}_accuracy": _same(targets[head.name], answers[head.name]) for head in CHOICES},
     }
 
 
@@ -44,12 +39,21 @@ def age_error(target: tf.Tensor, answer: tf.Tensor) -> tf.Tensor:
 def merit(row: dict[str, float]) -> float:
     """One figure to choose an epoch by, in years; lower is better.
 
-    Years of age error on validation, with 0.2 years for each point of gender error and 0.1 for each of ethnicity. The
-    validation loss would not do: late in training it mostly punishes confidence, which calibration takes back.
+    Years of age error on validation, with the cost of each choice for the share of it that is wrong. The validation
+    loss would not do: late in training it mostly punishes confidence, which calibration takes back.
     """
-    gender, ethnicity = row["val_gender_accuracy"], row["val_ethnicity_accuracy"]
-    return row["val_age_error"] + 20 * (1 - gender) + 10 * (1 - ethnicity)
+    return sum((head.cost * (1 - row[f"val_{head.name}_accuracy"]) for head in CHOICES), row["val_age_error"])
 
 
-def _same(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+def _cross_entropy(target: tf.Tensor, answer: tf.Tensor) -> tf.Tensor:
+    if target.shape[1] == 1:
+        return keras.losses.binary_crossentropy(target, answer)
+    return keras.losses.categorical_crossentropy(target, answer)
+
+
+def _same(target: tf.Tensor, answer: tf.Tensor) -> tf.Tensor:
+    """Whether the likeliest label is the same, 0 or 1 for each face."""
+    one, other = (
+        values[:, 0] > 0.5 if values.shape[1] == 1 else tf.argmax(values, axis=1) for values in (target, answer)
+    )
     return tf.cast(one == other, tf.float32)

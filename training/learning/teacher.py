@@ -13,14 +13,13 @@ from tqdm import tqdm
 
 from serving import release
 from serving.predictor import Outputs, Predictor
-from serving.release import HEADS
 from training.data import shards
 from training.data.shards import Shard
 from training.errors import StepError
-from training.labels import AGE_CLASSES, ETHNICITIES
+from training.labels import AGE_CLASSES, CHOICES, COLUMNS, LABELS
 
-# Columns of an answers file, float32 probabilities: years, female, ethnicities.
-ANSWER_WIDTHS = (AGE_CLASSES, 1, len(ETHNICITIES))
+# Columns of an answers file, float32 probabilities: years, and what each choice answers.
+ANSWER_WIDTHS = (AGE_CLASSES, *(head.width for head in CHOICES))
 ANSWER_COLUMNS = sum(ANSWER_WIDTHS)
 
 Answers = npt.NDArray[np.float32]
@@ -55,9 +54,15 @@ def answers_file(folder: Path, shard: Shard) -> Path:
 
 def _predictor(uri: str) -> Predictor:
     try:
-        return Predictor(release.load(uri))
+        found = Predictor(release.load(uri))
     except release.ReleaseError as error:
         raise StepError(f"the teacher cannot be used: {error}") from error
+    if other := [head for head, names in LABELS.items() if found.release.labels.get(head) != names]:
+        raise StepError(
+            f"the teacher {found.release.version} lacks the heads that are trained, or their labels: "
+            f"{', '.join(other)}; choose a release that was trained on them"
+        )
+    return found
 
 
 def _answers(predictor: Predictor, shard: Shard) -> Answers:
@@ -71,15 +76,12 @@ def _answers(predictor: Predictor, shard: Shard) -> Answers:
             sides.append(_row(predictor.run(np.ascontiguousarray(faces[:, :, ::-1]))))
         rows.append(np.mean(sides, axis=0))
     answers: Answers = np.concatenate(rows).astype(np.float32)
-    if answers.shape[1] != ANSWER_COLUMNS:
-        raise StepError(
-            f"the teacher {predictor.release.version} answers {answers.shape[1]} classes, {ANSWER_COLUMNS} are wanted; "
-            "choose a release with the same labels"
-        )
     return answers
 
 
 def _row(outputs: Outputs) -> Answers:
     """(N, ANSWER_COLUMNS). What an int8 file answers adds up to 1 only nearly."""
-    sums = {head: outputs[head].sum(axis=1, keepdims=True) for head in HEADS}
-    return np.concatenate([outputs[head] / (1 if head == "gender" else sums[head]) for head in HEADS], axis=1)
+    each = (outputs[head] for head in COLUMNS)
+    return np.concatenate(
+        [values if values.shape[1] == 1 else values / values.sum(axis=1, keepdims=True) for values in each], axis=1
+    )

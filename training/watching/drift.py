@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serving import heads
+from serving.heads import AGE
 from serving.tally import AGE_BANDS
 from training.config import DriftConfig
 from training.watching.traffic import Counts, Traffic
 
 Array = npt.NDArray[np.float64]
 
-# What a release's figures call the answers of a head.
-_CONFUSION = {"age": "age_band", "gender": "gender", "ethnicity": "ethnicity"}
 # bins of the measure `likeness`: what a warning of `flat` or `unlike` is about
 _LIKE, _UNLIKE = "a face", "no face"
 # Added to each bin, so that an empty one has a logarithm.
@@ -154,11 +154,11 @@ def of_release(measured: dict[str, Any], manifest: dict[str, Any]) -> Sample:
 
 
 def _heads(measured: dict[str, Any], manifest: dict[str, Any]) -> Iterator[tuple[str, Counts]]:
-    for head, table in _CONFUSION.items():
+    labels = {"age_band": AGE_BANDS, **heads.labels(manifest)}
+    for table, names in labels.items():
         # Rows are labels, columns are answers.
-        names = AGE_BANDS if head == "age" else manifest["heads"][head]["labels"]
         answered = np.sum(measured["confusion"][table], axis=0)
-        yield head, dict(zip(names, answered.tolist(), strict=True))
+        yield AGE if table == "age_band" else table, dict(zip(names, answered.tolist(), strict=True))
 
 
 def _array(counts: Counts, names: tuple[str, ...]) -> Array:

@@ -9,7 +9,9 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
+from serving import heads
 from serving.formats import FORMATS
+from serving.heads import AGE
 from serving.likeness import CODES
 from serving.tally import AGE_BANDS, SIDES
 
@@ -117,8 +119,7 @@ def count(lines: Iterable[bytes], manifest: dict[str, Any], since: datetime | No
         manifest: of the release.
         since: with a time zone; earlier requests are left out.
     """
-    heads = manifest["heads"]
-    labels = {"age": AGE_BANDS, **{head: tuple(heads[head]["labels"]) for head in heads if "labels" in heads[head]}}
+    labels = {AGE: AGE_BANDS, **heads.labels(manifest)}
     bins = {name: dict.fromkeys(names, 0) for name, names in (labels | _QUALITY).items()}
     traffic = Traffic(manifest["version"], bins)
     for line in lines:

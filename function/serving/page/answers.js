@@ -5,32 +5,31 @@ const OLDEST = 100;
 const TICKS = [0, 20, 40, 60, 80, 100];
 
 /** An answer for the ear. */
-export function sentence({ age, gender, ethnicity, warnings = [], error }) {
+export function sentence({ age, warnings = [], error, ...choices }) {
   if (error) return error.detail;
   const parts = age ? [`${yearsText(age)}, ${intervalText(age)}`] : [];
-  for (const choice of [gender, ethnicity]) if (choice) parts.push(`${choice.label}, probability ${percent(choice.probability)}`);
+  for (const { label, probability } of Object.values(choices)) parts.push(`${label}, probability ${percent(probability)}`);
   return [`${parts.join("; ")}.`, ...warnings.map(({ detail }) => `Warning: ${detail}`)].join(" ");
 }
 
 /** An answer in a few words, for a tile. */
-export function summary({ age, gender, ethnicity, warnings = [], error }) {
+export function summary({ age, warnings = [], error, ...choices }) {
   if (error) return element("span", "problem", error.detail);
   const lines = element("span", "summary");
   if (age) lines.append(element("strong", "", yearsText(age)), element("span", "", intervalText(age)));
-  for (const choice of [gender, ethnicity]) {
-    if (choice) lines.append(element("span", "", `${choice.label}, ${percent(choice.probability)}`));
+  for (const { label, probability } of Object.values(choices)) {
+    lines.append(element("span", "", `${label}, ${percent(probability)}`));
   }
   if (warnings.length) lines.append(element("span", "warned", warnings.length === 1 ? "1 warning" : `${warnings.length} warnings`));
   return lines;
 }
 
 /** The answer as an element. */
-export function figures({ age, gender, ethnicity, warnings = [], error }) {
+export function figures({ age, warnings = [], error, ...choices }) {
   if (error) return element("p", "problem", error.detail);
   const list = element("dl", "figures");
   if (age) list.append(figure("Age", ageFigure(age)));
-  if (gender) list.append(figure("Gender", choiceFigure(gender)));
-  if (ethnicity) list.append(figure("Ethnicity", choiceFigure(ethnicity)));
+  for (const [head, choice] of Object.entries(choices)) list.append(figure(title(head), choiceFigure(choice)));
   const all = element("div");
   all.append(list);
   if (warnings.length) all.append(warningList(warnings));
@@ -43,6 +42,10 @@ export function element(name, kind = "", text = "") {
   if (kind) made.className = kind;
   made.textContent = text;
   return made;
+}
+
+function title(head) {
+  return head[0].toUpperCase() + head.slice(1);
 }
 
 function figure(name, ...content) {
