@@ -26,16 +26,27 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast e2e check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings bench-gate fuzz score screenshots face-weights faces-named clean
+.PHONY: help run port-free test test-fast e2e check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings bench-gate fuzz score screenshots face-weights faces-named preset-named clean
 
 help: ## list these targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 # The first prerequisite of what works on faces: nothing is set up for a command that lacks them.
 faces-named:
 	@test -n "$(DATA)" || { echo 'make $(MAKECMDGOALS) needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
+	@test -e "$(DATA)" || { echo 'DATA=$(DATA) does not exist; give a folder, .tar, .tar.gz or .zip of faces' >&2; exit 2; }
 
-run: $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http://localhost:8080 (PORT=…)
+# argparse would say so too, but only after minutes of setting up.
+preset-named:
+	@grep -q '^    "$(PRESET)": Preset(' training/presets.py || \
+	    { echo 'PRESET=$(PRESET) is none; choose default, teacher, imagenet, seed or smoke' >&2; exit 2; }
+
+# functions-framework answers a port that it cannot have by a traceback.
+port-free:
+	@reason=$$($(PYTHON) -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("", int("$(PORT)")))' 2>&1 | tail -n 1); \
+	    test -z "$$reason" || { echo "port $(PORT) cannot be used ($$reason); choose another: make run PORT=8081" >&2; exit 2; }
+
+run: port-free $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http://localhost:8080 (PORT=…)
 	@printf '\n  open   http://localhost:$(PORT)\n  or try curl -sS -H "Content-Type: image/jpeg" --data-binary @face.jpg http://localhost:$(PORT)/predict\n\n'
 	@exec $(RUN_ENV)/bin/functions-framework --source function/main.py --target predict --port $(PORT)
 
@@ -45,7 +56,7 @@ test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.rea
 test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## the tests that take seconds
 	$(DEV_ENV)/bin/pytest -m "not slow"
 
-e2e: $(DEV_ENV)/.ready $(NODE_TOOLS) ## from `git push` to an answered request: .gitlab-ci.yml run here (needs npm, rsync)
+e2e: $(NODE_TOOLS) $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## from `git push` to an answered request: .gitlab-ci.yml run here (needs npm, rsync)
 	@command -v rsync >/dev/null || { echo 'gitlab-ci-local hands files on by rsync; on Debian and Ubuntu: sudo apt-get install rsync' >&2; exit 1; }
 	$(DEV_ENV)/bin/pytest tests/e2e
 
@@ -66,7 +77,7 @@ format: $(DEV_ENV)/.ready ## let ruff put the code in order
 
 face-weights: $(FACE_WEIGHTS) ## fetch the initial weights of the preset `default` (needs npm)
 
-pipeline: faces-named $(DEV_ENV)/.ready $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
+pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
 	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN)
 	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
@@ -156,6 +167,8 @@ $(TFLITE_ENV)/.ready: function/requirements-tflite-runtime.txt
 	else mkdir -p $(TFLITE_ENV); fi && touch $@
 
 define environment
+	{ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or newer is needed; where it has another name: make PYTHON=python3.12' >&2; exit 1; }; } && \
 	{ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) apt-get install --yes python3-venv || \
 	    { echo 'Python lacks its venv module; on Debian and Ubuntu: sudo apt-get install python3-venv' >&2; exit 1; }; } && \
 	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear $(1) && \

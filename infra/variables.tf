@@ -53,7 +53,7 @@ variable "gitlab_project_id" {
 }
 
 variable "gitlab_project_path" {
-  description = "Path of the GitLab project, as in group/age-gender; only the signatures of releases name it. Empty, they are not checked against it."
+  description = "Path of the GitLab project, as in group/age-gender; only the signatures of releases name it. Empty, nobody's signature is trusted and `deploy` stops until TRUSTED_IDENTITY or TRUSTED_KEY is set otherwise."
   type        = string
   default     = ""
 

@@ -172,11 +172,20 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
         for _ in _on_all_cores(lambda block: _write_shard(staging, folder, *block), blocks(index)):
             pass
     rejected = _write_rejected(staging, folder)
-    if not all(counts.values()):
-        raise StepError(f"too few faces for three splits: accepted {counts}, rejected {rejected}; add faces")
     fingerprint = Fingerprint(digest.hexdigest(), config.size, images.RESIZE_RULE, counts, rejected)
+    if not all(counts.values()):
+        raise StepError(_too_few(fingerprint, next(staging.rejected(), None)))
     fingerprint.save(folder)
     return fingerprint
+
+
+def _too_few(fingerprint: Fingerprint, rejected: tuple[str, str] | None) -> str:
+    """What was found instead of faces for three splits, with the first row of rejected.csv, which does not stay."""
+    example = f", for example {rejected[0]}: {rejected[1]}" if rejected else ""
+    return (
+        f"too few faces for three splits: {summary(fingerprint)}{example}; give a hundred or more, "
+        f"named [age]_[gender]_[race]_[date&time].jpg"
+    )
 
 
 def _write_shard(staging: Staging, folder: Path, split: str, number: int, block: list[Face]) -> None:

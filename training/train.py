@@ -97,7 +97,7 @@ def _require_same(folder: Path, started: Run) -> None:
     if run.load(folder) != started:
         raise StepError(
             f"{folder} holds a training on other data, on other devices or with another configuration; "
-            "continue with those, choose another work folder, or leave --resume out to begin again"
+            "continue with those, choose another work folder (make: WORK=…), or leave --resume out to begin again"
         )
 
 

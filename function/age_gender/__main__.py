@@ -81,10 +81,10 @@ def batch(options: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = _parser()
-    options, beam = parser.parse_known_args(arguments)
+    program = parser()
+    options, beam = program.parse_known_args(arguments)
     if options.run is predict and beam:
-        parser.error(f"unknown: {' '.join(beam)}")
+        program.error(f"unknown: {' '.join(beam)}")
     options.beam = beam
     try:
         code: int = options.run(options)
@@ -150,11 +150,12 @@ def _explained() -> Iterator[None]:
         raise UnusableError(f"answers without a server need {error.name}: {wanted}") from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; `batch` leaves what it does not know to Beam."""
+    result = argparse.ArgumentParser(
         "age-gender", description="Age and gender of aligned, cropped faces, one a picture.", epilog=_CODES
     )
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = result.add_subparsers(required=True, metavar="command")
     one = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__, epilog=_CODES)
     one.set_defaults(run=predict)
     one.add_argument("pictures", nargs="+", metavar="picture", help="file, folder, glob pattern, or - (standard input)")
@@ -169,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--output", required=True, help="file of answers to write, .parquet or .jsonl")
     many.add_argument("--part-size", type=_positive, default=500, help="pictures of one part (default: 500)")
     _local_options(many)
-    return parser
+    return result
 
 
 def _positive(text: str) -> int:

@@ -66,7 +66,9 @@ class Transport:
                 reply = self._send(path, body, content_type)
             except (OSError, http.client.HTTPException) as error:
                 if last:
-                    raise ServerError(f"{self._url} does not answer: {_reason(error)}") from error
+                    raise ServerError(
+                        f"{self._url} does not answer: {_reason(error)}; is the address right, and does the server run?"
+                    ) from error
                 asked = ""
             else:
                 if last or reply.status not in RETRIED:

@@ -83,7 +83,8 @@ def read(data: bytes, size: int, limits: Limits = Limits()) -> Picture:
     """
     kind = formats.name(data)
     if not kind:
-        found = f"the bytes are {formats.describe(data)}" if data else "the picture is empty (0 bytes)"
+        empty = "the picture is empty (0 bytes): choose another file, or save this one again"
+        found = f"the bytes are {formats.describe(data)}" if data else empty
         raise UnknownFormatError(f"{found}; send one of {', '.join(FORMATS)}")
     try:
         image = formats.read_header(kind, data)

@@ -41,6 +41,13 @@ def test_a_missing_bucket_is_named(in_the_cloud: Emulator) -> None:
         list(storage.folders())
 
 
+def test_missing_credentials_are_told_with_their_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(StepError, match=r"none.json was not found; `gcloud auth application-default login` makes"):
+        open_storage("gs://nobodys/releases")
+
+
 @pytest.mark.parametrize("uri", ["gs://", "gs:///releases"])
 def test_an_address_without_a_bucket_is_refused(in_the_cloud: Emulator, uri: str) -> None:
     with pytest.raises(StepError, match=uri):

@@ -183,7 +183,9 @@ def test_an_override_is_loud_named_and_published(
     monkeypatch.delenv("GITLAB_USER_LOGIN", raising=False)
     judged = ["gate", "--work", str(work), "--preset", "default"]
     assert main(judged) == 1
-    assert "gate closed: age_mae" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "gate closed: age_mae" in said
+    assert "ways on: " in said
     assert main([*judged, "--override", "drawn faces"]) == 1
     assert "give --override REASON --by NAME" in capsys.readouterr().err
     assert main([*judged, "--override", " ", "--by", "ada"]) == 1

@@ -203,6 +203,13 @@ def test_a_run_that_fails_leaves_the_former_data(faces: Path, tmp_path: Path) ->
         assert {path.name for path in data.iterdir()} == {path.name for path in faces.iterdir()}
 
 
+def test_too_few_faces_are_told_with_what_was_rejected(tmp_path: Path) -> None:
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "me.jpg").write_bytes(draw(50, 0, 0, seed=1))
+    with pytest.raises(StepError, match=r"1 files = 0 accepted .* for example me.jpg: name does not parse.*a hundred"):
+        prepare(tmp_path / "faces", tmp_path / "data", CONFIG)
+
+
 def test_a_run_after_one_that_was_killed_starts_anew(faces: Path, prepared: Path, tmp_path: Path) -> None:
     leftover = tmp_path / "data.partial"
     leftover.mkdir()

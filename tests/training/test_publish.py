@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from serving import release
+from tests.loglines import BUNDLED
 from tests.signatures import digest, public
 from training.config import EvaluateConfig
 from training.errors import StepError
@@ -80,6 +81,12 @@ def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path
         "report.html",
         "weights.npz",
     }
+
+
+def test_the_bundled_release_goes_as_it_is_into_a_registry_of_ones_own(registry: Registry, tmp_path: Path) -> None:
+    release = Path(shutil.copytree(BUNDLED, tmp_path / "work" / "release"))
+    version = publish(release, registry).rpartition("/")[2]
+    assert registry.files(version) == release_files(BUNDLED)
 
 
 def test_a_signature_is_of_all_that_is_published(mine: Path, registry: Registry, ours: Path) -> None:

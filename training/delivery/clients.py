@@ -17,6 +17,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import logging as cloud_logging
 
 from training.errors import StepError
+from training.releases.bucket import told
 from training.releases.storage import ConflictError
 
 # Reading may be repeated: 5xx, 429 and broken connections, for a minute at most.
@@ -62,5 +63,4 @@ def calling(what: str) -> Iterator[None]:
     except (Conflict, PreconditionFailed) as error:
         raise ConflictError(f"{what} was changed by somebody else meanwhile; look at it and try again") from error
     except (GoogleAPIError, GoogleAuthError) as error:
-        message = getattr(error, "message", "") or str(error)
-        raise StepError(f"{what}: {message}") from error
+        raise StepError(f"{what}: {told(error)}") from error

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud import storage as gcs
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -162,7 +162,15 @@ def cloud_errors(where: str) -> Iterator[None]:
     except Forbidden as error:
         raise _refused(where, error) from error
     except (GoogleAPIError, GoogleAuthError, DataCorruption, OSError, ValueError) as error:
-        raise StepError(f"{where} cannot be reached: {error}") from error
+        raise StepError(f"{where} cannot be reached: {told(error)}") from error
+
+
+def told(error: Exception) -> str:
+    """What Google's client says, with the cure where it has no credentials."""
+    message = getattr(error, "message", "") or str(error)
+    if isinstance(error, DefaultCredentialsError):
+        return f"{message.split('. ')[0].rstrip('.')}; `gcloud auth application-default login` makes credentials"
+    return message
 
 
 def _refused(where: str, error: GoogleAPIError) -> StepError:
