@@ -1,0 +1,52 @@
+"""One target for each thing that a person does, and `make help` to find it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+# what other targets begin with
+INTERNAL = {"faces-named"}
+
+
+def test_help_tells_of_every_target() -> None:
+    phony = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    explained = [line.split()[0] for line in told.splitlines() if len(line.split()) > 1]
+    assert explained == [target for target in phony[0].split() if target not in INTERNAL]
+
+
+def test_continuous_integration_times_every_environment() -> None:
+    environments = set(re.findall(r"^\w+_ENV := (\S+)$", MAKEFILE, re.MULTILINE))
+    listed = re.search(r"^for environment in (.+); do$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert listed
+    assert set(listed[1].split()) == environments
+
+
+def test_a_commit_passes_make_check_first(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("check:\n\t@test ! -e bad\n")
+    shutil.copy(ROOT / ".pre-commit-config.yaml", tmp_path)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+    # A hook that runs these tests has its own repository in the environment.
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment = others | {"PRE_COMMIT_HOME": str(tmp_path / "cache")}
+    subprocess.run([*git, "init", "--quiet"], env=environment, check=True)
+    pre_commit = Path(sys.executable).with_name("pre-commit")
+    subprocess.run([pre_commit, "install"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+
+    def commit(file: str) -> int:
+        (tmp_path / file).touch()
+        subprocess.run([*git, "add", file, ".pre-commit-config.yaml"], env=environment, check=True)
+        return subprocess.run(
+            [*git, "commit", "--quiet", "--message", file], env=environment, check=False, capture_output=True
+        ).returncode
+
+    assert commit("good") == 0
+    assert commit("bad") != 0
