@@ -45,17 +45,19 @@ run: $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http:/
 
 setup: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(CHECKOV_ENV)/.ready $(if $(shell command -v npm),$(NODE_TOOLS)) ## make every environment
 
-# Tests that measure time have the machine to themselves, after the others.
+# A module is one process's, so that its fixtures are made once; tests/conftest.py tells which begin. Tests that measure
+# time have the machine to themselves, after the others.
 PYTEST = $(DEV_ENV)/bin/pytest --durations=25 --durations-min=5
+BESIDE = --numprocesses=$(PROCESSES) --dist=loadscope --no-loadscope-reorder
 COVER = $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-report=xml:build/coverage.xml)
 
 test: setup ## pass every test, PROCESSES at once [COVERAGE=1]
 	@rm -f .coverage
-	$(PYTEST) --numprocesses=$(PROCESSES) --dist=loadgroup -m "not alone" --junit-xml=build/junit.xml $(COVER)
+	$(PYTEST) $(BESIDE) -m "not alone" --junit-xml=build/junit.xml $(COVER)
 	$(PYTEST) -m alone --junit-xml=build/junit-alone.xml $(COVER)
 
 test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## the tests that take seconds
-	$(DEV_ENV)/bin/pytest --numprocesses=$(PROCESSES) --dist=loadgroup -m "not slow and not alone"
+	$(DEV_ENV)/bin/pytest $(BESIDE) -m "not slow and not alone"
 
 e2e: $(DEV_ENV)/.ready $(NODE_TOOLS) ## from `git push` to an answered request: .gitlab-ci.yml run here (needs npm, rsync)
 	@command -v rsync >/dev/null || { echo 'gitlab-ci-local hands files on by rsync; on Debian and Ubuntu: sudo apt-get install rsync' >&2; exit 1; }
@@ -140,8 +142,9 @@ clean: ## remove what was built and set up
 	rm -rf build node_modules $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV) $(BATCH_ENV) $(CHECKOV_ENV)
 
 # An environment is made anew when its requirements change; the project's own settings only reinstall the project.
+# The tests' cloud starts this one again and again, and writes nothing into it.
 $(RUN_ENV)/.ready: function/requirements.txt | $(UV)
-	@$(call environment,$(RUN_ENV),function/requirements.txt) && touch $@
+	@$(call environment,$(RUN_ENV),function/requirements.txt,--compile-bytecode) && touch $@
 
 # Apache Beam's own requirements do not go with TensorFlow's and MLflow's.
 $(BATCH_ENV)/.ready: function/requirements-batch.txt | $(UV)
@@ -182,5 +185,5 @@ $(UV): tests/requirements.txt
 
 define environment
 	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear --without-pip $(1) && \
-	$(UV) pip install --quiet --python $(1) --require-hashes --compile-bytecode -r $(2)
+	$(UV) pip install --quiet --python $(1) --require-hashes $(3) -r $(2)
 endef

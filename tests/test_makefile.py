@@ -7,9 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.conftest import LONGEST, ROOT
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 # what other targets begin with
@@ -21,6 +22,14 @@ def test_help_tells_of_every_target() -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     explained = [line.split()[0] for line in told.splitlines() if len(line.split()) > 1]
     assert explained == [target for target in phony[0].split() if target not in INTERNAL]
+
+
+def test_no_room_of_tests_is_left_out() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    modules = {path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}
+    rooms = {"tests/test_*.py" if len(module.parts) == 2 else "/".join(module.parts[:2]) for module in modules}
+    assert rooms == set(settings["testpaths"])
+    assert {f"tests/{name}" for name in LONGEST} <= {module.as_posix() for module in modules}
 
 
 def test_continuous_integration_times_every_environment() -> None:

@@ -25,12 +25,12 @@ PROGRAMS = Path(sys.executable).parent
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment that holds the wheel and nothing else."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [PROGRAMS / "hatchling", "build", "--target", "wheel", "--directory", folder]
+    build: list[str | Path] = [PROGRAMS / "hatchling", "build", "--target", "wheel", "--directory", folder]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "venv", symlinks=True)
-    install = [PROGRAMS / "uv", "pip", "install", "--offline", "--no-deps", "--python", folder / "venv", wheel]
-    subprocess.run(install, check=True, capture_output=True)
+    install: list[str | Path] = [PROGRAMS / "uv", "pip", "install", "--offline", "--no-deps"]
+    subprocess.run([*install, "--python", folder / "venv", wheel], check=True, capture_output=True)
     return folder / "venv" / "bin"
 
 
