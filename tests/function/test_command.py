@@ -7,8 +7,6 @@ import os
 import pty
 import subprocess
 import sys
-import tomllib
-import venv
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from tests.command import age_gender
 from tests.conftest import FUNCTION, ROOT
 from tests.faces import draw, write_faces
 from tests.server import Server, serve
-from tests.stand import ANSWERED, standing
 
 
 @pytest.fixture(scope="module")
@@ -149,20 +146,6 @@ def test_a_reader_that_stops_early_is_no_failure_of_python(tmp_path: Path) -> No
     assert "BrokenPipe" not in done.stderr
 
 
-def names(requirements: str) -> set[str]:
-    lines = (FUNCTION / requirements).read_text().splitlines()
-    return {line.split("==")[0] for line in lines if line and line[0] not in "#-"}
-
-
-def test_the_packages_extras_are_what_the_locks_are_made_of() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = {name: set(wanted) for name, wanted in project["optional-dependencies"].items()}
-    assert extras == {
-        "local": names("requirements.in"),
-        "batch": {"age-gender-detection[local]"} | names("requirements-batch.in"),
-    }
-
-
 def test_the_deployed_source_leaves_the_client_out(tmp_path: Path) -> None:
     # gcloud's rules are git's.
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
@@ -172,26 +155,3 @@ def test_the_deployed_source_leaves_the_client_out(tmp_path: Path) -> None:
     assert told.stdout.split() == asked[:2]
     # The image is built from the same folder.
     assert {"function/age_gender/", "function/requirements-batch.*"} < set((ROOT / ".dockerignore").read_text().split())
-
-
-@pytest.mark.slow
-def test_the_wheel_answers_with_the_release_it_holds(tmp_path: Path, folder: Path) -> None:
-    wheel = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
-    subprocess.run(wheel, cwd=ROOT, check=True, capture_output=True)
-    (built,) = tmp_path.glob("*.whl")
-    venv.create(tmp_path / "venv", with_pip=True)
-    bin_folder = tmp_path / "venv" / "bin"
-    subprocess.run([bin_folder / "pip", "install", "--quiet", "--no-deps", built], check=True)
-    # What it needs is taken from the function's own environment instead of being fetched again.
-    (packages,) = (ROOT / ".venv-run" / "lib").glob("python*/site-packages")
-    command: list[str | Path] = [bin_folder / "age-gender", "predict", folder / "a.jpg", "--json"]
-    environment = {"PATH": os.environ["PATH"]}
-    without = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (without.returncode, without.stdout) == (3, "")
-    assert "age-gender-detection[local]" in without.stderr
-    with standing(ANSWERED) as stand:
-        asked = [*command, "--url", stand.url]
-        subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, check=True)
-    environment["PYTHONPATH"] = str(packages)
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == age_gender("predict", folder / "a.jpg", "--json").stdout

@@ -127,6 +127,7 @@ def test_the_shorter_side_has_its_bin(side: int, expected: str) -> None:
         assert tally.fields(("age",)) == {"pictures": 1, "failed": 0, "sides": {expected: 1}, "formats": {"PNG": 1}}
 
 
+@pytest.mark.alone
 def test_counting_takes_a_hundredth_of_the_answer_at_most(face: bytes) -> None:
     predictor = Predictor(load(str(BUNDLED_RELEASE)))
     picture = images.read(face, predictor.release.size)

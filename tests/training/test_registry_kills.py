@@ -60,9 +60,9 @@ class Executioner:
 
 @pytest.fixture(params=["folder", "bucket"])
 def executioner(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Executioner]:
-    """One for each kind of storage; it tells its seed, which KILL_SEED repeats."""
+    """One for each kind of storage; where a test fails, it tells its seed, which KILL_SEED repeats."""
     in_bucket = request.param == "bucket"
     emulator: Emulator = request.getfixturevalue("strict_storage")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
@@ -70,8 +70,7 @@ def executioner(
     with scales(emulator.url) if in_bucket else nullcontext() as wire:
         found = Executioner(uri, wire.url if wire else emulator.url, wire)
         yield found
-    with capsys.disabled():
-        print(f"\n{request.node.name}: {found.kills} killed of {found.trials}, KILL_SEED={found.seed}")
+    print(f"{found.kills} killed of {found.trials}, KILL_SEED={found.seed}")
 
 
 def versions(registry: Registry) -> list[str]:
