@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from serving import heads
 from serving.heads import AGE
-from serving.tally import AGE_BAND_STARTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,5 +106,7 @@ def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Years -> index into serving.tally.AGE_BANDS; an answer of 12.6 years counts as 13."""
     # The command line explains itself where nothing is installed.
     import numpy as np
+
+    from serving.tally import AGE_BAND_STARTS
 
     return np.searchsorted(AGE_BAND_STARTS, np.floor(ages + 0.5), side="right") - 1
