@@ -46,7 +46,7 @@ except release.ReleaseError as reason:
     sys.exit(f"cannot start: {reason}")
 
 RELEASE = ANSWERER.predictor.release
-MODEL = {"name": RELEASE.name, "version": RELEASE.version, "sha256": RELEASE.sha256}
+MODEL = RELEASE.identity()
 
 
 def predict(request: Request) -> Response:

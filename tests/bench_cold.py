@@ -19,8 +19,8 @@ from pathlib import Path
 
 from tests.conftest import FUNCTION, ROOT
 from tests.emulator import Emulator, cloud_storage
-from tests.faces import draw
 from tests.ports import free_port
+from training.faces import draw
 
 POLL_SECONDS = 0.002
 GIVE_UP_SECONDS = 60

@@ -26,8 +26,8 @@ from PIL import Image
 from serving import images, release
 from serving.predictor import Predictor
 from tests.bench_cold import BUNDLED, FETCHED, HELLO, cold_start
-from tests.faces import draw
 from tests.server import Server, serve
+from training.faces import draw
 
 ROOT = Path(__file__).parent.parent
 FUNCTION = ROOT / "function"

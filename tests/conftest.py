@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.emulator import Emulator, cloud_storage
-from tests.faces import draw
 from tests.server import Server, serve
 from tests.strict_storage import strict
+from training.faces import draw
 
 ROOT = Path(__file__).parent.parent
 FUNCTION = ROOT / "function"

@@ -133,8 +133,7 @@ def _answer_example(settings: Settings, release: Release) -> JsonObject:
         AGE: {"years": 26, "low": 21, "high": 28},
         **{head: {"label": names[len(names) // 2], "probability": 0.988} for head, names in release.labels.items()},
     }
-    model = {"name": release.name, "version": release.version, "sha256": release.sha256}
-    return {"predictions": [{head: heads[head] for head in settings.heads}], "model": model}
+    return {"predictions": [{head: heads[head] for head in settings.heads}], "model": release.identity()}
 
 
 def _headers() -> JsonObject:

@@ -54,6 +54,10 @@ class Release(NamedTuple):
     # the whole manifest as it was published
     manifest: dict[str, Any]
 
+    def identity(self) -> dict[str, str]:
+        """What tells an answer's reader which model gave it."""
+        return {"name": self.name, "version": self.version, "sha256": self.sha256}
+
 
 class Loading:
     """A release that is being fetched in the background, while the caller imports what will run it."""

@@ -86,7 +86,8 @@ def _instances(settings: Settings) -> JsonObject:
 
 
 def _prediction(release: Release, settings: Settings) -> JsonObject:
-    oldest = release.manifest["heads"][AGE]["classes"]
+    # the end of the last year, rounded as the ends of an interval are
+    oldest = round(release.manifest["heads"][AGE]["classes"] - 0.5)
     years = {
         each: {"type": "integer", "minimum": 0, "maximum": oldest, "description": _YEARS[each]} for each in Age._fields
     }

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.conftest import ROOT
 from tests.emulator import Emulator, cloud_storage
-from tests.faces import draw, write_faces
 from tests.gitlab import Project, project
+from training.faces import draw, write_faces
 
 PROJECT, REGION, NAME = "e2e", "europe-west1", "age-gender"
 SERVICE = f"projects/{PROJECT}/locations/{REGION}/services/{NAME}"

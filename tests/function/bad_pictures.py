@@ -16,7 +16,7 @@ from PIL import Image
 
 from serving.formats import FORMATS
 from serving.images import ImageError, ImageTooLargeError, UnknownFormatError
-from tests.faces import draw
+from training.faces import draw
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What a picture is refused with over HTTP.

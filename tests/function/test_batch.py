@@ -19,7 +19,7 @@ from serving.settings import Settings
 from tests.command import age_gender
 from tests.conftest import FUNCTION, ROOT
 from tests.emulator import Emulator
-from tests.faces import write_faces
+from training.faces import write_faces
 
 PYTHON = ROOT / ".venv-batch" / "bin" / "python"
 FACES = 30

@@ -18,9 +18,9 @@ from age_gender.local import Local
 from age_gender.transport import FIRST_WAIT, LONGEST_WAIT, ServerError, wait
 from serving.settings import Settings
 from tests.conftest import FUNCTION
-from tests.faces import draw
 from tests.server import Server, serve
 from tests.stand import ANSWERED, PREDICTION, Scripted, standing
+from training.faces import draw
 
 ALL_HEADS = Settings(heads=("age", "gender", "ethnicity"))
 BUSY = (503, {"status": 503, "detail": "busy"}, {"Retry-After": "0"})

@@ -14,8 +14,8 @@ import pytest
 
 from tests.command import age_gender
 from tests.conftest import FUNCTION, ROOT
-from tests.faces import draw, write_faces
 from tests.server import Server, serve
+from training.faces import draw, write_faces
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from serving import images
 from serving.formats import FORMATS
-from tests.faces import draw
 from tests.function.bad_pictures import header, png, saved
+from training.faces import draw
 
 
 def halves(size: tuple[int, int] = (64, 64)) -> Image.Image:

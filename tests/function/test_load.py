@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import FUNCTION
-from tests.faces import draw
 from tests.server import Server, serve
+from training.faces import draw
 
 QUICK, SLOW = 64, 12
 

@@ -14,9 +14,9 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from tests.conftest import FUNCTION
-from tests.faces import draw
 from tests.ports import free_port
 from tests.server import Server, serve
+from training.faces import draw
 
 MANIFEST = json.loads((FUNCTION / "model" / "manifest.json").read_text())
 

@@ -25,8 +25,8 @@ from schemathesis.openapi import from_url
 
 from serving import problems
 from tests.conftest import FUNCTION
-from tests.faces import draw
 from tests.server import Server, serve
+from training.faces import draw
 
 KEY = "a key that is long enough".replace(" ", "-")
 Document = dict[str, Any]

@@ -10,8 +10,8 @@ from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser import choose, file, halves, jpeg, picture, wait_for_answer
-from tests.faces import draw
 from tests.server import Server
+from training.faces import draw
 
 
 def test_a_small_square_picture_gets_the_very_answer_of_the_interface(page: Page, server: Server) -> None:

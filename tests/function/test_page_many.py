@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import choose, edges, file, halves, jpeg, picture
 from tests.conftest import FUNCTION
-from tests.faces import draw
 from tests.server import serve
+from training.faces import draw
 
 
 def test_several_pictures_are_a_grid_whose_tiles_open(page: Page, sent: list[bytes], face: bytes) -> None:

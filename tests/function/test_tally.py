@@ -19,9 +19,9 @@ from serving.release import load
 from serving.settings import BUNDLED_RELEASE, SettingsError, from_environment
 from serving.tally import AGE_BANDS, SIDES, Tally, age_band
 from tests.conftest import FUNCTION
-from tests.faces import draw
 from tests.function.test_logs import Line, lines
 from tests.server import serve
+from training.faces import draw
 
 ALL = "age,gender,ethnicity"
 # of what a line may consist, whatever was sent

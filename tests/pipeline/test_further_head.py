@@ -14,9 +14,9 @@ import pytest
 
 from serving import heads
 from tests.conftest import ROOT
-from tests.faces import draw
 from tests.server import Server, serve
 from training import labels
+from training.faces import draw
 
 RECIPE = (ROOT / "CONTRIBUTING.md").read_text()
 # ```diff blocks, each of one file: its name, and then its hunks

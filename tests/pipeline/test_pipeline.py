@@ -10,10 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.conftest import FUNCTION, ROOT
-from tests.faces import draw, write_faces
 from tests.server import serve
 from tests.signatures import digest, public, write_key
 from training.__main__ import COMMANDS, main
+from training.faces import draw, write_faces
 
 
 def training(*arguments: object) -> subprocess.CompletedProcess[str]:

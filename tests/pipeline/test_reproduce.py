@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.faces import write_faces
+from training.faces import write_faces
 
 
 def git(folder: Path, *arguments: str) -> str:

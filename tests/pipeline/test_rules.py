@@ -28,7 +28,7 @@ def gitlab(tmp_path_factory: pytest.TempPathFactory) -> Project:
         ("README.md", CHECKS | LIVE),
         ("docs/training.md", CHECKS | LIVE),
         ("infra/README.md", CHECKS | LIVE),
-        ("tests/faces.py", CHECKS | LIVE),
+        ("tests/server.py", CHECKS | LIVE),
         ("training/delivery/service.py", CHECKS | LIVE),
         ("training/releases/registry.py", CHECKS | LIVE),
         ("training/watching/drift.py", CHECKS | LIVE),

@@ -18,10 +18,10 @@ import pytest
 from serving.tally import age_band
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
-from tests.faces import draw
 from tests.loglines import BUNDLED, RELEASE, entry, line, written
 from tests.server import Server, serve
 from training.__main__ import main
+from training.faces import draw
 
 REQUESTS = 120
 

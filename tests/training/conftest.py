@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests import releases
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
-from tests.faces import write_faces
 from tests.signatures import write_key
 from training.config import ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig
 from training.convert import convert
 from training.evaluate import evaluate
+from training.faces import write_faces
 from training.prepare import prepare
 from training.presets import PRESETS
 from training.releases.registry import Registry

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from serving import images
-from tests.faces import draw
 from training.config import PrepareConfig
 from training.data import duplicates
 from training.data.duplicates import Thumbnails
+from training.faces import draw
 
 THRESHOLD = PrepareConfig().near_duplicate
 

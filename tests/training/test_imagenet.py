@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from serving import images
-from tests.faces import draw
 from training.errors import StepError
+from training.faces import draw
 from training.learning import architectures, imagenet
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.faces import draw
 from tests.training.conftest import SHORT
 from training.config import ConvertConfig, EvaluateConfig, PrepareConfig
 from training.convert import convert
@@ -16,6 +15,7 @@ from training.data import gaps
 from training.errors import StepError
 from training.evaluate import evaluate
 from training.evaluation.card import render_card
+from training.faces import draw
 from training.gate import gate
 from training.labels import ETHNICITIES, GENDERS
 from training.prepare import prepare

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from serving import images
-from tests.faces import draw, write_faces
 from tests.prepared import index, rejected, splits_by
 from training.config import PrepareConfig
 from training.data import shards
 from training.errors import StepError
+from training.faces import draw, write_faces
 from training.prepare import prepare
 
 CONFIG = PrepareConfig(size=32, shard_faces=16, validation=0.25, test=0.25)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FUNCTION, ROOT
-from tests.faces import write_faces
 from training.config import ConvertConfig, PrepareConfig
+from training.faces import write_faces
 from training.learning import provenance
 from training.prepare import prepare
 from training.presets import PRESETS
