@@ -78,7 +78,7 @@ check: $(DEV_ENV)/.ready $(CHECKOV_ENV)/.ready ## ruff, mypy and the linters of 
 	$(DEV_ENV)/bin/ruff check .
 	$(DEV_ENV)/bin/ruff format --check .
 	$(DEV_ENV)/bin/mypy
-	$(DEV_ENV)/bin/yamllint --strict .gitlab-ci.yml training/pipeline.yml
+	$(DEV_ENV)/bin/yamllint --strict .gitlab-ci.yml .pre-commit-config.yaml training/pipeline.yml
 	$(DEV_ENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml training/pipeline.yml
 	PATH=$(DEV_ENV)/bin:$$PATH $(DEV_ENV)/bin/gitlab-ci-verify --no-lint-api --severity warning
 	$(DEV_ENV)/bin/hadolint Dockerfile
