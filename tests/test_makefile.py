@@ -21,9 +21,15 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 INTERNAL = {"faces-named", "preset-named", "port-free"}
 
 
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # As somebody at a terminal calls it, not as a part of the `make` that runs these tests.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
 def test_help_tells_of_every_target() -> None:
     phony = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
-    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    told = make("help").stdout
     explained = [line.split()[0] for line in told.splitlines() if len(line.split()) > 1]
     assert explained == [target for target in phony[0].split() if target not in INTERNAL]
 
@@ -67,7 +73,7 @@ def test_a_commit_passes_make_check_first(tmp_path: Path) -> None:
 
 def refused(*arguments: str) -> str:
     """The one line that says what is wrong."""
-    done = subprocess.run(["make", *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
+    done = make(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     said, by_make = done.stderr.splitlines()

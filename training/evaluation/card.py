@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from serving.heads import labels
+from training.config import EvaluateConfig
 from training.evaluation.report import TITLES
 from training.pages import render
 
@@ -35,8 +37,16 @@ INTENDED_USE = {
 def render_card(manifest: dict[str, Any], measured: dict[str, Any]) -> str:
     """The card as Markdown, from a manifest and the figures of `metrics.measure`."""
     groups = [("all", measured["overall"]), ("13 and older", measured["from_13_years"]), *_named(manifest, measured)]
+    # Older figures, the bundled release's among them, do not tell how they were measured.
+    confidence = measured.get("config", asdict(EvaluateConfig()))["confidence"]
     return render(
-        "card.md", manifest=manifest, measured=measured, groups=groups, titles=TITLES, labels=labels(manifest)
+        "card.md",
+        manifest=manifest,
+        measured=measured,
+        groups=groups,
+        titles=TITLES,
+        labels=labels(manifest),
+        confidence=confidence,
     )
 
 
