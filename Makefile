@@ -153,9 +153,8 @@ clean: ## remove what was built and set up
 	rm -rf build node_modules $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV) $(BATCH_ENV) $(CHECKOV_ENV)
 
 # An environment is made anew when its requirements change; the project's own settings only reinstall the project.
-# The tests' cloud starts this one again and again, and writes nothing into it.
 $(RUN_ENV)/.ready: function/requirements.txt | $(UV)
-	@$(call environment,$(RUN_ENV),function/requirements.txt,--compile-bytecode) && touch $@
+	@$(call environment,$(RUN_ENV),function/requirements.txt) && touch $@
 
 # Apache Beam's own requirements do not go with TensorFlow's and MLflow's.
 $(BATCH_ENV)/.ready: function/requirements-batch.txt | $(UV)
@@ -196,7 +195,8 @@ $(UV): tests/requirements.txt
 	@$(PYTHON) -m venv --clear build/uv && sed -n '/^uv==/,/[^\\]$$/p' $< >build/uv/requirements.txt && \
 	build/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r build/uv/requirements.txt && touch $@
 
+# Compiled at once, as pip does: where PYTHONDONTWRITEBYTECODE is set, every start would compile TensorFlow anew.
 define environment
 	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear --without-pip $(1) && \
-	$(UV) pip install --quiet --python $(1) --require-hashes $(3) -r $(2)
+	$(UV) pip install --quiet --compile-bytecode --python $(1) --require-hashes -r $(2)
 endef
