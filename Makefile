@@ -19,7 +19,7 @@ DEV_ENV := .venv
 TFLITE_ENV := .venv-tflite
 BATCH_ENV := .venv-batch
 CHECKOV_ENV := .venv-checkov
-# fills them, ten times as fast as pip
+# fills them, quicker than pip
 UV := build/uv/bin/uv
 # what the presets `default` and `teacher` start from
 FACE_WEIGHTS := node_modules/@vladmandic/human/package.json

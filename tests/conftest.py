@@ -29,6 +29,7 @@ LONGEST = (
     "function/test_load.py",
     "training/test_published_set.py",
     "pipeline/test_reproduce.py",
+    "pipeline/test_further_head.py",
     "function/test_batch.py",
 )
 

@@ -184,7 +184,7 @@ def _too_few(fingerprint: Fingerprint, rejected: tuple[str, str] | None) -> str:
     example = f", for example {rejected[0]}: {rejected[1]}" if rejected else ""
     return (
         f"too few faces for three splits: {summary(fingerprint)}{example}; give a hundred or more, "
-        f"named [age]_[gender]_[race]_[date&time].jpg"
+        f"named {labels.PATTERN}"
     )
 
 
