@@ -196,7 +196,10 @@ $(UV): tests/requirements.txt
 	build/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r build/uv/requirements.txt && touch $@
 
 # Compiled at once, as pip does: where PYTHONDONTWRITEBYTECODE is set, every start would compile TensorFlow anew.
+# Only what make itself set up is made anew: a folder of that name may be somebody's own.
 define environment
-	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear --without-pip $(1) && \
+	if [ -e $(1) ] && [ ! -e $(1)/.made-by-make ] && [ ! -e $(1)/.ready ]; then \
+	    echo '$(1) is there and make did not set it up; move it away, or remove it' >&2; exit 1; fi; \
+	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear --without-pip $(1) && touch $(1)/.made-by-make && \
 	$(UV) pip install --quiet --compile-bytecode --python $(1) --require-hashes -r $(2)
 endef

@@ -54,4 +54,5 @@ def versions(registry: Registry) -> list[str]:
 
 def half(registry: Registry, version: str) -> None:
     """What a publisher leaves that was killed."""
+    registry.begin(version, release(version))
     registry.storage.create(f"{version}/{MODEL}", release(version)[MODEL])

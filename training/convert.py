@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
-import shutil
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,14 +28,21 @@ from training.data import shards
 from training.data.shards import LabelArray
 from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
+from training.files import OwnFolder, write_text
 from training.fitting import calibration, likeness
 from training.labels import LABELS, by_head
 from training.learning import checkpoints, dataset, weights
 from training.learning.provenance import provenance
+from training.releases.registry import RELEASE_FILES
 
 MODEL_FILE = "model.tflite"
 NAME = "age-gender-detection"
 _BATCH = 64
+_FOLDER = OwnFolder(
+    "convert",
+    re.compile("|".join(map(re.escape, RELEASE_FILES)) + r"|\..+\.partial"),
+    {release.MANIFEST: ("format", "name", "version", "model")},
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,10 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     Raises:
         StepError: the float32 file does not answer as the Keras model does, or the epoch's checkpoint is gone.
     """
+    unfinished = folder.with_name(folder.name + ".partial")
+    # Before the work: what stands in the way is said at once.
+    _FOLDER.require(folder)
+    _FOLDER.clear(unfinished)
     learnt = checkpoints.model_after(trained, config.epoch) if config.epoch else checkpoints.best_model(trained)
     model = _both_sides(learnt) if config.mirror else learnt
     pixels, labels = shards.first(data, "validation", config.validation_faces)
@@ -85,11 +96,13 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     }
     manifest["calibration"] = _calibration(calibration.fit(chosen.outputs, labels, config.interval_coverage), config)
     manifest["likeness"] = likeness.fit(data, config.likeness)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / MODEL_FILE).write_bytes(chosen.model)
-    (folder / weights.FILE).write_bytes(trainable)
-    (folder / release.MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    # The manifest first: it marks the folder as this step's, and nobody reads it before it has its final name.
+    unfinished.mkdir(parents=True)
+    write_text(unfinished / release.MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    (unfinished / MODEL_FILE).write_bytes(chosen.model)
+    (unfinished / weights.FILE).write_bytes(trainable)
+    _FOLDER.clear(folder)
+    unfinished.rename(folder)
     return manifest
 
 

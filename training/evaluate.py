@@ -25,6 +25,7 @@ from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
 from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
+from training.files import write_text
 from training.fitting import likeness
 from training.labels import missing
 
@@ -62,12 +63,12 @@ def evaluate(
     compared = compare(champion, candidate, faces, data, config)
     compared.save(folder)
     found = Evaluation(candidate, measured, faces, run.history(trained))
-    (folder / METRICS_FILE).write_text(json.dumps(measured, indent=1) + "\n")
-    (folder / REPORT_FILE).write_text(report.render_report(found))
-    local_report(folder).write_text(report.render_report(found, shards.finder(data, "test")))
+    write_text(folder / METRICS_FILE, json.dumps(measured, indent=1) + "\n")
+    write_text(folder / REPORT_FILE, report.render_report(found))
+    write_text(local_report(folder), report.render_report(found, shards.finder(data, "test")))
     summary.write(folder, measured, compared)
     size = candidate.manifest["model"]["bytes"]
-    folder.with_name(summary.OPEN_METRICS_FILE).write_text(openmetrics.render(summary.gauges(measured, size)))
+    write_text(folder.with_name(summary.OPEN_METRICS_FILE), openmetrics.render(summary.gauges(measured, size)))
     return measured
 
 

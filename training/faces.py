@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from training.errors import StepError
+
 SIDE = 100
 # One for each ethnicity; colours that no skin has are soon told apart and say nothing about people.
 _SKINS = ((235, 150, 150), (110, 150, 225), (130, 200, 130), (195, 140, 220), (230, 200, 110))
@@ -20,12 +22,26 @@ Color = tuple[int, int, int]
 
 
 def write_faces(folder: Path, count: int, seed: int = 0) -> None:
-    """Write `count` faces of every gender, ethnicity and age; more faces begin with those that fewer give."""
+    """Write `count` faces of every gender, ethnicity and age; more faces begin with those that fewer give.
+
+    Raises:
+        StepError: a file of that name is there with other contents.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         labelled, own = labels(number), seed * 10**6 + number
         name = "_".join(map(str, (*labelled, _FIRST_STAMP + own))) + ".jpg.chip.jpg"
-        (folder / name).write_bytes(draw(*labelled, seed=own))
+        _write(folder / name, draw(*labelled, seed=own))
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError as error:
+        # Those of an earlier drawing are the same, unless it was interrupted or another Pillow drew them.
+        if path.is_symlink() or path.read_bytes() != data:
+            raise StepError(f"{path} is there with other contents; draw into another folder") from error
 
 
 def labels(number: int) -> tuple[int, ...]:

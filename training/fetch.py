@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from google.cloud import storage as gcs
 
 from serving.storage import CLOUD
 from training.errors import StepError
+from training.files import write_text
 from training.releases.bucket import cloud_errors
 
 _BLOCK_BYTES = 2**20
@@ -24,7 +26,8 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
         the copy, and whether it had to be fetched: a former one is kept where its size and CRC32C are the object's.
 
     Raises:
-        StepError: there is no such object, or what came is something else.
+        StepError: there is no such object, what came is something else, or a file of that name is there that was not
+            fetched.
     """
     bucket, _, name = uri.removeprefix(CLOUD).partition("/")
     if not (uri.startswith(CLOUD) and bucket and name):
@@ -36,8 +39,10 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
     copy = folder / Path(name).name
     if copy.is_file() and _difference(copy, found) == "":
         return copy, False
+    record = copy.with_name(f".{copy.name}.fetched")
+    _require_fetched(copy, record)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = copy.with_name(f"partial-{copy.name}")
+    partial = copy.with_name(f".{copy.name}.partial")
     with cloud_errors(uri):
         # Whoever replaces the object meanwhile does not mix two archives.
         found.download_to_filename(str(partial), if_generation_match=found.generation, timeout=_DOWNLOAD_SECONDS)
@@ -45,7 +50,14 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
         partial.unlink()
         raise StepError(f"{uri} arrived with {difference}; fetch it again")
     partial.replace(copy)
+    write_text(record, f"{found.crc32c}\n")
     return copy, True
+
+
+def _require_fetched(copy: Path, record: Path) -> None:
+    """Raises StepError where something is in the way that no earlier fetch left there, whole or damaged."""
+    if os.path.lexists(copy) and not (copy.is_file() and not copy.is_symlink() and record.is_file()):
+        raise StepError(f"{copy} is there and was not fetched; move it away, or fetch into another folder")
 
 
 def _difference(copy: Path, stored: Any) -> str:

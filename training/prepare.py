@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections import deque
@@ -28,12 +29,21 @@ from training.data.shards import Fingerprint
 from training.data.sources import SourceFile
 from training.data.staging import Face, Staging
 from training.errors import StepError
+from training.files import OwnFolder, write_text
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 # files that one task decodes
 _CHUNK = 32
+_FOLDER = OwnFolder(
+    "prepare",
+    re.compile(
+        r"(index|rejected)\.csv|(fingerprint|origin)\.json|staging\.(sqlite(-journal)?|pixels)"
+        rf"|({'|'.join(shards.SPLITS)})-\d+\.(pixels|labels)\.npy|exploration/(index\.html|[a-z-]+\.png)|\..+\.partial"
+    ),
+    {"fingerprint.json": ("sha256", "faces"), "staging.sqlite": ()},
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,9 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
             `expected`, where that is given.
     """
     unfinished = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    # Before the work: what stands in the way is said at once.
+    _FOLDER.require(folder)
+    _FOLDER.clear(unfinished)
     unfinished.mkdir(parents=True)
     try:
         fingerprint = _fill(source, unfinished, config)
@@ -64,11 +76,11 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
                 f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces or another "
                 f"way to prepare them ({summary(fingerprint)}); where that is meant, expect the new fingerprint"
             )
-        (unfinished / sources.ORIGIN_FILE).write_text(json.dumps(sources.origin(source)) + "\n")
+        write_text(unfinished / sources.ORIGIN_FILE, json.dumps(sources.origin(source)) + "\n")
     except BaseException:
         shutil.rmtree(unfinished)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    _FOLDER.clear(folder)
     unfinished.rename(folder)
     return fingerprint
 

@@ -10,6 +10,7 @@ from training.errors import StepError
 from training.evaluation import metrics
 from training.evaluation.card import render_card
 from training.evaluation.verdict import require_passed
+from training.files import write_text
 from training.releases.registry import Registry, release_files
 from training.releases.signatures import SIGNATURE, covers
 from training.releases.signing import Signer, sign
@@ -41,8 +42,8 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> s
     if "config" in measured:
         manifest["provenance"]["evaluate"] = measured["config"]
     manifest["metrics"] = {"faces": measured["faces"], **measured["overall"]}
-    path.write_text(json.dumps(manifest, indent=2) + "\n")
-    (folder / CARD_FILE).write_text(render_card(manifest, measured))
+    write_text(path, json.dumps(manifest, indent=2) + "\n")
+    write_text(folder / CARD_FILE, render_card(manifest, measured))
     _sign(folder, registry.storage.read(f"{manifest['version']}/{SIGNATURE}"), signer)
     return registry.publish(manifest["version"], release_files(folder))
 

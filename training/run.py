@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from training.config import Augmentation, TrainConfig
 from training.errors import StepError
+from training.files import OwnFolder, write_text
 
 _CONFIG = "config.json"
 _HISTORY = "history.csv"
+# what a training writes into its folder
+FOLDER = OwnFolder(
+    "train",
+    re.compile(
+        r"config\.json|history\.csv|making\.json|tracking\.json|(partial-)?(best|epoch-\d{4})\.keras"
+        r"|teacher/[a-z]+-\d+\.answers\.npy|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial"
+    ),
+    {"config.json": ("preset", "data", "config")},
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ def load(folder: Path) -> Run:
 
 def save(folder: Path, run: Run) -> None:
     """Write the run's configuration."""
-    (folder / _CONFIG).write_text(json.dumps(asdict(run), indent=2) + "\n")
+    write_text(folder / _CONFIG, json.dumps(asdict(run), indent=2) + "\n")
 
 
 def exists(folder: Path) -> bool:
@@ -65,9 +77,8 @@ def history(folder: Path) -> list[dict[str, float]]:
 
 def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
     """Replace the history by `rows`, of which there is at least one."""
-    partial = folder / f"partial-{_HISTORY}"
-    with partial.open("w", newline="") as stream:
-        table = csv.DictWriter(stream, fieldnames=list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
-    partial.replace(folder / _HISTORY)
+    stream = io.StringIO()
+    table = csv.DictWriter(stream, fieldnames=list(rows[0]))
+    table.writeheader()
+    table.writerows(rows)
+    write_text(folder / _HISTORY, stream.getvalue())

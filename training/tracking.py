@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec
 from serving.release import MANIFEST
 from training.data import shards
 from training.errors import StepError
+from training.files import write_text
 from training.run import Run
 
 _FILE = "tracking.json"
@@ -141,9 +142,7 @@ class Tracker:
             self.client.log_artifact(run_id, str(path))
 
     def _remember(self) -> None:
-        partial = self.folder / f"partial-{_FILE}"
-        partial.write_text(json.dumps({"run_id": self.run_id, "epoch": self.epoch}) + "\n")
-        partial.replace(self.folder / _FILE)
+        write_text(self.folder / _FILE, json.dumps({"run_id": self.run_id, "epoch": self.epoch}) + "\n")
 
 
 def begin(folder: Path, run: Run, data: Path, resume: bool) -> Tracker:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 
 import keras
@@ -102,7 +101,7 @@ def _require_same(folder: Path, started: Run) -> None:
 
 
 def _clear(folder: Path, started: Run) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    run.FOLDER.clear(folder)
     folder.mkdir(parents=True)
     run.save(folder, started)
 

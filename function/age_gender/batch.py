@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +28,8 @@ from age_gender.table import json_line
 from serving.release import Release
 from serving.settings import BUNDLED_RELEASE, Settings
 
+# What a batch writes into its folder of parts.
+_PARTS = re.compile(r"plan\.json|inputs\.jsonl|part-\d{6,}\.jsonl|[0-9a-f]{32}\.tmp")
 # Files that one worker reads at once: cloud storage takes its time for each.
 _READERS = 16
 # Beam's direct runner by its own name, since by the usual one it would fetch another program first; on all cores, with
@@ -167,7 +170,7 @@ def _run(plan: dict[str, Any], job: Job, part_size: int, options: PipelineOption
     if not storage.exists(job.summary):
         raise BrokenOffError("the runner did not wait for the end of the batch; the same command tells how it went")
     if storage.exists(job.plan):
-        storage.remove(job.parts, options)
+        storage.remove(job.parts, _PARTS, options)
     summary: dict[str, Any] = json.loads(storage.read(job.summary))
     return summary
 
@@ -198,6 +201,9 @@ def _compare(plan: dict[str, Any], path: str, job: Job) -> None:
 
 
 def _begin(plan: dict[str, Any], job: Job, part_size: int) -> None:
+    for path in (job.output, job.errors):
+        if storage.exists(path):
+            raise BatchError(f"{path} is there and is no answer of this batch; move it away, or name another --output")
     paths = storage.find(plan["pictures"])
     if not paths:
         raise BatchError(f"{plan['pictures']}: no picture there")

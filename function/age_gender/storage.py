@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
@@ -77,16 +80,27 @@ def write(path: str, data: bytes, scratch: str) -> None:
         file.write(data)
 
 
-def remove(folder: str, options: PipelineOptions) -> None:
-    """Remove a folder and all that is in it."""
-    if not folder.startswith("gs://"):
-        FileSystems.delete([folder])
-        return
-    from apache_beam.io.gcp.gcsio import GcsIO
+def remove(folder: str, names: re.Pattern[str], options: PipelineOptions) -> list[str]:
+    """Remove the files directly in a folder whose names match, and the folder once it is empty.
 
-    cloud = GcsIO(pipeline_options=options)
+    Returns:
+        the files that stay.
+    """
+    found = _match(posixpath.join(folder, "**"))
+    going = [path for path in found if names.fullmatch(path.removeprefix(folder).lstrip("/"))]
+    if folder.startswith("gs://"):
+        from apache_beam.io.gcp.gcsio import GcsIO
+
+        delete = GcsIO(pipeline_options=options).delete
+    else:
+        delete = os.unlink
     with ThreadPoolExecutor(_DELETIONS) as pool:
-        list(pool.map(cloud.delete, _match(posixpath.join(folder, "**"))))
+        list(pool.map(delete, going))
+    if not folder.startswith("gs://"):
+        # What is not empty stays.
+        with suppress(OSError):
+            Path(folder).rmdir()
+    return sorted({*found} - {*going})
 
 
 def _match(pattern: str) -> list[str]:

@@ -16,6 +16,8 @@ from serving.storage import StorageError
 MANIFEST = "manifest.json"
 # The only layout of the manifest that this code reads.
 FORMAT = 3
+# Names and versions of releases: each is a folder's name, a part of an address and a part of a path.
+IDENTIFIER = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 # A start that has not fetched its release by then ends; the platform then starts another copy.
 FETCH_SECONDS = 20
 
@@ -151,8 +153,8 @@ def _release(manifest: dict[str, Any], model: bytes) -> Release:
             f"{', '.join(heads.HEADS)}; deploy the function that belongs to the release"
         )
     return Release(
-        name=str(manifest["name"]),
-        version=str(manifest["version"]),
+        name=_identifier(manifest, "name"),
+        version=_identifier(manifest, "version"),
         sha256=storage.digest(model),
         model=model,
         size=int(manifest["input"]["size"]),
@@ -181,6 +183,13 @@ def _plain(name: str) -> str:
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise ValueError(f"the file name {name!r}")
     return name
+
+
+def _identifier(manifest: dict[str, Any], member: str) -> str:
+    found = manifest[member]
+    if not isinstance(found, str) or not re.fullmatch(IDENTIFIER, found):
+        raise ValueError(f"the {member} {found!r}, which must match {IDENTIFIER}")
+    return found
 
 
 def _digest(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
+import stat
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,6 +27,9 @@ _RETRY, _PAUSE, _SILENCE = 0.5, 0.1, 0.25
 _FIRST_PAUSE = 0.1
 # seconds; a file that a killed process left half written is this old before another one removes it
 _ABANDONED = 3600
+# such a file: the digest, what tempfile puts behind it, and our suffix; the folder may be shared with other programs
+_PARTIAL = ".partial"
+_PARTIAL_NAME = re.compile(rf"[0-9a-f]{{64}}\.[a-z0-9_]{{8}}{re.escape(_PARTIAL)}")
 # characters of a storage's own words that a message repeats
 _QUOTED = 300
 
@@ -140,17 +145,21 @@ class Cache(NamedTuple):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._remove_abandoned()
-            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".tmp", delete=False) as file:
+            descriptor, partial = tempfile.mkstemp(_PARTIAL, f"{path.name}.", self.folder)
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
             # Nobody ever sees half a file under its final name.
-            Path(file.name).replace(path)
+            Path(partial).replace(path)
         except OSError as error:
             logging.warning("cannot keep the model in MODEL_CACHE %s: %s", self.folder, error.strerror)
 
     def _remove_abandoned(self) -> None:
-        for path in self.folder.glob("*.tmp"):
+        for path in self.folder.glob(f"*{_PARTIAL}"):
+            if not _PARTIAL_NAME.fullmatch(path.name):
+                continue
             try:
-                if time.time() - path.stat().st_mtime > _ABANDONED:
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _ABANDONED:
                     path.unlink()
             except FileNotFoundError:
                 # Another process was quicker.

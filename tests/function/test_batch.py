@@ -233,3 +233,19 @@ def test_two_thousand_real_faces_are_answered_as_by_the_function(utkface: Path, 
     done = batch(folder, output)
     assert (done.returncode, done.stdout) == (0, f"{output}: 2000 answered, 0 not\n"), done.stderr
     assert lines(output) == expected(folder)
+
+
+def test_no_file_of_others_is_overwritten_or_removed(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "answers.jsonl"
+    output.write_text("theirs")
+    refused = batch(folder, output)
+    assert refused.returncode == 2
+    assert f"{output} is there and is no answer of this batch; move it away" in refused.stderr
+    assert output.read_text() == "theirs"
+    output.unlink()
+    notes = tmp_path / "answers.jsonl.parts" / "thesis" / "part-000000.jsonl"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("theirs")
+    assert batch(folder, output).returncode == 1
+    assert notes.read_text() == "theirs"
+    assert [path.name for path in notes.parent.parent.iterdir()] == ["thesis"]

@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(
 
 def test_what_a_killed_process_left_is_removed_once_it_is_old(storage: FaultyStorage, uri: str, cache: Path) -> None:
     cache.mkdir(parents=True)
-    young, old = cache / "young.tmp", cache / "old.tmp"
+    young, old = cache / f"{BUNDLED.sha256}.abcdefgh.partial", cache / f"{BUNDLED.sha256}.12345678.partial"
     for path in (young, old):
         path.touch()
     os.utime(old, (0, 0))

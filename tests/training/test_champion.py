@@ -170,8 +170,9 @@ def test_a_champion_of_larger_faces_is_shown_but_does_not_count(work: Path, meet
 def test_a_champion_in_cloud_storage_is_met(work: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
     registry = Registry(f"gs://{emulator.bucket}/champions")
-    registry.publish("1", release_files(work / "release"))
-    registry.promote("1")
+    version = json.loads((work / "release" / "manifest.json").read_text())["version"]
+    registry.publish(version, release_files(work / "release"))
+    registry.promote(version)
     assert main(["evaluate", "--work", str(work), "--registry", registry.uri]) == 0
     sha256 = json.loads((work / "release" / "manifest.json").read_text())["model"]["sha256"]
     assert len(comparison.load(work / "release", sha256).overall()) == 4

@@ -47,7 +47,23 @@ def test_a_damaged_copy_is_replaced(uri: str, tmp_path: Path, damaged: bytes) ->
     copy, _ = fetch(uri, tmp_path / "faces")
     copy.write_bytes(damaged)
     assert fetch(uri, tmp_path / "faces") == (copy, True)
-    assert [path.read_bytes() for path in copy.parent.iterdir()] == [b"faces"]
+    assert copy.read_bytes() == b"faces"
+    assert {path.name for path in copy.parent.iterdir()} == {"faces.tar", ".faces.tar.fetched"}
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["file", "link"])
+def test_a_file_that_was_not_fetched_is_never_overwritten(uri: str, tmp_path: Path, linked: bool) -> None:
+    theirs = tmp_path / "theirs.tar"
+    theirs.write_text("theirs")
+    (tmp_path / "faces").mkdir()
+    copy = tmp_path / "faces" / "faces.tar"
+    if linked:
+        copy.symlink_to(theirs)
+    else:
+        copy.write_text("theirs")
+    with pytest.raises(StepError, match="is there and was not fetched; move it away"):
+        fetch(uri, tmp_path / "faces")
+    assert copy.read_text() == theirs.read_text() == "theirs"
 
 
 @pytest.mark.parametrize("name", ["faces.tar", "gs://", "gs://bucket", "gs://bucket/", "https://bucket/faces.tar"])

@@ -34,7 +34,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_a_killed_writer_leaves_nothing_in_a_release_and_is_cleaned_up_after(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    old, young = tmp_path / ".partial-old", tmp_path / ".partial-young"
+    old, young = tmp_path / ".release-partial-old_old_", tmp_path / ".release-partial-youngyou"
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
@@ -52,7 +52,7 @@ def test_no_file_of_a_folder_is_durable_before_those_written_earlier(
 
     def fsync(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        flushed.append("a copy" if path.name.startswith(".partial-") else path.relative_to(tmp_path).as_posix())
+        flushed.append("a copy" if path.name.startswith(".release-partial-") else path.relative_to(tmp_path).as_posix())
 
     monkeypatch.setattr(os, "fsync", fsync)
     storage = LocalStorage(tmp_path / "registry")

@@ -191,8 +191,8 @@ def test_the_exploration_shows_its_plots(prepared: Path) -> None:
             assert min(plot.size) > 200
 
 
-def test_a_run_that_fails_leaves_the_former_data(faces: Path, tmp_path: Path) -> None:
-    data = Path(shutil.copytree(faces, tmp_path / "data"))
+def test_a_run_that_fails_leaves_the_former_data(prepared: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(prepared, tmp_path / "data"))
     write_faces(tmp_path / "few", 1)
     for source, message in (
         (tmp_path / "few", "too few faces for three splits"),
@@ -200,7 +200,7 @@ def test_a_run_that_fails_leaves_the_former_data(faces: Path, tmp_path: Path) ->
     ):
         with pytest.raises(StepError, match=message):
             prepare(source, data, CONFIG)
-        assert {path.name for path in data.iterdir()} == {path.name for path in faces.iterdir()}
+        assert {path.name for path in data.iterdir()} == {path.name for path in prepared.iterdir()}
 
 
 def test_too_few_faces_are_told_with_what_was_rejected(tmp_path: Path) -> None:

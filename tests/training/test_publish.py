@@ -110,6 +110,7 @@ def test_a_publisher_that_was_killed_after_signing_has_a_successor(mine: Path, r
     gate(mine, LENIENT)
     publish(mine, Registry(str(mine.parent / "elsewhere")), Signer(key=str(ours)))
     files, version = release_files(mine), json.loads((mine / "manifest.json").read_text())["version"]
+    registry.begin(version, files)
     registry.storage.create(f"{version}/model.sig", files["model.sig"])
     publish(mine, registry, Signer(key=str(ours)))
     assert registry.files(version) == files
@@ -128,6 +129,7 @@ def test_a_signature_of_other_files_in_the_way_is_never_overwritten(mine: Path, 
     gate(mine, LENIENT)
     publish(mine, Registry(str(mine.parent / "elsewhere")), Signer(key=str(ours)))
     version = json.loads((mine / "manifest.json").read_text())["version"]
+    registry.begin(version, release_files(mine))
     registry.storage.create(f"{version}/model.sig", (mine / "model.sig").read_bytes())
     (mine / "report.html").write_text("another report")
     with pytest.raises(ConflictError, match=r"model\.sig exists with other contents"):

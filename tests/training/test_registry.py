@@ -40,7 +40,7 @@ def test_publishing_the_same_again_changes_nothing(registry: Registry) -> None:
 def test_a_version_is_never_published_with_other_contents(registry: Registry, name: str) -> None:
     publish(registry, "1")
     with pytest.raises(ConflictError, match=f"1/{name} exists with other contents"):
-        registry.publish("1", {**release("1"), name: b"{}"})
+        registry.publish("1", {**release("1"), name: b'{"version": "1"}'})
     stored = registry.storage.read(f"1/{name}")
     assert stored is not None
     assert stored.data == release("1")[name]
@@ -60,15 +60,16 @@ def test_half_a_release_is_invisible_until_it_is_published_again(registry: Regis
 
 
 def test_a_release_that_fails_midway_has_no_manifest(registry: Registry) -> None:
+    publish(registry, "2")
     # The last file before the manifest.
     registry.storage.create("1/model.tflite", b"somebody else's")
     with pytest.raises(ConflictError):
         publish(registry, "1")
     assert registry.storage.read("1/card.md") is not None
-    assert registry.releases() == []
+    assert versions(registry) == ["2"]
 
 
-@pytest.mark.parametrize(("published", "held"), [((), "none"), (("1",), "1"), (("2", "1"), "1, 2")])
+@pytest.mark.parametrize(("published", "held"), [(("1",), "1"), (("2", "1"), "1, 2")])
 def test_promoting_an_unknown_version_lists_what_there_is(
     registry: Registry, published: tuple[str, ...], held: str
 ) -> None:
@@ -76,6 +77,11 @@ def test_promoting_an_unknown_version_lists_what_there_is(
     with pytest.raises(StepError, match=f"holds no release 9; it holds {held}$"):
         registry.promote("9")
     assert registry.production() is None
+
+
+def test_promoting_where_no_registry_is_says_so(registry: Registry) -> None:
+    with pytest.raises(StepError, match="is no registry: it is empty or absent"):
+        registry.promote("9")
 
 
 def test_the_files_of_a_local_release_can_be_published_elsewhere(registry: Registry, uri: str, tmp_path: Path) -> None:
@@ -97,7 +103,7 @@ def test_a_promoted_release_is_held_and_others_are_not(registry: Registry) -> No
 def test_nothing_is_added_to_a_published_release(registry: Registry) -> None:
     publish(registry, "1")
     with pytest.raises(ConflictError, match=r"1/manifest\.json exists with other contents"):
-        registry.publish("1", {**release("2"), "another": b""})
+        registry.publish("1", {**release("1"), "manifest.json": b'{"version": "1"}', "another": b""})
     assert len(registry.storage.files("1")) == len(release("1"))
 
 

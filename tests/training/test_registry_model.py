@@ -72,6 +72,10 @@ class Registries(RuleBasedStateMachine):
 
     @rule(client=st.integers(0, 1), keep=st.integers(0, 2), dry_run=st.booleans())
     def prune(self, client: int, keep: int, dry_run: bool) -> None:
+        if not self.published | self.removed:
+            with pytest.raises(StepError, match="no registry"):
+                list(prune(self.clients[client], Retention(keep, 0), dry_run))
+            return
         newest = sorted(self.published)[-keep:] if keep else []
         goes = self.published - self.promoted - {*newest}
         verdicts = prune(self.clients[client], Retention(keep, 0), dry_run)

@@ -190,15 +190,18 @@ def test_a_published_release_is_verified_where_it_lies(signed: Path, registry: R
 
 
 def test_a_release_under_the_name_of_another_is_refused(signed: Path, registry: Registry, ours: Path) -> None:
-    registry.publish("20990101-00000000", release_files(signed))
-    with pytest.raises(StepError, match=f"20990101-00000000 holds the release {version_of(signed)};"):
+    registry.publish(version_of(signed), release_files(signed))
+    for name, data in release_files(signed).items():
+        registry.storage.create(f"20990101-00000000/{name}", data)
+    with pytest.raises(StepError, match=f"its manifest.json is that of '{version_of(signed)}'"):
         verify_published(registry, "20990101-00000000", Trust(key=public(ours)))
 
 
-def test_what_a_killed_publisher_left_is_no_file(signed: Path, tmp_path: Path, ours: Path) -> None:
+def test_a_hidden_file_is_a_file_too(signed: Path, tmp_path: Path, ours: Path) -> None:
     registry, version = Registry(str(tmp_path / "registry")), version_of(signed)
     (Path(registry.publish(version, release_files(signed))) / ".partial-abc").write_bytes(b"half")
-    assert verify_published(registry, version, Trust(key=public(ours))) == f"the key {digest(ours)}"
+    with pytest.raises(StepError, match=r"added \.partial-abc"):
+        verify_published(registry, version, Trust(key=public(ours)))
 
 
 def _options(arguments: Callable[[argparse.ArgumentParser], None], *given: str) -> argparse.Namespace:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from training.commands import Command, registry, signing
 from training.delivery.config import DeployConfig, RolloutConfig, VerifyConfig
+from training.files import write_text
 
 if TYPE_CHECKING:
     from training.delivery.service import Service
@@ -33,7 +34,7 @@ def deploy(options: argparse.Namespace) -> int:
     print(found, end="")
     if options.env_file:
         options.env_file.parent.mkdir(parents=True, exist_ok=True)
-        options.env_file.write_text(found)
+        write_text(options.env_file, found)
     return 0
 
 

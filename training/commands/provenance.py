@@ -63,11 +63,13 @@ def _release(parser: argparse.ArgumentParser) -> None:
 
 def _manifest(options: argparse.Namespace) -> dict[str, Any]:
     from serving.release import MANIFEST
-    from training.releases.registry import Registry
+    from training.releases.registry import Registry, require_version
 
     local = Path(options.version, MANIFEST)
     if local.is_file():
-        manifest: dict[str, Any] = json.loads(local.read_text())
+        manifest: dict[str, Any] = json.loads(local.read_text(encoding="utf-8"))
+        # It becomes a part of the path that the steps work in.
+        require_version(manifest["version"])
         return manifest
     return Registry(_registry(options)).manifest(options.version)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from serving.heads import CHOICES
 from training.commands import Command, registry, signing, work
+from training.files import write_text
 from training.releases.registry import Entry, Pointer, Registry
 
 
@@ -20,7 +21,7 @@ def publish(options: argparse.Namespace) -> int:
     address = publish(release, Registry(options.registry), signing.signer(options))
     tracking.of(options.work / "model").release(release, address)
     # For a pipeline's later jobs.
-    (options.work / "release.env").write_text(f"VERSION={address.rpartition('/')[2]}\n")
+    write_text(options.work / "release.env", f"VERSION={address.rpartition('/')[2]}\n")
     print(_signed(release / SIGNATURE))
     print(f"release: {address}")
     print(f"serve it: MODEL_URI={address} make run")
@@ -44,6 +45,7 @@ def _signed(signature: Path) -> str:
 def releases(options: argparse.Namespace) -> int:
     """List the releases of a registry: * is in production, + was once."""
     registry = Registry(options.registry)
+    registry.require()
     production = registry.production() or Pointer("")
     for entry in registry.entries():
         mark = "*" if entry.version == production.version else "+" if entry.version in production.promoted else " "
@@ -53,6 +55,8 @@ def releases(options: argparse.Namespace) -> int:
 
 
 def _described(entry: Entry) -> str:
+    if entry.problem:
+        return f"no release: {entry.problem}"
     if entry.manifest is None:
         return "incomplete: publish it again, or let `prune` remove it"
     if entry.pruned:

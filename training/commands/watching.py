@@ -11,6 +11,7 @@ from pathlib import Path
 from training.commands import Command
 from training.config import DriftConfig
 from training.errors import StepError
+from training.files import write_text
 
 # Whoever retrains where answers drift must not do so where a bucket cannot be read.
 UNSEEN = 3
@@ -41,7 +42,7 @@ def _drift(options: argparse.Namespace) -> int:
     print(watch.table(watched))
     if options.metrics:
         options.metrics.parent.mkdir(parents=True, exist_ok=True)
-        options.metrics.write_text(openmetrics.render(watch.gauges(watched)))
+        write_text(options.metrics, openmetrics.render(watch.gauges(watched)))
     if options.log_to:
         from training.watching import cloudlog
 

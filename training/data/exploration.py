@@ -11,6 +11,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from training.data.staging import Face
+from training.files import write_text
 from training.labels import AGE_CLASSES, CHOICES, Head
 from training.pages import render
 
@@ -36,7 +37,7 @@ def write(faces: Iterable[Face], folder: Path, summary: str) -> None:
     }
     for name, figure in plots.items():
         figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
-    (folder / "index.html").write_text(render("exploration.html", summary=summary, plots=list(plots)))
+    write_text(folder / "index.html", render("exploration.html", summary=summary, plots=list(plots)))
 
 
 def _over(counts: Counts, *kept: int) -> Counts:

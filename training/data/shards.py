@@ -13,6 +13,7 @@ from PIL import Image
 
 from serving.images import Pixels
 from training.errors import StepError
+from training.files import write_text
 from training.labels import COLUMNS, PATTERN
 
 SPLITS = ("train", "validation", "test")
@@ -127,7 +128,7 @@ class Fingerprint:
 
     def save(self, folder: Path) -> None:
         """Write it beside the shards."""
-        (folder / _FINGERPRINT).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        write_text(folder / _FINGERPRINT, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def fingerprint(folder: Path) -> Fingerprint:

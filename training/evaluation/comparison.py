@@ -19,6 +19,7 @@ from serving.tally import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.evaluation.metrics import CELL_FACES, FIGURES, Array, Faces
+from training.files import write_text
 from training.labels import CHOICES, ETHNICITIES, GENDERS, band, by_head
 
 COMPARISON_FILE = "comparison.json"
@@ -90,7 +91,7 @@ class Comparison:
 
     def save(self, folder: Path) -> None:
         """Write it beside the release in `folder`."""
-        (folder / COMPARISON_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n")
+        write_text(folder / COMPARISON_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load(folder: Path, sha256: str) -> Comparison:

@@ -10,6 +10,7 @@ from typing import Any
 from training.evaluation.comparison import COMPARED, Comparison, Difference
 from training.evaluation.report import REPORT_FILE, TITLES, local_report
 from training.evaluation.verdict import Verdict
+from training.files import write_text
 from training.openmetrics import Gauge
 from training.pages import render
 
@@ -36,12 +37,12 @@ def write(folder: Path, measured: dict[str, Any], compared: Comparison, verdict:
         "overall": [_row(row, verdict) for row in compared.overall()],
         "groups": list(_groups(compared, verdict)),
     }
-    folder.with_name(COMMENT_FILE).write_text(render("comparison.md", **values))
+    write_text(folder.with_name(COMMENT_FILE), render("comparison.md", **values))
     section = render("verdict.html", **values)
     for path in (folder / REPORT_FILE, local_report(folder)):
         if path.is_file():
             before, _, rest = path.read_text().partition(_BEGIN)
-            path.write_text(f"{before}{_BEGIN}\n{section}{_END}{rest.partition(_END)[2]}")
+            write_text(path, f"{before}{_BEGIN}\n{section}{_END}{rest.partition(_END)[2]}")
 
 
 def gauges(measured: dict[str, Any], size: int) -> Iterator[Gauge]:

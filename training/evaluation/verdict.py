@@ -9,6 +9,7 @@ from typing import Any
 
 from training.errors import StepError
 from training.evaluation.comparison import Difference
+from training.files import write_text
 
 GATE_FILE = "gate.json"
 
@@ -106,7 +107,7 @@ class Verdict:
             "notes": self.notes,
             "checks": [str(check) for check in self.checks],
         }
-        (folder / GATE_FILE).write_text(json.dumps(record, indent=1) + "\n")
+        write_text(folder / GATE_FILE, json.dumps(record, indent=1) + "\n")
 
 
 def require_passed(folder: Path, sha256: str) -> dict[str, Any]:

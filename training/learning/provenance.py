@@ -17,6 +17,7 @@ from training import run
 from training.config import ConvertConfig, TrainConfig
 from training.data import shards
 from training.data.sources import ORIGIN_FILE
+from training.files import write_text
 from training.releases.commits import commit
 from training.releases.lineage import release_at
 
@@ -59,7 +60,7 @@ def remember(folder: Path, config: TrainConfig) -> None:
         "on": [*making.get("on", []), environment()],
         "releases": {uri: release for uri, release in releases.items() if release},
     }
-    (folder / _MAKING).write_text(json.dumps(making, indent=1) + "\n")
+    write_text(folder / _MAKING, json.dumps(making, indent=1) + "\n")
 
 
 def environment() -> dict[str, Any]:

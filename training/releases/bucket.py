@@ -14,7 +14,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from serving.storage import CLOUD
 from training.errors import StepError
-from training.releases.storage import File, Stored, changed, held, require_same
+from training.releases.storage import File, Stored, changed, held, require_name, require_same
 
 # seconds; a connection that says nothing for so long is given up and the request repeated
 _SILENCE = 60
@@ -113,9 +113,17 @@ class CloudStorage:
     def files(self, folder: str) -> list[File]:
         """See Storage."""
         with cloud_errors(f"{self.uri}/{folder}"):
-            return [self._file(blob) for blob in self.bucket.list_blobs(prefix=f"{self.prefix}{folder}/", **_calls())]
+            listing = self.bucket.list_blobs(prefix=f"{self.prefix}{folder}/", **_calls())
+            return [self._file(blob) for blob in listing]
+
+    def first_name(self) -> str | None:
+        """See Storage."""
+        with cloud_errors(self.uri):
+            found = next(iter(self.bucket.list_blobs(prefix=self.prefix, max_results=1, **_calls())), None)
+        return None if found is None else found.name.removeprefix(self.prefix)
 
     def _blob(self, name: str) -> Any:
+        require_name(name)
         return self.bucket.blob(self.prefix + name)
 
     def _where(self, name: str) -> str:
@@ -123,7 +131,9 @@ class CloudStorage:
 
     def _file(self, blob: Any) -> File:
         kept = bool(blob.temporary_hold or blob.event_based_hold)
-        return File(blob.name.removeprefix(self.prefix), _generation(blob), blob.time_created, kept)
+        name = blob.name.removeprefix(self.prefix)
+        plain = name.count("/") <= 1 and not name.endswith("/")
+        return File(name, _generation(blob), blob.time_created, kept, plain)
 
     def _upload(self, name: str, data: bytes, generation: str) -> None:
         blob = self.bucket.blob(self.prefix + name, chunk_size=_PART)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import tempfile
 import time
@@ -14,9 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from training.errors import StepError
-from training.releases.storage import File, Stored, changed, held, require_same
+from training.releases.storage import File, Stored, changed, held, require_name, require_same
 
-_PARTIAL = ".partial-"
+LOCK = ".lock"
+_PARTIAL = ".release-partial-"
+# the prefix, and what tempfile puts behind it
+_PARTIAL_NAME = re.compile(rf"{re.escape(_PARTIAL)}[a-z0-9_]{{8}}")
 # seconds; a file that a killed writer left half written is this old before another writer removes it
 _ABANDONED = 86400
 _FREE, _HELD = 0o644, 0o444
@@ -31,14 +35,14 @@ class LocalStorage:
     def read(self, name: str) -> Stored | None:
         """See Storage."""
         try:
-            data = (self.folder / name).read_bytes()
+            data = self._path(name).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         return Stored(data, _generation(data))
 
     def create(self, name: str, data: bytes) -> None:
         """See Storage."""
-        path = self.folder / name
+        path = self._path(name)
         with self._writing(path), self._aside(data) as partial, self._lock():
             _make_folder(path.parent)
             try:
@@ -50,7 +54,7 @@ class LocalStorage:
 
     def replace(self, name: str, data: bytes, generation: str | None) -> None:
         """See Storage."""
-        path = self.folder / name
+        path = self._path(name)
         with self._writing(path), self._aside(data) as partial, self._lock():
             self._require(name, generation)
             _make_folder(path.parent)
@@ -59,7 +63,7 @@ class LocalStorage:
 
     def hold(self, name: str, generation: str) -> None:
         """See Storage."""
-        path = self.folder / name
+        path = self._path(name)
         with self._writing(path), self._lock():
             found = self.read(name)
             if found is None or found.generation != generation:
@@ -68,29 +72,56 @@ class LocalStorage:
 
     def delete(self, name: str, generation: str) -> None:
         """See Storage."""
-        path = self.folder / name
+        path = self._path(name)
         with self._writing(path), self._lock():
             if path.exists():
                 self._require(name, generation)
                 path.unlink()
-            # Only the last file's folder is empty.
-            with suppress(OSError):
-                path.parent.rmdir()
+            # Only the last file's folder is empty; the registry's own stays.
+            if path.parent != self.folder:
+                with suppress(OSError):
+                    path.parent.rmdir()
 
     def folders(self) -> Iterator[str]:
         """See Storage."""
         if self.folder.is_dir():
-            yield from sorted(path.name for path in self.folder.iterdir() if path.is_dir() and any(path.iterdir()))
+            with self._reading(self.folder):
+                yield from sorted(path.name for path in self.folder.iterdir() if _is_filled(path))
 
     def files(self, folder: str) -> list[File]:
         """See Storage."""
-        paths = sorted(path for path in (self.folder / folder).rglob("*") if path.is_file())
-        return [self._file(path) for path in paths]
+        require_name(folder)
+        top = self.folder / folder
+        if top.is_symlink():
+            return []
+        with self._reading(top):
+            found = (Path(parent, name) for parent, _, names in _walk(top) for name in names)
+            return [self._file(path, top) for path in sorted(found)]
 
-    def _file(self, path: Path) -> File:
-        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    def first_name(self) -> str | None:
+        """See Storage."""
+        if not self.folder.is_dir():
+            return None
+        with self._reading(self.folder):
+            names = (path.name for path in self.folder.iterdir())
+            return next((name for name in sorted(names) if name != LOCK and not _PARTIAL_NAME.fullmatch(name)), None)
+
+    def _path(self, name: str) -> Path:
+        """Where a file lies, which is never behind a link: that leads out of the registry."""
+        require_name(name)
+        path = self.folder / name
+        for each in (path, *path.relative_to(self.folder).parents):
+            if each != Path() and (self.folder / each).is_symlink():
+                raise StepError(f"{each} is a link; a registry holds plain files in plain folders: put those there")
+        return path
+
+    def _file(self, path: Path, top: Path) -> File:
+        status = path.lstat()
+        plain = path.parent == top and stat.S_ISREG(status.st_mode)
+        written = datetime.fromtimestamp(status.st_mtime, UTC)
         name = path.relative_to(self.folder).as_posix()
-        return File(name, _generation(path.read_bytes()), written, _is_held(path))
+        # What is no file of a release is named, but never read: it may be anything.
+        return File(name, _generation(path.read_bytes()) if plain else "", written, plain and _is_held(path), plain)
 
     def _require(self, name: str, generation: str | None) -> None:
         """Raises ConflictError unless the file still has `generation` and is free."""
@@ -120,15 +151,21 @@ class LocalStorage:
         for path in self.folder.glob(f"{_PARTIAL}*"):
             # Another writer may be quicker.
             with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _ABANDONED:
+                status = path.lstat()
+                ours = _PARTIAL_NAME.fullmatch(path.name) and stat.S_ISREG(status.st_mode)
+                if ours and time.time() - status.st_mtime > _ABANDONED:
                     path.unlink()
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """One process at a time; the kernel frees it when that one is killed."""
-        with (self.folder / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        # Neither followed, where somebody made it a link, nor emptied, where somebody filled it.
+        descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _FREE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -136,6 +173,25 @@ class LocalStorage:
             yield
         except OSError as error:
             raise StepError(f"{path} cannot be written: {error.strerror}") from error
+
+    @contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StepError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """os.walk, with links and empty folders among the files."""
+    for parent, folders, names in os.walk(top):
+        odd = [name for name in folders if not _is_filled(Path(parent, name))]
+        yield parent, folders, [*names, *odd]
+
+
+def _is_filled(path: Path) -> bool:
+    """Whether it is a folder, no link, that holds anything."""
+    return path.is_dir() and not path.is_symlink() and any(path.iterdir())
 
 
 def _generation(data: bytes) -> str:

@@ -40,7 +40,14 @@ def prune(registry: Registry, retention: Retention, dry_run: bool) -> Iterator[V
 
     The order of reading is what makes a promotion at the same time safe: a release that is held after its manifest was
     read is seen in the listing that follows, and one that is held later has another generation.
+
+    Only plain files are removed, by names that the release's publisher or its manifest gives. A version that holds
+    anything else stays as it is.
+
+    Raises:
+        StepError: there is no registry.
     """
+    registry.require()
     entries = registry.entries()
     pointer = registry.production() or Pointer("")
     newest = _newest(entries, retention.keep)
@@ -50,6 +57,8 @@ def prune(registry: Registry, retention: Retention, dry_run: bool) -> Iterator[V
             yield Verdict(entry.version, False, _in_production(entry, pointer))
         elif any(file.held for file in files):
             yield Verdict(entry.version, False, "held: a promotion has begun")
+        elif foreign := _foreign(registry, entry, files):
+            yield Verdict(entry.version, False, foreign)
         elif entry.version in newest:
             yield Verdict(entry.version, False, f"among the newest {retention.keep}")
         elif files:
@@ -61,6 +70,18 @@ def _newest(entries: list[Entry], keep: int) -> set[str]:
     complete = [entry for entry in entries if entry.complete and entry.manifest]
     made = sorted(complete, key=lambda entry: ((entry.manifest or {}).get("created", ""), entry.version), reverse=True)
     return {entry.version for entry in made[:keep]}
+
+
+def _foreign(registry: Registry, entry: Entry, files: list[File]) -> str:
+    """Why it is not known to be a publisher's, file by file, or ""."""
+    if entry.problem:
+        return f"{entry.problem}; look at it, and remove it by hand if it is none of yours"
+    names = registry.own_files(entry)
+    if not names:
+        return "no publisher's: it has neither a manifest nor a publisher's mark; remove it by hand if you know it"
+    others = (file.name for file in files if not file.plain or file.name.partition("/")[2] not in names)
+    other = next(others, None)
+    return f"holds {other!r}, which is no file of a release; move that away first" if other else ""
 
 
 def _in_production(entry: Entry, pointer: Pointer) -> str:
@@ -88,6 +109,7 @@ def _judge(registry: Registry, entry: Entry, files: list[File], retention: Reten
             registry.storage.delete(file.name, file.generation)
         if entry.pruned and entry.generation and age >= GRACE:
             registry.storage.delete(manifest, entry.generation)
+            registry.forget(entry.version)
     except ConflictError as error:
         return Verdict(entry.version, False, f"{error}")
     return Verdict(entry.version, True, reason)

@@ -32,6 +32,8 @@ class File:
     written: datetime
     # it can be neither replaced nor deleted
     held: bool
+    # a regular file directly in its folder; a link, or what lies in a folder below, is no file of a release
+    plain: bool = True
 
 
 class Storage(Protocol):
@@ -73,6 +75,15 @@ class Storage(Protocol):
 
     def files(self, folder: str) -> list[File]:
         """All files under one of them, by name."""
+
+    def first_name(self) -> str | None:
+        """A name at the top that the storage did not make for itself, or None where there is none."""
+
+
+def require_name(name: str) -> None:
+    """Raises StepError for a name that leads out of the registry."""
+    if any(part in ("", ".", "..") or "\0" in part for part in name.split("/")):
+        raise StepError(f"{name!r} is no name of a file in a registry")
 
 
 def require_same(where: str, found: bytes, wanted: bytes) -> None:
