@@ -64,11 +64,11 @@ COVER = $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-report=xml:b
 
 test: setup ## pass every test, PROCESSES at once [COVERAGE=1]
 	@rm -f .coverage
-	$(PYTEST) $(BESIDE) -m "not alone" --junit-xml=build/junit.xml $(COVER)
-	$(PYTEST) -m alone --junit-xml=build/junit-alone.xml $(COVER)
+	$(PYTEST) $(BESIDE) -m "not serial" --junit-xml=build/junit.xml $(COVER)
+	$(PYTEST) -m serial --junit-xml=build/junit-serial.xml $(COVER)
 
 test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## the tests that take seconds
-	$(DEV_ENV)/bin/pytest $(BESIDE) -m "not slow and not alone"
+	$(DEV_ENV)/bin/pytest $(BESIDE) -m "not slow and not serial"
 
 e2e: $(NODE_TOOLS) $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## from `git push` to an answered request: .gitlab-ci.yml run here (needs npm, rsync)
 	@command -v rsync >/dev/null || { echo 'gitlab-ci-local hands files on by rsync; on Debian and Ubuntu: sudo apt-get install rsync' >&2; exit 1; }
@@ -141,7 +141,7 @@ bench-gate: $(DEV_ENV)/.ready ## how often the gate errs, with the bundled relea
 	$(DEV_ENV)/bin/python -m tests.bench_gate "$(DATA)" "$(OTHER)"
 
 fuzz: $(DEV_ENV)/.ready ## search for bytes that break the decoder, [SECONDS=600]
-	$(DEV_ENV)/bin/python -m tests.fuzz_pictures $(SECONDS)
+	$(DEV_ENV)/bin/python -m tests.fuzz_images $(SECONDS)
 
 score: faces-named $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFace>, against the thresholds of `default`
 	@rm -rf build/score/release && mkdir -p build/score && cp -r function/model build/score/release

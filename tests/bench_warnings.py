@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from serving import images, likeness, release
+from serving import images, input_check, release
 from serving.images import Picture, Pixels
 from serving.predictor import Predictor
+from training.calibration import negatives
 from training.data import shards
-from training.fitting import counterexamples
 
 ROOT = Path(__file__).parent.parent
 ICONS = Path("/usr/share/icons")
@@ -54,7 +54,7 @@ def _print(served: release.Release, name: str, pictures: Iterable[Image_]) -> No
     if not seen:
         print(f"{name:48} none at hand")
         return
-    judge = likeness.of(served)
+    judge = input_check.of(served)
     codes = [{warning.code for warning in judge.warnings(picture)} for picture in seen]
     each = ", ".join(
         f"{code} {share:.1%}" for code in sorted(set().union(*codes)) if (share := np.mean([code in c for c in codes]))
@@ -113,7 +113,7 @@ def _in_strip(face: Image_, ratio: float, random: Random) -> Image_:
 
 
 def _clouds(random: Random, cells: int) -> Image_:
-    return Image.fromarray(counterexamples.clouds(random, cells)).resize((128, 128), Image.Resampling.BICUBIC)
+    return Image.fromarray(negatives.clouds(random, cells)).resize((128, 128), Image.Resampling.BICUBIC)
 
 
 def _page(random: Random) -> Image_:

@@ -10,15 +10,15 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # Each command imports what it needs when it runs: `releases` need not wait for TensorFlow.
-from training.commands import delivery, model, provenance, releases, watching
+from training.commands import deployment, model, monitoring, provenance, releases
 from training.errors import StepError
 
 COMMANDS = (
     *model.COMMANDS,
     *releases.COMMANDS,
     *provenance.COMMANDS,
-    *delivery.COMMANDS,
-    *watching.COMMANDS,
+    *deployment.COMMANDS,
+    *monitoring.COMMANDS,
 )
 
 

@@ -23,12 +23,12 @@ from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
 from serving.predictor import Outputs, Predictor, age_answers, age_levels, each_label
 from serving.release import Calibration, Release
+from training.calibration import input_check, temperature
 from training.config import ConvertConfig
 from training.data import shards
 from training.data.shards import LabelArray
 from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
-from training.fitting import calibration, likeness
 from training.labels import LABELS, by_head
 from training.learning import checkpoints, dataset, weights
 from training.learning.provenance import provenance
@@ -83,8 +83,8 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         "sha256": hashlib.sha256(trainable).hexdigest(),
         "bytes": len(trainable),
     }
-    manifest["calibration"] = _calibration(calibration.fit(chosen.outputs, labels, config.interval_coverage), config)
-    manifest["likeness"] = likeness.fit(data, config.likeness)
+    manifest["calibration"] = _calibration(temperature.fit(chosen.outputs, labels, config.interval_coverage), config)
+    manifest["likeness"] = input_check.fit(data, config.likeness)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MODEL_FILE).write_bytes(chosen.model)
@@ -152,7 +152,7 @@ def _unpublished(file: bytes, size: int) -> Release:
         size,
         RESIZE_RULE,
         LABELS,
-        calibration.NEUTRAL,
+        temperature.NEUTRAL,
         {},
     )
 

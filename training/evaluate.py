@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from serving import likeness as serving_likeness
+from serving import input_check as serving_likeness
 from serving import release
 from serving.predictor import Predictor
 from serving.release import Release
-from training import openmetrics, run
+from training import openmetrics, runs
+from training.calibration import input_check
 from training.config import EvaluateConfig
 from training.data import shards
 from training.errors import StepError
@@ -25,7 +26,6 @@ from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
 from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
-from training.fitting import likeness
 from training.labels import missing
 
 
@@ -61,7 +61,7 @@ def evaluate(
     measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
     compared = compare(champion, candidate, faces, data, config)
     compared.save(folder)
-    found = Evaluation(candidate, measured, faces, run.history(trained))
+    found = Evaluation(candidate, measured, faces, runs.history(trained))
     (folder / METRICS_FILE).write_text(json.dumps(measured, indent=1) + "\n")
     (folder / REPORT_FILE).write_text(report.render_report(found))
     local_report(folder).write_text(report.render_report(found, shards.finder(data, "test")))
@@ -107,7 +107,7 @@ def compare(
 def _false_alarms(candidate: Release, data: Path) -> float:
     """Share of the test faces that are warned of as if they were none."""
     fitted = serving_likeness.of(candidate)
-    warned = [likeness.false_alarms(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
+    warned = [input_check.false_alarms(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
     return round(float(np.concatenate(warned).mean()), 4)
 
 

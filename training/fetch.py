@@ -11,7 +11,7 @@ from google.cloud import storage as gcs
 
 from serving.storage import CLOUD
 from training.errors import StepError
-from training.releases.bucket import cloud_errors
+from training.registry.gcs import cloud_errors
 
 _BLOCK_BYTES = 2**20
 _DOWNLOAD_SECONDS = 600

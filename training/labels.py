@@ -103,10 +103,10 @@ def by_head(labels: Any) -> dict[str, Any]:
 
 
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Years -> index into serving.tally.AGE_BANDS; an answer of 12.6 years counts as 13."""
+    """Years -> index into serving.request_stats.AGE_BANDS; an answer of 12.6 years counts as 13."""
     # The command line explains itself where nothing is installed.
     import numpy as np
 
-    from serving.tally import AGE_BAND_STARTS
+    from serving.request_stats import AGE_BAND_STARTS
 
     return np.searchsorted(AGE_BAND_STARTS, np.floor(ages + 0.5), side="right") - 1

@@ -23,9 +23,9 @@ from tqdm import tqdm
 from serving import images
 from training import labels
 from training.config import PrepareConfig
-from training.data import duplicates, exploration, shards, sources
+from training.data import duplicates, exploration, readers, shards
+from training.data.readers import SourceFile
 from training.data.shards import Fingerprint
-from training.data.sources import SourceFile
 from training.data.staging import Face, Staging
 from training.errors import StepError
 
@@ -64,7 +64,7 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
                 f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces or another "
                 f"way to prepare them ({summary(fingerprint)}); where that is meant, expect the new fingerprint"
             )
-        (unfinished / sources.ORIGIN_FILE).write_text(json.dumps(sources.origin(source)) + "\n")
+        (unfinished / readers.ORIGIN_FILE).write_text(json.dumps(readers.origin(source)) + "\n")
     except BaseException:
         shutil.rmtree(unfinished)
         raise
@@ -97,7 +97,7 @@ def summary(fingerprint: Fingerprint) -> str:
 
 def _collect(source: Path, staging: Staging, size: int) -> None:
     files = tqdm(
-        sources.read(source), total=sources.count(source), desc="prepare", unit="face", disable=not sys.stderr.isatty()
+        readers.read(source), total=readers.count(source), desc="prepare", unit="face", disable=not sys.stderr.isatty()
     )
     for decoded in _decode_all(files, size):
         if decoded.face is None:

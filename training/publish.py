@@ -10,10 +10,10 @@ from training.errors import StepError
 from training.evaluation import metrics
 from training.evaluation.card import render_card
 from training.evaluation.verdict import require_passed
-from training.releases.registry import Registry, release_files
-from training.releases.signatures import SIGNATURE, covers
-from training.releases.signing import Signer, sign
-from training.releases.storage import Stored
+from training.registry.registry import Registry, release_files
+from training.registry.signatures import SIGNATURE, covers
+from training.registry.signing import Signer, sign
+from training.registry.storage import Stored
 
 CARD_FILE = "card.md"
 

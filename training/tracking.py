@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec
 from serving.release import MANIFEST
 from training.data import shards
 from training.errors import StepError
-from training.run import Run
+from training.runs import Run
 
 _FILE = "tracking.json"
 # Not the name of the releases: on GitLab, a model and an experiment cannot share one.
@@ -189,7 +189,7 @@ def semantic(version: str) -> str:
 def _create(tracker: Tracker, run: Run, data: Path) -> None:
     from mlflow.entities import Param
 
-    from training.releases.commits import commit
+    from training.git import commit
 
     client = tracker.client
     experiment = client.get_experiment_by_name(_EXPERIMENT)

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from training import run, tracking
+from training import runs, tracking
 from training.config import TrainConfig
 from training.data import shards
 from training.errors import StepError
@@ -17,7 +17,7 @@ from training.labels import CHOICES
 from training.learning import architectures, checkpoints, dataset, devices, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
-from training.run import Run
+from training.runs import Run
 from training.tracking import Tracker
 
 
@@ -38,7 +38,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     strategy = devices.strategy()
     fingerprint = shards.fingerprint(data)
     started = Run(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync)
-    continued = resume and run.exists(folder)
+    continued = resume and runs.exists(folder)
     if continued:
         _require_same(folder, started)
     if continued and checkpoints.finished(folder, config):
@@ -78,7 +78,7 @@ def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker
         with log.as_default(epoch):
             for name, value in row.items():
                 tf.summary.scalar(name, value)
-        tracker.epochs(run.history(folder))
+        tracker.epochs(runs.history(folder))
         print(_line(row, config.epochs), flush=True)
         if checkpoints.finished(folder, config):
             break
@@ -94,7 +94,7 @@ def _line(row: dict[str, float], epochs: int) -> str:
 
 
 def _require_same(folder: Path, started: Run) -> None:
-    if run.load(folder) != started:
+    if runs.load(folder) != started:
         raise StepError(
             f"{folder} holds a training on other data, on other devices or with another configuration; "
             "continue with those, choose another work folder (make: WORK=…), or leave --resume out to begin again"
@@ -104,7 +104,7 @@ def _require_same(folder: Path, started: Run) -> None:
 def _clear(folder: Path, started: Run) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    run.save(folder, started)
+    runs.save(folder, started)
 
 
 def _answers(data: Path, folder: Path, config: TrainConfig) -> Path | None:

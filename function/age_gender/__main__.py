@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from age_gender import asking, pictures
+from age_gender import image_files, runner
 from age_gender.client import Client
 from age_gender.progress import Progress
 from age_gender.table import Table, json_line
@@ -45,14 +45,14 @@ class UnusableError(Exception):
 def predict(options: argparse.Namespace) -> int:
     """Answer pictures, from the release on this machine or from a server."""
     try:
-        names = pictures.find(options.pictures)
-    except pictures.NothingFoundError as error:
+        names = image_files.find(options.pictures)
+    except image_files.NothingFoundError as error:
         raise UsageError(str(error)) from error
     source = _server(options) if options.url else _local(options)
     threads = _CONNECTIONS if options.url else os.cpu_count() or 1
     table, failed = Table(names), 0
     with Progress(len(names)) as progress:
-        for name, answer in asking.ask(names, source, threads):
+        for name, answer in runner.ask(names, source, threads):
             progress.print(*([json_line(name, answer)] if options.json else table.lines(name, answer)))
             if answer.error:
                 failed += 1
@@ -116,13 +116,13 @@ def _refuse(error: Exception, code: int) -> int:
     return code
 
 
-def _server(options: argparse.Namespace) -> asking.Source:
+def _server(options: argparse.Namespace) -> runner.Source:
     if options.heads or options.model:
         raise UsageError("--heads and --model are for answers without a server; the function at --url has its own")
     return Client(options.url, os.environ.get(API_KEY))
 
 
-def _local(options: argparse.Namespace) -> asking.Source:
+def _local(options: argparse.Namespace) -> runner.Source:
     settings = _settings(options)
     with _explained():
         from age_gender.local import Local

@@ -19,10 +19,10 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from age_gender import asking, storage
-from age_gender.answer import Answer
+from age_gender import runner, storage
 from age_gender.local import Local
-from age_gender.merge import SUFFIXES, merge
+from age_gender.prediction import Answer
+from age_gender.results import SUFFIXES, merge
 from age_gender.table import json_line
 from serving.release import Release
 from serving.settings import BUNDLED_RELEASE, Settings
@@ -115,9 +115,9 @@ class AnswerPart(beam.DoFn):
 
     def _answers(self, paths: Sequence[str]) -> Iterator[tuple[str, Answer]]:
         with ThreadPoolExecutor(_READERS) as readers:
-            for start in range(0, len(paths), asking.TOGETHER):
-                some = paths[start : start + asking.TOGETHER]
-                yield from asking.answer(some, readers.map(asking.reading(storage.read), some), self._source)
+            for start in range(0, len(paths), runner.TOGETHER):
+                some = paths[start : start + runner.TOGETHER]
+                yield from runner.answer(some, readers.map(runner.reading(storage.read), some), self._source)
 
 
 def run(pictures: str, job: Job, part_size: int, beam_options: Sequence[str]) -> dict[str, Any]:

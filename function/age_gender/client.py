@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from age_gender.answer import Answer, failure, parse
+from age_gender.prediction import Answer, failure, parse
 from age_gender.transport import RETRIED, Reply, ServerError, Transport
 
 # Statuses that speak of the pictures sent; every other failure speaks of the request or the server.

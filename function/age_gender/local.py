@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from age_gender.answer import Answer, parse
+from age_gender.prediction import Answer, parse
 from serving import release
-from serving.answers import Answerer
-from serving.deadlines import Deadline
+from serving.inference import Answerer
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.settings import Settings
+from serving.timeouts import Deadline
 
 
 class Local:

@@ -15,7 +15,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from age_gender.pictures import is_picture
+from age_gender.image_files import is_picture
 
 _AS_IT_IS = CompressionTypes.UNCOMPRESSED
 # at once, each a request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from age_gender.answer import Answer, Choice
+from age_gender.prediction import Answer, Choice
 
 # characters; longer names lose their beginning, since files of one folder differ at their end
 _LONGEST_NAME = 48

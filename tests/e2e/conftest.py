@@ -15,7 +15,7 @@ from tests.gitlab import Pipeline, require_runner
 _CHOICES = "training/pipeline.yml"
 _ENTRY = "function/main.py"
 _BREAK = '\nraise RuntimeError("it does not start")\n'
-_ANSWERS = "function/serving/answers.py"
+_ANSWERS = "function/serving/inference.py"
 _FIRST_LINE = "    def _one(self, picture: bytes, deadline: Deadline, tally: Tally | None) -> Answer | Problem:\n"
 # More pictures than a verification asks about, fewer than that and the watch together.
 _WEAR = """        self.answered = getattr(self, "answered", 0) + 1

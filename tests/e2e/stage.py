@@ -135,7 +135,7 @@ def tools(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _google(state: Path, environment: dict[str, str]) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.cloud", "--state", str(state), "--service", SERVICE]
+    command = [sys.executable, "-m", "tests.fake_gcp", "--state", str(state), "--service", SERVICE]
     paths = os.pathsep.join((str(ROOT), str(ROOT / "function")))
     double = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment, "PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from serving.exchange import HEADERS
+from serving.middleware import HEADERS
 from tests.conftest import FUNCTION
 from tests.server import Server, serve
 

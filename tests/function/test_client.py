@@ -12,14 +12,14 @@ from email.utils import formatdate
 
 import pytest
 
-from age_gender.answer import Age, Answer, Caution, Choice, parse
 from age_gender.client import Client
 from age_gender.local import Local
+from age_gender.prediction import Age, Answer, Caution, Choice, parse
 from age_gender.transport import FIRST_WAIT, LONGEST_WAIT, ServerError, wait
 from serving.settings import Settings
 from tests.conftest import FUNCTION
+from tests.scripted_server import ANSWERED, PREDICTION, Scripted, standing
 from tests.server import Server, serve
-from tests.stand import ANSWERED, PREDICTION, Scripted, standing
 from training.faces import draw
 
 ALL_HEADS = Settings(heads=("age", "gender", "ethnicity"))

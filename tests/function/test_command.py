@@ -150,7 +150,7 @@ def test_the_deployed_source_leaves_the_client_out(tmp_path: Path) -> None:
     # gcloud's rules are git's.
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     (tmp_path / ".gitignore").write_bytes((FUNCTION / ".gcloudignore").read_bytes())
-    asked = ["age_gender/client.py", "requirements-batch.txt", "main.py", "serving/answers.py", "requirements.txt"]
+    asked = ["age_gender/client.py", "requirements-batch.txt", "main.py", "serving/inference.py", "requirements.txt"]
     told = subprocess.run(["git", "check-ignore", *asked], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert told.stdout.split() == asked[:2]
     # The image is built from the same folder.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.raw import exchange
+from tests.raw_http import exchange
 from tests.server import Server
 
 

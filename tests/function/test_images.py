@@ -11,7 +11,7 @@ from PIL import Image
 
 from serving import images
 from serving.formats import FORMATS
-from tests.function.bad_pictures import header, png, saved
+from tests.function.bad_images import header, png, saved
 from training.faces import draw
 
 

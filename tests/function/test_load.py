@@ -87,7 +87,7 @@ def test_many_clients_get_what_one_gets_alone_bit_for_bit(server: Server) -> Non
         assert list(clients.map(lambda face: server.post(face).content, faces * 8)) == alone * 8
 
 
-@pytest.mark.alone
+@pytest.mark.serial
 def test_quick_clients_do_not_wait_for_slow_ones(server: Server, face: bytes) -> None:
     alone = min(seconds_for_all(server, face) for _ in range(2))
     with trickling(server, face):

@@ -107,7 +107,7 @@ def test_nothing_of_a_request_is_in_the_log(face: bytes) -> None:
 def test_a_failure_is_one_line_that_says_where_and_not_with_what(tmp_path: Path, face: bytes) -> None:
     broken = tmp_path / "function"
     shutil.copytree(FUNCTION, broken, ignore=shutil.ignore_patterns("__pycache__"))
-    with (broken / "serving" / "answers.py").open("a") as source:
+    with (broken / "serving" / "inference.py").open("a") as source:
         source.write("\n\ndef _fail(_, pictures, *__):\n    raise RuntimeError(f'cannot use {pictures[0]!r}')\n")
         source.write("\nAnswerer.answer = _fail\n")
     with serve(broken) as server:
@@ -117,7 +117,7 @@ def test_a_failure_is_one_line_that_says_where_and_not_with_what(tmp_path: Path,
     assert answer.json()["request_id"] == failure["request_id"] == request["request_id"]
     assert "Runtime" not in answer.text
     assert failure["severity"] == request["severity"] == "ERROR"
-    assert re.search(r"answers\.py\", line \d+, in _fail\n.*\nRuntimeError$", failure["stack_trace"])
+    assert re.search(r"inference\.py\", line \d+, in _fail\n.*\nRuntimeError$", failure["stack_trace"])
     assert "JFIF" not in json.dumps(failure)
 
 

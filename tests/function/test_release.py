@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from serving import release
-from serving.answers import Answerer
-from serving.deadlines import Deadline
+from serving.inference import Answerer
 from serving.predictor import Predictor
 from serving.release import ReleaseError
 from serving.settings import Settings
+from serving.timeouts import Deadline
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
 from tests.ports import free_port

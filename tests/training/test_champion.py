@@ -23,7 +23,7 @@ from training.evaluation.verdict import Override, Verdict
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish
-from training.releases.registry import Registry, release_files
+from training.registry.registry import Registry, release_files
 
 LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
 QUICK = EvaluateConfig(bootstrap=50)

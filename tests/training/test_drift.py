@@ -12,7 +12,7 @@ import pytest
 from serving.release import MANIFEST
 from tests.loglines import BUNDLED
 from training.config import DriftConfig
-from training.watching.drift import Comparison, Sample, Verdict, chance, chi_squared_tail, compare, of_release, psi
+from training.monitoring.drift import Comparison, Sample, Verdict, chance, chi_squared_tail, compare, of_release, psi
 
 Shares = npt.NDArray[np.float64]
 

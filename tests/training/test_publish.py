@@ -20,9 +20,9 @@ from training.evaluation.report import local_report
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish
-from training.releases.registry import Registry, release_files
-from training.releases.signing import Signer, Trust, verify_published
-from training.releases.storage import ConflictError
+from training.registry.registry import Registry, release_files
+from training.registry.signing import Signer, Trust, verify_published
+from training.registry.storage import ConflictError
 
 LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
 

@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.emulator import Emulator
 from tests.releases import MODEL, release
 from training.errors import StepError
-from training.releases.registry import Registry
-from training.releases.retention import Retention, prune
-from training.releases.storage import ConflictError
+from training.registry.registry import Registry
+from training.registry.retention import Retention, prune
+from training.registry.storage import ConflictError
 
 VERSIONS = st.sampled_from(["1", "2", "3", "4"])
 

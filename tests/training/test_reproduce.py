@@ -15,8 +15,8 @@ from tests.conftest import FUNCTION, ROOT
 from training import reproduce
 from training.errors import StepError
 from training.presets import PRESETS
-from training.releases.registry import Registry, release_files
-from training.repetition import Figure, Repetition, compare
+from training.registry.registry import Registry, release_files
+from training.reproduction_report import Figure, Repetition, compare
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

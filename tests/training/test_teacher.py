@@ -13,7 +13,7 @@ import pytest
 from serving import release
 from serving.predictor import Predictor
 from tests.training.conftest import SHORT
-from training import run
+from training import runs
 from training.data import shards
 from training.errors import StepError
 from training.learning.teacher import ANSWER_COLUMNS, answers_file, write_answers
@@ -43,8 +43,8 @@ def test_a_teacher_for_faces_of_another_size_sees_them_resized(data: Path, tmp_p
 def test_a_taught_network_is_trained_like_any_other(data: Path, candidate: Path, tmp_path: Path) -> None:
     config = replace(SHORT, epochs=1, max_steps=10, teachers=(str(candidate),))
     train(data, tmp_path / "model", config, "smoke", resume=False)
-    assert run.load(tmp_path / "model").config.teachers == (str(candidate),)
-    (row,) = run.history(tmp_path / "model")
+    assert runs.load(tmp_path / "model").config.teachers == (str(candidate),)
+    (row,) = runs.history(tmp_path / "model")
     assert 0 < row["age_error"] < 60
 
 

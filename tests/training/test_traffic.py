@@ -12,7 +12,7 @@ import pytest
 
 from serving.release import MANIFEST
 from tests.loglines import BUNDLED, RELEASE, Line, entry, line, with_http
-from training.watching.traffic import Traffic, count
+from training.monitoring.traffic import Traffic, count
 
 MANIFEST_OF_BUNDLED: dict[str, Any] = json.loads((BUNDLED / MANIFEST).read_text())
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import SHORT
-from training import run
+from training import runs
 from training.data import shards
 from training.errors import StepError
 from training.learning import checkpoints
@@ -32,9 +32,9 @@ def test_training_beats_chance_on_drawn_faces(data: Path, trained: Path) -> None
 
 
 def test_a_run_leaves_its_configuration_history_logs_and_two_checkpoints(data: Path, trained: Path) -> None:
-    left = run.load(trained)
+    left = runs.load(trained)
     assert (left.preset, left.config, left.data) == ("smoke", SHORT, shards.fingerprint(data).sha256)
-    assert [row["epoch"] for row in run.history(trained)] == [1, 2, 3]
+    assert [row["epoch"] for row in runs.history(trained)] == [1, 2, 3]
     assert [epoch for epoch, _ in checkpoints.epochs(trained)] == [2, 3]
     assert list(trained.glob("tensorboard/events*"))
 
@@ -46,12 +46,12 @@ def test_resume_continues_after_the_last_completed_epoch(data: Path, tmp_path: P
     # What a run looks like that was broken off in its third epoch.
     first = tmp_path / "first"
     train(data, first, longer, "smoke", resume=False)
-    rows = run.history(first)
-    run.write_history(first, rows[:2])
+    rows = runs.history(first)
+    runs.write_history(first, rows[:2])
     (first / "epoch-0003.keras").unlink()
     train(data, first, longer, "smoke", resume=True)
-    assert [row["epoch"] for row in run.history(first)] == [1, 2, 3]
-    assert run.history(first)[:2] == rows[:2]
+    assert [row["epoch"] for row in runs.history(first)] == [1, 2, 3]
+    assert runs.history(first)[:2] == rows[:2]
 
 
 def test_a_checkpoint_holds_the_optimizer_too(trained: Path) -> None:
@@ -64,7 +64,7 @@ def test_resume_leaves_a_finished_training_as_it_is(data: Path, trained: Path) -
     before = (trained / "best.keras").read_bytes()
     train(data, trained, SHORT, "smoke", resume=True)
     assert (trained / "best.keras").read_bytes() == before
-    assert len(run.history(trained)) == SHORT.epochs
+    assert len(runs.history(trained)) == SHORT.epochs
 
 
 def test_resume_refuses_another_configuration(data: Path, trained: Path) -> None:

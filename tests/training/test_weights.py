@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import SHORT
-from training import run
+from training import runs
 from training.config import TrainConfig
 from training.errors import StepError
 from training.learning import architectures, checkpoints, weights
@@ -33,7 +33,7 @@ def test_fine_tuning_goes_on_from_where_the_release_was(data: Path, trained: Pat
     folder = candidate.parent / "fine-tuned"
     config = replace(SHORT, epochs=1, max_steps=2, learning_rate=1e-5, init_from=str(candidate))
     train(data, folder, config, "smoke", resume=False)
-    before, after = (run.history(place)[-1]["val_age_error"] for place in (trained, folder))
+    before, after = (runs.history(place)[-1]["val_age_error"] for place in (trained, folder))
     assert after == pytest.approx(before, abs=1.0)
 
 

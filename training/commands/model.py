@@ -44,7 +44,7 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
-    from training.data import gaps
+    from training.data import coverage
     from training.prepare import prepare, summary
 
     config = PRESETS[options.preset].prepare
@@ -53,7 +53,7 @@ def prepare(options: argparse.Namespace) -> int:
     fingerprint = prepare(options.data, options.work / "data", config, options.expect)
     print(summary(fingerprint))
     print(f"fingerprint: {fingerprint.sha256}")
-    for gap in gaps.find(options.work / "data"):
+    for gap in coverage.find(options.work / "data"):
         print(f"warning: {gap}", file=sys.stderr)
     print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
     return 0
@@ -140,7 +140,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from training.evaluation import champion, comparison
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import REPORT_FILE, local_report
-    from training.releases.registry import Registry
+    from training.registry.registry import Registry
 
     folder, model = options.work / "release", options.work / "model"
     against = champion.NOBODY
@@ -170,7 +170,7 @@ def gate(options: argparse.Namespace) -> int:
     """Check the figures against the preset's thresholds and the champion's; exit code 1 where one fails."""
     from training.evaluation.verdict import Override
     from training.gate import gate
-    from training.run import load
+    from training.runs import load
 
     preset = options.preset or load(options.work / "model").preset
     override = Override(options.by, options.override) if options.override else None

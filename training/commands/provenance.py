@@ -12,8 +12,8 @@ from training.commands import Command, signing
 
 def signature(options: argparse.Namespace) -> int:
     """Check that a release is, file by file, what somebody trusted signed; exit code 1 where it is not."""
-    from training.releases.registry import Registry
-    from training.releases.signing import verify, verify_published
+    from training.registry.registry import Registry
+    from training.registry.signing import verify, verify_published
 
     trust = signing.trust(options)
     local = Path(options.version)
@@ -42,9 +42,9 @@ def reproduce(options: argparse.Namespace) -> int:
             print(reproduce.script(manifest, plan, work))
             return 0
         reproduce.run(manifest, plan, tree, work)
-    from training import repetition
+    from training import reproduction_report
 
-    again = repetition.compare(manifest, work / "release")
+    again = reproduction_report.compare(manifest, work / "release")
     print(again)
     return 0 if again.holds else 1
 
@@ -63,7 +63,7 @@ def _release(parser: argparse.ArgumentParser) -> None:
 
 def _manifest(options: argparse.Namespace) -> dict[str, Any]:
     from serving.release import MANIFEST
-    from training.releases.registry import Registry
+    from training.registry.registry import Registry
 
     local = Path(options.version, MANIFEST)
     if local.is_file():

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from serving.heads import CHOICES
 from training.commands import Command, registry, signing, work
-from training.releases.registry import Entry, Pointer, Registry
+from training.registry.registry import Entry, Pointer, Registry
 
 
 def publish(options: argparse.Namespace) -> int:
     """Write the release into the registry, never over an existing version."""
     from training import tracking
     from training.publish import publish
-    from training.releases.signatures import SIGNATURE
+    from training.registry.signatures import SIGNATURE
 
     release = options.work / "release"
     address = publish(release, Registry(options.registry), signing.signer(options))
@@ -34,7 +34,7 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _signed(signature: Path) -> str:
-    from training.releases import signatures
+    from training.registry import signatures
 
     if not signature.is_file():
         return "unsigned: neither --signing-key nor SIGSTORE_ID_TOKEN says who signs"
@@ -77,7 +77,7 @@ def _promote_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prune(options: argparse.Namespace) -> int:
     """Remove old releases that never were in production, and what killed publishers left."""
-    from training.releases.retention import Retention, prune
+    from training.registry.retention import Retention, prune
 
     going = 0
     for verdict in prune(Registry(options.registry), Retention(options.keep, options.older_than), options.dry_run):

@@ -9,7 +9,7 @@ from typing import Any
 from serving.heads import labels
 from training.config import EvaluateConfig
 from training.evaluation.report import TITLES
-from training.pages import render
+from training.templating import render
 
 # Goes into every manifest, so that it travels with the model.
 INTENDED_USE = {

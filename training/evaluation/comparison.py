@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving.heads import AGE
-from serving.tally import AGE_BANDS
+from serving.request_stats import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.evaluation.metrics import CELL_FACES, FIGURES, Array, Faces

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from serving.heads import AGE
 from serving.predictor import Prediction
 from serving.release import MANIFEST
-from serving.tally import AGE_BANDS
+from serving.request_stats import AGE_BANDS
+from training.calibration.intervals import covered
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.errors import StepError
-from training.fitting.intervals import covered
 from training.labels import CHOICES, ETHNICITIES, GENDERS, LABELS, Head, band, by_head
 
 Array = npt.NDArray[np.float64]

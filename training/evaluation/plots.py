@@ -7,9 +7,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.calibration.intervals import covered
 from training.evaluation import metrics
 from training.evaluation.metrics import Array, Faces
-from training.fitting.intervals import covered
 from training.labels import CHOICES
 
 # years; width of the steps in which errors and coverage are drawn

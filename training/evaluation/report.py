@@ -13,11 +13,11 @@ from PIL import Image
 
 from serving.images import Pixels
 from serving.release import Release
-from serving.tally import AGE_BANDS
+from serving.request_stats import AGE_BANDS
 from training.evaluation import metrics, plots
 from training.evaluation.metrics import Faces
 from training.labels import CHOICES, LABELS
-from training.pages import data_uri, plot_uri, render
+from training.templating import data_uri, plot_uri, render
 
 REPORT_FILE = "report.html"
 TITLES = {

@@ -11,7 +11,7 @@ from training.evaluation.comparison import COMPARED, Comparison, Difference
 from training.evaluation.report import REPORT_FILE, TITLES, local_report
 from training.evaluation.verdict import Verdict
 from training.openmetrics import Gauge
-from training.pages import render
+from training.templating import render
 
 COMMENT_FILE = "comparison.md"
 OPEN_METRICS_FILE = "metrics.txt"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from training import run
+from training import runs
 from training.config import TrainConfig
 from training.errors import StepError
 from training.learning.losses import merit
@@ -30,10 +30,10 @@ def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
     """
     epoch = int(row["epoch"])
     # A run that is continued repeats the epoch it was broken off in.
-    rows = [earlier for earlier in run.history(folder) if earlier["epoch"] < epoch]
+    rows = [earlier for earlier in runs.history(folder) if earlier["epoch"] < epoch]
     if merit(row) < min(map(merit, rows), default=float("inf")):
         _save(model, folder / BEST)
-    run.write_history(folder, [*rows, row])
+    runs.write_history(folder, [*rows, row])
     _save(model, folder / f"epoch-{epoch:04d}.keras")
     for _, path in epochs(folder)[:-_KEPT]:
         path.unlink()
@@ -72,7 +72,7 @@ def model_after(folder: Path, epoch: int) -> keras.Model:
 
 def finished(folder: Path, config: TrainConfig) -> bool:
     """Whether the training in `folder` went through all its epochs, or stopped because nothing improved."""
-    rows = run.history(folder)
+    rows = runs.history(folder)
     return bool(rows) and (len(rows) >= config.epochs or _epochs_since_best(rows) >= config.patience)
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from serving.release import MANIFEST
 from training.config import NAMED_WEIGHTS
 from training.errors import StepError
-from training.releases.addresses import open_storage
+from training.registry.addresses import open_storage
 
 FILE = "weights.npz"
 

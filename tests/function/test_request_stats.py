@@ -1,0 +1,147 @@
+"""What the log counts of answers: coarse, right, only what it was told to, and nearly for nothing."""
+
+from __future__ import annotations
+
+import json
+import timeit
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from serving import images
+from serving.formats import FORMATS
+from serving.images import Picture
+from serving.input_check import CODES
+from serving.predictor import Predictor
+from serving.release import load
+from serving.request_stats import AGE_BANDS, SIDES, Tally, age_band
+from serving.settings import BUNDLED_RELEASE, SettingsError, from_environment
+from tests.conftest import FUNCTION
+from tests.function.test_logs import Line, lines
+from tests.server import serve
+from training.faces import draw
+
+ALL = "age,gender,ethnicity"
+# of what a line may consist, whatever was sent
+FIELDS = {"severity", "time", "message", "httpRequest", "request_id", "release", "pictures", "failed"}
+COUNTED = {"answers", "warnings", "sides", "formats"}
+
+
+def batch(url: str, pictures: list[bytes]) -> list[dict[str, Any]]:
+    """Answers to one request."""
+    form = [("picture", ("a", picture, "image/jpeg")) for picture in pictures]
+    predictions: list[dict[str, Any]] = httpx.post(f"{url}/predict", files=form, timeout=60).json()["predictions"]
+    return predictions
+
+
+def line_of_a_batch(pictures: list[bytes], heads: str, counted: str) -> tuple[Line, list[dict[str, Any]]]:
+    """The line that a request leaves, and what was answered."""
+    with serve(FUNCTION, LOG_LEVEL="INFO", HEADS=heads, LOG_ANSWERS=counted) as server:
+        answers = batch(server.url, pictures)
+        (line,) = [line for line in lines(server) if line["httpRequest"]["requestUrl"] == "/predict"]
+    return line, answers
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[bytes]:
+    return [draw(age, age % 2, age % 5, seed=age) for age in range(0, 100, 9)]
+
+
+def test_the_line_counts_what_was_answered(drawn: list[bytes]) -> None:
+    line, answers = line_of_a_batch([*drawn, b"no picture", drawn[0][:500]], ALL, ALL)
+    answered = [answer for answer in answers if "error" not in answer]
+    assert (line["pictures"], line["failed"]) == (len(drawn) + 2, 2)
+    assert len(answered) == len(drawn)
+    assert line["answers"] == {
+        "age": Counter(age_band(answer["age"]["years"]) for answer in answered),
+        "gender": Counter(answer["gender"]["label"] for answer in answered),
+        "ethnicity": Counter(answer["ethnicity"]["label"] for answer in answered),
+    }
+    warned = Counter(warning["code"] for answer in answered for warning in answer.get("warnings", []))
+    assert line.get("warnings", {}) == warned
+    assert (line["sides"], line["formats"]) == ({"64-127": len(drawn)}, {"JPEG": len(drawn)})
+
+
+def test_a_line_tells_nothing_finer_than_its_bins(drawn: list[bytes]) -> None:
+    line, _ = line_of_a_batch(drawn[:1], ALL, ALL)
+    assert line.keys() <= FIELDS | COUNTED
+    assert line["answers"].keys() == {"age", "gender", "ethnicity"}
+    assert line["answers"]["age"].keys() <= set(AGE_BANDS)
+    assert line["answers"]["gender"].keys() <= {"male", "female"}
+    assert line["answers"]["ethnicity"].keys() <= {"white", "black", "asian", "indian", "other"}
+    assert line["sides"].keys() <= set(SIDES)
+    assert line["formats"].keys() <= set(FORMATS)
+    assert line.get("warnings", {}).keys() <= set(CODES)
+    bins = [*line["answers"].values(), line["sides"], line["formats"], line.get("warnings", {})]
+    assert {count for counts in bins for count in counts.values()} == {1}
+
+
+@pytest.mark.parametrize(
+    ("heads", "counted", "expected"),
+    [
+        ("age,gender", "", {"age", "gender"}),
+        # switched on for callers, and yet not for the log
+        (ALL, "", {"age", "gender"}),
+        (ALL, "age,ethnicity", {"age", "ethnicity"}),
+        ("gender", "age,ethnicity", None),
+        (ALL, "none", None),
+    ],
+)
+def test_only_the_named_answers_are_counted(face: bytes, heads: str, counted: str, expected: set[str] | None) -> None:
+    line, _ = line_of_a_batch([face], heads, counted)
+    assert (set(line["answers"]) if "answers" in line else None) == expected
+    assert {"pictures", "failed", "sides", "formats"} <= line.keys()
+
+
+def test_a_request_without_an_answer_has_only_failed_pictures(face: bytes) -> None:
+    with serve(FUNCTION, LOG_LEVEL="INFO") as server:
+        assert server.post(b"GIF89a, or so").status_code == 415
+        assert server.post(b"{}", "application/json").status_code == 400
+        unread, refused = lines(server)[-2:]
+    assert {name: unread.get(name) for name in ("pictures", "failed", "answers", "sides")} == {
+        "pictures": 1,
+        "failed": 1,
+        "answers": None,
+        "sides": None,
+    }
+    assert "pictures" not in refused
+
+
+def test_what_is_counted_must_be_heads() -> None:
+    assert from_environment({"LOG_ANSWERS": "None"}).log_answers == ()
+    assert from_environment({"LOG_ANSWERS": "ethnicity, age"}).log_answers == ("age", "ethnicity")
+    with pytest.raises(SettingsError, match="LOG_ANSWERS is 'mood'; it takes none, or one or more of age"):
+        from_environment({"LOG_ANSWERS": "mood"})
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [(16, "0-31"), (31, "0-31"), (32, "32-63"), (200, "128-255"), (511, "256-511"), (9000, "512+")],
+)
+def test_the_shorter_side_has_its_bin(side: int, expected: str) -> None:
+    for width, height in ((side, side), (side, 9 * side), (9 * side, side)):
+        tally = Tally(1)
+        tally.add({}, Picture(*images.read(draw(20, 0, 0, seed=1), 32)[:2], width, height, "PNG"))
+        assert tally.fields(("age",)) == {"pictures": 1, "failed": 0, "sides": {expected: 1}, "formats": {"PNG": 1}}
+
+
+@pytest.mark.serial
+def test_counting_takes_a_hundredth_of_the_answer_at_most(face: bytes) -> None:
+    predictor = Predictor(load(str(BUNDLED_RELEASE)))
+    picture = images.read(face, predictor.release.size)
+    answer = {"age": {"years": 30, "low": 20, "high": 40}, "gender": {"label": "male", "probability": 0.9}}
+    line = {"severity": "INFO", "request_id": "0" * 32, "release": predictor.release.version}
+
+    def answering() -> None:
+        predictor.predict(images.read(face, predictor.release.size).pixels[None])
+
+    def counting() -> None:
+        tally = Tally(1)
+        tally.add(answer, picture)
+        json.dumps(line | tally.fields(("age", "gender")))
+
+    work = min(timeit.repeat(answering, number=20, repeat=5)) / 20
+    added = min(timeit.repeat(counting, number=500, repeat=10)) / 500
+    assert added < 0.01 * work

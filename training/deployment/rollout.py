@@ -1,0 +1,148 @@
+"""A verified candidate gets some of the traffic, is watched, and then gets all of it or none."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from training.deployment.config import RolloutConfig
+from training.deployment.logs import Log, Seen
+from training.deployment.releases import find, served, tag_of
+from training.deployment.service import CANDIDATE, STABLE, Service, environment
+from training.deployment.service_client import Caller
+from training.errors import StepError
+from training.faces import draw
+from training.registry.registry import Registry
+from training.registry.storage import ConflictError
+
+Say = Callable[[str], None]
+
+_ATTEMPTS = 5
+# by the first a job is cancelled
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# what both are asked about: how long it takes counts here, `verify` has looked at the answers
+_FACE = draw(age=30, gender=1, ethnicity=2, seed=0)
+
+
+class Interrupted(StepError):  # noqa: N818 - what happened, not what is wrong
+    """The job was told to end."""
+
+
+def rollout(service: Service, registry: Registry, revision: str, config: RolloutConfig, say: Say) -> str:
+    """Send traffic to the candidate step by step, and point `production` at its release.
+
+    Whatever goes wrong on the way, all traffic goes back to the stable revision. A rollout that was killed may be
+    started again.
+
+    Returns:
+        the version that is in production now.
+
+    Raises:
+        StepError: why it went back; or it is not the candidate, and nothing was moved.
+    """
+    service.require_candidate(revision)
+    version = _require_release(service, registry, revision)
+    production, before = registry.production(), service.traffic()
+    stable = before.tags.get(STABLE, before.live)
+    tags = before.tags | {STABLE: stable}
+    with _going_back(service, stable, tags):
+        if before.split != {revision: 100}:
+            service.route({revision: config.percent, stable: 100 - config.percent}, tags)
+            say(f"{config.percent} % of the traffic goes to {revision}, the rest to {stable}")
+            watch(service, revision, stable, config, say)
+        service.route({revision: 100}, tags | {tag_of(version): revision})
+        say(f"all traffic goes to {revision}")
+        if registry.production() != production:
+            raise ConflictError(f"the production pointer of {registry.uri} was moved by somebody else meanwhile")
+        registry.promote(version)
+    return version
+
+
+def watch(service: Service, revision: str, stable: str, config: RolloutConfig, say: Say) -> None:
+    """Send both revisions requests and look at what the log says of theirs, round by round.
+
+    Raises:
+        StepError: the candidate is worse than it may be, or too little is known of it.
+    """
+    variables = environment(service.revision(revision))
+    asked = [Caller.of(service, tag, variables, config.probe_seconds) for tag in (CANDIDATE, STABLE)]
+    log, since = Log(service.name), datetime.now(UTC)
+    # What a placeholder takes is no measure.
+    comparable = asked[1].model() is not None
+
+    def look() -> Seen:
+        candidate, live = log.seen(revision, since), log.seen(stable, since)
+        say(f"{revision}: {candidate}; {stable}: {live}")
+        if reason := verdict(candidate, live if comparable else Seen(), config):
+            raise StepError(f"{reason} {log.complaint(revision, since)}".rstrip())
+        return candidate
+
+    for _ in range(config.rounds):
+        for each in asked * config.probes:
+            each.predict(_FACE)
+        look()
+        time.sleep(60 * config.minutes / config.rounds)
+    # The log is behind by some seconds.
+    deadline = time.monotonic() + config.log_seconds
+    while (seen := look()).requests < config.least_requests:
+        if time.monotonic() > deadline:
+            raise StepError(
+                f"the log names {seen.requests} requests to {revision}; {config.least_requests} are needed to judge it"
+            )
+        time.sleep(config.log_pause)
+
+
+def verdict(candidate: Seen, live: Seen, config: RolloutConfig) -> str:
+    """What is wrong with the candidate; "" for nothing, or where too little is known yet."""
+    allowed = max(config.error_share, live.error_share)
+    if candidate.errors > allowed * max(candidate.requests, config.least_requests):
+        return f"{candidate.errors} of {candidate.requests} requests failed, {allowed:.1%} may"
+    bound = config.p95_seconds
+    if live.requests:
+        bound = min(bound, live.p95 * config.p95_factor + config.p95_slack)
+    if candidate.requests >= config.least_requests and candidate.p95 > bound:
+        return f"95 % of the requests are answered within {candidate.p95:.3f} s, {bound:.3f} s are allowed"
+    return ""
+
+
+def _require_release(service: Service, registry: Registry, revision: str) -> str:
+    """The version that the revision serves, whole and as the registry has it."""
+    variables = environment(service.revision(revision))
+    release = find(registry, served(variables, registry))
+    if variables.get("MODEL_SHA256") != release.sha256:
+        raise StepError(f"{revision} does not pin release {release.version} of {registry.uri}; deploy it again")
+    return release.version
+
+
+@contextmanager
+def _going_back(service: Service, stable: str, tags: dict[str, str]) -> Iterator[None]:
+    """Send all traffic to `stable` where an exception, or a signal that ends the job, comes out of the block."""
+    former = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+    try:
+        yield
+    except BaseException as reason:
+        for number in _SIGNALS:
+            # Nothing keeps the traffic from going back.
+            signal.signal(number, signal.SIG_IGN)
+        _restore(service, {stable: 100}, tags)
+        raise StepError(f"{str(reason) or type(reason).__name__}\nall traffic is back at {stable}") from reason
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+
+
+def _restore(service: Service, split: dict[str, int], tags: dict[str, str]) -> None:
+    for attempt in range(_ATTEMPTS):
+        try:
+            return service.route(split, tags)
+        except StepError as error:
+            failed = error
+            time.sleep(2**attempt)
+    raise StepError(f"the traffic could NOT be moved back to {split}: {failed}; run `rollback`") from failed

@@ -1,0 +1,207 @@
+"""Real requests to a candidate: are its answers those of its release, and how do they differ from the live ones?"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+
+from serving.heads import CHOICES
+from serving.problems import MEDIA_TYPE
+from serving.release import Release
+from serving.settings import Settings
+from serving.timeouts import Deadline
+from training.deployment.config import VerifyConfig
+from training.deployment.releases import reference
+from training.deployment.service import CANDIDATE, STABLE, Service, environment
+from training.deployment.service_client import Answer, Caller, Model
+from training.errors import StepError
+
+Prediction = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    found: str
+
+    def __str__(self) -> str:
+        return f"{'ok    ' if self.passed else 'FAILED'}  {self.name:22}  {self.found}"
+
+
+@dataclass(frozen=True)
+class Side:
+    """A revision that was asked about every picture."""
+
+    answers: list[Answer]
+
+    @property
+    def p95(self) -> float:
+        """Seconds, 95th percentile."""
+        return float(np.percentile([answer.seconds for answer in self.answers], 95))
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        """One a picture; {} where there is none."""
+        found = [answer.json().get("predictions") for answer in self.answers]
+        return [each[0] if isinstance(each, list) and each else {} for each in found]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found of a candidate."""
+
+    checks: list[Check]
+    # in words, of candidate and live
+    comparison: list[str]
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the checks that failed."""
+        return [check.name for check in self.checks if not check.passed]
+
+
+def verify(service: Service, revision: str, pictures: list[bytes], config: VerifyConfig) -> Verification:
+    """Ask the candidate, and the live revision beside it.
+
+    Args:
+        service: whose `revision` has the tag `candidate`.
+        revision: its name.
+        pictures: encoded faces, at least one.
+        config: bounds.
+
+    Raises:
+        StepError: it is not the candidate, or its release cannot be loaded here to know the right answers.
+    """
+    service.require_candidate(revision)
+    variables = environment(service.revision(revision))
+    answerer, settings = reference(variables)
+    expected = [answerer.answer([picture], Deadline.after(config.request_seconds))[0] for picture in pictures]
+    candidate, live = (Caller.of(service, tag, variables, config.request_seconds) for tag in (CANDIDATE, STABLE))
+    first = candidate.predict(pictures[0])
+    if first.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise StepError(f"{revision} answers {first.status}; set API_KEY to the service's, or be one who may invoke it")
+    other = live.model()
+    sides = Side([]), Side([])
+    for picture in pictures:
+        # By turns, so that whatever else goes on in between hits both.
+        for side, asked in zip(sides, (candidate, live) if other else (candidate,), strict=False):
+            side.answers.append(asked.predict(picture))
+    release = answerer.predictor.release
+    checks = [
+        _health(candidate, release),
+        _first(first, config),
+        _agreement(sides[0].predictions, expected, config),
+        *_refusals(candidate, pictures[0], settings),
+        _latency(*sides, config),
+    ]
+    if not other:
+        return Verification(
+            checks, ["the live revision is not this function (a placeholder?): nothing to compare with"]
+        )
+    if other == Model(release.version, release.sha256):
+        same = _differing(sides[0].predictions, sides[1].predictions, config)
+        checks.append(Check("same release, same answers", not same, _told(same, len(pictures))))
+    return Verification(checks, list(_comparison(release, other, *sides)))
+
+
+def _health(candidate: Caller, release: Release) -> Check:
+    found = candidate.model()
+    passed = found == Model(release.version, release.sha256)
+    return Check("health", passed, f"release {found.version if found else 'unknown'}")
+
+
+def _first(answer: Answer, config: VerifyConfig) -> Check:
+    passed = answer.status == 200 and answer.seconds <= config.first_answer_seconds
+    return Check(
+        "first answer", passed, f"{answer.status} after {answer.seconds:.2f} s (≤ {config.first_answer_seconds:g})"
+    )
+
+
+def _agreement(found: list[Prediction], expected: list[Prediction], config: VerifyConfig) -> Check:
+    differing = _differing(found, expected, config)
+    return Check("known answers", not differing, _told(differing, len(expected)))
+
+
+def _told(differing: list[str], count: int) -> str:
+    return f"{len(differing)} of {count} differ: {differing[0]}" if differing else f"all {count} as expected"
+
+
+def _differing(found: list[Prediction], expected: list[Prediction], config: VerifyConfig) -> list[str]:
+    """What lies beyond the tolerance, one line a picture."""
+    lines = []
+    for number, (one, other) in enumerate(zip(found, expected, strict=True)):
+        if not _alike(one, other, config):
+            lines.append(f"picture {number} got {_text(one)} instead of {_text(other)}")
+    return lines
+
+
+def _text(prediction: Prediction) -> str:
+    return (
+        json.dumps({head: value for head, value in prediction.items() if head != "warnings"}) if prediction else "none"
+    )
+
+
+def _alike(one: Prediction, other: Prediction, config: VerifyConfig) -> bool:
+    heads = other.keys() - {"warnings"}
+    if one.keys() - {"warnings"} != heads:
+        return False
+    ages = [head for head in heads if head == "age"]
+    if any(abs(one[age][name] - other[age][name]) > config.age_tolerance for age in ages for name in other[age]):
+        return False
+    return all(_same_choice(one[head], other[head], config.probability_tolerance) for head in heads - {"age"})
+
+
+def _same_choice(one: Prediction, other: Prediction, tolerance: float) -> bool:
+    if one["label"] == other["label"]:
+        return bool(abs(one["probability"] - other["probability"]) <= tolerance)
+    # The two likeliest labels may change places where they are nearly as likely.
+    return bool(max(one["probability"], other["probability"]) <= 0.5 + tolerance)
+
+
+def _refusals(candidate: Caller, picture: bytes, settings: Settings) -> Iterator[Check]:
+    many = json.dumps({"instances": [{"b64": b64encode(picture).decode()}] * (settings.max_images + 1)}).encode()
+    for name, method, path, body, content_type, status in (
+        ("not a picture", "POST", "/predict", b"this is no picture", "image/jpeg", 415),
+        ("half a picture", "POST", "/predict", picture[: len(picture) // 2], "image/jpeg", 422),
+        ("too many pictures", "POST", "/predict", many, "application/json", 413),
+        ("no JSON", "POST", "/predict", b"{", "application/json", 400),
+        ("wrong method", "PUT", "/predict", picture, "image/jpeg", 405),
+        ("wrong path", "GET", "/nowhere", b"", "", 404),
+    ):
+        answer = candidate.ask(method, path, body, content_type)
+        passed = answer.status == answer.json().get("status") == status and answer.content_type == MEDIA_TYPE
+        yield Check(name, passed, f"{answer.status} {answer.content_type} (a problem of status {status})")
+
+
+def _latency(candidate: Side, live: Side, config: VerifyConfig) -> Check:
+    bound = config.p95_seconds
+    if live.answers:
+        bound = min(bound, live.p95 * config.p95_factor + config.p95_slack)
+    return Check("latency", candidate.p95 <= bound, f"95 % within {candidate.p95:.3f} s (≤ {bound:.3f})")
+
+
+def _comparison(release: Release, other: Model, candidate: Side, live: Side) -> Iterator[str]:
+    yield f"{'':12} {'candidate':24} live"
+    yield f"{'release':12} {release.version:24} {other.version}"
+    yield f"{'p95':12} {f'{candidate.p95:.3f} s':24} {live.p95:.3f} s"
+    pairs = [(one, two) for one, two in zip(candidate.predictions, live.predictions, strict=True) if one and two]
+    if not pairs:
+        yield "the live revision answers in another form"
+        return
+    ages = np.array(
+        [abs(one["age"]["years"] - two["age"]["years"]) for one, two in pairs if "age" in one and "age" in two]
+    )
+    if len(ages):
+        yield f"{'age':12} differs by {ages.mean():.1f} years on average, {ages.max()} at most"
+    for head in [head for head in CHOICES if all(head in one and head in two for one, two in pairs)]:
+        changed = sum(one[head]["label"] != two[head]["label"] for one, two in pairs)
+        yield f"{head:12} differs for {changed} of {len(pairs)}"

@@ -1,0 +1,158 @@
+"""A release's log against what was to be expected of it: the verdict, as a table, as figures and as an entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from serving.release import MANIFEST
+from training.config import DriftConfig
+from training.errors import StepError
+from training.evaluation.metrics import METRICS_FILE
+from training.monitoring import drift, logfiles, traffic
+from training.monitoring.drift import Comparison, Verdict
+from training.monitoring.traffic import Traffic
+from training.openmetrics import Gauge
+from training.registry.addresses import open_storage
+from training.registry.storage import Storage
+
+_TITLES = ("measure", "pictures", "PSI", "corrected", "limit", "verdict", "moved most")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One look at a release's log."""
+
+    traffic: Traffic
+    # what was expected, in words
+    reference: str
+    comparisons: list[Comparison]
+
+    @property
+    def drifted(self) -> list[str]:
+        """Measures."""
+        return [one.measure for one in self.comparisons if one.verdict is Verdict.DRIFTED]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of all measures together."""
+        if self.drifted:
+            return Verdict.DRIFTED
+        judged = [one for one in self.comparisons if one.verdict is Verdict.STABLE]
+        return Verdict.STABLE if judged else Verdict.TOO_FEW
+
+
+def watch(release: str, logs: str, config: DriftConfig, reference: str = "", since: datetime | None = None) -> Watched:
+    """Compare what a release answered with its answers on the test faces, or with an earlier stretch of its log.
+
+    Args:
+        release: its folder or gs:// address.
+        logs: a file, a folder or gs://bucket/folder.
+        config: the thresholds.
+        reference: the same, of the earlier stretch; "" for the test faces.
+        since: earlier requests of `logs` are left out.
+
+    Raises:
+        StepError: the release, its figures or a log is missing.
+    """
+    storage = open_storage(release)
+    manifest = _json(storage, release, MANIFEST)
+    served = traffic.count(logfiles.lines(logs, since), manifest, since)
+    if reference:
+        earlier = traffic.count(logfiles.lines(reference), manifest)
+        words, expected = f"{earlier.answered:,} pictures of the earlier log", drift.of_traffic(earlier)
+    else:
+        measured = _json(storage, release, METRICS_FILE)
+        words, expected = f"its answers on {measured['faces']:,} test faces", drift.of_release(measured, manifest)
+    return Watched(served, words, drift.compare(expected, drift.of_traffic(served), config))
+
+
+def table(watched: Watched) -> str:
+    """For people."""
+    rows = [_TITLES, *map(_row, watched.comparisons)] if watched.comparisons else []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))] if rows else []
+    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+    return "\n".join([_asked(watched), *lines, _quality(watched.traffic), _rest(watched.traffic), _conclusion(watched)])
+
+
+def gauges(watched: Watched) -> Iterator[Gauge]:
+    """For programs."""
+    served, measures = watched.traffic, [({"measure": one.measure}, one) for one in watched.comparisons]
+    yield Gauge("drift_detected", "1 where a measure has drifted.", [({}, watched.verdict is Verdict.DRIFTED)])
+    yield Gauge("drift_psi", "Population stability index, uncorrected.", [(name, one.psi) for name, one in measures])
+    corrected = [(name, one.corrected) for name, one in measures]
+    yield Gauge("drift_psi_corrected", "What chance alone does not explain of it.", corrected)
+    yield Gauge("drift_requests", "Requests for answers in the log.", [({}, served.requests)])
+    yield Gauge("drift_server_error_share", "Of these, answered by 5xx.", [({}, served.server_error_share)])
+    yield Gauge("drift_pictures", "Pictures in the log.", [({}, served.pictures)])
+    yield Gauge("drift_failed_share", "Of these, not answered.", [({}, served.failed_share)])
+    warned = [({"code": code}, share) for code, share in served.warned_shares.items()]
+    yield Gauge("drift_warned_share", "Of those answered, with a warning.", warned)
+    yield Gauge("drift_damaged_lines", "Lines that could not be read.", [({}, served.damaged)])
+
+
+def entry(watched: Watched) -> dict[str, Any]:
+    """For an alert: the fields of one entry of a log."""
+    return {
+        "message": _conclusion(watched),
+        "release": watched.traffic.release,
+        "verdict": watched.verdict.name.lower(),
+        "drifted": watched.drifted,
+        "psi": {one.measure: round(one.corrected, 4) for one in watched.comparisons},
+        "pictures": watched.traffic.answered,
+    }
+
+
+def _json(storage: Storage, release: str, name: str) -> dict[str, Any]:
+    stored = storage.read(name)
+    if stored is None:
+        raise StepError(f"{release} holds no {name}; --release takes a release's folder or gs:// address")
+    content: dict[str, Any] = json.loads(stored.data)
+    return content
+
+
+def _row(one: Comparison) -> tuple[str, ...]:
+    name, before, now = one.moved()
+    moved = f"{name}: {before:.1%} -> {now:.1%}"
+    figures = f"{one.psi:.4f}", f"{one.corrected:.4f}", f"{one.config.psi:.4f}"
+    return one.measure, f"{one.pictures:,}", *figures, one.verdict, moved
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
+    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield cell.rjust(width) if 1 <= column <= 4 else cell.ljust(width)
+
+
+def _asked(watched: Watched) -> str:
+    served = watched.traffic
+    return (
+        f"release {served.release}: {served.requests:,} requests with {served.pictures:,} pictures, against "
+        f"{watched.reference}"
+    )
+
+
+def _quality(served: Traffic) -> str:
+    warned = ", ".join(f"{code} {share:.1%}" for code, share in served.warned_shares.items() if share)
+    return (
+        f"not answered: {served.failed_share:.1%} of the pictures; warned of: {warned or 'none'}; "
+        f"server errors: {served.server_error_share:.1%} of the requests"
+    )
+
+
+def _rest(served: Traffic) -> str:
+    named = f" such as {served.other_release}" if served.other_release else ""
+    return (
+        f"other lines: {served.damaged:,} damaged, {served.of_other_releases:,} of other releases{named}, "
+        f"{served.others:,} that are no request for an answer"
+    )
+
+
+def _conclusion(watched: Watched) -> str:
+    if watched.drifted:
+        return f"drifted: {', '.join(watched.drifted)}"
+    if watched.verdict is Verdict.STABLE:
+        return "nothing has drifted"
+    return f"too few requests to tell: {watched.traffic.requests_answered:,} were answered"
