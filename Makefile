@@ -6,7 +6,7 @@ PRESET ?= default
 WORK ?= build/$(PRESET)
 REGISTRY ?= build/registry
 # more options for `train`, for example --teacher build/teacher/release
-TRAIN ?=
+TRAIN_ARGS ?=
 # side of the faces in pixels, instead of the preset's
 SIZE ?=
 # anything: `test` also measures how much of the code its own processes run
@@ -42,8 +42,10 @@ faces-named:
 
 # argparse would say so too, but only after minutes of setting up.
 preset-named:
+	@test "$(PRESET)" != seed || { echo 'PRESET=seed is now PRESET=baseline: rename it' >&2; exit 2; }
+	@test -z "$(TRAIN)" || { echo 'TRAIN is now TRAIN_ARGS: rename it' >&2; exit 2; }
 	@grep -q '^    "$(PRESET)": Preset(' training/presets.py || \
-	    { echo 'PRESET=$(PRESET) is none; choose default, teacher, imagenet, seed or smoke' >&2; exit 2; }
+	    { echo 'PRESET=$(PRESET) is none; choose default, teacher, imagenet, baseline or smoke' >&2; exit 2; }
 
 # functions-framework answers a port that it cannot have by a traceback.
 port-free:
@@ -94,9 +96,9 @@ format: $(DEV_ENV)/.ready ## let ruff put the code in order
 
 face-weights: $(FACE_WEIGHTS) ## fetch the initial weights of the preset `default` (needs npm)
 
-pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
+pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
 	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN)
+	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN_ARGS)
 	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training evaluate --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training gate --work "$(WORK)"

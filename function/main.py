@@ -28,7 +28,7 @@ try:
 except settings.SettingsError as reason:
     sys.exit(f"cannot start: {reason}")
 # Storage answers while numpy, Pillow and the runtime are being imported below.
-LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, SETTINGS.fetch_seconds)
+LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, SETTINGS.model_fetch_timeout)
 
 from flask import Request, Response, current_app, g
 
@@ -70,7 +70,7 @@ def predict(request: Request) -> Response:
 
 
 def _predict(request: Request) -> Response:
-    deadline = Deadline.after(SETTINGS.request_seconds)
+    deadline = Deadline.after(SETTINGS.request_timeout)
     pictures = request_parsing.pictures(request, SETTINGS, deadline)
     g.tally = Tally(len(pictures))
     return _json({"predictions": ANSWERER.answer(pictures, deadline, g.tally), "model": MODEL})

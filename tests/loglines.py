@@ -29,9 +29,9 @@ def line(age: str = "20-39", gender: str = "female", **others: Any) -> Line:
         },
         "request_id": "0" * 32,
         "release": RELEASE,
-        "pictures": 1,
+        "images": 1,
         "failed": 0,
-        "answers": {"age": {age: 1}, "gender": {gender: 1}},
+        "predictions": {"age": {age: 1}, "gender": {gender: 1}},
         "sides": {"128-255": 1},
         "formats": {"JPEG": 1},
     } | others
@@ -40,7 +40,7 @@ def line(age: str = "20-39", gender: str = "female", **others: Any) -> Line:
 def with_http(status: int, method: str = "POST", path: str = "/predict", **others: Any) -> Line:
     """A line of any status, without pictures but for those in `others`."""
     http = {"requestMethod": method, "requestUrl": path, "status": status, "responseSize": "9", "latency": "0.1s"}
-    counted = {"pictures", "failed", "answers", "sides", "formats"}
+    counted = {"images", "failed", "predictions", "sides", "formats"}
     return {name: value for name, value in line(httpRequest=http).items() if name not in counted} | others
 
 

@@ -63,7 +63,7 @@ def test_commands_take_the_options(page: Path) -> None:
     known = {"python -m training": commands(training()), "age-gender": commands(asking())}
     options = {option for group in known.values() for taken in group.values() for option in taken}
     for code in codes(page):
-        for program, command, rest in re.findall(r"(python -m training|age-gender) ([a-z]+)([^|;#\n]*)", code):
+        for program, command, rest in re.findall(r"(python -m training|age-gender) ([a-z][a-z-]*)([^|;#\n]*)", code):
             assert command in known[program], code
             # Apache Beam takes what `batch` does not know.
             assert command == "batch" or set(re.findall(r"--[a-z][a-z_-]+", rest)) <= known[program][command], code

@@ -106,3 +106,8 @@ def test_faces_that_are_missing_are_named() -> None:
 def test_an_unknown_preset_is_told_the_known_ones() -> None:
     said = refused("pipeline", "DATA=tests", "PRESET=nope")
     assert said == f"PRESET=nope is none; choose {', '.join([*PRESETS][:-1])} or {[*PRESETS][-1]}"
+
+
+def test_former_names_are_refused_with_the_new_ones() -> None:
+    assert refused("pipeline", "DATA=tests", "PRESET=seed") == "PRESET=seed is now PRESET=baseline: rename it"
+    assert refused("pipeline", "DATA=tests", "TRAIN=--resume") == "TRAIN is now TRAIN_ARGS: rename it"

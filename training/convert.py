@@ -21,8 +21,8 @@ import tensorflow as tf
 from serving import release
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
-from serving.predictor import Outputs, Predictor, age_answers, age_levels, each_label
-from serving.release import Calibration, Release
+from serving.predictor import Outputs, Predictor, age_levels, decide_ages, each_label
+from serving.release import AgeDecision, Calibration, Release
 from training.calibration import input_check, temperature
 from training.config import ConvertConfig
 from training.data import shards
@@ -74,7 +74,7 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
     candidates = [_candidate(model, data, precision, pixels, labels, config) for precision in _CONVERTERS]
     _check_parity(candidates[0].outputs, wanted, config)
-    reference = _score(wanted, labels)
+    reference = _score(wanted, labels, config)
     chosen = _choose(candidates, reference, config)
     manifest = _manifest(chosen, candidates, reference, data, trained, config)
     trainable = weights.dump(learnt)
@@ -83,8 +83,10 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         "sha256": hashlib.sha256(trainable).hexdigest(),
         "bytes": len(trainable),
     }
-    manifest["calibration"] = _calibration(temperature.fit(chosen.outputs, labels, config.interval_coverage), config)
-    manifest["likeness"] = input_check.fit(data, config.likeness)
+    manifest["calibration"] = _calibration(
+        temperature.fit(chosen.outputs, labels, config.interval_coverage, _decision(config)), config
+    )
+    manifest["input_check"] = input_check.fit(data, config.input_check)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / MODEL_FILE).write_bytes(chosen.model)
@@ -138,12 +140,16 @@ def _candidate(
     # It prints every variable of the model.
     with contextlib.redirect_stdout(io.StringIO()):
         file = converter.convert()
-    predictor = Predictor(_unpublished(file, pixels.shape[1]))
+    predictor = Predictor(_unpublished(file, pixels.shape[1], _decision(config)))
     outputs = predictor.run(pixels)
-    return Candidate(precision, file, outputs, _score(outputs, labels))
+    return Candidate(precision, file, outputs, _score(outputs, labels, config))
 
 
-def _unpublished(file: bytes, size: int) -> Release:
+def _decision(config: ConvertConfig) -> AgeDecision:
+    return AgeDecision(config.near_years, config.miss_cost)
+
+
+def _unpublished(file: bytes, size: int, decision: AgeDecision) -> Release:
     return Release(
         NAME,
         "",
@@ -152,15 +158,15 @@ def _unpublished(file: bytes, size: int) -> Release:
         size,
         RESIZE_RULE,
         LABELS,
-        temperature.NEUTRAL,
+        temperature.neutral(decision),
         {},
     )
 
 
-def _score(outputs: Outputs, labels: LabelArray) -> Score:
+def _score(outputs: Outputs, labels: LabelArray, config: ConvertConfig) -> Score:
     labelled = by_head(labels)
     return Score(
-        age_mae=float(np.abs(age_answers(outputs[AGE]) - labelled[AGE]).mean()),
+        age_mae=float(np.abs(decide_ages(outputs[AGE], _decision(config)) - labelled[AGE]).mean()),
         accuracies={
             head: float((each_label(outputs[head]).argmax(axis=1) == labelled[head]).mean()) for head in LABELS
         },
@@ -206,6 +212,7 @@ def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[s
             "high": fitted.age_high,
             "coverage": config.interval_coverage,
         },
+        "age_decision": fitted.decision._asdict(),
         **{head: {"temperature": temperature} for head, temperature in fitted.temperatures.items()},
     }
 

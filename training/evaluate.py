@@ -1,4 +1,4 @@
-"""A candidate release -> figures and a report, through the function's own predictor."""
+"""A candidate release -> metrics and a report, through the function's own predictor."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def evaluate(
     measured = {"version": candidate.version, "sha256": candidate.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
-    measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
+    measured["input_check"] = {"false_positive_rate": _false_alarms(candidate, data)}
     compared = compare(champion, candidate, faces, data, config)
     compared.save(folder)
     found = Evaluation(candidate, measured, faces, runs.history(trained))
@@ -107,7 +107,7 @@ def compare(
 def _false_alarms(candidate: Release, data: Path) -> float:
     """Share of the test faces that are warned of as if they were none."""
     fitted = serving_likeness.of(candidate)
-    warned = [input_check.false_alarms(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
+    warned = [input_check.false_positives(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
     return round(float(np.concatenate(warned).mean()), 4)
 
 

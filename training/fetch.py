@@ -32,7 +32,9 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
     with cloud_errors(uri):
         found = gcs.Client().bucket(bucket).get_blob(name)
     if found is None:
-        raise StepError(f"{uri} does not exist; upload the archive of faces, or correct DATA_BUCKET and FACES")
+        raise StepError(
+            f"{uri} does not exist; upload the archive of faces, or correct DATA_BUCKET and DATASET_ARCHIVE"
+        )
     copy = folder / Path(name).name
     if copy.is_file() and _difference(copy, found) == "":
         return copy, False

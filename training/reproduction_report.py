@@ -1,20 +1,19 @@
-"""Two makings of one release, compared: the same faces, the same file, the same figures?"""
+"""Two makings of one release, compared: the same faces, the same file, the same metrics?"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.release import MANIFEST
+from serving.release import MANIFEST, parse_manifest
 from training.evaluation import metrics
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure of the release, its bootstrap interval, and the same of the repetition."""
+class Metric:
+    """One metric of the release, its bootstrap interval, and the same of the repetition."""
 
     name: str
     published: float
@@ -38,39 +37,39 @@ class Repetition:
     """What a repetition came to."""
 
     same_model: bool
-    figures: list[Figure]
+    metrics: list[Metric]
     # what was not as it was then, in words
     changes: list[str]
 
     @property
     def holds(self) -> bool:
         """Whether the release was made again, to the bit or within its own uncertainty."""
-        return self.same_model or all(figure.inside for figure in self.figures)
+        return self.same_model or all(metric.inside for metric in self.metrics)
 
     def __str__(self) -> str:
-        lines = [*map(str, self.figures)]
+        lines = [*map(str, self.metrics)]
         if self.same_model:
             return "\n".join([*lines, "the same model file, to the bit"])
         because = "; ".join(self.changes) or "nothing known differs; GPUs and interrupted trainings are not exact"
-        verdict = "all figures inside their intervals" if self.holds else "figures outside their intervals"
+        verdict = "all metrics inside their intervals" if self.holds else "metrics outside their intervals"
         return "\n".join([*lines, f"another model file ({because}), {verdict}"])
 
 
 def compare(manifest: dict[str, Any], folder: Path) -> Repetition:
-    """The release's `manifest`, which has figures once it is published, against the one made again in `folder`.
+    """The release's `manifest`, which has metrics once it is published, against the one made again in `folder`.
 
     Raises:
         StepError: that one was not evaluated.
     """
-    again = json.loads((folder / MANIFEST).read_text())
+    again = parse_manifest((folder / MANIFEST).read_text())
     overall = metrics.load(folder)["overall"]
-    figures = [
-        Figure(name, figure["value"], figure["low"], figure["high"], overall[name]["value"])
-        for name, figure in manifest.get("metrics", {}).items()
-        if isinstance(figure, dict) and name in overall
+    compared = [
+        Metric(name, metric["value"], metric["low"], metric["high"], overall[name]["value"])
+        for name, metric in manifest.get("metrics", {}).items()
+        if isinstance(metric, dict) and name in overall
     ]
     same = manifest["model"]["sha256"] == again["model"]["sha256"]
-    return Repetition(same, figures, list(_changes(manifest["provenance"], again["provenance"])))
+    return Repetition(same, compared, list(_changes(manifest["provenance"], again["provenance"])))
 
 
 def _changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from training.config import Augmentation, TrainConfig
 from training.errors import StepError
+from training.presets import RENAMED
 
 _CONFIG = "config.json"
 _HISTORY = "history.csv"
@@ -41,7 +42,7 @@ def load(folder: Path) -> Run:
     values["augmentation"] = Augmentation(**augmentation) if augmentation else None
     values["teachers"] = tuple(values["teachers"])
     config = TrainConfig(**values)
-    return Run(record["preset"], record["data"], config, record["devices"])
+    return Run(RENAMED.get(record["preset"], record["preset"]), record["data"], config, record["devices"])
 
 
 def save(folder: Path, run: Run) -> None:

@@ -17,7 +17,7 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-from serving.release import MANIFEST
+from serving.release import MANIFEST, parse_manifest
 from training.data import shards
 from training.errors import StepError
 from training.runs import Run
@@ -94,14 +94,14 @@ class Tracker:
 
     @_spared
     def evaluation(self, overall: dict[str, Any], files: list[Path]) -> None:
-        """Tell of the figures of the test faces and keep the files that hold the others."""
-        self._log({f"test_{name}": figure["value"] for name, figure in overall.items() if name != "n"}, step=self.epoch)
+        """Tell of the metrics of the test faces and keep the files that hold the others."""
+        self._log({f"test_{name}": metric["value"] for name, metric in overall.items() if name != "n"}, step=self.epoch)
         self._keep(self.run_id, files)
 
     @_spared
     def release(self, folder: Path, address: str) -> None:
         """Register what was published from `folder` as a version of its model, and keep its files."""
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = parse_manifest((folder / MANIFEST).read_text())
         version = self._version(manifest["name"], manifest["version"], address)
         # GitLab's versions are runs of their own, MLflow's belong to the run that they are made from.
         self._keep(version.run_id or self.run_id, sorted(path for path in folder.iterdir() if path.is_file()))
@@ -129,11 +129,11 @@ class Tracker:
         self.client.set_registered_model_alias(name, alias, made.version)
         return made
 
-    def _log(self, figures: dict[str, float], step: int) -> None:
+    def _log(self, metrics: dict[str, float], step: int) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, [Metric(name, value, now, step) for name, value in figures.items()])
+        self.client.log_batch(self.run_id, [Metric(name, value, now, step) for name, value in metrics.items()])
 
     def _keep(self, run_id: str, files: list[Path]) -> None:
         # Side by side: GitLab knows no folders.

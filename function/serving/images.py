@@ -120,15 +120,15 @@ def _check(image: ImageFile.ImageFile, whole: bool, limits: Limits) -> None:
     found = f"the picture has {width}x{height} pixels"
     if width * height > limits.max_pixels:
         raise ImageTooLargeError(f"{found}; at most {limits.max_pixels} are allowed")
-    if whole and width * height > limits.max_whole_pixels:
+    if whole and width * height > limits.max_full_decode_pixels:
         raise ImageTooLargeError(
-            f"{found}; at most {limits.max_whole_pixels} are allowed, or {limits.max_pixels} in a JPEG that is not "
-            "progressive"
+            f"{found}; at most {limits.max_full_decode_pixels} are allowed, or {limits.max_pixels} in a JPEG that is "
+            "not progressive"
         )
-    if min(width, height) < limits.min_side:
-        raise ImageError(f"{found}; each side needs at least {limits.min_side}")
-    if max(width, height) > limits.max_side_ratio * min(width, height):
-        raise ImageError(f"{found}; a side may be at most {limits.max_side_ratio} times the other")
+    if min(width, height) < limits.min_image_side:
+        raise ImageError(f"{found}; each side needs at least {limits.min_image_side}")
+    if max(width, height) > limits.max_aspect_ratio * min(width, height):
+        raise ImageError(f"{found}; a side may be at most {limits.max_aspect_ratio} times the other")
     if getattr(image, "is_animated", False):
         raise ImageError(f"the {image.format} picture is animated; send one still picture")
 

@@ -17,13 +17,7 @@ from serving import images
 from serving.images import THUMBNAIL_SIDE, Picture, Pixels
 from serving.release import Release, ReleaseError
 
-# pixels, the shorter side of a picture below which age is answered more than a year worse: 5.5 instead of 4.4 at 32
-SMALL_SIDE = 32
-# longer side over shorter side, from which a face that lies anywhere in the picture is cut so far by the central square
-# that its age is answered more than a year worse: 5.9 instead of 4.4 at 2, 5.1 at 1.75
-NARROW_RATIO = 2
-
-CODES = ("flat", "small", "narrow", "unlike")
+CODES = ("low_contrast", "low_resolution", "extreme_aspect_ratio", "not_a_face")
 
 # Levels of 255: contrast below which noise would be blown up.
 _LEAST_CONTRAST = 4.0
@@ -39,7 +33,7 @@ class Warned(NamedTuple):
     detail: str
 
 
-class Likeness(NamedTuple):
+class InputCheck(NamedTuple):
     """The fitted network and the bounds from which it warns."""
 
     # (THUMBNAIL_SIDE**2, units)
@@ -50,13 +44,18 @@ class Likeness(NamedTuple):
     output: Floats
     # score above which a picture is unlike the training faces
     threshold: float
-    # levels of 255, standard deviation of a thumbnail's pixels below which a picture is flat
-    flat: float
+    # levels of 255, standard deviation of a thumbnail's pixels below which an image is of low contrast
+    low_contrast: float
+    # pixels; the shorter side below which age is answered more than a year worse
+    min_side: int
+    # longer side over shorter side, from which the central square cuts a face that lies anywhere in the image so far
+    # that its age is answered more than a year worse
+    max_aspect_ratio: float
 
     def warnings(self, picture: Picture) -> list[Warned]:
         """What there is to doubt about a picture; mostly nothing."""
         contrast, score = self._measure(picture.thumbnail[None])
-        return [*_of_size(picture), *self._of_pixels(float(contrast[0]), float(score[0]))]
+        return [*self._of_size(picture), *self._of_pixels(float(contrast[0]), float(score[0]))]
 
     def measure(self, faces: Pixels) -> tuple[Floats, Floats]:
         """(N, size, size, 3) uint8 -> (N,) contrasts and (N,) scores, higher for what is less like a face."""
@@ -67,19 +66,35 @@ class Likeness(NamedTuple):
         units = np.maximum(rows @ self.hidden + self.bias, 0)
         return contrasts, units @ self.output
 
+    def _of_size(self, picture: Picture) -> list[Warned]:
+        short, long = sorted((picture.width, picture.height))
+        found = f"the picture has {picture.width}x{picture.height} pixels"
+        warned = []
+        if short < self.min_side:
+            warned.append(
+                Warned(
+                    "low_resolution", f"{found}; below {self.min_side} a side, age is answered more than a year worse"
+                )
+            )
+        if long >= self.max_aspect_ratio * short:
+            warned.append(
+                Warned("extreme_aspect_ratio", f"{found} and only its central square is looked at; crop it to the face")
+            )
+        return warned
+
     def _of_pixels(self, contrast: float, score: float) -> list[Warned]:
-        if contrast < self.flat:
+        if contrast < self.low_contrast:
             return [
                 Warned(
-                    "flat",
+                    "low_contrast",
                     f"the picture is nearly of one brightness (it varies by {contrast:.1f} of 255, faces by "
-                    f"{self.flat:.1f} and more); send a well-lit picture of one face",
+                    f"{self.low_contrast:.1f} and more); send a well-lit picture of one face",
                 )
             ]
         if score > self.threshold:
             return [
                 Warned(
-                    "unlike",
+                    "not_a_face",
                     f"the picture is unlike the faces that the model knows (score {score:.1f}, faces stay below "
                     f"{self.threshold:.1f}); send one face, upright, that fills the picture",
                 )
@@ -87,35 +102,37 @@ class Likeness(NamedTuple):
         return []
 
 
-def of(release: Release) -> Likeness:
-    """What the release's manifest says of likeness.
+def of(release: Release) -> InputCheck:
+    """What the release's manifest says of the input check.
 
     Raises:
         ReleaseError: it says nothing, or nothing usable.
     """
     try:
-        return parse(release.manifest["likeness"])
+        return parse(release.manifest["input_check"])
     except (KeyError, TypeError, ValueError) as error:
         raise ReleaseError(
-            f"the manifest of release {release.version} lacks or garbles its section likeness: {error}; "
+            f"the manifest of release {release.version} lacks or garbles its section input_check: {error}; "
             "publish the release again"
         ) from error
 
 
-def parse(section: dict[str, Any]) -> Likeness:
-    """The manifest's section `likeness`.
+def parse(section: dict[str, Any]) -> InputCheck:
+    """The manifest's section `input_check`.
 
     Raises:
         KeyError, TypeError, ValueError: it lacks or garbles something.
     """
     scale = np.array(section["scale"], np.float32)
     levels = np.frombuffer(base64.b64decode(section["hidden"], validate=True), np.int8)
-    return Likeness(
+    return InputCheck(
         hidden=levels.reshape(THUMBNAIL_SIDE**2, len(scale)) * scale,
         bias=np.array(section["bias"], np.float32).reshape(scale.shape),
         output=np.array(section["output"], np.float32).reshape(scale.shape),
         threshold=float(section["threshold"]),
-        flat=float(section["flat"]),
+        low_contrast=float(section["low_contrast"]),
+        min_side=int(section["min_side"]),
+        max_aspect_ratio=float(section["max_aspect_ratio"]),
     )
 
 
@@ -130,14 +147,3 @@ def standardized(thumbnails: Thumbnails) -> tuple[Floats, Floats]:
     rows -= rows.mean(axis=1, keepdims=True)
     contrasts = np.sqrt(np.einsum("ij,ij->i", rows, rows) / rows.shape[1])
     return rows / np.maximum(contrasts, _LEAST_CONTRAST)[:, None], contrasts
-
-
-def _of_size(picture: Picture) -> list[Warned]:
-    short, long = sorted((picture.width, picture.height))
-    found = f"the picture has {picture.width}x{picture.height} pixels"
-    warned = []
-    if short < SMALL_SIDE:
-        warned.append(Warned("small", f"{found}; below {SMALL_SIDE} a side, age is answered more than a year worse"))
-    if long >= NARROW_RATIO * short:
-        warned.append(Warned("narrow", f"{found} and only its central square is looked at; crop it to the face"))
-    return warned

@@ -11,8 +11,8 @@ class Limits(NamedTuple):
     # pixels, width x height, before anything is decoded
     max_pixels: int = 50_000_000
     # pixels, where a picture cannot be decoded at a reduced scale: all but a JPEG that is not progressive
-    max_whole_pixels: int = 16_000_000
+    max_full_decode_pixels: int = 16_000_000
     # pixels, the shorter side
-    min_side: int = 16
+    min_image_side: int = 16
     # longer side over shorter side; a strip is no face, and its central square shows next to nothing of it
-    max_side_ratio: int = 10
+    max_aspect_ratio: int = 10

@@ -111,7 +111,7 @@ def _log(response: Response, settings: Settings, version: str) -> None:
         "release": version,
     }
     if "tally" in g:
-        fields |= g.tally.fields(settings.log_answers)
+        fields |= g.tally.fields(settings.log_predictions)
     if settings.project and (trace := _trace(request)):
         fields["logging.googleapis.com/trace"] = f"projects/{settings.project}/traces/{trace}"
     level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR

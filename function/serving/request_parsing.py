@@ -113,7 +113,7 @@ def _body(request: Request, settings: Settings) -> bytes:
 
 
 def _too_slow(settings: Settings) -> Problem:
-    detail = f"the body was not whole after {settings.request_seconds} seconds; send it faster, or less of it"
+    detail = f"the body was not whole after {settings.request_timeout} seconds; send it faster, or less of it"
     return Problem(HTTPStatus.REQUEST_TIMEOUT, detail)
 
 

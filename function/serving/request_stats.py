@@ -32,7 +32,7 @@ class Tally:
         self._answered.append((answer, picture.kind, min(picture.width, picture.height)))
 
     def fields(self, heads: tuple[str, ...]) -> dict[str, Any]:
-        """Fields of a line of the log: `pictures`, `failed` (not answered, for whatever reason), and bins with counts.
+        """Fields of a line of the log: `images`, `failed` (not answered, for whatever reason), and bins with counts.
 
         Of the answers, only those of `heads` are counted. What there is nothing of is left out.
         """
@@ -40,7 +40,7 @@ class Tally:
         answered = [*self._answered]
         answers = [answer for answer, _, _ in answered]
         counts = {
-            "answers": {
+            "predictions": {
                 head: _count(_bin(head, answer[head]) for answer in answers)
                 for head in heads
                 if answers and head in answers[0]
@@ -49,7 +49,7 @@ class Tally:
             "sides": _count(SIDES[bisect_right(SIDE_STARTS, shorter) - 1] for _, _, shorter in answered),
             "formats": _count(kind for _, kind, _ in answered),
         }
-        found = {"pictures": self.pictures, "failed": self.pictures - len(answered)}
+        found = {"images": self.pictures, "failed": self.pictures - len(answered)}
         return found | {name: counted for name, counted in counts.items() if counted}
 
 

@@ -46,8 +46,10 @@ def test_the_same_release_must_answer_the_same(place: Place) -> None:
 
 def test_a_function_that_answers_differently_from_its_release_is_found(place: Place) -> None:
     place.go_live(FIRST)
-    old = "    years = age_answers(distribution)\n"
-    source = place.changed_function("serving/predictor.py", old, "    years = age_answers(distribution) + 7\n")
+    old = "    years = decide_ages(distribution, calibration.decision)\n"
+    source = place.changed_function(
+        "serving/predictor.py", old, "    years = decide_ages(distribution, calibration.decision) + 7\n"
+    )
     found = verified(place, place.deploy(FIRST, source))
     assert found.failed == ["known answers", "same release, same answers"]
 

@@ -112,4 +112,4 @@ def _text(delivery: Stage, path: str) -> str:
 
 def _options(delivery: Stage, options: str) -> str:
     """training/pipeline.yml with other options for train."""
-    return re.sub(r'(TRAIN:\n    value: )".*"', rf'\1"{options}"', _text(delivery, _CHOICES))
+    return re.sub(r'(TRAIN_ARGS:\n    value: )".*"', rf'\1"{options}"', _text(delivery, _CHOICES))

@@ -81,7 +81,7 @@ def stage(folder: Path) -> Iterator[Stage]:
         gitlab.environment = environment | tools(folder)
         gitlab.variables = {
             "DATA_BUCKET": "gs://faces",
-            "FACES": archive,
+            "DATASET_ARCHIVE": archive,
             "REGISTRY": "gs://releases",
             "SERVICE": SERVICE,
             "PRESET": "smoke",

@@ -80,9 +80,9 @@ def test_what_a_busy_server_left_out_of_a_batch_is_asked_again() -> None:
 
 
 def test_warnings_and_unknown_members_are_taken_as_they_come() -> None:
-    warned = {**PREDICTION, "warnings": [{"code": "flat", "detail": "no face"}], "mood": "new"}
+    warned = {**PREDICTION, "warnings": [{"code": "low_contrast", "detail": "no face"}], "mood": "new"}
     assert parse(warned) == Answer(
-        Age(30, 25, 35), {"gender": Choice("male", 0.9)}, warnings=(Caution("flat", "no face"),)
+        Age(30, 25, 35), {"gender": Choice("male", 0.9)}, warnings=(Caution("low_contrast", "no face"),)
     )
 
 

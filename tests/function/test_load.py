@@ -95,7 +95,7 @@ def test_quick_clients_do_not_wait_for_slow_ones(server: Server, face: bytes) ->
 
 
 def test_a_body_that_is_not_whole_in_time_is_told_so(face: bytes) -> None:
-    with serve(FUNCTION, REQUEST_SECONDS="1") as server, trickling(server, face) as clients:
+    with serve(FUNCTION, REQUEST_TIMEOUT="1") as server, trickling(server, face) as clients:
         began = time.monotonic()
         for client in clients:
             answer = client.recv(2000)
@@ -106,7 +106,7 @@ def test_a_body_that_is_not_whole_in_time_is_told_so(face: bytes) -> None:
 
 def test_a_request_that_gets_no_turn_in_time_is_told_to_come_later() -> None:
     picture = large()
-    with serve(FUNCTION, REQUEST_SECONDS="1") as server, ThreadPoolExecutor(60) as clients:
+    with serve(FUNCTION, REQUEST_TIMEOUT="1") as server, ThreadPoolExecutor(60) as clients:
         began = time.monotonic()
         answers = list(clients.map(lambda _: server.post(picture), range(60)))
         assert time.monotonic() - began < 10

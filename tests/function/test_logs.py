@@ -58,7 +58,7 @@ def test_a_prediction_is_one_line_as_cloud_logging_reads_it(face: bytes) -> None
         "responseSize": str(len(answer.content)),
     }
     assert line["logging.googleapis.com/trace"] == f"projects/some-project/traces/{TRACE}"
-    assert (line["pictures"], line["release"]) == (1, answer.json()["model"]["version"])
+    assert (line["images"], line["release"]) == (1, answer.json()["model"]["version"])
 
 
 def test_a_trace_is_read_from_either_header_and_nothing_else_passes_for_one() -> None:
@@ -88,7 +88,7 @@ def test_nothing_of_a_request_is_in_the_log(face: bytes) -> None:
     described = with_description(face, name)
     with serve(FUNCTION, LOG_LEVEL="INFO", API_KEY=f"{name}-the-key") as server:
         key = {"X-API-Key": f"{name}-the-key", "User-Agent": name, "X-Forwarded-For": "203.0.113.7"}
-        form = [("picture", (f"{name}.jpg", picture, "image/jpeg")) for picture in (described, face[:900], b"\x00")]
+        form = [("image", (f"{name}.jpg", picture, "image/jpeg")) for picture in (described, face[:900], b"\x00")]
         assert httpx.post(f"{server.url}/predict?name={name}", files=form, headers=key, timeout=30).is_success
         encoded = base64.b64encode(face).decode()
         for body in ({"instances": [{"b64": encoded}]}, {"instances": [{"b64": f"{encoded}%"}]}, {name: name}):

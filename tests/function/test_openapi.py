@@ -125,7 +125,7 @@ def test_every_example_of_a_request_is_answered_and_of_an_answer_is_true(guarded
 
 
 def test_the_limits_described_are_those_of_the_settings() -> None:
-    with serve(FUNCTION, MAX_IMAGES="3", MAX_REQUEST_BYTES="54321", MIN_SIDE="40", HEADS="gender") as narrow:
+    with serve(FUNCTION, MAX_IMAGES="3", MAX_REQUEST_BYTES="54321", MIN_IMAGE_SIDE="40", HEADS="gender") as narrow:
         described = narrow.get("/openapi.json").json()
         example = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
         answer = narrow.post(json.dumps(example).encode(), "application/json")

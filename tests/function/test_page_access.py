@@ -11,7 +11,7 @@ from tests.server import Server
 
 
 def test_warnings_are_shown_in_plain_words(page: Page, face: bytes) -> None:
-    warning = {"code": "small", "detail": "The picture is very small; a larger one is answered better."}
+    warning = {"code": "low_resolution", "detail": "The picture is very small; a larger one is answered better."}
     page.route("**/predict", lambda route: add_warning(route, warning))
     choose(page, file(face))
     expect(page.locator("#answer .warnings li")).to_have_text([warning["detail"]])
@@ -39,7 +39,9 @@ def test_everybody_can_use_it_says_axe(page: Page, face: bytes, colours: str) ->
     wait_for_answer(page)
     page.get_by_text("Move by sliders").click()
     violations.append(violation(page))
-    page.route("**/predict", lambda route: add_warning(route, {"code": "flat", "detail": "The picture is flat."}))
+    page.route(
+        "**/predict", lambda route: add_warning(route, {"code": "low_contrast", "detail": "The picture is flat."})
+    )
     choose(page, file(face), file(b"no picture"))
     expect(page.locator(".tile .problem")).to_be_visible()
     violations.append(violation(page))

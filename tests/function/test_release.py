@@ -81,7 +81,7 @@ def test_storage_that_is_not_there_ends_the_start_within_the_deadline(monkeypatc
     assert time.monotonic() - began < 4
 
 
-@pytest.mark.parametrize("found", [0, 2, 4, None, "3"])
+@pytest.mark.parametrize("found", [0, 2, 5, None, "3", "4"])
 def test_a_manifest_of_another_format_is_refused(copy: Path, found: object) -> None:
     edit(copy, format=found)
     with pytest.raises(ReleaseError, match=f"format {found!r}"):

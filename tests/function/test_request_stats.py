@@ -25,20 +25,20 @@ from training.faces import draw
 
 ALL = "age,gender,ethnicity"
 # of what a line may consist, whatever was sent
-FIELDS = {"severity", "time", "message", "httpRequest", "request_id", "release", "pictures", "failed"}
-COUNTED = {"answers", "warnings", "sides", "formats"}
+FIELDS = {"severity", "time", "message", "httpRequest", "request_id", "release", "images", "failed"}
+COUNTED = {"predictions", "warnings", "sides", "formats"}
 
 
 def batch(url: str, pictures: list[bytes]) -> list[dict[str, Any]]:
     """Answers to one request."""
-    form = [("picture", ("a", picture, "image/jpeg")) for picture in pictures]
+    form = [("image", ("a", picture, "image/jpeg")) for picture in pictures]
     predictions: list[dict[str, Any]] = httpx.post(f"{url}/predict", files=form, timeout=60).json()["predictions"]
     return predictions
 
 
 def line_of_a_batch(pictures: list[bytes], heads: str, counted: str) -> tuple[Line, list[dict[str, Any]]]:
     """The line that a request leaves, and what was answered."""
-    with serve(FUNCTION, LOG_LEVEL="INFO", HEADS=heads, LOG_ANSWERS=counted) as server:
+    with serve(FUNCTION, LOG_LEVEL="INFO", HEADS=heads, LOG_PREDICTIONS=counted) as server:
         answers = batch(server.url, pictures)
         (line,) = [line for line in lines(server) if line["httpRequest"]["requestUrl"] == "/predict"]
     return line, answers
@@ -52,9 +52,9 @@ def drawn() -> list[bytes]:
 def test_the_line_counts_what_was_answered(drawn: list[bytes]) -> None:
     line, answers = line_of_a_batch([*drawn, b"no picture", drawn[0][:500]], ALL, ALL)
     answered = [answer for answer in answers if "error" not in answer]
-    assert (line["pictures"], line["failed"]) == (len(drawn) + 2, 2)
+    assert (line["images"], line["failed"]) == (len(drawn) + 2, 2)
     assert len(answered) == len(drawn)
-    assert line["answers"] == {
+    assert line["predictions"] == {
         "age": Counter(age_band(answer["age"]["years"]) for answer in answered),
         "gender": Counter(answer["gender"]["label"] for answer in answered),
         "ethnicity": Counter(answer["ethnicity"]["label"] for answer in answered),
@@ -67,14 +67,14 @@ def test_the_line_counts_what_was_answered(drawn: list[bytes]) -> None:
 def test_a_line_tells_nothing_finer_than_its_bins(drawn: list[bytes]) -> None:
     line, _ = line_of_a_batch(drawn[:1], ALL, ALL)
     assert line.keys() <= FIELDS | COUNTED
-    assert line["answers"].keys() == {"age", "gender", "ethnicity"}
-    assert line["answers"]["age"].keys() <= set(AGE_BANDS)
-    assert line["answers"]["gender"].keys() <= {"male", "female"}
-    assert line["answers"]["ethnicity"].keys() <= {"white", "black", "asian", "indian", "other"}
+    assert line["predictions"].keys() == {"age", "gender", "ethnicity"}
+    assert line["predictions"]["age"].keys() <= set(AGE_BANDS)
+    assert line["predictions"]["gender"].keys() <= {"male", "female"}
+    assert line["predictions"]["ethnicity"].keys() <= {"white", "black", "asian", "indian", "other"}
     assert line["sides"].keys() <= set(SIDES)
     assert line["formats"].keys() <= set(FORMATS)
     assert line.get("warnings", {}).keys() <= set(CODES)
-    bins = [*line["answers"].values(), line["sides"], line["formats"], line.get("warnings", {})]
+    bins = [*line["predictions"].values(), line["sides"], line["formats"], line.get("warnings", {})]
     assert {count for counts in bins for count in counts.values()} == {1}
 
 
@@ -91,8 +91,8 @@ def test_a_line_tells_nothing_finer_than_its_bins(drawn: list[bytes]) -> None:
 )
 def test_only_the_named_answers_are_counted(face: bytes, heads: str, counted: str, expected: set[str] | None) -> None:
     line, _ = line_of_a_batch([face], heads, counted)
-    assert (set(line["answers"]) if "answers" in line else None) == expected
-    assert {"pictures", "failed", "sides", "formats"} <= line.keys()
+    assert (set(line["predictions"]) if "predictions" in line else None) == expected
+    assert {"images", "failed", "sides", "formats"} <= line.keys()
 
 
 def test_a_request_without_an_answer_has_only_failed_pictures(face: bytes) -> None:
@@ -100,20 +100,20 @@ def test_a_request_without_an_answer_has_only_failed_pictures(face: bytes) -> No
         assert server.post(b"GIF89a, or so").status_code == 415
         assert server.post(b"{}", "application/json").status_code == 400
         unread, refused = lines(server)[-2:]
-    assert {name: unread.get(name) for name in ("pictures", "failed", "answers", "sides")} == {
-        "pictures": 1,
+    assert {name: unread.get(name) for name in ("images", "failed", "predictions", "sides")} == {
+        "images": 1,
         "failed": 1,
-        "answers": None,
+        "predictions": None,
         "sides": None,
     }
-    assert "pictures" not in refused
+    assert "images" not in refused
 
 
 def test_what_is_counted_must_be_heads() -> None:
-    assert from_environment({"LOG_ANSWERS": "None"}).log_answers == ()
-    assert from_environment({"LOG_ANSWERS": "ethnicity, age"}).log_answers == ("age", "ethnicity")
-    with pytest.raises(SettingsError, match="LOG_ANSWERS is 'mood'; it takes none, or one or more of age"):
-        from_environment({"LOG_ANSWERS": "mood"})
+    assert from_environment({"LOG_PREDICTIONS": "None"}).log_predictions == ()
+    assert from_environment({"LOG_PREDICTIONS": "ethnicity, age"}).log_predictions == ("age", "ethnicity")
+    with pytest.raises(SettingsError, match="LOG_PREDICTIONS is 'mood'; it takes none, or one or more of age"):
+        from_environment({"LOG_PREDICTIONS": "mood"})
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_the_shorter_side_has_its_bin(side: int, expected: str) -> None:
     for width, height in ((side, side), (side, 9 * side), (9 * side, side)):
         tally = Tally(1)
         tally.add({}, Picture(*images.read(draw(20, 0, 0, seed=1), 32)[:2], width, height, "PNG"))
-        assert tally.fields(("age",)) == {"pictures": 1, "failed": 0, "sides": {expected: 1}, "formats": {"PNG": 1}}
+        assert tally.fields(("age",)) == {"images": 1, "failed": 0, "sides": {expected: 1}, "formats": {"PNG": 1}}
 
 
 @pytest.mark.serial

@@ -94,7 +94,7 @@ def test_a_later_stretch_of_the_same_kind_is_stable_and_another_drifts(
     told = capsys.readouterr().out
     assert told.endswith("nothing has drifted\n")
     assert re.search(r"^age +120 +0\.\d{4} +0\.\d{4} +0\.2000 +stable +\S+: \d+\.\d% -> \d+\.\d%$", told, re.MULTILINE)
-    assert {line.split()[0] for line in told.splitlines()} > {"age", "gender", "likeness", "sides", "formats"}
+    assert {line.split()[0] for line in told.splitlines()} > {"age", "gender", "input_check", "sides", "formats"}
     assert "drift_detected 0\n" in metrics.read_text()
 
     assert drift(tmp_path, stretches.narrow, *options) == 1
@@ -163,7 +163,7 @@ def test_only_requests_since_are_looked_at(
 def test_ethnicity_is_compared_only_where_it_is_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], face: bytes, heads: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LOG_ANSWERS", heads)
+    monkeypatch.setenv("LOG_PREDICTIONS", heads)
     with deployed(tmp_path, "age,gender,ethnicity") as function:
         lines, _ = function.ask([face])
     drift(tmp_path, lines)
@@ -223,7 +223,7 @@ def test_the_verdict_becomes_an_entry_that_an_alert_can_look_for(
     assert drifted["logName"] == stable["logName"] == log
     assert (drifted["severity"], stable["severity"]) == ("WARNING", "INFO")
     payload = drifted["jsonPayload"]
-    assert (payload["verdict"], payload["release"], payload["pictures"]) == ("drifted", RELEASE, REQUESTS)
+    assert (payload["verdict"], payload["release"], payload["images"]) == ("drifted", RELEASE, REQUESTS)
     assert "age" in payload["drifted"]
     assert payload["psi"]["age"] > 0.2
     assert (stable["jsonPayload"]["verdict"], stable["jsonPayload"]["drifted"]) == ("stable", [])

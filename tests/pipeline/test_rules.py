@@ -18,7 +18,7 @@ def gitlab(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose CI/CD variables are all set."""
     require_runner()
     made = project(tmp_path_factory.mktemp("gitlab"))
-    made.variables = {"DATA_BUCKET": "gs://f", "REGISTRY": "gs://r", "SERVICE": "projects/p", "LOGS": "gs://l"}
+    made.variables = {"DATA_BUCKET": "gs://f", "REGISTRY": "gs://r", "SERVICE": "projects/p", "LOG_URI": "gs://l"}
     return made
 
 

@@ -87,7 +87,7 @@ def test_without_drift_the_index_is_what_chance_leaves(measure: str, pictures: i
     assert np.mean([one.probability < 0.05 for one in found]) == pytest.approx(0.05, abs=0.02)
 
 
-@pytest.mark.parametrize("measure", ["age", "gender", "ethnicity", "likeness"])
+@pytest.mark.parametrize("measure", ["age", "gender", "ethnicity", "input_check"])
 @pytest.mark.parametrize("pictures", [100, 200, 1000])
 def test_false_alarms_are_rarer_than_one_in_a_thousand(measure: str, pictures: int) -> None:
     assert alarms(simulated(measure, shares(measure), pictures)) <= 0.001
@@ -124,7 +124,7 @@ def mixed(measure: str, bin_number: int, share: float) -> Shares:
         # hardly a woman left
         ("gender", 0, 0.6, 200, 0.97),
         # one in six is no face
-        ("likeness", 1, 0.15, 200, 0.95),
+        ("input_check", 1, 0.15, 200, 0.95),
     ],
 )
 def test_real_drift_is_seen(measure: str, bin_number: int, share: float, pictures: int, power: float) -> None:
@@ -139,18 +139,18 @@ def test_a_small_shift_is_no_alarm_however_many_pictures_prove_it() -> None:
 
 def test_a_release_expects_the_answers_on_its_test_faces() -> None:
     assert {name: sum(counts.values()) for name, counts in TESTED.measures.items()} == dict.fromkeys(
-        ("age", "gender", "ethnicity", "likeness"), FACES
+        ("age", "gender", "ethnicity", "input_check"), FACES
     )
     # columns of the confusion matrices: answers, not labels
     measured = {
         "faces": 10,
         "confusion": {"age_band": [[0] * 5] * 5, "gender": [[4, 3], [1, 2]], "ethnicity": [[0] * 5] * 5},
-        "likeness": {"false_alarms": 0.1},
+        "input_check": {"false_positive_rate": 0.1},
     }
     manifest = json.loads((BUNDLED / MANIFEST).read_text())
     expected = of_release(measured, manifest)
     assert expected.measures["gender"] == {"male": 5, "female": 5}
-    assert expected.measures["likeness"] == {"a face": 9, "no face": 1}
+    assert expected.measures["input_check"] == {"a face": 9, "no face": 1}
 
 
 def test_only_what_both_know_and_somebody_counted_is_compared() -> None:

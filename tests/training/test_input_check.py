@@ -12,37 +12,37 @@ import pytest
 from serving import input_check as serving
 from serving import release
 from training.calibration import input_check, negatives
-from training.config import LikenessConfig
+from training.config import InputCheckConfig
 from training.data import shards
 
 
 def test_it_tells_faces_from_what_is_made_of_them(data: Path) -> None:
     # As many steps as some hundred faces need; thousands need fewer rounds.
-    fitted = serving.parse(input_check.fit(data, replace(LikenessConfig(), epochs=60, false_alarms=0.05)))
+    fitted = serving.parse(input_check.fit(data, replace(InputCheckConfig(), epochs=60, false_positive_rate=0.05)))
     faces, _ = shards.first(data, "test", 100)
-    assert input_check.false_alarms(fitted, faces).mean() < 0.15
-    assert input_check.false_alarms(fitted, np.ascontiguousarray(faces[:, ::-1])).mean() > 0.4
-    assert input_check.false_alarms(fitted, np.full_like(faces, 200)).all()
+    assert input_check.false_positives(fitted, faces).mean() < 0.15
+    assert input_check.false_positives(fitted, np.ascontiguousarray(faces[:, ::-1])).mean() > 0.4
+    assert input_check.false_positives(fitted, np.full_like(faces, 200)).all()
 
 
 def test_a_candidate_carries_what_was_fitted_and_how_often_it_warns_of_test_faces(data: Path, candidate: Path) -> None:
     fitted = serving.of(release.load(str(candidate)))
     warned = np.concatenate(
-        [input_check.false_alarms(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
+        [input_check.false_positives(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
     )
     measured = json.loads((candidate / "metrics.json").read_text())
-    assert measured["likeness"]["false_alarms"] == round(float(warned.mean()), 4)
+    assert measured["input_check"]["false_positive_rate"] == round(float(warned.mean()), 4)
 
 
 def test_about_the_asked_share_of_validation_faces_is_warned_of(data: Path) -> None:
-    config = replace(LikenessConfig(), epochs=2, faces=100, false_alarms=0.2)
+    config = replace(InputCheckConfig(), epochs=2, faces=100, false_positive_rate=0.2)
     fitted = serving.parse(input_check.fit(data, config))
     faces, _ = shards.first(data, "validation", 1000)
-    assert input_check.false_alarms(fitted, faces).mean() == pytest.approx(0.2, abs=0.02)
+    assert input_check.false_positives(fitted, faces).mean() == pytest.approx(0.2, abs=0.02)
 
 
 def test_the_same_faces_give_the_same_section(data: Path) -> None:
-    config = replace(LikenessConfig(), epochs=1, faces=60)
+    config = replace(InputCheckConfig(), epochs=1, faces=60)
     assert input_check.fit(data, config) == input_check.fit(data, config)
 
 

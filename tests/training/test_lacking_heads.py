@@ -59,7 +59,7 @@ def test_as_a_champion_it_is_compared_by_the_heads_that_it_has(data: Path, older
     assert found.notes[0] == (
         "Ethnicity is not compared, for the champion has no such head. Only the thresholds judge it."
     )
-    assert {row.figure for row in found.differences} == {"age_mae", "age_within_5", "gender_accuracy"}
+    assert {row.metric for row in found.differences} == {"age_mae", "age_within_5", "gender_accuracy"}
 
 
 def test_faces_with_fewer_labels_are_to_be_prepared_again(tmp_path: Path) -> None:

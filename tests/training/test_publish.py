@@ -1,4 +1,4 @@
-"""From figures to a release: the gate, the card and publishing."""
+"""From metrics to a release: the gate, the card and publishing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def mine(candidate: Path, tmp_path: Path) -> Path:
         ({"age_mae": 0.01}, ["age_mae"]),
         ({"gender_accuracy": 1.01, "ethnicity_accuracy": 1.01}, ["gender_accuracy", "ethnicity_accuracy"]),
         ({"age_within_5": 1.01, "gender_accuracy_from_13": 1.01}, ["age_within_5", "gender_accuracy_from_13"]),
-        ({"coverage_error": -1.0}, ["age_coverage_error"]),
+        ({"coverage_error": -1.0}, ["interval_coverage_error"]),
         ({"calibration_error": -1.0}, ["gender_calibration_error", "ethnicity_calibration_error"]),
         ({"max_bytes": 10}, ["bytes"]),
     ],
@@ -52,14 +52,14 @@ def test_the_gate_names_what_fails(mine: Path, change: dict[str, float], failed:
 def test_the_gate_looks_at_groups_with_enough_faces(mine: Path) -> None:
     path = mine / "metrics.json"
     measured = json.loads(path.read_text())
-    shares = {"n": 60, "age_coverage": {"value": 0.5}, "gender_accuracy": {"value": 0.4}}
+    shares = {"n": 60, "interval_coverage": {"value": 0.5}, "gender_accuracy": {"value": 0.4}}
     measured["by_age_band"][0] |= shares
     measured["by_gender_and_ethnicity_from_13_years"][0] |= shares
-    measured["by_age_band"][1] |= {"n": 10, "age_coverage": {"value": 0.0}}
+    measured["by_age_band"][1] |= {"n": 10, "interval_coverage": {"value": 0.0}}
     path.write_text(json.dumps(measured))
-    checks = {check.name: check for check in gate(mine, replace(LENIENT, band_coverage=0.75, cell_gap=0.05)).checks}
-    assert (checks["worst_band_coverage"].found, checks["worst_band_coverage"].passed) == (0.5, False)
-    assert not checks["worst_cell_gap"].passed
+    checks = {check.name: check for check in gate(mine, replace(LENIENT, band_coverage=0.75, subgroup_gap=0.05)).checks}
+    assert (checks["worst_band_coverage"].value, checks["worst_band_coverage"].passed) == (0.5, False)
+    assert not checks["worst_subgroup_gap"].passed
 
 
 def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from training import reproduce
 from training.errors import StepError
 from training.presets import PRESETS
 from training.registry.registry import Registry, release_files
-from training.reproduction_report import Figure, Repetition, compare
+from training.reproduction_report import Metric, Repetition, compare
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -140,21 +140,21 @@ def test_a_preset_that_the_commit_does_not_know_is_named() -> None:
         planned(release)
 
 
-def figure(repeated: float) -> Figure:
-    return Figure("age_mae", 5.0, 4.8, 5.2, repeated)
+def metric(repeated: float) -> Metric:
+    return Metric("age_mae", 5.0, 4.8, 5.2, repeated)
 
 
 @pytest.mark.parametrize(
     ("repetition", "holds", "said"),
     [
-        (Repetition(True, [figure(5.0)], []), True, "the same model file, to the bit"),
+        (Repetition(True, [metric(5.0)], []), True, "the same model file, to the bit"),
         (
-            Repetition(False, [figure(5.1)], ["cores 4 then, 2 now"]),
+            Repetition(False, [metric(5.1)], ["cores 4 then, 2 now"]),
             True,
             "another model file (cores 4 then, 2 now), all",
         ),
-        (Repetition(False, [figure(5.3)], []), False, "nothing known differs; GPUs and interrupted trainings are not"),
-        (Repetition(False, [figure(float("nan"))], []), False, "OUTSIDE"),
+        (Repetition(False, [metric(5.3)], []), False, "nothing known differs; GPUs and interrupted trainings are not"),
+        (Repetition(False, [metric(float("nan"))], []), False, "OUTSIDE"),
     ],
 )
 def test_a_repetition_holds_to_the_bit_or_within_the_intervals(repetition: Repetition, holds: bool, said: str) -> None:
@@ -180,7 +180,7 @@ def test_a_repetition_says_what_was_not_as_it_was(
     repetition = compare(release, candidate)
     assert repetition.same_model
     assert [changed[: len(start)] for changed, start in zip(repetition.changes, said, strict=True)] == said
-    assert {figure.name for figure in repetition.figures} >= {"age_mae", "gender_accuracy"}
+    assert {metric.name for metric in repetition.metrics} >= {"age_mae", "gender_accuracy"}
 
 
 def test_a_training_that_was_interrupted_is_told_of(candidate: Path) -> None:

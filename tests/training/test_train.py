@@ -77,15 +77,15 @@ def test_training_without_data_says_what_to_run(tmp_path: Path) -> None:
         train(tmp_path / "data", tmp_path / "model", BRIEF, "smoke", resume=False)
 
 
-def figures(years: float, gender: float = 0.9, ethnicity: float = 0.8) -> dict[str, float]:
+def metrics(years: float, gender: float = 0.9, ethnicity: float = 0.8) -> dict[str, float]:
     names = ("val_age_error", "val_gender_accuracy", "val_ethnicity_accuracy")
     return dict(zip(names, (years, gender, ethnicity), strict=True))
 
 
 def test_an_epoch_is_worth_more_the_better_each_head_does() -> None:
-    assert merit(figures(5.0)) < merit(figures(5.1))
-    assert merit(figures(5.0, gender=0.92)) < merit(figures(5.0))
-    assert merit(figures(5.0, ethnicity=0.83)) < merit(figures(5.0))
+    assert merit(metrics(5.0)) < merit(metrics(5.1))
+    assert merit(metrics(5.0, gender=0.92)) < merit(metrics(5.0))
+    assert merit(metrics(5.0, ethnicity=0.83)) < merit(metrics(5.0))
 
 
 def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> No
     config = replace(BRIEF, epochs=9, patience=2)
     for epoch, years in enumerate((7.0, 5.0, 5.5, 5.4), 1):
         assert not checkpoints.finished(tmp_path, config)
-        checkpoints.write(tmp_path, Model(), {"epoch": float(epoch), **figures(years)})
+        checkpoints.write(tmp_path, Model(), {"epoch": float(epoch), **metrics(years)})
     assert checkpoints.finished(tmp_path, config)
     assert [epoch for epoch, _ in checkpoints.epochs(tmp_path)] == [3, 4]
 

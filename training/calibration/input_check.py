@@ -1,4 +1,4 @@
-"""Training faces -> the manifest's section `likeness`: what lets the function warn of pictures that are no face."""
+"""Training faces -> the manifest's section `input_check`: what lets the function warn of pictures that are no face."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from serving import images, input_check
-from serving.input_check import Likeness, Thumbnails
+from serving.input_check import InputCheck, Thumbnails
 from training.calibration import negatives
-from training.config import LikenessConfig
+from training.config import InputCheckConfig
 from training.data import shards
 
 # `evaluate`, `gate` and `publish` need this module too, but not to wait for TensorFlow.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def fit(data: Path, config: LikenessConfig) -> dict[str, Any]:
+def fit(data: Path, config: InputCheckConfig) -> dict[str, Any]:
     """The section as JSON, its bounds chosen by the function's own measure on the validation faces.
 
     Raises:
@@ -31,15 +31,15 @@ def fit(data: Path, config: LikenessConfig) -> dict[str, Any]:
     random = np.random.default_rng(config.seed)
     faces, others = _examples(data, config, random)
     model = _train(faces, others, config)
-    section = _section(model, float(input_check.standardized(faces)[1].min()) * config.flat_share)
+    section = _section(model, float(input_check.standardized(faces)[1].min()) * config.low_contrast_share, config)
     scores = np.concatenate([input_check.parse(section).measure(pixels)[1] for pixels in _pixels(data, "validation")])
-    return section | {"threshold": round(float(np.quantile(scores, 1 - config.false_alarms)), 4)}
+    return section | {"threshold": round(float(np.quantile(scores, 1 - config.false_positive_rate)), 4)}
 
 
-def false_alarms(fitted: Likeness, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+def false_positives(fitted: InputCheck, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """(N, size, size, 3) uint8 faces -> (N,) whether each is warned of for its pixels."""
     contrasts, scores = fitted.measure(faces)
-    warned: npt.NDArray[np.bool_] = (contrasts < fitted.flat) | (scores > fitted.threshold)
+    warned: npt.NDArray[np.bool_] = (contrasts < fitted.low_contrast) | (scores > fitted.threshold)
     return warned
 
 
@@ -48,7 +48,7 @@ def _pixels(data: Path, split: str) -> Iterator[npt.NDArray[np.uint8]]:
         yield shard.load()[0]
 
 
-def _examples(data: Path, config: LikenessConfig, random: np.random.Generator) -> tuple[Thumbnails, Thumbnails]:
+def _examples(data: Path, config: InputCheckConfig, random: np.random.Generator) -> tuple[Thumbnails, Thumbnails]:
     """Thumbnails of good pictures and of others, (N, 16, 16) each; memory holds no more than these."""
     faces: list[Thumbnails] = []
     others: list[Thumbnails] = []
@@ -68,7 +68,7 @@ def _resized(picture: Image.Image, side: int) -> Image.Image:
     return picture.resize((side, side), Image.Resampling.BOX)
 
 
-def _train(faces: Thumbnails, others: Thumbnails, config: LikenessConfig) -> keras.Model:
+def _train(faces: Thumbnails, others: Thumbnails, config: InputCheckConfig) -> keras.Model:
     import keras
 
     keras.utils.set_random_seed(config.seed)
@@ -84,12 +84,12 @@ def _train(faces: Thumbnails, others: Thumbnails, config: LikenessConfig) -> ker
     optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
     model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=False)
     rows = np.concatenate([input_check.standardized(faces)[0], input_check.standardized(others)[0]])
-    unlike = np.repeat((0.0, 1.0), (len(faces), len(others)))
-    model.fit(rows, unlike, batch_size=config.batch, epochs=config.epochs, verbose=0)
+    not_a_face = np.repeat((0.0, 1.0), (len(faces), len(others)))
+    model.fit(rows, not_a_face, batch_size=config.batch, epochs=config.epochs, verbose=0)
     return model
 
 
-def _section(model: keras.Model, flat: float) -> dict[str, Any]:
+def _section(model: keras.Model, low_contrast: float, config: InputCheckConfig) -> dict[str, Any]:
     """The weights, those of the first layer as one signed byte each; no threshold yet."""
     hidden, bias, output, _ = model.get_weights()
     scale = np.maximum(np.abs(hidden).max(axis=0) / 127, 1e-9)
@@ -98,7 +98,9 @@ def _section(model: keras.Model, flat: float) -> dict[str, Any]:
         "scale": _rounded(scale),
         "bias": _rounded(bias),
         "output": _rounded(output[:, 0]),
-        "flat": round(flat, 2),
+        "low_contrast": round(low_contrast, 2),
+        "min_side": config.min_side,
+        "max_aspect_ratio": config.max_aspect_ratio,
         "threshold": 0.0,
     }
 

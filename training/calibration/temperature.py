@@ -9,24 +9,28 @@ import numpy.typing as npt
 
 from serving.heads import AGE
 from serving.predictor import Outputs, each_label, sharpen
-from serving.release import Calibration
+from serving.release import AgeDecision, Calibration
 from training.calibration import intervals
 from training.data.shards import LabelArray
 from training.labels import LABELS, by_head
 
-# Changes nothing: what the outputs say before anything is fitted.
-NEUTRAL = Calibration(age_at=(0.0,), age_low=(0.1,), age_high=(0.9,), temperatures=dict.fromkeys(LABELS, 1.0))
+
+def neutral(decision: AgeDecision) -> Calibration:
+    """Changes nothing: what the outputs say before anything is fitted."""
+    return Calibration((0.0,), (0.1,), (0.9,), dict.fromkeys(LABELS, 1.0), decision)
+
 
 _TEMPERATURES = np.geomspace(0.25, 4.0, 161)
 
 
-def fit(outputs: Outputs, labels: LabelArray, coverage: float) -> Calibration:
+def fit(outputs: Outputs, labels: LabelArray, coverage: float, decision: AgeDecision) -> Calibration:
     """Fit on faces that were not trained on.
 
     Args:
         outputs: of N faces, by head.
         labels: (N, LABEL_COLUMNS) uint8.
         coverage: share of the faces whose age the answered interval shall hold.
+        decision: how an age is chosen; it is carried along.
     """
     labelled = by_head(labels)
     levels = intervals.fit(outputs[AGE], labelled[AGE], coverage)
@@ -35,6 +39,7 @@ def fit(outputs: Outputs, labels: LabelArray, coverage: float) -> Calibration:
         age_low=levels.low,
         age_high=levels.high,
         temperatures={head: _temperature(each_label(outputs[head]), labelled[head]) for head in LABELS},
+        decision=decision,
     )
 
 

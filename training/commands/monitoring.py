@@ -70,7 +70,7 @@ def _drift_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHEN",
         help="leave out earlier requests: 36h, 7d, or a date with or without a time, UTC",
     )
-    parser.add_argument("--metrics", type=Path, metavar="FILE", help="write the figures there too, as OpenMetrics text")
+    parser.add_argument("--metrics", type=Path, metavar="FILE", help="write the metrics there too, as OpenMetrics text")
     parser.add_argument(
         "--log-to", metavar="LOG", help="write the verdict as an entry of projects/<project>/logs/<name>, for an alert"
     )

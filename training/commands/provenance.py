@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from training.commands import Command, signing
 
 
-def signature(options: argparse.Namespace) -> int:
+def verify_signature(options: argparse.Namespace) -> int:
     """Check that a release is, file by file, what somebody trusted signed; exit code 1 where it is not."""
     from training.registry.registry import Registry
     from training.registry.signing import verify, verify_published
@@ -25,7 +24,7 @@ def signature(options: argparse.Namespace) -> int:
     return 0
 
 
-def _signature_arguments(parser: argparse.ArgumentParser) -> None:
+def _verify_signature_arguments(parser: argparse.ArgumentParser) -> None:
     _release(parser)
     signing.trust_arguments(parser)
 
@@ -62,12 +61,12 @@ def _release(parser: argparse.ArgumentParser) -> None:
 
 
 def _manifest(options: argparse.Namespace) -> dict[str, Any]:
-    from serving.release import MANIFEST
+    from serving.release import MANIFEST, parse_manifest
     from training.registry.registry import Registry
 
     local = Path(options.version, MANIFEST)
     if local.is_file():
-        manifest: dict[str, Any] = json.loads(local.read_text())
+        manifest: dict[str, Any] = parse_manifest(local.read_text())
         return manifest
     return Registry(_registry(options)).manifest(options.version)
 
@@ -82,6 +81,6 @@ def _registry(options: argparse.Namespace) -> str:
 
 
 COMMANDS = (
-    Command(signature, _signature_arguments),
+    Command(verify_signature, _verify_signature_arguments),
     Command(reproduce, _reproduce_arguments),
 )

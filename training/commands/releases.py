@@ -57,9 +57,9 @@ def _described(entry: Entry) -> str:
         return "incomplete: publish it again, or let `prune` remove it"
     if entry.pruned:
         return "removed by `prune`"
-    figures, preset = entry.manifest["metrics"], entry.manifest["provenance"]["preset"]
-    found = [f"age {figures['age_mae']['value']:.2f} years"]
-    shares = {head: figures[f"{head}_accuracy"] for head in CHOICES if f"{head}_accuracy" in figures}
+    metrics, preset = entry.manifest["metrics"], entry.manifest["provenance"]["preset"]
+    found = [f"age {metrics['age_mae']['value']:.2f} years"]
+    shares = {head: metrics[f"{head}_accuracy"] for head in CHOICES if f"{head}_accuracy" in metrics}
     found += [f"{head} {share['value']:.1%}" for head, share in shares.items()]
     return f"{preset:8}  {'  '.join(found)}  {entry.manifest['created']}"
 

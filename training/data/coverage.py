@@ -16,7 +16,7 @@ from training.labels import CHOICES, band, by_head
 
 # training faces of a class below which little is learnt of it
 _FEW = 50
-# validation and test faces below which calibration and figures are rough
+# validation and test faces below which calibration and metrics are rough
 _ROUGH = 300
 
 
@@ -46,6 +46,6 @@ def _rare(verb: str, names: tuple[str, ...], classes: npt.NDArray[np.integer]) -
 
 def _splits(folder: Path) -> Iterator[str]:
     faces = shards.fingerprint(folder).faces
-    for split, purpose in (("validation", "calibration"), ("test", "figures")):
+    for split, purpose in (("validation", "calibration"), ("test", "metrics")):
         if faces[split] < _ROUGH:
             yield f"only {faces[split]} {split} faces: the {purpose} will be rough; {_ROUGH} or more are better"

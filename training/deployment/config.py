@@ -40,7 +40,7 @@ class VerifyConfig:
     # seconds beyond that factor that are noise
     p95_slack: float = 0.1
     # seconds that one request may take
-    request_seconds: float = 60.0
+    request_timeout: float = 60.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def _fetch(uri: str, folder: Path) -> str:
     manifest = storage.read(release.MANIFEST)
     if manifest is None:
         raise StepError(f"{uri} holds no release")
-    name = Path(json.loads(manifest.data)["model"]["file"]).name
+    name = Path(release.parse_manifest(manifest.data)["model"]["file"]).name
     model = storage.read(name)
     if model is None:
         raise StepError(f"{uri} holds no {name}")

@@ -84,8 +84,8 @@ def verify(service: Service, revision: str, pictures: list[bytes], config: Verif
     service.require_candidate(revision)
     variables = environment(service.revision(revision))
     answerer, settings = reference(variables)
-    expected = [answerer.answer([picture], Deadline.after(config.request_seconds))[0] for picture in pictures]
-    candidate, live = (Caller.of(service, tag, variables, config.request_seconds) for tag in (CANDIDATE, STABLE))
+    expected = [answerer.answer([picture], Deadline.after(config.request_timeout))[0] for picture in pictures]
+    candidate, live = (Caller.of(service, tag, variables, config.request_timeout) for tag in (CANDIDATE, STABLE))
     first = candidate.predict(pictures[0])
     if first.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise StepError(f"{revision} answers {first.status}; set API_KEY to the service's, or be one who may invoke it")

@@ -35,9 +35,9 @@ INTENDED_USE = {
 
 
 def render_card(manifest: dict[str, Any], measured: dict[str, Any]) -> str:
-    """The card as Markdown, from a manifest and the figures of `metrics.measure`."""
+    """The card as Markdown, from a manifest and the metrics of `metrics.measure`."""
     groups = [("all", measured["overall"]), ("13 and older", measured["from_13_years"]), *_named(manifest, measured)]
-    # Older figures, the bundled release's among them, do not tell how they were measured.
+    # Older metrics, the bundled release's among them, do not tell how they were measured.
     confidence = measured.get("config", asdict(EvaluateConfig()))["confidence"]
     return render(
         "card.md",

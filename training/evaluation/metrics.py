@@ -1,4 +1,4 @@
-"""Predictions and labels -> figures, overall and for every group, each with its n and a bootstrap interval."""
+"""Predictions and labels -> metrics, overall and for every group, each with its n and a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serving import manifest_v3
 from serving.heads import AGE
 from serving.predictor import Prediction
-from serving.release import MANIFEST
+from serving.release import MANIFEST, parse_manifest
 from serving.request_stats import AGE_BANDS
 from training.calibration.intervals import covered
 from training.config import EvaluateConfig
@@ -25,17 +26,17 @@ Array = npt.NDArray[np.float64]
 # what `evaluate` leaves in a release
 METRICS_FILE = "metrics.json"
 
-FIGURES = (
+METRICS = (
     "age_mae",
     "age_within_5",
     "age_band_accuracy",
-    "age_coverage",
+    "interval_coverage",
     *(f"{head}_accuracy" for head in LABELS),
 )
 
 RELIABILITY_BINS = 15
 # Fewer faces than these say little about a gender and ethnicity.
-CELL_FACES = 50
+MIN_SUBGROUP_SIZE = 50
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Faces:
     # of the answered labels
     probabilities: Array
 
-    def figures(self) -> Array:
-        """(N, len(FIGURES)): each face's share in each figure, so that a figure is the mean of its column."""
+    def metrics(self) -> Array:
+        """(N, len(METRICS)): each face's share in each metric, so that a metric is the mean of its column."""
         age = self.labels[:, 0].astype(np.int64)
         error = np.abs(self.years - age)
         columns = (
@@ -97,14 +98,14 @@ def _probability(head: Head, prediction: Prediction) -> float:
 
 
 def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
-    """All figures: overall, by each attribute and by their crossings; calibration errors; confusion matrices."""
-    figures = faces.figures()
+    """All metrics: overall, by each attribute and by their crossings; calibration errors; confusion matrices."""
+    metrics = faces.metrics()
     random = np.random.default_rng(config.seed)
 
     def group(mask: npt.NDArray[np.bool_], **names: str) -> dict[str, Any]:
-        return {**names, "n": int(mask.sum()), **_figures(figures[mask], config, random)}
+        return {**names, "n": int(mask.sum()), **_metrics(metrics[mask], config, random)}
 
-    everyone = np.ones(len(figures), np.bool_)
+    everyone = np.ones(len(metrics), np.bool_)
     labelled = by_head(faces.labels)
     bands, genders, ethnicities = band(labelled[AGE]), labelled["gender"], labelled["ethnicity"]
     return {
@@ -137,7 +138,7 @@ def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """The figures of the release in `folder`.
+    """The metrics of the release in `folder`.
 
     Raises:
         StepError: there are none, or they were measured on another model file.
@@ -145,15 +146,15 @@ def load(folder: Path) -> dict[str, Any]:
     path = folder / METRICS_FILE
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training evaluate` first")
-    measured: dict[str, Any] = json.loads(path.read_text())
-    if measured["sha256"] != json.loads((folder / MANIFEST).read_text())["model"]["sha256"]:
+    measured: dict[str, Any] = manifest_v3.rename(json.loads(path.read_text()))
+    if measured["sha256"] != parse_manifest((folder / MANIFEST).read_text())["model"]["sha256"]:
         raise StepError(f"{path} belongs to another model; run `python -m training evaluate` again")
     return measured
 
 
-def worst_cell(measured: dict[str, Any]) -> dict[str, Any] | None:
+def worst_subgroup(measured: dict[str, Any]) -> dict[str, Any] | None:
     """The gender and ethnicity, 13 and older, whose gender is read worst, of those with enough faces; None for none."""
-    cells = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= CELL_FACES]
+    cells = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= MIN_SUBGROUP_SIZE]
     return min(cells, key=lambda row: float(row["gender_accuracy"]["value"]), default=None)
 
 
@@ -173,18 +174,18 @@ def _calibration_error(probabilities: Array, right: npt.NDArray[np.bool_]) -> fl
     return round(sum(n * abs(stated - found) for n, stated, found in rows) / len(probabilities), 4)
 
 
-def _figures(figures: Array, config: EvaluateConfig, random: np.random.Generator) -> dict[str, dict[str, float]]:
+def _metrics(metrics: Array, config: EvaluateConfig, random: np.random.Generator) -> dict[str, dict[str, float]]:
     """The mean of each column with its percentile bootstrap interval (Efron 1979)."""
-    faces = len(figures)
+    faces = len(metrics)
     if not faces:
         return {}
     # How often each face is drawn is multinomial; one product then gives all resampled means.
     draws = random.multinomial(faces, np.full(faces, 1 / faces), size=config.bootstrap)
     tail = (1 - config.confidence) / 2
-    low, high = np.quantile(draws @ figures / faces, (tail, 1 - tail), axis=0)
+    low, high = np.quantile(draws @ metrics / faces, (tail, 1 - tail), axis=0)
     return {
         name: {"value": round(value, 4), "low": round(low[column], 4), "high": round(high[column], 4)}
-        for column, (name, value) in enumerate(zip(FIGURES, figures.mean(axis=0).tolist(), strict=True))
+        for column, (name, value) in enumerate(zip(METRICS, metrics.mean(axis=0).tolist(), strict=True))
     }
 
 

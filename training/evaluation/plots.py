@@ -18,7 +18,7 @@ _OLDEST = 100
 
 
 def learning_curves(history: list[dict[str, float]]) -> Figure:
-    """Training and validation figures over the epochs of `history`, keras's logs, of which there is at least one."""
+    """Training and validation metrics over the epochs of `history`, keras's logs, of which there is at least one."""
     figure = Figure(figsize=(9, 3), layout="constrained")
     columns = ("age_error", *(f"{head.name}_accuracy" for head in CHOICES))
     titles = ("age error, years", *(f"{head.name} right" for head in CHOICES))

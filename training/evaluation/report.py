@@ -1,4 +1,4 @@
-"""report.html: the figures of one evaluation as tables and plots, in one file that needs nothing else."""
+"""report.html: the metrics of one evaluation as tables and plots, in one file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TITLES = {
     "age_mae": "age error, years",
     "age_within_5": "within 5 years",
     "age_band_accuracy": "age band right",
-    "age_coverage": "age in its interval",
+    "interval_coverage": "age in its interval",
     **{f"{head.name}_accuracy": f"{head.name} right" for head in CHOICES},
 }
 # faces drawn of each kind, and pixels of their side
@@ -56,7 +56,7 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         "report.html",
         release=evaluation.release,
         measured=evaluation.measured,
-        worst_cell=metrics.worst_cell(evaluation.measured),
+        worst_subgroup=metrics.worst_subgroup(evaluation.measured),
         titles=TITLES,
         heads=LABELS,
         plots=[plot_uri(plot) for plot in _plots(evaluation)],

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from training.evaluation.comparison import COMPARED, Comparison, Difference
+from training.evaluation.gate_result import GateResult
 from training.evaluation.report import REPORT_FILE, TITLES, local_report
-from training.evaluation.verdict import Verdict
 from training.openmetrics import Gauge
 from training.templating import render
 
@@ -19,7 +19,7 @@ OPEN_METRICS_FILE = "metrics.txt"
 _BEGIN, _END = "<!-- verdict -->", "<!-- end of verdict -->"
 
 
-def write(folder: Path, measured: dict[str, Any], compared: Comparison, verdict: Verdict | None = None) -> None:
+def write(folder: Path, measured: dict[str, Any], compared: Comparison, verdict: GateResult | None = None) -> None:
     """Write the comment beside `folder`, and the section into the reports on the release in it.
 
     Args:
@@ -32,12 +32,12 @@ def write(folder: Path, measured: dict[str, Any], compared: Comparison, verdict:
         "measured": measured,
         "compared": compared,
         "verdict": verdict,
-        "titles": {figure: TITLES[figure] for figure in COMPARED},
+        "titles": {metric: TITLES[metric] for metric in COMPARED},
         "overall": [_row(row, verdict) for row in compared.overall()],
         "groups": list(_groups(compared, verdict)),
     }
     folder.with_name(COMMENT_FILE).write_text(render("comparison.md", **values))
-    section = render("verdict.html", **values)
+    section = render("gate.html", **values)
     for path in (folder / REPORT_FILE, local_report(folder)):
         if path.is_file():
             before, _, rest = path.read_text().partition(_BEGIN)
@@ -45,7 +45,7 @@ def write(folder: Path, measured: dict[str, Any], compared: Comparison, verdict:
 
 
 def gauges(measured: dict[str, Any], size: int) -> Iterator[Gauge]:
-    """The figures for GitLab, which shows how they differ from the target branch's.
+    """The metrics for GitLab, which shows how they differ from the target branch's.
 
     Args:
         measured: as `metrics.measure` gives it.
@@ -61,7 +61,9 @@ def gauges(measured: dict[str, Any], size: int) -> Iterator[Gauge]:
         yield _gauge("gender_accuracy_from_13_years_ratio", f"{TITLES['gender_accuracy']}, 13 and older", right)
     for head, error in measured["calibration_error"].items():
         yield _gauge(f"{head}_calibration_error_ratio", "expected calibration error", error)
-    yield _gauge("false_alarms_ratio", "faces warned of as if they were none", measured["likeness"]["false_alarms"])
+    yield _gauge(
+        "false_positive_ratio", "faces warned of as if they were none", measured["input_check"]["false_positive_rate"]
+    )
     yield _gauge("model_bytes", "of the model file", size)
 
 
@@ -73,7 +75,7 @@ def _gauge(name: str, meaning: str, value: float) -> Gauge:
 class _Shown:
     """A difference as text; a share's in percent points."""
 
-    figure: str
+    metric: str
     n: int
     champion: str
     challenger: str
@@ -82,10 +84,10 @@ class _Shown:
     worse: bool
 
 
-def _row(row: Difference, verdict: Verdict | None) -> _Shown:
-    scale, unit, digits = (1, "", 2) if row.figure == "age_mae" else (100, " %", 1)
+def _row(row: Difference, verdict: GateResult | None) -> _Shown:
+    scale, unit, digits = (1, "", 2) if row.metric == "age_mae" else (100, " %", 1)
     return _Shown(
-        figure=row.figure,
+        metric=row.metric,
         n=row.n,
         champion=f"{scale * row.champion:.{digits}f}{unit}",
         challenger=f"{scale * row.challenger:.{digits}f}{unit}",
@@ -95,8 +97,8 @@ def _row(row: Difference, verdict: Verdict | None) -> _Shown:
     )
 
 
-def _groups(compared: Comparison, verdict: Verdict | None) -> Iterator[tuple[str, list[_Shown]]]:
-    """A name and its figures, for each group."""
+def _groups(compared: Comparison, verdict: GateResult | None) -> Iterator[tuple[str, list[_Shown]]]:
+    """A name and its metrics, for each group."""
     rows = compared.groups()
     for group in dict.fromkeys(row.group for row in rows):
         yield group, [_row(row, verdict) for row in rows if row.group == group]

@@ -12,7 +12,7 @@ from training.config import TrainConfig
 from training.errors import StepError
 from training.learning.losses import merit
 
-# of all epochs, the one with the best validation figures
+# of all epochs, the one with the best validation metrics
 BEST = "best.keras"
 
 _EPOCH = re.compile(r"epoch-(\d{4})\.keras")
@@ -26,7 +26,7 @@ def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
     Args:
         folder: of the run.
         model: with its optimizer.
-        row: the epoch's number (from 1) and its figures.
+        row: the epoch's number (from 1) and its metrics.
     """
     epoch = int(row["epoch"])
     # A run that is continued repeats the epoch it was broken off in.
@@ -46,7 +46,7 @@ def epochs(folder: Path) -> list[tuple[int, Path]]:
 
 
 def best_model(folder: Path) -> keras.Model:
-    """The model of the epoch with the best validation figures.
+    """The model of the epoch with the best validation metrics.
 
     Raises:
         StepError: nothing was trained in `folder`.

@@ -1,4 +1,4 @@
-"""A loss for each head, and the figures that a person reads while a network learns."""
+"""A loss for each head, and the metrics that a person reads while a network learns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.labels import CHOICES, COLUMNS
 from training.learning.dataset import Heads
 
 
-def figures(targets: Heads, answers: Heads, config: TrainConfig) -> dict[str, tf.Tensor]:
+def metrics(targets: Heads, answers: Heads, config: TrainConfig) -> dict[str, tf.Tensor]:
     """What a batch is learnt by and looked at by, each (N,) float32.
 
     Cross-entropy is linear in its target, so that one loss a head serves one-hot, soft and taught targets alike.
@@ -37,7 +37,7 @@ def age_error(target: tf.Tensor, answer: tf.Tensor) -> tf.Tensor:
 
 
 def merit(row: dict[str, float]) -> float:
-    """One figure to choose an epoch by, in years; lower is better.
+    """One metric to choose an epoch by, in years; lower is better.
 
     Years of age error on validation, with the cost of each choice for the share of it that is wrong. The validation
     loss would not do: late in training it mostly punishes confidence, which calibration takes back.

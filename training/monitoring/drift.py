@@ -19,8 +19,8 @@ from training.monitoring.traffic import Counts, Traffic
 
 Array = npt.NDArray[np.float64]
 
-# bins of the measure `likeness`: what a warning of `flat` or `unlike` is about
-_LIKE, _UNLIKE = "a face", "no face"
+# bins of the measure `input_check`: what a warning of `low_contrast` or `not_a_face` is about
+_FACE, _NO_FACE = "a face", "no face"
 # Added to each bin, so that an empty one has a logarithm.
 _PRIOR = 0.5
 
@@ -139,18 +139,18 @@ def compare(expected: Sample, served: Sample, config: DriftConfig) -> list[Compa
 
 
 def of_traffic(traffic: Traffic) -> Sample:
-    """What was served; `likeness` is made of the two warnings of which a picture has one at most."""
-    unlike = traffic.warnings["flat"] + traffic.warnings["unlike"]
-    likeness = {_LIKE: traffic.answered - unlike, _UNLIKE: unlike}
-    return Sample(traffic.bins | {"likeness": likeness}, traffic.requests_answered)
+    """What was served; `input_check` is made of the two warnings of which a picture has one at most."""
+    no_face = traffic.warnings["low_contrast"] + traffic.warnings["not_a_face"]
+    input_check = {_FACE: traffic.answered - no_face, _NO_FACE: no_face}
+    return Sample(traffic.bins | {"input_check": input_check}, traffic.requests_answered)
 
 
 def of_release(measured: dict[str, Any], manifest: dict[str, Any]) -> Sample:
     """What a release answered on its test faces, from its metrics.json."""
     faces = measured["faces"]
-    unlike = round(measured["likeness"]["false_alarms"] * faces)
-    likeness = {_LIKE: faces - unlike, _UNLIKE: unlike}
-    return Sample({**dict(_heads(measured, manifest)), "likeness": likeness}, faces)
+    no_face = round(measured["input_check"]["false_positive_rate"] * faces)
+    input_check = {_FACE: faces - no_face, _NO_FACE: no_face}
+    return Sample({**dict(_heads(measured, manifest)), "input_check": input_check}, faces)
 
 
 def _heads(measured: dict[str, Any], manifest: dict[str, Any]) -> Iterator[tuple[str, Counts]]:

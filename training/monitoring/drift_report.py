@@ -1,4 +1,4 @@
-"""A release's log against what was to be expected of it: the verdict, as a table, as figures and as an entry."""
+"""A release's log against what was to be expected of it: the verdict, as a table, as metrics and as an entry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from serving.release import MANIFEST
+from serving import manifest_v3
+from serving.release import MANIFEST, parse_manifest
 from training.config import DriftConfig
 from training.errors import StepError
 from training.evaluation.metrics import METRICS_FILE
@@ -19,7 +20,7 @@ from training.openmetrics import Gauge
 from training.registry.addresses import open_storage
 from training.registry.storage import Storage
 
-_TITLES = ("measure", "pictures", "PSI", "corrected", "limit", "verdict", "moved most")
+_TITLES = ("measure", "images", "PSI", "corrected", "limit", "verdict", "moved most")
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,16 @@ def watch(release: str, logs: str, config: DriftConfig, reference: str = "", sin
         since: earlier requests of `logs` are left out.
 
     Raises:
-        StepError: the release, its figures or a log is missing.
+        StepError: the release, its metrics or a log is missing.
     """
     storage = open_storage(release)
-    manifest = _json(storage, release, MANIFEST)
+    manifest = parse_manifest(_file(storage, release, MANIFEST))
     served = traffic.count(logfiles.lines(logs, since), manifest, since)
     if reference:
         earlier = traffic.count(logfiles.lines(reference), manifest)
         words, expected = f"{earlier.answered:,} pictures of the earlier log", drift.of_traffic(earlier)
     else:
-        measured = _json(storage, release, METRICS_FILE)
+        measured = manifest_v3.rename(json.loads(_file(storage, release, METRICS_FILE)))
         words, expected = f"its answers on {measured['faces']:,} test faces", drift.of_release(measured, manifest)
     return Watched(served, words, drift.compare(expected, drift.of_traffic(served), config))
 
@@ -87,7 +88,7 @@ def gauges(watched: Watched) -> Iterator[Gauge]:
     yield Gauge("drift_psi_corrected", "What chance alone does not explain of it.", corrected)
     yield Gauge("drift_requests", "Requests for answers in the log.", [({}, served.requests)])
     yield Gauge("drift_server_error_share", "Of these, answered by 5xx.", [({}, served.server_error_share)])
-    yield Gauge("drift_pictures", "Pictures in the log.", [({}, served.pictures)])
+    yield Gauge("drift_images", "Images in the log.", [({}, served.pictures)])
     yield Gauge("drift_failed_share", "Of these, not answered.", [({}, served.failed_share)])
     warned = [({"code": code}, share) for code, share in served.warned_shares.items()]
     yield Gauge("drift_warned_share", "Of those answered, with a warning.", warned)
@@ -102,23 +103,22 @@ def entry(watched: Watched) -> dict[str, Any]:
         "verdict": watched.verdict.name.lower(),
         "drifted": watched.drifted,
         "psi": {one.measure: round(one.corrected, 4) for one in watched.comparisons},
-        "pictures": watched.traffic.answered,
+        "images": watched.traffic.answered,
     }
 
 
-def _json(storage: Storage, release: str, name: str) -> dict[str, Any]:
+def _file(storage: Storage, release: str, name: str) -> bytes:
     stored = storage.read(name)
     if stored is None:
         raise StepError(f"{release} holds no {name}; --release takes a release's folder or gs:// address")
-    content: dict[str, Any] = json.loads(stored.data)
-    return content
+    return stored.data
 
 
 def _row(one: Comparison) -> tuple[str, ...]:
     name, before, now = one.moved()
     moved = f"{name}: {before:.1%} -> {now:.1%}"
-    figures = f"{one.psi:.4f}", f"{one.corrected:.4f}", f"{one.config.psi:.4f}"
-    return one.measure, f"{one.pictures:,}", *figures, one.verdict, moved
+    metrics = f"{one.psi:.4f}", f"{one.corrected:.4f}", f"{one.config.psi:.4f}"
+    return one.measure, f"{one.pictures:,}", *metrics, one.verdict, moved
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:

@@ -9,13 +9,13 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from serving import heads
+from serving import heads, manifest_v3
 from serving.formats import FORMATS
 from serving.heads import AGE
 from serving.input_check import CODES
 from serving.request_stats import AGE_BANDS, SIDES
 
-# fields of a line that hold counts in bins, beside `answers`
+# fields of a line that hold counts in bins, beside `predictions`
 _QUALITY = {"sides": SIDES, "formats": FORMATS}
 # No request has so many pictures.
 _TOO_MANY = 1_000_000
@@ -90,16 +90,16 @@ class Traffic:
         if http["requestMethod"] != "POST":
             raise _NotARequestError
         status = _whole(http["status"])
-        if "pictures" in line:
-            self._pictures(line)
+        if "images" in line:
+            self._images(line)
         self.requests += 1
         # 501 answers those who send tensors.
         self.server_errors += status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
 
-    def _pictures(self, line: dict[str, Any]) -> None:
-        pictures, failed = _whole(line["pictures"]), _whole(line.get("failed", 0))
+    def _images(self, line: dict[str, Any]) -> None:
+        pictures, failed = _whole(line["images"]), _whole(line.get("failed", 0))
         answered = _whole(pictures - failed)
-        counted = {**_object(line.get("answers", {})), **{name: line[name] for name in _QUALITY if name in line}}
+        counted = {**_object(line.get("predictions", {})), **{name: line[name] for name in _QUALITY if name in line}}
         checked = {name: _counts(counts, self.bins[name], answered) for name, counts in counted.items()}
         warnings = _known(line.get("warnings", {}), self.warnings)
         # Only when nothing of the line is in doubt.
@@ -137,7 +137,18 @@ def _parts(line: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
     http = entry.get("httpRequest") or fields.get("httpRequest")
     if "release" not in fields or not http:
         raise _NotARequestError
-    return fields, _object(http), entry.get("timestamp") or fields.get("time", "")
+    return _renamed(fields), _object(http), entry.get("timestamp") or fields.get("time", "")
+
+
+def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
+    """A line of a function that read format 3, as it is written now."""
+    if fields.keys().isdisjoint(manifest_v3.LOG_FIELDS):
+        return fields
+    renamed = {manifest_v3.LOG_FIELDS.get(name, name): value for name, value in fields.items()}
+    if isinstance(warnings := renamed.get("warnings"), dict):
+        codes = manifest_v3.WARNING_CODES
+        renamed["warnings"] = {codes.get(code, code): count for code, count in warnings.items()}
+    return renamed
 
 
 def _share(part: int, whole: int) -> float:

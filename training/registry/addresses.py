@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from serving.release import MANIFEST
+from serving.release import MANIFEST, parse_manifest
 from serving.storage import CLOUD
 from training.registry.storage import Storage
 
@@ -30,5 +28,5 @@ def release_at(uri: str) -> dict[str, str] | None:
     stored = open_storage(uri).read(MANIFEST)
     if stored is None:
         return None
-    manifest = json.loads(stored.data)
+    manifest = parse_manifest(stored.data)
     return {"version": manifest["version"], "sha256": manifest["model"]["sha256"]}

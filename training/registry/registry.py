@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from serving.release import MANIFEST
+from serving.release import MANIFEST, parse_manifest
 from training.errors import StepError
 from training.registry.addresses import open_storage
 from training.registry.storage import ConflictError, Storage
@@ -177,7 +177,7 @@ class Registry:
         stored = self.storage.read(f"{version}/{MANIFEST}")
         if stored is None:
             return Entry(version, None, None)
-        return Entry(version, json.loads(stored.data), stored.generation)
+        return Entry(version, parse_manifest(stored.data), stored.generation)
 
     def _release(self, version: str) -> tuple[dict[str, Any], str]:
         """The manifest of a release and its generation, or StepError."""

@@ -6,13 +6,12 @@ SHA-256 of each file, signed by a key or by a certificate of an OpenID Connect i
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.release import MANIFEST
+from serving.release import MANIFEST, parse_manifest
 from training.errors import StepError
 from training.registry import keys, timeouts
 from training.registry.signatures import SIGNATURE, Signature, differences, read
@@ -130,7 +129,7 @@ def verify_published(registry: Registry, version: str, trust: Trust) -> str:
     """
     files = registry.files(version)
     signer = verify(files, trust)
-    stated = json.loads(files[MANIFEST])["version"]
+    stated = parse_manifest(files[MANIFEST])["version"]
     if stated != version:
         raise StepError(f"{registry.uri}/{version} holds the release {stated}; do not deploy it, publish another")
     return signer

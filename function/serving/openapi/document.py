@@ -105,10 +105,10 @@ def _pictures(settings: Settings) -> JsonObject:
     form = {"type": "object", "properties": {"picture": files}, "required": ["picture"]}
     example = {"instances": [{"b64": base64.b64encode(example_picture(settings)).decode()}]}
     limits = (
-        f"At most {settings.max_images} pictures in at most {settings.max_request_bytes} bytes; each of at most "
-        f"{settings.max_pixels} pixels, no side below {settings.min_side} pixels or above {settings.max_side_ratio} "
-        "times the other. What a picture is, is told by its content. `Content-Encoding` is not understood. For example "
-        "`curl -H 'Content-Type: image/jpeg' --data-binary @face.jpg …/predict`."
+        f"At most {settings.max_images} images in at most {settings.max_request_bytes} bytes; each of at most "
+        f"{settings.max_pixels} pixels, no side below {settings.min_image_side} pixels or above "
+        f"{settings.max_aspect_ratio} times the other. What an image is, is told by its content. `Content-Encoding` is "
+        "not understood. For example `curl -H 'Content-Type: image/jpeg' --data-binary @face.jpg …/predict`."
     )
     return {
         "required": True,
@@ -123,7 +123,7 @@ def _pictures(settings: Settings) -> JsonObject:
 
 def example_picture(settings: Settings) -> bytes:
     """A small PNG within the limits; no face, and so answered with warnings."""
-    side = max(settings.min_side, 32)
+    side = max(settings.min_image_side, 32)
     out = io.BytesIO()
     Image.radial_gradient("L").resize((side, side)).save(out, "PNG", optimize=True)
     return out.getvalue()

@@ -3,7 +3,7 @@
 // pixels: what is sent is at most this wide; the model sees far fewer
 const SENT_SIDE = 512;
 // pixels: a frame below this shows no face any more
-const MIN_SIDE = 32;
+const MIN_IMAGE_SIDE = 32;
 const MAX_ZOOM = 10;
 const JPEG_QUALITY = 0.95;
 // What the server reads as it is; other formats that the browser can show are sent as JPEG.
@@ -77,7 +77,7 @@ export function central({ width, height }) {
 
 /** How far a picture can be zoomed into; 1 is the largest square. */
 export function mostZoom({ width, height }) {
-  return Math.max(1, Math.min(MAX_ZOOM, Math.min(width, height) / MIN_SIDE));
+  return Math.max(1, Math.min(MAX_ZOOM, Math.min(width, height) / MIN_IMAGE_SIDE));
 }
 
 /** The square moved by parts of its own side, kept inside the picture. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,47 +14,74 @@ from training.evaluation.comparison import Difference
 GATE_FILE = "gate.json"
 
 
+# comparison of a check -> how a line of text says it
+_WORDS = {"<=": "at most", ">=": "at least", "not_worse": "no worse than"}
+
+
 @dataclass(frozen=True)
-class Check:
-    """One figure against what is asked of it."""
+class GateCheck:
+    """One metric against what is asked of it."""
 
     name: str
-    found: float
-    # in words
-    wanted: str
+    # None where it is no finite number
+    value: float | None
+    # "<=", ">=" or, against the champion, "not_worse"
+    comparison: str
+    # the threshold, or the champion's value
+    limit: float
     passed: bool
+    # what more a reader wants to know
+    detail: str = ""
+
+    @property
+    def found(self) -> str:
+        """The value as text."""
+        return "none" if self.value is None else _text(self.value)
+
+    @property
+    def wanted(self) -> str:
+        """What is asked for, in words."""
+        return f"{_WORDS[self.comparison]} {_text(self.limit)}{f': {self.detail}' if self.detail else ''}"
 
     def __str__(self) -> str:
-        verdict = "pass" if self.passed else "FAIL"
-        found = f"{self.found:12d}" if isinstance(self.found, int) else f"{self.found:12.4f}"
-        return f"{verdict}  {self.name:46} {found}  {self.wanted}"
+        return f"{'pass' if self.passed else 'FAIL'}  {self.name:46} {self.found:>12}  {self.wanted}"
+
+    def as_json(self) -> dict[str, Any]:
+        """As gate.json and the manifest hold it."""
+        members = asdict(self)
+        return members if self.detail else {name: value for name, value in members.items() if name != "detail"}
 
 
-def at_most(name: str, found: float, limit: float) -> Check:
-    """A figure that may not be larger; NaN passes nothing."""
-    return Check(name, found, f"at most {_text(limit)}", found <= limit)
+def at_most(name: str, value: float, limit: float) -> GateCheck:
+    """A metric that may not be larger; NaN passes nothing."""
+    return GateCheck(name, _finite(value), "<=", limit, value <= limit)
 
 
-def at_least(name: str, found: float, limit: float) -> Check:
-    """A figure that may not be smaller; NaN passes nothing."""
-    return Check(name, found, f"at least {_text(limit)}", found >= limit)
+def at_least(name: str, value: float, limit: float) -> GateCheck:
+    """A metric that may not be smaller; NaN passes nothing."""
+    return GateCheck(name, _finite(value), ">=", limit, value >= limit)
 
 
-def not_worse(row: Difference, level: float) -> Check:
-    """A figure that may not be worse than the champion's.
+def not_worse(row: Difference, level: float) -> GateCheck:
+    """A metric that may not be worse than the champion's.
 
     It is worse where the one-sided bootstrap bound at 1 - `level` says so: where the challenger is no worse in fewer
     than that share of the resamples.
     """
-    wanted = (
-        f"no worse than {row.champion:.4f}: {row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f}), "
-        f"worse in {100 * (1 - row.doubt):.2f} % of the resamples, at most {100 * (1 - level):.2f} %"
+    detail = (
+        f"{row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f}), "
+        f"worse in {100 * (1 - row.p_not_worse):.2f} % of the resamples, at most {100 * (1 - level):.2f} %"
     )
-    return Check(row.name, row.challenger, wanted, row.doubt >= level)
+    passed = row.p_not_worse >= level
+    return GateCheck(row.name, _finite(row.challenger), "not_worse", row.champion, passed, detail)
 
 
-def _text(limit: float) -> str:
-    return str(limit) if isinstance(limit, int) else f"{limit:.4f}"
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +101,7 @@ class Override:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """All that the gate says of one release."""
 
     # hex digest of the model file
@@ -82,7 +110,7 @@ class Verdict:
     champion: str
     # what a reader must know, a sentence each
     notes: tuple[str, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     # None as well where it was not needed
     override: Override | None = None
 
@@ -104,13 +132,13 @@ class Verdict:
             "override": asdict(self.override) if self.override else None,
             "champion": self.champion,
             "notes": self.notes,
-            "checks": [str(check) for check in self.checks],
+            "checks": [check.as_json() for check in self.checks],
         }
         (folder / GATE_FILE).write_text(json.dumps(record, indent=1) + "\n")
 
 
 def require_passed(folder: Path, sha256: str) -> dict[str, Any]:
-    """What `Verdict.save` wrote of the model with that digest.
+    """What `GateResult.save` wrote of the model with that digest.
 
     Raises:
         StepError: nothing, or it did not pass and nobody let it through.
