@@ -34,18 +34,18 @@ from flask import Request, Response, current_app, g
 
 from serving import access, gunicorn_settings, logs, middleware, protocols, request_parsing, static_files
 from serving.access import Handler
-from serving.inference import Answerer
+from serving.inference import InferenceService
 from serving.predictor import Predictor
 from serving.problems import Problem
-from serving.request_stats import Tally
+from serving.request_stats import RequestStats
 from serving.timeouts import Deadline
 
 try:
-    ANSWERER = Answerer(Predictor(LOADING.release()), SETTINGS)
+    INFERENCE = InferenceService(Predictor(LOADING.release()), SETTINGS)
 except release.ReleaseError as reason:
     sys.exit(f"cannot start: {reason}")
 
-RELEASE = ANSWERER.predictor.release
+RELEASE = INFERENCE.predictor.release
 MODEL = RELEASE.identity()
 
 
@@ -71,15 +71,15 @@ def predict(request: Request) -> Response:
 
 def _predict(request: Request) -> Response:
     deadline = Deadline.after(SETTINGS.request_timeout)
-    pictures = request_parsing.pictures(request, SETTINGS, deadline)
-    g.tally = Tally(len(pictures))
-    return _json({"predictions": ANSWERER.answer(pictures, deadline, g.tally), "model": MODEL})
+    images = request_parsing.images(request, SETTINGS, deadline)
+    g.stats = RequestStats(len(images))
+    return _json({"predictions": INFERENCE.predict(images, deadline, g.stats), "model": MODEL})
 
 
 def _infer(_: Request) -> Response:
     raise Problem(
         HTTPStatus.NOT_IMPLEMENTED,
-        'tensors are not taken, pictures are: POST /predict with {"instances": [{"b64": "<base64 of a picture>"}]}',
+        'tensors are not taken, images are: POST /predict with {"instances": [{"b64": "<base64 of an image>"}]}',
     )
 
 

@@ -49,7 +49,7 @@ def cold_start(python: Path, rounds: int = 15) -> dict[str, list[float]]:
         seconds: dict[str, list[float]] = {name: [] for name in variants}
         for turn in range(rounds + 1):
             for name, variant in variants.items():
-                taken = _first_answer(python, variant, face)
+                taken = _first_response(python, variant, face)
                 # The first round only fills the disk's cache.
                 if turn:
                     seconds[name].append(taken)
@@ -70,7 +70,7 @@ def _variants(scratch: Path, storage: Emulator) -> dict[str, Variant]:
     return {HELLO: Variant(hello, {}), BUNDLED: Variant(function, {}), FETCHED: Variant(function, fetched)}
 
 
-def _first_answer(python: Path, variant: Variant, face: bytes) -> float:
+def _first_response(python: Path, variant: Variant, face: bytes) -> float:
     port = free_port()
     command = [python.parent / "functions-framework", "--source", variant.source / "main.py", "--target", "predict"]
     address = ["--host", "127.0.0.1", "--port", str(port)]
@@ -83,7 +83,7 @@ def _first_answer(python: Path, variant: Variant, face: bytes) -> float:
     )
     try:
         while time.monotonic() < began + GIVE_UP_SECONDS and process.poll() is None:
-            if _answers(port, face):
+            if _predictions(port, face):
                 return time.monotonic() - began
             time.sleep(POLL_SECONDS)
     finally:
@@ -92,7 +92,7 @@ def _first_answer(python: Path, variant: Variant, face: bytes) -> float:
     raise AssertionError(f"{variant} does not answer; its exit code is {process.returncode}")
 
 
-def _answers(port: int, face: bytes) -> bool:
+def _predictions(port: int, face: bytes) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GIVE_UP_SECONDS)
     try:
         connection.request("POST", "/", face, {"Content-Type": "image/jpeg"})

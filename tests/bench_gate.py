@@ -20,32 +20,36 @@ from tests.conftest import FUNCTION
 from training.config import EvaluateConfig, GateConfig
 from training.evaluate import score
 from training.evaluation.comparison import COMPARED, EVERYONE, Comparison, compare, groups
-from training.evaluation.metrics import METRICS, Faces
+from training.evaluation.metrics import METRICS, ScoredSamples
 from training.gate import against
 
 Mask = npt.NDArray[np.bool_]
-Pair = Callable[[np.random.Generator], tuple[Faces, Faces]]
+Pair = Callable[[np.random.Generator], tuple[ScoredSamples, ScoredSamples]]
 HEADS = {head for head, _ in COMPARED.values()}
 
 
-def mixed(one: Faces, other: Faces, take: Mask) -> Faces:
+def mixed(one: ScoredSamples, other: ScoredSamples, take: Mask) -> ScoredSamples:
     """The answers of `one` where `take` says so, else those of `other`."""
-    answers = {name: value.copy() for name, value in vars(other).items() if name != "labels"}
-    for name, value in answers.items():
+    predictions = {name: value.copy() for name, value in vars(other).items() if name != "labels"}
+    for name, value in predictions.items():
         value[take] = vars(one)[name][take]
-    return Faces(one.labels, **answers)
+    return ScoredSamples(one.labels, **predictions)
 
 
-def exchanged(one: Faces, other: Faces, random: np.random.Generator) -> tuple[Faces, Faces]:
+def exchanged(
+    one: ScoredSamples, other: ScoredSamples, random: np.random.Generator
+) -> tuple[ScoredSamples, ScoredSamples]:
     """Two releases that are equally good: each face's two answers are dealt out by the toss of a coin."""
     take = random.random(len(one.labels)) < 0.5
     return mixed(one, other, take), mixed(other, one, take)
 
 
-def worsened(faces: Faces, share: float, where: Mask, random: np.random.Generator) -> Faces:
+def worsened(faces: ScoredSamples, share: float, where: Mask, random: np.random.Generator) -> ScoredSamples:
     """A release that answers a share of some faces as if they were other faces of the set."""
     order = random.permutation(len(where))
-    elsewhere = Faces(faces.labels, **{name: held[order] for name, held in vars(faces).items() if name != "labels"})
+    elsewhere = ScoredSamples(
+        faces.labels, **{name: held[order] for name, held in vars(faces).items() if name != "labels"}
+    )
     return mixed(elsewhere, faces, where & (random.random(len(where)) < share))
 
 
@@ -95,12 +99,16 @@ def main() -> None:
         measure(f"the bundled one with {share:.2%} exchanged", pair, options.draws // 4, masks[EVERYONE])
 
 
-def _another(new: Faces, old: Faces, share: float, where: Mask, random: np.random.Generator) -> tuple[Faces, Faces]:
+def _another(
+    new: ScoredSamples, old: ScoredSamples, share: float, where: Mask, random: np.random.Generator
+) -> tuple[ScoredSamples, ScoredSamples]:
     before, after = exchanged(new, old, random)
     return before, worsened(after, share, where, random)
 
 
-def _itself(faces: Faces, share: float, where: Mask, random: np.random.Generator) -> tuple[Faces, Faces]:
+def _itself(
+    faces: ScoredSamples, share: float, where: Mask, random: np.random.Generator
+) -> tuple[ScoredSamples, ScoredSamples]:
     return faces, worsened(faces, share, where, random)
 
 

@@ -20,36 +20,36 @@ MAX_BYTES = 4096
 TIMEOUT = 10
 # megabytes, of the whole process; past it the search has found a bomb
 MEMORY = 1024
-# Imported by the function at the first picture of a kind; here before, to watch which of their lines are reached.
+# Imported by the function at the first image of a kind; here before, to watch which of their lines are reached.
 _READERS = [
     f"PIL.{name}" for name in ("JpegImagePlugin", "PngImagePlugin", "WebPImagePlugin", "TiffImagePlugin", "Image")
 ]
 
 
 def seeds() -> list[bytes]:
-    """Small good pictures of every format and kind of pixel: what the search begins with."""
+    """Small good images of every format and kind of pixel: what the search begins with."""
     # Imported here, since what is imported before the search begins is not watched.
     import numpy as np
     from PIL import Image
 
     from serving.formats import FORMATS
-    from tests.function.bad_images import bad_pictures, saved
+    from tests.function.bad_images import bad_images, saved
 
     exif = Image.Exif()
     exif[0x0112] = 6
     found = []
     for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"):
         levels = np.arange(576, dtype=np.uint16).reshape(24, 24)
-        picture = Image.fromarray(levels * 113) if mode == "I;16" else Image.fromarray(levels.astype(np.uint8))
-        picture = picture if mode == "I;16" else picture.convert(mode)
+        image = Image.fromarray(levels * 113) if mode == "I;16" else Image.fromarray(levels.astype(np.uint8))
+        image = image if mode == "I;16" else image.convert(mode)
         for kind in FORMATS:
             try:
-                found.append(saved(picture, kind, exif=exif))
+                found.append(saved(image, kind, exif=exif))
             except (OSError, ValueError):
                 # not every format has every kind of pixel
                 continue
     found.append(saved(Image.new("RGB", (24, 24)), "JPEG", progressive=True))
-    return found + [bad.data for bad in bad_pictures() if len(bad.data) <= MAX_BYTES]
+    return found + [bad.data for bad in bad_images() if len(bad.data) <= MAX_BYTES]
 
 
 def fuzz(seconds: int) -> subprocess.CompletedProcess[str]:

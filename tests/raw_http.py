@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
-class RawAnswer:
+class RawResponse:
     """What came back until the server closed the connection."""
 
     status: int
@@ -23,7 +23,7 @@ class RawAnswer:
         return json.loads(self.body)
 
 
-def exchange(url: str, data: bytes, *, seconds: float = 10) -> RawAnswer:
+def exchange(url: str, data: bytes, *, seconds: float = 10) -> RawResponse:
     """Send `data` and read to the end; an interim 100 (Continue) is skipped.
 
     Raises:
@@ -38,4 +38,4 @@ def exchange(url: str, data: bytes, *, seconds: float = 10) -> RawAnswer:
     head, _, body = received.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return RawAnswer(int(first.split()[1]), headers, body)
+    return RawResponse(int(first.split()[1]), headers, body)

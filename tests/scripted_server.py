@@ -26,9 +26,9 @@ class Stand:
 
 
 @contextmanager
-def standing(*answers: Scripted, hang_up: bool = False) -> Iterator[Stand]:
+def standing(*predictions: Scripted, hang_up: bool = False) -> Iterator[Stand]:
     """Give `answers` one after the other; `hang_up` closes each connection after its answer, without saying so."""
-    stand, left = Stand(), list(answers)
+    stand, left = Stand(), list(predictions)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

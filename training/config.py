@@ -21,7 +21,7 @@ class PrepareConfig:
     validation: float = 0.1
     # share of the groups of faces
     test: float = 0.1
-    # Pearson correlation of two 16x16 grey thumbnails above which two faces count as the same picture
+    # Pearson correlation of two 16x16 grey thumbnails above which two faces count as the same image
     near_duplicate: float = 0.98
     # faces a shard
     shard_faces: int = 512
@@ -59,7 +59,7 @@ class TrainConfig:
     batch: int = 64
     # "adamw" (warm-up, then a cosine to zero) or "adam" (inverse time decay)
     optimizer: str = "adamw"
-    # step size at its highest
+    # learning rate at its highest
     learning_rate: float = 1e-3
     # AdamW's decoupled decay
     weight_decay: float = 0.02
@@ -112,11 +112,11 @@ def with_values(config: TrainConfig, assignments: list[str]) -> TrainConfig:
 
 @dataclass(frozen=True)
 class InputCheckConfig:
-    """Training faces -> what warns of pictures that are no face."""
+    """Training faces -> what warns of images that are no face."""
 
     # training faces to learn from, at most
     faces: int = 20_000
-    # pictures that are no face, made of each
+    # images that are no face, made of each
     others: int = 3
     # share of validation faces that are warned of all the same; among other faces it was half as much again
     false_positive_rate: float = 0.003
@@ -136,7 +136,7 @@ class InputCheckConfig:
     epochs: int = 15
     # thumbnails a step
     batch: int = 256
-    # AdamW's step size and decoupled decay
+    # AdamW's learning rate and decoupled decay
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     seed: int = 1
@@ -174,7 +174,7 @@ class ConvertConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """A candidate release -> metrics."""
+    """A challenger, the release that would replace the champion -> metrics."""
 
     # resamples of the bootstrap
     bootstrap: int = 1000
@@ -230,5 +230,5 @@ class DriftConfig:
     psi: float = 0.2
     # probability of such an index by chance alone, below which it is believed
     significance: float = 0.001
-    # requests (pictures of one often resemble each other) or test faces in either sample, below which nothing is said
+    # requests (images of one often resemble each other) or test faces in either sample, below which nothing is said
     independent: int = 100

@@ -1,4 +1,4 @@
-"""The trained Keras model -> a candidate release: the smallest TFLite file that answers as well."""
+"""The trained Keras model -> a release: the smallest TFLite file that answers as well."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Variant:
     """One TFLite file and its score."""
 
     precision: str
@@ -72,11 +72,11 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     model = _both_sides(learnt) if config.mirror else learnt
     pixels, labels = shards.first(data, "validation", config.validation_faces)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
-    candidates = [_candidate(model, data, precision, pixels, labels, config) for precision in _CONVERTERS]
-    _check_parity(candidates[0].outputs, wanted, config)
+    variants = [_variant(model, data, precision, pixels, labels, config) for precision in _CONVERTERS]
+    _check_parity(variants[0].outputs, wanted, config)
     reference = _score(wanted, labels, config)
-    chosen = _choose(candidates, reference, config)
-    manifest = _manifest(chosen, candidates, reference, data, trained, config)
+    chosen = _choose(variants, reference, config)
+    manifest = _manifest(chosen, variants, reference, data, trained, config)
     trainable = weights.dump(learnt)
     manifest["weights"] = {
         "file": weights.FILE,
@@ -98,12 +98,12 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
 def _both_sides(model: keras.Model) -> keras.Model:
     """Answers that are the mean of those to the face and to its mirror image, in one pass over a doubled batch."""
     pixels = keras.Input(model.input_shape[1:], name="pixels")
-    answers = model(keras.ops.concatenate([pixels, keras.ops.flip(pixels, axis=2)], axis=0))
+    predictions = model(keras.ops.concatenate([pixels, keras.ops.flip(pixels, axis=2)], axis=0))
     return keras.Model(
         pixels,
         {
             head: keras.ops.mean(keras.ops.reshape(values, (2, -1, values.shape[-1])), axis=0)
-            for head, values in answers.items()
+            for head, values in predictions.items()
         },
     )
 
@@ -132,9 +132,9 @@ def _int8(converter: Any, data: Path, faces: int) -> None:
 _CONVERTERS = {"float32": _float32, "float16": _float16, "int8": _int8}
 
 
-def _candidate(
+def _variant(
     model: keras.Model, data: Path, precision: str, pixels: Pixels, labels: LabelArray, config: ConvertConfig
-) -> Candidate:
+) -> Variant:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     _CONVERTERS[precision](converter, data, config.calibration_faces)
     # It prints every variable of the model.
@@ -142,7 +142,7 @@ def _candidate(
         file = converter.convert()
     predictor = Predictor(_unpublished(file, pixels.shape[1], _decision(config)))
     outputs = predictor.run(pixels)
-    return Candidate(precision, file, outputs, _score(outputs, labels, config))
+    return Variant(precision, file, outputs, _score(outputs, labels, config))
 
 
 def _decision(config: ConvertConfig) -> AgeDecision:
@@ -191,17 +191,17 @@ def _check_parity(found: Outputs, wanted: Outputs, config: ConvertConfig) -> Non
             )
 
 
-def _choose(candidates: list[Candidate], reference: Score, config: ConvertConfig) -> Candidate:
+def _choose(variants: list[Variant], reference: Score, config: ConvertConfig) -> Variant:
     good = [
-        candidate
-        for candidate in candidates
-        if candidate.score.age_mae <= reference.age_mae + config.max_age_loss
+        variant
+        for variant in variants
+        if variant.score.age_mae <= reference.age_mae + config.max_age_loss
         and all(
-            candidate.score.accuracies[head] >= accuracy - config.max_accuracy_loss
+            variant.score.accuracies[head] >= accuracy - config.max_accuracy_loss
             for head, accuracy in reference.accuracies.items()
         )
     ]
-    return min(good, key=lambda candidate: len(candidate.model))
+    return min(good, key=lambda variant: len(variant.model))
 
 
 def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[str, Any]]:
@@ -218,7 +218,7 @@ def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[s
 
 
 def _manifest(
-    chosen: Candidate, candidates: list[Candidate], reference: Score, data: Path, trained: Path, config: ConvertConfig
+    chosen: Variant, variants: list[Variant], reference: Score, data: Path, trained: Path, config: ConvertConfig
 ) -> dict[str, Any]:
     now = datetime.now(UTC)
     sha256 = hashlib.sha256(chosen.model).hexdigest()
@@ -244,10 +244,7 @@ def _manifest(
         },
         "conversion": {
             "keras": reference.as_json(),
-            **{
-                candidate.precision: {"bytes": len(candidate.model), **candidate.score.as_json()}
-                for candidate in candidates
-            },
+            **{variant.precision: {"bytes": len(variant.model), **variant.score.as_json()} for variant in variants},
         },
         "intended_use": INTENDED_USE,
         "provenance": provenance(data, trained, config),

@@ -77,7 +77,7 @@ def _fill(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
     staging = Staging(folder, config.size)
     try:
         _collect(source, staging, config.size)
-        roots = duplicates.groups(staging.pictures(), staging.thumbnails, config.near_duplicate)
+        roots = duplicates.groups(staging.images(), staging.thumbnails, config.near_duplicate)
         # A group is named by its earliest member, so that adding later files moves no earlier face.
         staging.group(map(int, roots), partial(_split_of, config=config))
         staging.reject_contradictions()
@@ -133,13 +133,13 @@ def _decode(file: SourceFile, size: int) -> _Decoded:
         return _Decoded(path, file.refusal)
     try:
         found = labels.parse(PurePosixPath(file.path).name)
-        picture = images.read(file.data, size)
+        image = images.read(file.data, size)
     except labels.LabelError as error:
         return _Decoded(path, str(error))
     except images.ImageError as error:
         return _Decoded(path, f"undecodable: {error}")
     digest = hashlib.sha256(file.data).hexdigest()
-    return _Decoded(path, face=(found, digest, picture.pixels, picture.thumbnail.tobytes()))
+    return _Decoded(path, face=(found, digest, image.pixels, image.thumbnail.tobytes()))
 
 
 def _split_of(group: str, config: PrepareConfig) -> str:

@@ -1,4 +1,4 @@
-"""A candidate that passed the gate -> a release in a registry."""
+"""A challenger that passed the gate -> a release in a registry."""
 
 from __future__ import annotations
 

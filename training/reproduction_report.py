@@ -33,7 +33,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Repetition:
+class ReproductionReport:
     """What a repetition came to."""
 
     same_model: bool
@@ -55,7 +55,7 @@ class Repetition:
         return "\n".join([*lines, f"another model file ({because}), {verdict}"])
 
 
-def compare(manifest: dict[str, Any], folder: Path) -> Repetition:
+def compare(manifest: dict[str, Any], folder: Path) -> ReproductionReport:
     """The release's `manifest`, which has metrics once it is published, against the one made again in `folder`.
 
     Raises:
@@ -69,7 +69,7 @@ def compare(manifest: dict[str, Any], folder: Path) -> Repetition:
         if isinstance(metric, dict) and name in overall
     ]
     same = manifest["model"]["sha256"] == again["model"]["sha256"]
-    return Repetition(same, compared, list(_changes(manifest["provenance"], again["provenance"])))
+    return ReproductionReport(same, compared, list(_changes(manifest["provenance"], again["provenance"])))
 
 
 def _changes(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ _HISTORY = "history.csv"
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """How a model was trained, and on what."""
 
     preset: str
@@ -27,7 +27,7 @@ class Run:
     devices: int = 1
 
 
-def load(folder: Path) -> Run:
+def load(folder: Path) -> TrainingRun:
     """The run that `folder` holds.
 
     Raises:
@@ -42,10 +42,10 @@ def load(folder: Path) -> Run:
     values["augmentation"] = Augmentation(**augmentation) if augmentation else None
     values["teachers"] = tuple(values["teachers"])
     config = TrainConfig(**values)
-    return Run(RENAMED.get(record["preset"], record["preset"]), record["data"], config, record["devices"])
+    return TrainingRun(RENAMED.get(record["preset"], record["preset"]), record["data"], config, record["devices"])
 
 
-def save(folder: Path, run: Run) -> None:
+def save(folder: Path, run: TrainingRun) -> None:
     """Write the run's configuration."""
     (folder / _CONFIG).write_text(json.dumps(asdict(run), indent=2) + "\n")
 

@@ -1,6 +1,6 @@
 """What an MLflow server is told of a training, from its parameters to its release; nobody where none is named.
 
-MLFLOW_TRACKING_URI names the server, or a GitLab project, which answers as one. Pictures of faces never go there.
+MLFLOW_TRACKING_URI names the server, or a GitLab project, which answers as one. Images of faces never go there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec
 from serving.release import MANIFEST, parse_manifest
 from training.data import shards
 from training.errors import StepError
-from training.runs import Run
+from training.runs import TrainingRun
 
 _FILE = "tracking.json"
 # Not the name of the releases: on GitLab, a model and an experiment cannot share one.
@@ -146,7 +146,7 @@ class Tracker:
         partial.replace(self.folder / _FILE)
 
 
-def begin(folder: Path, run: Run, data: Path, resume: bool) -> Tracker:
+def begin(folder: Path, run: TrainingRun, data: Path, resume: bool) -> Tracker:
     """The tracker of a training: with the run that `folder` remembers, to `resume` it, or a new one.
 
     A new run gets the parameters, the data's fingerprint and the plots of `prepare`. Nothing is written to `folder`.
@@ -186,7 +186,7 @@ def semantic(version: str) -> str:
     return f"{date}.0.0-sha-{digest}"
 
 
-def _create(tracker: Tracker, run: Run, data: Path) -> None:
+def _create(tracker: Tracker, run: TrainingRun, data: Path) -> None:
     from mlflow.entities import Param
 
     from training.git import commit

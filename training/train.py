@@ -17,7 +17,7 @@ from training.labels import CHOICES
 from training.learning import architectures, checkpoints, dataset, devices, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
-from training.runs import Run
+from training.runs import TrainingRun
 from training.tracking import Tracker
 
 
@@ -37,7 +37,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     """
     strategy = devices.strategy()
     fingerprint = shards.fingerprint(data)
-    started = Run(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync)
+    started = TrainingRun(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync)
     continued = resume and runs.exists(folder)
     if continued:
         _require_same(folder, started)
@@ -65,7 +65,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
 def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker) -> None:
     config = loop.config
     # Another seed after each break, so that a continued run does not see the same faces in the same order again.
-    faces = dataset.training_batches(data, config, config.seed + first, _answers(data, folder, config))
+    faces = dataset.training_batches(data, config, config.seed + first, _predictions(data, folder, config))
     batches, validation = loop.learn(faces), dataset.validation_batches(data, config)
     log = tf.summary.create_file_writer(str(folder / "tensorboard"))
     for epoch in range(first + 1, config.epochs + 1):
@@ -93,7 +93,7 @@ def _line(row: dict[str, float], epochs: int) -> str:
     return f"epoch {row['epoch']:.0f}/{epochs}  training: {parts[0]}  validation: {parts[1]}"
 
 
-def _require_same(folder: Path, started: Run) -> None:
+def _require_same(folder: Path, started: TrainingRun) -> None:
     if runs.load(folder) != started:
         raise StepError(
             f"{folder} holds a training on other data, on other devices or with another configuration; "
@@ -101,19 +101,19 @@ def _require_same(folder: Path, started: Run) -> None:
         )
 
 
-def _clear(folder: Path, started: Run) -> None:
+def _clear(folder: Path, started: TrainingRun) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     runs.save(folder, started)
 
 
-def _answers(data: Path, folder: Path, config: TrainConfig) -> Path | None:
+def _predictions(data: Path, folder: Path, config: TrainConfig) -> Path | None:
     """The folder of the teachers' answers, where there are any."""
     if not config.teachers:
         return None
-    answers = folder / "teacher"
-    teacher.write_answers(config.teachers, data, answers)
-    return answers
+    predictions = folder / "teacher"
+    teacher.write_predictions(config.teachers, data, predictions)
+    return predictions
 
 
 def _build(config: TrainConfig, size: int, steps: int) -> keras.Model:

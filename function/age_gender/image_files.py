@@ -1,4 +1,4 @@
-"""What is named on the command line -> pictures: files, folders, glob patterns, standard input."""
+"""What is named on the command line -> images: files, folders, glob patterns, standard input."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
 
 
 class NothingFoundError(Exception):
-    """A name that leads to no picture."""
+    """A name that leads to no image."""
 
 
 def find(names: Sequence[str]) -> list[str]:
-    """The pictures that `names` lead to, each once: a folder's in the order of their names, with its subfolders'.
+    """The images that `names` lead to, each once: a folder's in the order of their names, with its subfolders'.
 
     Raises:
         NothingFoundError: one of the names leads to none.
@@ -26,13 +26,13 @@ def find(names: Sequence[str]) -> list[str]:
     for name in names:
         here = list(_expand(name))
         if not here:
-            raise NothingFoundError(f"{name}: no picture there ({', '.join(SUFFIXES)})")
+            raise NothingFoundError(f"{name}: no image there ({', '.join(SUFFIXES)})")
         found.update(dict.fromkeys(here))
     return list(found)
 
 
 def read(name: str) -> bytes:
-    """The bytes of a picture.
+    """The bytes of an image.
 
     Raises:
         OSError: it cannot be read.
@@ -40,8 +40,8 @@ def read(name: str) -> bytes:
     return sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
 
 
-def is_picture(name: str) -> bool:
-    """Whether a name ends as a picture's does."""
+def is_image(name: str) -> bool:
+    """Whether a name ends as an image's does."""
     return name.lower().endswith(SUFFIXES)
 
 
@@ -50,7 +50,7 @@ def _expand(name: str) -> Iterator[str]:
     if name == STANDARD_INPUT or path.is_file():
         yield name
     elif path.is_dir():
-        yield from (str(each) for each in sorted(path.rglob("*")) if is_picture(each.name) and each.is_file())
+        yield from (str(each) for each in sorted(path.rglob("*")) if is_image(each.name) and each.is_file())
     elif glob.has_magic(name):
         for each in sorted(glob.glob(name, recursive=True)):  # noqa: PTH207 - Path.glob refuses absolute patterns
             yield from _expand(each)

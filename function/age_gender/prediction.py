@@ -27,7 +27,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Caution:
+class PredictionWarning:
     """Why an answer deserves less trust."""
 
     code: str
@@ -35,8 +35,8 @@ class Caution:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why a picture was not answered: the members of RFC 9457."""
+class PredictionError:
+    """Why an image was not answered: the members of RFC 9457."""
 
     status: int
     title: str
@@ -45,14 +45,14 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was answered for one picture: the heads that are switched on, or `error` and no head."""
+class Prediction:
+    """What was answered for one image: the heads that are switched on, or `error` and no head."""
 
     age: Age | None = None
     # by head; answers stay hashable
     choices: Mapping[str, Choice] = field(default_factory=dict, hash=False)
-    warnings: tuple[Caution, ...] = ()
-    error: Failure | None = None
+    warnings: tuple[PredictionWarning, ...] = ()
+    error: PredictionError | None = None
 
     @property
     def gender(self) -> Choice | None:
@@ -71,28 +71,30 @@ class Answer:
         return {name: value for name, value in (heads | members).items() if value}
 
 
-def parse(prediction: Mapping[str, Any]) -> Answer:
+def parse(prediction: Mapping[str, Any]) -> Prediction:
     """One item of the function's `predictions`; members that are unknown here are passed over.
 
     Raises:
         TypeError: a member has another shape.
         KeyError: a value is missing.
     """
-    return Answer(
+    return Prediction(
         age=_member(prediction.get("age"), _age),
         choices={name: _choice(value) for name, value in prediction.items() if _is_choice(value)},
-        warnings=tuple(Caution(str(each["code"]), str(each["detail"])) for each in prediction.get("warnings", ())),
+        warnings=tuple(
+            PredictionWarning(str(each["code"]), str(each["detail"])) for each in prediction.get("warnings", ())
+        ),
         error=_member(prediction.get("error"), failure),
     )
 
 
-def failure(problem: Mapping[str, Any]) -> Failure:
+def failure(problem: Mapping[str, Any]) -> PredictionError:
     """Problem details of RFC 9457; all of their members are optional there."""
-    return Failure(
+    return PredictionError(
         int(problem.get("status", 0)),
         str(problem.get("title", "")),
         str(problem.get("detail", "")),
-        str(problem.get("type", Failure.type)),
+        str(problem.get("type", PredictionError.type)),
     )
 
 

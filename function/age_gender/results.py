@@ -27,20 +27,20 @@ Row = dict[str, Any]
 
 @dataclass
 class Counts:
-    """How many pictures were answered, and how many were not."""
+    """How many images were answered, and how many were not."""
 
     answered: int = 0
     failed: int = 0
 
 
-def merge(lines: Iterable[bytes], answers: BinaryIO, errors: BinaryIO, heads: tuple[str, ...] | None) -> Counts:
+def merge(lines: Iterable[bytes], predictions: BinaryIO, errors: BinaryIO, heads: tuple[str, ...] | None) -> Counts:
     """Part the lines of a batch; answers become Parquet with the columns of `heads`, or stay JSON lines for None."""
     counts = Counts()
     good = _answered(lines, errors, counts)
     if heads is None:
-        answers.writelines(line for line, _ in good)
+        predictions.writelines(line for line, _ in good)
     else:
-        _write_parquet((row for _, row in good), answers, heads)
+        _write_parquet((row for _, row in good), predictions, heads)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""Many pictures through one source of answers, on several threads, in the order of their names."""
+"""Many images through one source of answers, on several threads, in the order of their names."""
 
 from __future__ import annotations
 
@@ -8,41 +8,43 @@ from http import HTTPStatus
 from typing import Protocol
 
 from age_gender import image_files
-from age_gender.prediction import Answer, Failure
+from age_gender.prediction import Prediction, PredictionError
 
-# Pictures answered together: enough to share the cost of a request, few enough for the progress to be seen.
+# Images answered together: enough to share the cost of a request, few enough for the progress to be seen.
 TOGETHER = 16
 
-# The bytes of a picture, or why it could not be read.
-Content = bytes | Failure
+# The bytes of an image, or why it could not be read.
+Content = bytes | PredictionError
 
 
 class Source(Protocol):
     """A client of a server, or a release on this machine."""
 
-    def predict(self, pictures: Sequence[bytes]) -> list[Answer]:
-        """One answer a picture, in the order given."""
+    def predict(self, images: Sequence[bytes]) -> list[Prediction]:
+        """One answer an image, in the order given."""
 
 
-def ask(names: Sequence[str], source: Source, threads: int) -> Iterator[tuple[str, Answer]]:
+def ask(names: Sequence[str], source: Source, threads: int) -> Iterator[tuple[str, Prediction]]:
     """Each name with its answer, in the order given; what cannot be read has an `error`."""
     portions = [names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER)]
     read = reading(image_files.read)
     pool = ThreadPoolExecutor(threads)
     try:
-        for portion in pool.map(lambda some: answer(some, map(read, some), source), portions):
+        for portion in pool.map(lambda some: predict(some, map(read, some), source), portions):
             yield from portion
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def answer(names: Sequence[str], contents: Iterable[Content], source: Source) -> list[tuple[str, Answer]]:
-    """Some pictures, answered together; what could not be read passes through."""
+def predict(names: Sequence[str], contents: Iterable[Content], source: Source) -> list[tuple[str, Prediction]]:
+    """Some images, answered together; what could not be read passes through."""
     whole = list(contents)
     readable = [content for content in whole if isinstance(content, bytes)]
     predicted = iter(source.predict(readable) if readable else [])
-    answers = [Answer(error=content) if isinstance(content, Failure) else next(predicted) for content in whole]
-    return list(zip(names, answers, strict=True))
+    predictions = [
+        Prediction(error=content) if isinstance(content, PredictionError) else next(predicted) for content in whole
+    ]
+    return list(zip(names, predictions, strict=True))
 
 
 def reading(read: Callable[[str], bytes]) -> Callable[[str], Content]:
@@ -53,6 +55,6 @@ def reading(read: Callable[[str], bytes]) -> Callable[[str], Content]:
             return read(name)
         except OSError as error:
             status = HTTPStatus.NOT_FOUND if isinstance(error, FileNotFoundError) else HTTPStatus.FORBIDDEN
-            return Failure(status, status.phrase, f"cannot be read: {error.strerror or error}")
+            return PredictionError(status, status.phrase, f"cannot be read: {error.strerror or error}")
 
     return attempt

@@ -1,4 +1,4 @@
-"""Pictures in, answers out: each decodes, is predicted and answers for itself."""
+"""Images in, answers out: each decodes, is predicted and answers for itself."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 from serving import images, input_check
 from serving.heads import AGE
-from serving.predictor import Age, Choice, Predictor
+from serving.predictor import AgeEstimate, LabelEstimate, Predictor
 from serving.problems import Problem
 from serving.release import ReleaseError
-from serving.request_stats import Tally
+from serving.request_stats import RequestStats
 from serving.settings import Settings
-from serving.timeouts import Deadline, DeadlineError, Turns
+from serving.timeouts import Deadline, DeadlineError, FifoSemaphore
 
-Answer = dict[str, Any]
+PredictionJson = dict[str, Any]
 
 
-class Answerer:
+class InferenceService:
     """Answers of one release, for any number of threads.
 
-    As many pictures are worked on at once as there are processors, in the order in which they came: more would only
-    wait for each other, and hold more decoded pictures in memory.
+    As many images are worked on at once as there are processors, in the order in which they came: more would only
+    wait for each other, and hold more decoded images in memory.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
@@ -39,37 +39,42 @@ class Answerer:
                 f"{', '.join((AGE, *release.labels))}; leave it out of HEADS, or serve a release that was trained on it"
             )
         self.predictor = predictor
-        self._likeness = input_check.of(release)
+        self._input_check = input_check.of(release)
         self._settings = settings
         processors = len(os.sched_getaffinity(0))
-        self._turns = Turns(processors)
-        self._workers = ThreadPoolExecutor(processors, thread_name_prefix="answers")
+        self._semaphore = FifoSemaphore(processors)
+        self._workers = ThreadPoolExecutor(processors, thread_name_prefix="inference")
 
-    def answer(self, pictures: list[bytes], deadline: Deadline, tally: Tally | None = None) -> list[Answer]:
-        """One answer a picture, in the order given: the heads that are switched on, or `{"error": problem}`.
+    def predict(
+        self, encoded: list[bytes], deadline: Deadline, stats: RequestStats | None = None
+    ) -> list[PredictionJson]:
+        """One answer an image, in the order given: the heads that are switched on, or `{"error": problem}`.
 
-        Those that are answered are added to `tally`.
+        Those that are answered are added to `stats`.
 
         Raises:
-            Problem: not one picture could be answered; for several pictures its member `errors` lists each. 503 when
+            Problem: not one image could be answered; for several images its member `errors` lists each. 503 when
                 the deadline passed before.
         """
-        if len(pictures) == 1:
+        if len(encoded) == 1:
             # Its own thread will do, and spares it the way to another one.
-            answers = [self._one(pictures[0], deadline, tally)]
+            predictions = [self._one(encoded[0], deadline, stats)]
         else:
-            answers = list(self._workers.map(lambda picture: self._one(picture, deadline, tally), pictures))
-        problems = [answer for answer in answers if isinstance(answer, Problem)]
-        if len(problems) == len(answers):
+            predictions = list(self._workers.map(lambda image: self._one(image, deadline, stats), encoded))
+        problems = [prediction for prediction in predictions if isinstance(prediction, Problem)]
+        if len(problems) == len(predictions):
             raise _none(problems)
-        return [{"error": answer.details()} if isinstance(answer, Problem) else answer for answer in answers]
+        return [
+            {"error": prediction.details()} if isinstance(prediction, Problem) else prediction
+            for prediction in predictions
+        ]
 
-    def _one(self, picture: bytes, deadline: Deadline, tally: Tally | None) -> Answer | Problem:
+    def _one(self, image: bytes, deadline: Deadline, stats: RequestStats | None) -> PredictionJson | Problem:
         try:
-            with self._turns.turn(deadline):
-                face = images.read(picture, self.predictor.release.size, self._settings.limits)
-                (prediction,) = self.predictor.predict(face.pixels[None])
-                warnings = self._likeness.warnings(face)
+            with self._semaphore.turn(deadline):
+                face = images.read(image, self.predictor.release.size, self._settings.limits)
+                (estimates,) = self.predictor.predict(face.pixels[None])
+                warnings = self._input_check.warnings(face)
         except images.UnknownFormatError as error:
             return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
         except images.ImageTooLargeError as error:
@@ -82,13 +87,13 @@ class Answerer:
                 "there was no time left to answer, others were before it; try again later or send less at once",
                 {"Retry-After": "1"},
             )
-        heads: dict[str, Age | Choice] = {AGE: prediction.age, **prediction.choices}
-        answer: Answer = {head: heads[head]._asdict() for head in self._settings.heads}
+        heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
+        prediction: PredictionJson = {head: heads[head]._asdict() for head in self._settings.heads}
         if warnings:
-            answer["warnings"] = [warning._asdict() for warning in warnings]
-        if tally is not None:
-            tally.add(answer, face)
-        return answer
+            prediction["warnings"] = [warning._asdict() for warning in warnings]
+        if stats is not None:
+            stats.add(prediction, face)
+        return prediction
 
 
 def _none(problems: list[Problem]) -> Problem:
@@ -97,6 +102,6 @@ def _none(problems: list[Problem]) -> Problem:
         return first
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        f"none of the {len(problems)} pictures could be answered",
+        f"none of the {len(problems)} images could be answered",
         members={"errors": [problem.details() for problem in problems]},
     )

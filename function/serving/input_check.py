@@ -1,7 +1,7 @@
-"""Whether a picture is plainly not one aligned, cropped face: what an answer warns of.
+"""Whether an image is plainly not one aligned, cropped face: what an answer warns of.
 
 A network of two layers sees a 16x16 grey thumbnail of the pixels that the model sees. `convert` fits it to tell the
-training faces from pictures made of them that are no such face: turned, shifted, shrunk, cut out, shuffled.
+training faces from images made of them that are no such face: turned, shifted, shrunk, cut out, shuffled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from serving import images
-from serving.images import THUMBNAIL_SIDE, Picture, Pixels
+from serving.images import THUMBNAIL_SIDE, DecodedImage, Pixels
 from serving.release import Release, ReleaseError
 
 CODES = ("low_contrast", "low_resolution", "extreme_aspect_ratio", "not_a_face")
@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float32]
 Thumbnails = npt.NDArray[np.uint8]
 
 
-class Warned(NamedTuple):
+class InputWarning(NamedTuple):
     """One reason to doubt an answer: one of `CODES` for programs, `detail` for people."""
 
     code: str
@@ -42,7 +42,7 @@ class InputCheck(NamedTuple):
     bias: Floats
     # (units,)
     output: Floats
-    # score above which a picture is unlike the training faces
+    # score above which an image is unlike the training faces
     threshold: float
     # levels of 255, standard deviation of a thumbnail's pixels below which an image is of low contrast
     low_contrast: float
@@ -52,10 +52,10 @@ class InputCheck(NamedTuple):
     # that its age is answered more than a year worse
     max_aspect_ratio: float
 
-    def warnings(self, picture: Picture) -> list[Warned]:
-        """What there is to doubt about a picture; mostly nothing."""
-        contrast, score = self._measure(picture.thumbnail[None])
-        return [*self._of_size(picture), *self._of_pixels(float(contrast[0]), float(score[0]))]
+    def warnings(self, image: DecodedImage) -> list[InputWarning]:
+        """What there is to doubt about an image; mostly nothing."""
+        contrast, score = self._measure(image.thumbnail[None])
+        return [*self._of_size(image), *self._of_pixels(float(contrast[0]), float(score[0]))]
 
     def measure(self, faces: Pixels) -> tuple[Floats, Floats]:
         """(N, size, size, 3) uint8 -> (N,) contrasts and (N,) scores, higher for what is less like a face."""
@@ -66,37 +66,39 @@ class InputCheck(NamedTuple):
         units = np.maximum(rows @ self.hidden + self.bias, 0)
         return contrasts, units @ self.output
 
-    def _of_size(self, picture: Picture) -> list[Warned]:
-        short, long = sorted((picture.width, picture.height))
-        found = f"the picture has {picture.width}x{picture.height} pixels"
+    def _of_size(self, image: DecodedImage) -> list[InputWarning]:
+        short, long = sorted((image.width, image.height))
+        found = f"the image has {image.width}x{image.height} pixels"
         warned = []
         if short < self.min_side:
             warned.append(
-                Warned(
+                InputWarning(
                     "low_resolution", f"{found}; below {self.min_side} a side, age is answered more than a year worse"
                 )
             )
         if long >= self.max_aspect_ratio * short:
             warned.append(
-                Warned("extreme_aspect_ratio", f"{found} and only its central square is looked at; crop it to the face")
+                InputWarning(
+                    "extreme_aspect_ratio", f"{found} and only its central square is looked at; crop it to the face"
+                )
             )
         return warned
 
-    def _of_pixels(self, contrast: float, score: float) -> list[Warned]:
+    def _of_pixels(self, contrast: float, score: float) -> list[InputWarning]:
         if contrast < self.low_contrast:
             return [
-                Warned(
+                InputWarning(
                     "low_contrast",
-                    f"the picture is nearly of one brightness (it varies by {contrast:.1f} of 255, faces by "
-                    f"{self.low_contrast:.1f} and more); send a well-lit picture of one face",
+                    f"the image is nearly of one brightness (it varies by {contrast:.1f} of 255, faces by "
+                    f"{self.low_contrast:.1f} and more); send a well-lit image of one face",
                 )
             ]
         if score > self.threshold:
             return [
-                Warned(
+                InputWarning(
                     "not_a_face",
-                    f"the picture is unlike the faces that the model knows (score {score:.1f}, faces stay below "
-                    f"{self.threshold:.1f}); send one face, upright, that fills the picture",
+                    f"the image is unlike the faces that the model knows (score {score:.1f}, faces stay below "
+                    f"{self.threshold:.1f}); send one face, upright, that fills the image",
                 )
             ]
         return []

@@ -20,7 +20,7 @@ from serving.problems import Problem
 from serving.settings import Settings
 
 HEADERS = {
-    # A page needs its own files, pictures that never leave the browser's memory, and this server; nothing else.
+    # A page needs its own files, images that never leave the browser's memory, and this server; nothing else.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -42,12 +42,12 @@ class _InMemory(Request):
         return io.BytesIO()
 
 
-def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> None:
-    """Have `answer` called for every request that `app` gets, and surround what it returns or raises.
+def surround(app: Flask, handle: Handler, settings: Settings, version: str) -> None:
+    """Have `handle` called for every request that `app` gets, and surround what it returns or raises.
 
     Args:
         app: the framework's.
-        answer: the whole function.
+        handle: the whole function.
         settings: for whom answers are shared, and what lines name and count.
         version: of the release, for the log.
     """
@@ -55,7 +55,7 @@ def surround(app: Flask, answer: Handler, settings: Settings, version: str) -> N
     def answered() -> Response:
         try:
             # Not the proxy, which looks for the request anew at each of its attributes.
-            return answer(request_ctx.request)
+            return handle(request_ctx.request)
         finally:
             # The framework would read the rest of a body into memory; the server discards it piece by piece.
             request.stream = io.BytesIO()
@@ -110,8 +110,8 @@ def _log(response: Response, settings: Settings, version: str) -> None:
         "request_id": g.request_id,
         "release": version,
     }
-    if "tally" in g:
-        fields |= g.tally.fields(settings.log_predictions)
+    if "stats" in g:
+        fields |= g.stats.fields(settings.log_predictions)
     if settings.project and (trace := _trace(request)):
         fields["logging.googleapis.com/trace"] = f"projects/{settings.project}/traces/{trace}"
     level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR

@@ -22,7 +22,7 @@ Years = npt.NDArray[np.int64]
 _TINY = 1e-7
 
 
-class Age(NamedTuple):
+class AgeEstimate(NamedTuple):
     """Whole years, as labels are; the stated share of people of such a face is from `low` to `high` years old."""
 
     years: int
@@ -30,19 +30,19 @@ class Age(NamedTuple):
     high: int
 
 
-class Choice(NamedTuple):
+class LabelEstimate(NamedTuple):
     """The most likely label, and how likely it is."""
 
     label: str
     probability: float
 
 
-class Prediction(NamedTuple):
+class FacePrediction(NamedTuple):
     """What the model says of one face."""
 
-    age: Age
+    age: AgeEstimate
     # by head
-    choices: dict[str, Choice]
+    choices: dict[str, LabelEstimate]
 
 
 class Predictor:
@@ -69,15 +69,16 @@ class Predictor:
                 f"the model of release {release.version} does not run on {Interpreter.__module__}; convert it again"
             ) from error
 
-    def predict(self, faces: Pixels) -> list[Prediction]:
+    def predict(self, faces: Pixels) -> list[FacePrediction]:
         """(N, size, size, 3) uint8 -> N predictions."""
         outputs = self.run(faces)
         calibration, labels = self.release.calibration, self.release.labels
         ages = age_intervals(outputs[AGE], calibration)
         chosen = {head: sharpen(each_label(outputs[head]), calibration.temperatures[head]) for head in labels}
         return [
-            Prediction(
-                Age(*ages[:, row].tolist()), {head: _choice(chosen[head][row], names) for head, names in labels.items()}
+            FacePrediction(
+                AgeEstimate(*ages[:, row].tolist()),
+                {head: _choice(chosen[head][row], names) for head, names in labels.items()},
             )
             for row in range(len(faces))
         ]
@@ -134,8 +135,8 @@ def decide_ages(distribution: npt.NDArray[Any], decision: AgeDecision) -> Years:
     The loss of an error of e years is |e|, and `miss_cost` more beyond `near_years`: without that it would be the
     median.
     """
-    answers: Years = (distribution.astype(np.float64) @ _losses(distribution.shape[1], decision)).argmin(axis=1)
-    return answers
+    predictions: Years = (distribution.astype(np.float64) @ _losses(distribution.shape[1], decision)).argmin(axis=1)
+    return predictions
 
 
 @cache
@@ -171,6 +172,6 @@ def each_label(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.concatenate([1 - second, second], axis=1)
 
 
-def _choice(probabilities: Array, labels: tuple[str, ...]) -> Choice:
+def _choice(probabilities: Array, labels: tuple[str, ...]) -> LabelEstimate:
     best = int(np.argmax(probabilities))
-    return Choice(labels[best], round(float(probabilities[best]), 4))
+    return LabelEstimate(labels[best], round(float(probabilities[best]), 4))

@@ -1,4 +1,4 @@
-"""An HTTP request -> the pictures it carries, as bytes."""
+"""An HTTP request -> the images it carries, as bytes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from serving.gunicorn_settings import MalformedError
 from serving.problems import Problem
 from serving.settings import Settings
-from serving.timeouts import Deadline, Watch
+from serving.timeouts import BodyReadTimeout, Deadline
 
-# Named to those who send another; of pictures, the bytes tell the format.
+# Named to those who send another; of images, the bytes tell the format.
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/avif")
 FORM_TYPE = "multipart/form-data"
 JSON_TYPE = "application/json"
-# of one form; each costs time and memory, a picture or not
+# of one form; each costs time and memory, an image or not
 MAX_FORM_PARTS = 1000
 ACCEPTED_TYPES = (*IMAGE_TYPES, FORM_TYPE, JSON_TYPE)
 
 # bytes
 _PIECE = 2**18
 
-_WATCH = Watch()
+_BODY_TIMEOUT = BodyReadTimeout()
 
-_EXPECTED_JSON = 'expected {"instances": [{"b64": "<base64 of a picture>"}]}'
+_EXPECTED_JSON = 'expected {"instances": [{"b64": "<base64 of an image>"}]}'
 
 
-def pictures(request: Request, settings: Settings, deadline: Deadline) -> list[bytes]:
-    """The pictures of a request, in the order sent; at least one, at most `settings.max_images`.
+def images(request: Request, settings: Settings, deadline: Deadline) -> list[bytes]:
+    """The images of a request, in the order sent; at least one, at most `settings.max_images`.
 
     Raises:
         Problem: 400, 413 or 415, with what was found; 408 when the body is not whole at the deadline.
@@ -45,7 +45,7 @@ def pictures(request: Request, settings: Settings, deadline: Deadline) -> list[b
     request.max_form_memory_size = settings.max_request_bytes
     request.max_form_parts = MAX_FORM_PARTS
     try:
-        with _WATCH.reading(request.environ.get("gunicorn.socket"), deadline):
+        with _BODY_TIMEOUT.reading(request.environ.get("gunicorn.socket"), deadline):
             found = _read(request, settings)
     except RequestEntityTooLarge as error:
         raise _too_large(settings) from error
@@ -57,11 +57,11 @@ def pictures(request: Request, settings: Settings, deadline: Deadline) -> list[b
         # Cut off, and perhaps in a place where it looks whole.
         raise _too_slow(settings)
     if not found:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the request holds no picture; send at least one")
+        raise Problem(HTTPStatus.BAD_REQUEST, "the request holds no image; send at least one")
     if len(found) > settings.max_images:
         raise Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the request holds {len(found)} pictures; at most {settings.max_images} are answered at once",
+            f"the request holds {len(found)} images; at most {settings.max_images} are answered at once",
         )
     return found
 
@@ -71,7 +71,7 @@ def _refuse_encoded(request: Request) -> None:
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "the body has a Content-Encoding; send it as it is, pictures are compressed already",
+            "the body has a Content-Encoding; send it as it is, images are compressed already",
             {"Accept-Encoding": "identity"},
         )
     if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
@@ -133,10 +133,10 @@ def _instances(data: bytes) -> list[bytes]:
     instances = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(instances, list):
         raise Problem(HTTPStatus.BAD_REQUEST, f'the body has no list "instances"; {_EXPECTED_JSON}')
-    return [_picture(instance, number) for number, instance in enumerate(instances)]
+    return [_image(instance, number) for number, instance in enumerate(instances)]
 
 
-def _picture(instance: object, number: int) -> bytes:
+def _image(instance: object, number: int) -> bytes:
     text = instance.get("b64") if isinstance(instance, dict) else None
     if not isinstance(text, str):
         raise Problem(HTTPStatus.BAD_REQUEST, f'instance {number} has no string "b64"; {_EXPECTED_JSON}')

@@ -148,8 +148,8 @@ class Settings:
         _heads,
     )
     max_request_bytes: int = _variable("MAX_REQUEST_BYTES", 20 * 2**20, "larger requests are refused", _count)
-    max_images: int = _variable("MAX_IMAGES", 32, "pictures in one request, at most", _count)
-    max_pixels: int = _variable("MAX_PIXELS", _LIMITS.max_pixels, "width x height of one picture, at most", _count)
+    max_images: int = _variable("MAX_IMAGES", 32, "images in one request, at most", _count)
+    max_pixels: int = _variable("MAX_PIXELS", _LIMITS.max_pixels, "width x height of one image, at most", _count)
     max_full_decode_pixels: int = _variable(
         "MAX_FULL_DECODE_PIXELS",
         _LIMITS.max_full_decode_pixels,
@@ -191,7 +191,7 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
-        """What one picture may measure."""
+        """What one image may measure."""
         return Limits(self.max_pixels, self.max_full_decode_pixels, self.min_image_side, self.max_aspect_ratio)
 
 

@@ -12,14 +12,14 @@ from flask import Request, Response
 FILES = {
     "/": "index.html",
     "/page.css": "page.css",
-    "/answers.css": "answers.css",
+    "/predictions.css": "predictions.css",
     "/docs.css": "docs.css",
     "/page.js": "page.js",
-    "/answers.js": "answers.js",
+    "/predictions.js": "predictions.js",
     "/camera.js": "camera.js",
     "/framing.js": "framing.js",
     "/intake.js": "intake.js",
-    "/pictures.js": "pictures.js",
+    "/images.js": "images.js",
     "/server.js": "server.js",
 }
 

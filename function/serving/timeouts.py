@@ -33,7 +33,7 @@ class DeadlineError(Exception):
     """The deadline passed before the work began."""
 
 
-class Turns:
+class FifoSemaphore:
     """A number of turns, given in the order in which they were asked for.
 
     A semaphore lets whoever comes just then pass those that wait: a long batch would keep all others out.
@@ -81,7 +81,7 @@ class Turns:
                 self._free += 1
 
 
-class Watch:
+class BodyReadTimeout:
     """Ends the reading from sockets whose deadline passes; one thread for all of them.
 
     A time limit on the socket itself would start anew with every byte that trickles in.

@@ -17,11 +17,11 @@ from tests.conftest import FUNCTION, ROOT
 from tests.emulator import Emulator
 from tests.fake_gcp.server import Cloud, cloud
 from training.deployment import build, deploy
-from training.deployment.build import Image
+from training.deployment.build import BuiltImage
 from training.deployment.config import DeployConfig
 from training.deployment.releases import find, tag_of
 from training.deployment.resources import ServiceName
-from training.deployment.service import Service
+from training.deployment.service import CloudRunService
 from training.registry.registry import Registry, release_files
 
 FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
@@ -33,11 +33,11 @@ class Place:
     """One service, one registry with two releases, the first in production, and what helps with them."""
 
     double: Cloud
-    service: Service
+    service: CloudRunService
     registry: Registry
     folder: Path
     # of function/ as it is
-    image: Image
+    image: BuiltImage
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -97,13 +97,13 @@ def double(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="session")
-def image(double: Cloud) -> Image:
+def image(double: Cloud) -> BuiltImage:
     """Built once, by the first service."""
     return build.build(FUNCTION, replace(_PROJECT, name="first"), "", FAST)
 
 
 @pytest.fixture
-def place(double: Cloud, storage: Emulator, image: Image, tmp_path: Path) -> Iterator[Place]:
+def place(double: Cloud, storage: Emulator, image: BuiltImage, tmp_path: Path) -> Iterator[Place]:
     # Terraform's own settings, which every revision keeps.
     name = replace(_PROJECT, name=f"service-{len(double.services)}")
     double.create_service(str(name), HEADS="age,gender")
@@ -111,7 +111,7 @@ def place(double: Cloud, storage: Emulator, image: Image, tmp_path: Path) -> Ite
     registry.publish(FIRST, release_of(FIRST))
     registry.publish(SECOND, release_of(SECOND))
     registry.promote(FIRST)
-    yield Place(double, Service(name, FAST), registry, tmp_path, image)
+    yield Place(double, CloudRunService(name, FAST), registry, tmp_path, image)
     double.services[str(name)].stop()
 
 

@@ -16,16 +16,16 @@ from tests.deployment.conftest import FAST, FIRST, SECOND, Place
 from training.deployment import build
 from training.deployment.deploy import add_candidate
 from training.deployment.releases import find
-from training.deployment.service import Traffic, environment
+from training.deployment.service import TrafficSplit, environment
 from training.errors import StepError
 
 
 def test_the_traffic_stays_where_it_is(place: Place) -> None:
     placeholder = place.service.traffic().live
     first = place.deploy(FIRST)
-    assert place.service.traffic() == Traffic({placeholder: 100}, {"candidate": first, "stable": placeholder})
+    assert place.service.traffic() == TrafficSplit({placeholder: 100}, {"candidate": first, "stable": placeholder})
     second = place.deploy(SECOND)
-    assert place.service.traffic() == Traffic({placeholder: 100}, {"candidate": second, "stable": placeholder})
+    assert place.service.traffic() == TrafficSplit({placeholder: 100}, {"candidate": second, "stable": placeholder})
 
 
 def test_a_revision_names_its_release_and_commit_and_keeps_the_services_settings(
@@ -51,7 +51,7 @@ def wrong_digest(place: Place) -> None:
 
 
 def crash(place: Place) -> None:
-    source = place.changed_function("main.py", "RELEASE = ANSWERER", 'raise RuntimeError("no")\nRELEASE = ANSWERER')
+    source = place.changed_function("main.py", "RELEASE = INFERENCE", 'raise RuntimeError("no")\nRELEASE = INFERENCE')
     place.deploy(function=source)
 
 

@@ -56,7 +56,7 @@ def test_an_idle_service_is_judged_by_our_own_requests(place: Place) -> None:
 )
 def test_a_worse_candidate_loses_the_traffic_and_the_job_says_why(place: Place, fault: str, reason: str) -> None:
     stable = place.go_live(FIRST)
-    marked = "    g.tally = Tally(len(pictures))\n"
+    marked = "    g.stats = RequestStats(len(images))\n"
     candidate = place.deploy(SECOND, place.changed_function("main.py", marked, fault + marked))
     config = RolloutConfig(**{**vars(CONFIG), "p95_slack": 0.3})
     with pytest.raises(StepError, match=f"(?s){reason}.*all traffic is back at {stable}"):

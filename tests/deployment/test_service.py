@@ -9,7 +9,7 @@ import pytest
 from tests.deployment.conftest import FAST, FIRST, Place
 from training.deployment.deploy import add_candidate
 from training.deployment.releases import find
-from training.deployment.service import Service
+from training.deployment.service import CloudRunService
 from training.errors import StepError
 from training.registry.storage import ConflictError
 
@@ -17,7 +17,7 @@ from training.registry.storage import ConflictError
 def test_a_change_made_of_a_stale_reading_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     first = place.go_live()
     stale = place.service.read()
-    other = Service(place.service.name, FAST)
+    other = CloudRunService(place.service.name, FAST)
     other.route({first: 100}, {"theirs": first})
     monkeypatch.setattr(place.service, "read", lambda: stale)
     with pytest.raises(ConflictError, match="changed by somebody else"):

@@ -59,15 +59,15 @@ def test_a_function_that_answers_differently_from_its_release_is_found(place: Pl
     [
         (
             "main.py",
-            "    g.tally = Tally(len(pictures))\n",
-            "    import time; time.sleep(0.6)\n    g.tally = Tally(len(pictures))\n",
+            "    g.stats = RequestStats(len(images))\n",
+            "    import time; time.sleep(0.6)\n    g.stats = RequestStats(len(images))\n",
             "latency",
         ),
         (
             "serving/inference.py",
             "return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE",
             "return Problem(HTTPStatus.BAD_REQUEST",
-            "not a picture",
+            "not an image",
         ),
     ],
 )
@@ -83,8 +83,8 @@ def test_real_faces_have_known_answers_too(place: Place, utkface: Path) -> None:
     assert found.failed == []
 
 
-def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="holds no pictures"):
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="holds no images"):
         real(tmp_path, 6)
 
 

@@ -41,11 +41,11 @@ class Stage:
 
     def live(self) -> dict[str, Any]:
         """What the service answers about a face: the predictions, and the model that made them."""
-        answer = httpx.post(
+        response = httpx.post(
             self.service()["uri"] + "/predict", content=FACE, headers={"Content-Type": "image/jpeg"}, timeout=60
         )
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
         return found
 
     def traffic(self) -> dict[str, int]:

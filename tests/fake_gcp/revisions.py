@@ -52,7 +52,9 @@ class Revision:
         self.message.conditions = [condition]
         self.message.reconciling = False
 
-    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, dict[str, str]]:
+    def respond(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes, dict[str, str]]:
         """Pass a request on, and log it as Cloud Run does."""
         started = time.perf_counter()
         status, content, sent = self._ask(method, path, headers, body)

@@ -152,7 +152,7 @@ def _user_routes(app: flask.Flask, cloud: Cloud) -> None:
         if revision is None:
             return flask.Response("404 Page not found", 404)
         request = flask.request
-        status, body, headers = revision.answer(request.method, f"/{path}", dict(request.headers), request.get_data())
+        status, body, headers = revision.respond(request.method, f"/{path}", dict(request.headers), request.get_data())
         return flask.Response(body, status, headers)
 
 

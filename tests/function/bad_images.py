@@ -1,4 +1,4 @@
-"""Crafted pictures that cannot be answered, each with a name, its bytes and what must be said of it."""
+"""Crafted images that cannot be answered, each with a name, its bytes and what must be said of it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from serving.images import ImageError, ImageTooLargeError, UnknownFormatError
 from training.faces import draw
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# What a picture is refused with over HTTP.
+# What an image is refused with over HTTP.
 STATUS = {UnknownFormatError: 415, ImageTooLargeError: 413, ImageError: 422}
 
 Chunks = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
-class BadPicture:
+class BadImage:
     """Bytes, and the error that they end in."""
 
     name: str
@@ -35,7 +35,7 @@ class BadPicture:
 
 
 @cache
-def bad_pictures() -> list[BadPicture]:
+def bad_images() -> list[BadImage]:
     """All of them; about one second of work."""
     rows = [
         *((name, data, UnknownFormatError) for name, data in _strangers()),
@@ -46,11 +46,11 @@ def bad_pictures() -> list[BadPicture]:
         *((name, data, ImageError) for name, data in _broken_avifs()),
         *((name, data, ImageError) for name, data in _odd_sizes()),
     ]
-    return [BadPicture(*row) for row in rows]
+    return [BadImage(*row) for row in rows]
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    """The picture as a file."""
+    """The image as a file."""
     out = BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
@@ -74,31 +74,31 @@ _FACE = draw(age=30, gender=0, ethnicity=0, seed=5)
 _END = (b"IEND", b"")
 
 
-def _picture(side: int = 64) -> Image.Image:
+def _image(side: int = 64) -> Image.Image:
     return Image.open(BytesIO(_FACE)).resize((side, side))
 
 
 def _strangers() -> Iterator[tuple[str, bytes]]:
-    picture = _picture()
+    image = _image()
     noise = random.Random(1).randbytes(5000)  # noqa: S311 - any bytes will do
     yield "nothing at all", b""
     yield "one byte", b"\xff"
     yield "zeros", bytes(10_000)
     yield "random bytes", noise
-    yield "plain text", b"this is no picture"
-    yield "JSON", b'{"picture": "face.jpg"}'
+    yield "plain text", b"this is no image"
+    yield "JSON", b'{"image": "face.jpg"}'
     yield "base64 of a JPEG", base64.b64encode(_FACE)
     yield "JPEG without its first byte", _FACE[1:]
     yield "JPEG behind a ZIP archive", b"PK\x03\x04" + bytes(26) + _FACE
     yield "JPEG behind a line break", b"\n" + _FACE
-    yield "PNG whose line ends were translated", saved(picture, "PNG").replace(b"\r\n", b"\n")
-    yield "GIF", saved(picture, "GIF")
-    yield "animated GIF", saved(picture, "GIF", save_all=True, append_images=[picture.rotate(90)])
-    yield "BMP", saved(picture, "BMP")
-    yield "TIFF", saved(picture, "TIFF")
+    yield "PNG whose line ends were translated", saved(image, "PNG").replace(b"\r\n", b"\n")
+    yield "GIF", saved(image, "GIF")
+    yield "animated GIF", saved(image, "GIF", save_all=True, append_images=[image.rotate(90)])
+    yield "BMP", saved(image, "BMP")
+    yield "TIFF", saved(image, "TIFF")
     yield "TIFF, big-endian", b"MM\0*" + bytes(100)
-    yield "icon", saved(picture, "ICO")
-    yield "PPM", saved(picture, "PPM")
+    yield "icon", saved(image, "ICO")
+    yield "PPM", saved(image, "PPM")
     yield "PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n(run) print\n"
     yield "PDF", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< >>\nendobj\n"
     yield "SVG", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -113,12 +113,12 @@ def _strangers() -> Iterator[tuple[str, bytes]]:
     yield "HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + noise
     yield "MP4", b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + noise
     yield "WAVE", b"RIFF\x24\0\0\0WAVEfmt " + noise
-    yield "Python pickle", pickle.dumps({"picture": 1})
+    yield "Python pickle", pickle.dumps({"image": 1})
     yield "ELF program", b"\x7fELF\2\1\1" + noise
 
 
 def _giants() -> Iterator[tuple[str, bytes]]:
-    picture = _picture()
+    image = _image()
     pixels = (b"IDAT", zlib.compress(bytes(1000)))
     yield "PNG of 81 million pixels in 10 kB", saved(Image.new("1", (9000, 9000)), "PNG")
     yield "PNG of the largest size that can be written", png([header(2**31 - 1, 2**31 - 1), pixels, _END])
@@ -128,10 +128,10 @@ def _giants() -> Iterator[tuple[str, bytes]]:
     yield "JPEG just above the limit", _resized_jpeg(_FACE, 7072, 7072)
     yield (
         "progressive JPEG of 25 million pixels",
-        _resized_jpeg(saved(_picture(), "JPEG", progressive=True), 5000, 5000),
+        _resized_jpeg(saved(_image(), "JPEG", progressive=True), 5000, 5000),
     )
     yield "JPEG of 25 million pixels, a scan for each colour", _resized_jpeg(_one_color_a_scan(_FACE), 5000, 5000)
-    yield "WebP of 16383x16383", _patched(saved(picture, "WEBP", lossless=True), 21, b"\xff\xff\xff\x0f")
+    yield "WebP of 16383x16383", _patched(saved(image, "WEBP", lossless=True), 21, b"\xff\xff\xff\x0f")
 
 
 def _broken_jpegs() -> Iterator[tuple[str, bytes]]:
@@ -156,15 +156,15 @@ def _broken_jpegs() -> Iterator[tuple[str, bytes]]:
     yield "JPEG with a segment longer than the file", _FACE[:2] + b"\xff\xe1\xff\xff" + _FACE[2:2000]
     yield "JPEG of a million empty segments", _FACE[:2] + b"\xff\xe5\x00\x02" * 10**6 + _FACE[2:]
     yield "JPEG with a million bytes between its segments", _FACE[:2] + b"\xff\xe5\x00\x02" + bytes(10**6) + _FACE[2:]
-    progressive = saved(_picture(), "JPEG", progressive=True)
+    progressive = saved(_image(), "JPEG", progressive=True)
     last = progressive.rindex(b"\xff\xda")
     yield "JPEG of 10,000 scans", progressive[:-2] + progressive[last:-2] * 10_000 + b"\xff\xd9"
     yield "several JPEGs whose first is cut", _FACE[:1500] + _FACE
 
 
 def _broken_pngs() -> Iterator[tuple[str, bytes]]:
-    picture = _picture()
-    good = saved(picture, "PNG")
+    image = _image()
+    good = saved(image, "PNG")
     data = good.index(b"IDAT")
     pixels = (b"IDAT", zlib.compress((b"\0" + bytes(96)) * 32))
     bomb = zlib.compress(bytes(5 * 2**20))
@@ -188,31 +188,31 @@ def _broken_pngs() -> Iterator[tuple[str, bytes]]:
     yield "PNG whose pixels come byte by byte", png([header(32, 32), *[(b"IDAT", b"x")] * 60_000, _END])
     yield "PNG with 60,000 private chunks", png([header(32, 32), *[(b"prVt", b"")] * 60_000, pixels, _END])
     yield "PNG in Apple's own dialect", png([(b"CgBI", b"\x50\0\x20\2"), header(32, 32), (b"IDAT", b"\x63\0\0"), _END])
-    yield "animated PNG", saved(picture, "PNG", save_all=True, append_images=[picture.rotate(90)])
+    yield "animated PNG", saved(image, "PNG", save_all=True, append_images=[image.rotate(90)])
 
 
 def _broken_webps() -> Iterator[tuple[str, bytes]]:
-    picture = _picture()
-    good = saved(picture, "WEBP")
+    image = _image()
+    good = saved(image, "WEBP")
     yield "WebP of its signature only", good[:12]
     yield "WebP cut in its header", good[:24]
     yield "WebP cut in its pixels", good[: len(good) // 2]
     yield "WebP of random pixels", good[:30] + random.Random(2).randbytes(len(good) - 30)  # noqa: S311
-    yield "lossless WebP cut in its pixels", saved(picture, "WEBP", lossless=True)[:2000]
+    yield "lossless WebP cut in its pixels", saved(image, "WEBP", lossless=True)[:2000]
     yield "WebP of an unknown kind", _patched(good, 12, b"VP9 ")
-    yield "animated WebP", saved(picture, "WEBP", save_all=True, append_images=[picture.rotate(90)])
+    yield "animated WebP", saved(image, "WEBP", save_all=True, append_images=[image.rotate(90)])
 
 
 def _broken_avifs() -> Iterator[tuple[str, bytes]]:
     if "AVIF" not in FORMATS:
         return
-    picture = _picture()
-    good = saved(picture, "AVIF", speed=10)
+    image = _image()
+    good = saved(image, "AVIF", speed=10)
     yield "AVIF of its signature only", good[:32]
     yield "AVIF cut in its header", good[:100]
     yield "AVIF cut in its pixels", good[:-200]
     yield "AVIF that states another size", good.replace(struct.pack(">II", 64, 64), struct.pack(">II", 30_000, 30_000))
-    yield "animated AVIF", saved(picture, "AVIF", speed=10, save_all=True, append_images=[picture.rotate(90)])
+    yield "animated AVIF", saved(image, "AVIF", speed=10, save_all=True, append_images=[image.rotate(90)])
 
 
 def _odd_sizes() -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""Crafted pictures: each is refused for its right reason, soon, and the server lives on."""
+"""Crafted images: each is refused for its right reason, soon, and the server lives on."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import time
 import pytest
 
 from serving import images
-from tests.function.bad_images import STATUS, BadPicture, bad_pictures
+from tests.function.bad_images import STATUS, BadImage, bad_images
 from tests.fuzz_images import fuzz
 from tests.server import Server
 
 # Far more than any takes, far less than the work that some ask for.
 SECONDS = 2.0
 
-each = pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in bad_pictures()])
+each = pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in bad_images()])
 
 
 def test_there_are_at_least_sixty_under_different_names() -> None:
-    assert len({bad.name for bad in bad_pictures()}) == len(bad_pictures()) >= 60
+    assert len({bad.name for bad in bad_images()}) == len(bad_images()) >= 60
 
 
 @each
-def test_a_bad_picture_is_refused_for_its_right_reason(bad: BadPicture) -> None:
+def test_a_bad_image_is_refused_for_its_right_reason(bad: BadImage) -> None:
     start = time.process_time()
     with pytest.raises(images.ImageError) as refusal:
         images.decode(bad.data, 96)
@@ -33,11 +33,11 @@ def test_a_bad_picture_is_refused_for_its_right_reason(bad: BadPicture) -> None:
 
 
 @each
-def test_a_bad_picture_gets_a_problem_and_leaves_the_server_well(server: Server, bad: BadPicture, face: bytes) -> None:
-    answer = server.post(bad.data)
-    assert answer.status_code == answer.json()["status"] == STATUS[bad.error]
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["detail"]
+def test_a_bad_image_gets_a_problem_and_leaves_the_server_well(server: Server, bad: BadImage, face: bytes) -> None:
+    response = server.post(bad.data)
+    assert response.status_code == response.json()["status"] == STATUS[bad.error]
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["detail"]
     assert server.get("/health").is_success
 
 
@@ -53,6 +53,6 @@ def test_a_short_search_for_bytes_that_break_the_decoder_finds_none() -> None:
 
 def test_after_all_of_them_a_face_is_answered_as_before(server: Server, face: bytes) -> None:
     before = server.post(face).json()
-    for bad in bad_pictures():
+    for bad in bad_images():
         server.post(bad.data)
     assert server.post(face).json() == before

@@ -1,4 +1,4 @@
-"""What an answer warns of: pictures that are plainly not one aligned, cropped face."""
+"""What an answer warns of: images that are plainly not one aligned, cropped face."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SERVED = release.load(str(MODEL))
 LIKENESS = input_check.of(SERVED)
 
 
-def codes(picture: Image.Image) -> list[str]:
-    return [warned.code for warned in LIKENESS.warnings(images.read(saved(picture), SERVED.size))]
+def codes(image: Image.Image) -> list[str]:
+    return [warned.code for warned in LIKENESS.warnings(images.read(saved(image), SERVED.size))]
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -30,7 +30,7 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("picture", "warned"),
+    ("image", "warned"),
     [
         (Image.new("RGB", (200, 200), "orange"), ["low_contrast"]),
         (Image.new("RGB", (20, 20), "orange"), ["low_resolution", "low_contrast"]),
@@ -43,35 +43,35 @@ def noise(width: int, height: int) -> Image.Image:
         (Image.linear_gradient("L").resize((200, 200)), ["not_a_face"]),
     ],
 )
-def test_each_reason_to_doubt_is_named(picture: Image.Image, warned: list[str]) -> None:
-    assert codes(picture) == warned
+def test_each_reason_to_doubt_is_named(image: Image.Image, warned: list[str]) -> None:
+    assert codes(image) == warned
 
 
 def test_real_faces_are_left_in_peace_and_turned_ones_are_not(utkface: Path) -> None:
     files = sorted(utkface.glob("*.jpg"))[::100][:200]
-    pictures = [images.read(file.read_bytes(), SERVED.size) for file in files]
-    turned = [picture._replace(thumbnail=picture.thumbnail[::-1]) for picture in pictures]
-    alarms, caught = (sum(bool(LIKENESS.warnings(picture)) for picture in seen) for seen in (pictures, turned))
+    encoded = [images.read(file.read_bytes(), SERVED.size) for file in files]
+    turned = [image._replace(thumbnail=image.thumbnail[::-1]) for image in encoded]
+    alarms, caught = (sum(bool(LIKENESS.warnings(image)) for image in seen) for seen in (encoded, turned))
     assert alarms <= 4
     assert caught >= 180
 
 
 def test_warnings_come_last_and_say_what_was_found_and_what_to_send(server: Server) -> None:
-    picture = Image.new("RGB", (300, 30), "gray")
-    (prediction,) = server.post(saved(picture), "image/png").json()["predictions"]
+    image = Image.new("RGB", (300, 30), "gray")
+    (prediction,) = server.post(saved(image), "image/png").json()["predictions"]
     assert list(prediction)[-1] == "warnings"
     assert {warning["code"] for warning in prediction["warnings"]} < set(input_check.CODES)
     details = {warning["code"]: warning["detail"] for warning in prediction["warnings"]}
     assert list(details) == ["low_resolution", "extreme_aspect_ratio", "low_contrast"]
     assert "300x30" in details["low_resolution"]
     assert "crop it to the face" in details["extreme_aspect_ratio"]
-    assert "send a well-lit picture" in details["low_contrast"]
+    assert "send a well-lit image" in details["low_contrast"]
 
 
 def test_a_face_is_answered_without_the_word(server: Server, utkface: Path) -> None:
     faces = [file.read_bytes() for file in sorted(utkface.glob("2[0-9]_*.jpg"))[:20]]
-    answers = [server.post(face).json()["predictions"][0] for face in faces]
-    assert sum("warnings" in answer for answer in answers) <= 1
+    predictions = [server.post(face).json()["predictions"][0] for face in faces]
+    assert sum("warnings" in prediction for prediction in predictions) <= 1
 
 
 def test_the_stated_share_of_false_alarms_is_at_most_one_percent() -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from serving import images, input_check, manifest_v3, release
-from serving.inference import Answerer
+from serving.inference import InferenceService
 from serving.predictor import Predictor
 from serving.settings import Settings
 from serving.timeouts import Deadline
@@ -35,11 +35,13 @@ def folder(tmp_path: Path) -> Path:
 def test_a_release_of_format_3_predicts_what_the_same_one_of_format_4_does(folder: Path) -> None:
     settings = Settings(heads=("age", "gender", "ethnicity"))
     former, current = (
-        Answerer(Predictor(release.load(str(place))), settings).answer(_samples(), Deadline.after(60))
+        InferenceService(Predictor(release.load(str(place))), settings).predict(_samples(), Deadline.after(60))
         for place in (folder, BUNDLED)
     )
     assert former == current
-    assert {warning["code"] for answer in former for warning in answer.get("warnings", ())} == set(input_check.CODES)
+    assert {warning["code"] for prediction in former for warning in prediction.get("warnings", ())} == set(
+        input_check.CODES
+    )
 
 
 def test_the_bundled_manifest_is_the_former_one_upgraded() -> None:

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser import PHONE, choose, file, halves, jpeg, wait_for_answer
+from tests.browser import PHONE, choose, file, halves, jpeg, wait_for_prediction
 from tests.server import Server
 
 
@@ -21,11 +21,11 @@ def test_warnings_are_shown_in_plain_words(page: Page, face: bytes) -> None:
 
 
 def add_warning(route: Route, warning: dict[str, str]) -> None:
-    answer = route.fetch()
-    body = answer.json()
+    response = route.fetch()
+    body = response.json()
     for prediction in body["predictions"]:
         prediction["warnings"] = [warning]
-    route.fulfill(response=answer, json=body)
+    route.fulfill(response=response, json=body)
 
 
 @pytest.mark.parametrize("colours", ["light", "dark", "forced"])
@@ -36,7 +36,7 @@ def test_everybody_can_use_it_says_axe(page: Page, face: bytes, colours: str) ->
         page.emulate_media(color_scheme="dark" if colours == "dark" else "light", reduced_motion="reduce")
     violations = [violation(page)]
     choose(page, file(jpeg(halves(600, 300))))
-    wait_for_answer(page)
+    wait_for_prediction(page)
     page.get_by_text("Move by sliders").click()
     violations.append(violation(page))
     page.route(

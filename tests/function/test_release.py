@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from serving import release
-from serving.inference import Answerer
+from serving.inference import InferenceService
 from serving.predictor import Predictor
 from serving.release import ReleaseError
 from serving.settings import Settings
@@ -110,9 +110,9 @@ def test_a_release_with_a_head_that_is_not_known_here_is_refused(copy: Path) -> 
 def test_a_release_without_a_head_that_is_switched_on_is_refused(copy: Path, face: bytes) -> None:
     edit(copy, heads={head: HEADS[head] for head in ("age", "gender")})
     predictor = Predictor(release.load(str(copy)))
-    assert set(Answerer(predictor, Settings()).answer([face], Deadline.after(9))[0]) >= {"age", "gender"}
+    assert set(InferenceService(predictor, Settings()).predict([face], Deadline.after(9))[0]) >= {"age", "gender"}
     with pytest.raises(ReleaseError, match=r"HEADS asks for ethnicity, release .* answers age, gender; leave it out"):
-        Answerer(predictor, Settings(heads=("gender", "ethnicity")))
+        InferenceService(predictor, Settings(heads=("gender", "ethnicity")))
 
 
 @pytest.mark.parametrize("labels", [[], ["male"]])

@@ -12,11 +12,11 @@ import pytest
 
 from serving import images
 from serving.formats import FORMATS
-from serving.images import Picture
+from serving.images import DecodedImage
 from serving.input_check import CODES
 from serving.predictor import Predictor
 from serving.release import load
-from serving.request_stats import AGE_BANDS, SIDES, Tally, age_band
+from serving.request_stats import AGE_BANDS, SIDES, RequestStats, age_band
 from serving.settings import BUNDLED_RELEASE, SettingsError, from_environment
 from tests.conftest import FUNCTION
 from tests.function.test_logs import Line, lines
@@ -29,19 +29,19 @@ FIELDS = {"severity", "time", "message", "httpRequest", "request_id", "release",
 COUNTED = {"predictions", "warnings", "sides", "formats"}
 
 
-def batch(url: str, pictures: list[bytes]) -> list[dict[str, Any]]:
+def batch(url: str, encoded: list[bytes]) -> list[dict[str, Any]]:
     """Answers to one request."""
-    form = [("image", ("a", picture, "image/jpeg")) for picture in pictures]
+    form = [("image", ("a", image, "image/jpeg")) for image in encoded]
     predictions: list[dict[str, Any]] = httpx.post(f"{url}/predict", files=form, timeout=60).json()["predictions"]
     return predictions
 
 
-def line_of_a_batch(pictures: list[bytes], heads: str, counted: str) -> tuple[Line, list[dict[str, Any]]]:
+def line_of_a_batch(encoded: list[bytes], heads: str, counted: str) -> tuple[Line, list[dict[str, Any]]]:
     """The line that a request leaves, and what was answered."""
     with serve(FUNCTION, LOG_LEVEL="INFO", HEADS=heads, LOG_PREDICTIONS=counted) as server:
-        answers = batch(server.url, pictures)
+        predictions = batch(server.url, encoded)
         (line,) = [line for line in lines(server) if line["httpRequest"]["requestUrl"] == "/predict"]
-    return line, answers
+    return line, predictions
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +50,16 @@ def drawn() -> list[bytes]:
 
 
 def test_the_line_counts_what_was_answered(drawn: list[bytes]) -> None:
-    line, answers = line_of_a_batch([*drawn, b"no picture", drawn[0][:500]], ALL, ALL)
-    answered = [answer for answer in answers if "error" not in answer]
+    line, predictions = line_of_a_batch([*drawn, b"no image", drawn[0][:500]], ALL, ALL)
+    answered = [prediction for prediction in predictions if "error" not in prediction]
     assert (line["images"], line["failed"]) == (len(drawn) + 2, 2)
     assert len(answered) == len(drawn)
     assert line["predictions"] == {
-        "age": Counter(age_band(answer["age"]["years"]) for answer in answered),
-        "gender": Counter(answer["gender"]["label"] for answer in answered),
-        "ethnicity": Counter(answer["ethnicity"]["label"] for answer in answered),
+        "age": Counter(age_band(prediction["age"]["years"]) for prediction in answered),
+        "gender": Counter(prediction["gender"]["label"] for prediction in answered),
+        "ethnicity": Counter(prediction["ethnicity"]["label"] for prediction in answered),
     }
-    warned = Counter(warning["code"] for answer in answered for warning in answer.get("warnings", []))
+    warned = Counter(warning["code"] for prediction in answered for warning in prediction.get("warnings", []))
     assert line.get("warnings", {}) == warned
     assert (line["sides"], line["formats"]) == ({"64-127": len(drawn)}, {"JPEG": len(drawn)})
 
@@ -95,7 +95,7 @@ def test_only_the_named_answers_are_counted(face: bytes, heads: str, counted: st
     assert {"images", "failed", "sides", "formats"} <= line.keys()
 
 
-def test_a_request_without_an_answer_has_only_failed_pictures(face: bytes) -> None:
+def test_a_request_without_an_answer_has_only_failed_images(face: bytes) -> None:
     with serve(FUNCTION, LOG_LEVEL="INFO") as server:
         assert server.post(b"GIF89a, or so").status_code == 415
         assert server.post(b"{}", "application/json").status_code == 400
@@ -122,25 +122,25 @@ def test_what_is_counted_must_be_heads() -> None:
 )
 def test_the_shorter_side_has_its_bin(side: int, expected: str) -> None:
     for width, height in ((side, side), (side, 9 * side), (9 * side, side)):
-        tally = Tally(1)
-        tally.add({}, Picture(*images.read(draw(20, 0, 0, seed=1), 32)[:2], width, height, "PNG"))
-        assert tally.fields(("age",)) == {"images": 1, "failed": 0, "sides": {expected: 1}, "formats": {"PNG": 1}}
+        stats = RequestStats(1)
+        stats.add({}, DecodedImage(*images.read(draw(20, 0, 0, seed=1), 32)[:2], width, height, "PNG"))
+        assert stats.fields(("age",)) == {"images": 1, "failed": 0, "sides": {expected: 1}, "formats": {"PNG": 1}}
 
 
 @pytest.mark.serial
 def test_counting_takes_a_hundredth_of_the_answer_at_most(face: bytes) -> None:
     predictor = Predictor(load(str(BUNDLED_RELEASE)))
-    picture = images.read(face, predictor.release.size)
-    answer = {"age": {"years": 30, "low": 20, "high": 40}, "gender": {"label": "male", "probability": 0.9}}
+    image = images.read(face, predictor.release.size)
+    prediction = {"age": {"years": 30, "low": 20, "high": 40}, "gender": {"label": "male", "probability": 0.9}}
     line = {"severity": "INFO", "request_id": "0" * 32, "release": predictor.release.version}
 
     def answering() -> None:
         predictor.predict(images.read(face, predictor.release.size).pixels[None])
 
     def counting() -> None:
-        tally = Tally(1)
-        tally.add(answer, picture)
-        json.dumps(line | tally.fields(("age", "gender")))
+        stats = RequestStats(1)
+        stats.add(prediction, image)
+        json.dumps(line | stats.fields(("age", "gender")))
 
     work = min(timeit.repeat(answering, number=20, repeat=5)) / 20
     added = min(timeit.repeat(counting, number=500, repeat=10)) / 500

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from serving.timeouts import Deadline, DeadlineError, Turns, Watch
+from serving.timeouts import BodyReadTimeout, Deadline, DeadlineError, FifoSemaphore
 
 
 def test_turns_are_given_in_the_order_in_which_they_were_asked_for() -> None:
-    turns, order = Turns(1), []
+    turns, order = FifoSemaphore(1), []
 
     def wait(number: int) -> None:
         with turns.turn(Deadline.after(10)):
@@ -29,7 +29,7 @@ def test_turns_are_given_in_the_order_in_which_they_were_asked_for() -> None:
 
 
 def test_no_more_turns_are_held_at_once_than_there_are() -> None:
-    turns, held, most = Turns(3), [0], [0]
+    turns, held, most = FifoSemaphore(3), [0], [0]
     counting = threading.Lock()
 
     def work() -> None:
@@ -51,7 +51,7 @@ def test_no_more_turns_are_held_at_once_than_there_are() -> None:
 
 
 def test_who_gets_no_turn_in_time_is_told_so_and_forgotten() -> None:
-    turns = Turns(1)
+    turns = FifoSemaphore(1)
     with turns.turn(Deadline.after(10)), pytest.raises(DeadlineError), turns.turn(Deadline.after(0.05)):
         raise AssertionError("there is only one turn")
     with turns.turn(Deadline.after(0)):
@@ -70,7 +70,7 @@ def test_a_read_that_trickles_ends_at_the_deadline() -> None:
     sender = threading.Thread(target=trickle)
     sender.start()
     try:
-        with Watch().reading(here, Deadline.after(0.3)):
+        with BodyReadTimeout().reading(here, Deadline.after(0.3)):
             while here.recv(10):
                 pass
     finally:
@@ -81,7 +81,7 @@ def test_a_read_that_trickles_ends_at_the_deadline() -> None:
 
 def test_a_read_in_time_is_left_alone() -> None:
     here, there = socket.socketpair()
-    watch = Watch()
+    watch = BodyReadTimeout()
     for _ in range(3):
         with watch.reading(here, Deadline.after(5)):
             there.send(b"x")

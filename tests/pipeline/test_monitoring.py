@@ -33,13 +33,13 @@ class Deployed:
     server: Server
     log: Path
 
-    def ask(self, pictures: list[bytes]) -> tuple[bytes, list[dict[str, Any]]]:
+    def ask(self, images: list[bytes]) -> tuple[bytes, list[dict[str, Any]]]:
         """Send each alone; the lines that this left, and the answers."""
         start = self.log.stat().st_size
-        answers = [self.server.post(picture).json()["predictions"][0] for picture in pictures]
+        predictions = [self.server.post(image).json()["predictions"][0] for image in images]
         lines = self.log.read_bytes()[start:]
-        assert lines.count(b'"POST"') == len(pictures)
-        return lines, answers
+        assert lines.count(b'"POST"') == len(images)
+        return lines, predictions
 
 
 @contextmanager
@@ -55,7 +55,7 @@ class Stretches:
 
     usual: bytes
     later: bytes
-    # of one age band only, the one that is answered least among those of which there are pictures at all
+    # of one age band only, the one that is answered least among those of which there are images at all
     narrow: bytes
 
 
@@ -64,10 +64,10 @@ def stretches(tmp_path_factory: pytest.TempPathFactory) -> Stretches:
     """Of drawn faces: what they are answered means nothing, but it is the function that answers."""
     usual, later = ([draw(n * 37 % 101, n % 2, n % 5, seed=s + n) for n in range(REQUESTS)] for s in (0, 9000))
     with deployed(tmp_path_factory.mktemp("log")) as function:
-        lines, answers = function.ask(usual)
-        bands = [age_band(answer["age"]["years"]) for answer in answers]
+        lines, predictions = function.ask(usual)
+        bands = [age_band(prediction["age"]["years"]) for prediction in predictions]
         rare = min(set(bands), key=bands.count)
-        some = [picture for picture, band in zip(usual, bands, strict=True) if band == rare]
+        some = [image for image, band in zip(usual, bands, strict=True) if band == rare]
         return Stretches(lines, function.ask(later)[0], function.ask((some * REQUESTS)[:REQUESTS])[0])
 
 
@@ -132,7 +132,7 @@ def test_the_log_of_the_release_in_production_is_read_from_a_bucket(
     watched[-1] = f"{days}/25"
     assert main([*watched, "--reference", f"{days}/24"]) == 1
     told = capsys.readouterr().out
-    assert f"release {RELEASE}: {REQUESTS} requests with {REQUESTS} pictures" in told
+    assert f"release {RELEASE}: {REQUESTS} requests with {REQUESTS} images" in told
     assert "1 damaged, 500 of other releases such as 20250101-0000" in told
     assert "drifted: age" in told
 
@@ -152,7 +152,7 @@ def test_only_requests_since_are_looked_at(
 ) -> None:
     assert drift(tmp_path, stretches.narrow, "--release", str(BUNDLED), "--since", "1h") == 1
     assert drift(tmp_path, stretches.narrow, "--release", str(BUNDLED), "--since", "2999-01-01") == 0
-    assert "0 requests with 0 pictures" in capsys.readouterr().out
+    assert "0 requests with 0 images" in capsys.readouterr().out
     with pytest.raises(SystemExit) as wrong:
         drift(tmp_path, b"", "--release", str(BUNDLED), "--since", "yesterday")
     assert wrong.value.code == 2

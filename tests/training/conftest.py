@@ -45,7 +45,7 @@ def trained(data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def candidate(data: Path, trained: Path) -> Path:
+def challenger(data: Path, trained: Path) -> Path:
     """The release made from it, evaluated."""
     folder = data.parent / "release"
     convert(data, trained, folder, ConvertConfig())

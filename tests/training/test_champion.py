@@ -19,7 +19,7 @@ from training.config import EvaluateConfig
 from training.evaluate import compare, evaluate, score
 from training.evaluation import champion, comparison
 from training.evaluation.gate_result import GateResult, Override
-from training.evaluation.metrics import Faces
+from training.evaluation.metrics import ScoredSamples
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish
@@ -59,9 +59,9 @@ def turned_genders(manifest: Manifest) -> None:
 
 
 @pytest.fixture
-def work(data: Path, candidate: Path, tmp_path: Path) -> Path:
+def work(data: Path, challenger: Path, tmp_path: Path) -> Path:
     """A folder of the steps' files, with a release that can be evaluated."""
-    shutil.copytree(candidate, tmp_path / "release")
+    shutil.copytree(challenger, tmp_path / "release")
     (tmp_path / "data").symlink_to(data)
     return tmp_path
 
@@ -77,16 +77,16 @@ def in_production(work: Path, edit: Callable[[Manifest], None] = keep) -> champi
 
 
 @pytest.fixture(scope="module")
-def answers(data: Path, candidate: Path) -> Faces:
-    return score(Predictor(release.load(str(candidate))), data)
+def predictions(data: Path, challenger: Path) -> ScoredSamples:
+    return score(Predictor(release.load(str(challenger))), data)
 
 
 @pytest.fixture
-def meet(work: Path, answers: Faces) -> Callable[[champion.Champion], GateResult]:
+def meet(work: Path, predictions: ScoredSamples) -> Callable[[champion.Champion], GateResult]:
     """What the gate says after the release has met a champion; the report is left out."""
 
     def met(found: champion.Champion) -> GateResult:
-        compare(found, release.load(str(work / "release")), answers, work / "data", QUICK).save(work / "release")
+        compare(found, release.load(str(work / "release")), predictions, work / "data", QUICK).save(work / "release")
         return gate(work / "release", LENIENT)
 
     return met

@@ -1,4 +1,4 @@
-"""What warns of pictures that are no face is fitted to the training faces."""
+"""What warns of images that are no face is fitted to the training faces."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def test_it_tells_faces_from_what_is_made_of_them(data: Path) -> None:
     assert input_check.false_positives(fitted, np.full_like(faces, 200)).all()
 
 
-def test_a_candidate_carries_what_was_fitted_and_how_often_it_warns_of_test_faces(data: Path, candidate: Path) -> None:
-    fitted = serving.of(release.load(str(candidate)))
+def test_a_candidate_carries_what_was_fitted_and_how_often_it_warns_of_test_faces(data: Path, challenger: Path) -> None:
+    fitted = serving.of(release.load(str(challenger)))
     warned = np.concatenate(
         [input_check.false_positives(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
     )
-    measured = json.loads((candidate / "metrics.json").read_text())
+    measured = json.loads((challenger / "metrics.json").read_text())
     assert measured["input_check"]["false_positive_rate"] == round(float(warned.mean()), 4)
 
 
@@ -46,12 +46,12 @@ def test_the_same_faces_give_the_same_section(data: Path) -> None:
     assert input_check.fit(data, config) == input_check.fit(data, config)
 
 
-def test_counterexamples_are_pictures_and_differ_from_the_face() -> None:
+def test_counterexamples_are_images_and_differ_from_the_face() -> None:
     random = np.random.default_rng(1)
     face = negatives.clouds(random, 6)
     made = [negatives.counterexample(face, random) for _ in range(200)]
-    assert {(picture.shape, picture.dtype) for picture in made} == {((32, 32), np.dtype(np.uint8))}
-    assert min(np.abs(picture.astype(int) - face).mean() for picture in made) > 1
+    assert {(image.shape, image.dtype) for image in made} == {((32, 32), np.dtype(np.uint8))}
+    assert min(np.abs(image.astype(int) - face).mean() for image in made) > 1
 
 
 def test_a_loosely_aligned_face_stays_close_to_itself() -> None:
@@ -60,6 +60,6 @@ def test_a_loosely_aligned_face_stays_close_to_itself() -> None:
     same = (face + face[:, ::-1].astype(int)) // 2
     symmetric = same.astype(np.uint8)
     for _ in range(50):
-        picture = negatives.loosely_aligned(symmetric, random)
-        assert (picture.shape, picture.dtype.name) == ((32, 32), "uint8")
-        assert np.corrcoef(picture[6:-6, 6:-6].ravel(), symmetric[6:-6, 6:-6].ravel())[0, 1] > 0.3
+        image = negatives.loosely_aligned(symmetric, random)
+        assert (image.shape, image.dtype.name) == ((32, 32), "uint8")
+        assert np.corrcoef(image[6:-6, 6:-6].ravel(), symmetric[6:-6, 6:-6].ravel())[0, 1] > 0.3

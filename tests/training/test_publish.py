@@ -28,8 +28,8 @@ LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, eth
 
 
 @pytest.fixture
-def mine(candidate: Path, tmp_path: Path) -> Path:
-    shutil.copytree(candidate, tmp_path / "release")
+def mine(challenger: Path, tmp_path: Path) -> Path:
+    shutil.copytree(challenger, tmp_path / "release")
     return tmp_path / "release"
 
 
@@ -135,15 +135,15 @@ def test_a_signature_of_other_files_in_the_way_is_never_overwritten(mine: Path, 
     assert registry.releases() == []
 
 
-def test_the_report_needs_no_other_file_and_shows_no_face(candidate: Path) -> None:
-    report = (candidate / "report.html").read_text()
+def test_the_report_needs_no_other_file_and_shows_no_face(challenger: Path) -> None:
+    report = (challenger / "report.html").read_text()
     assert report.count("data:image/png;base64,") == 9
     assert "http" not in report
     assert "jpeg" not in report
 
 
-def test_the_local_report_shows_faces_and_is_not_published(mine: Path, candidate: Path, tmp_path: Path) -> None:
-    local = local_report(candidate)
+def test_the_local_report_shows_faces_and_is_not_published(mine: Path, challenger: Path, tmp_path: Path) -> None:
+    local = local_report(challenger)
     assert local.read_text().count("data:image/jpeg;base64,") > 24
     gate(mine, LENIENT)
     address = Path(publish(mine, Registry(str(tmp_path / "registry"))))

@@ -137,7 +137,7 @@ def test_epochs_that_the_server_missed_follow_with_the_next(
     client: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [{"epoch": 1.0, "loss": 5.0}, {"epoch": 2.0, "loss": 4.0}]
-    tracker = tracking.begin(tmp_path, runs.Run("smoke", "0" * 64, BRIEF), data, resume=False)
+    tracker = tracking.begin(tmp_path, runs.TrainingRun("smoke", "0" * 64, BRIEF), data, resume=False)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with tracker:
         there, tracker.client = tracker.client, type(client)(f"http://127.0.0.1:{free_port()}")
@@ -150,11 +150,11 @@ def test_epochs_that_the_server_missed_follow_with_the_next(
 
 @pytest.mark.slow
 def test_evaluate_and_publish_add_to_the_run_but_no_faces(
-    client: Any, data: Path, trained: Path, candidate: Path, tmp_path: Path
+    client: Any, data: Path, trained: Path, challenger: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "data").symlink_to(data)
     shutil.copytree(trained, tmp_path / "model")
-    shutil.copytree(candidate, tmp_path / "release")
+    shutil.copytree(challenger, tmp_path / "release")
     # This training began without a server, and goes on with one.
     with tracking.begin(tmp_path / "model", runs.load(trained), data, resume=True) as tracker:
         tracker.epochs(runs.history(trained))
@@ -180,13 +180,13 @@ def test_evaluate_and_publish_add_to_the_run_but_no_faces(
 
 @pytest.mark.slow
 def test_gitlab_gets_a_semantic_version_and_flat_files(
-    data: Path, candidate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, challenger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # MLflow at GitLab's path stands in for it: it takes the same calls, but does not read the tag.
     with tracking_server(tmp_path, "/api/v4/projects/7/ml/mlflow") as gitlab:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", gitlab)
-        tracker = tracking.begin(tmp_path, runs.Run("smoke", "0" * 64, BRIEF), data, resume=False)
-        tracker.release(candidate, "gs://registry/version")
+        tracker = tracking.begin(tmp_path, runs.TrainingRun("smoke", "0" * 64, BRIEF), data, resume=False)
+        tracker.release(challenger, "gs://registry/version")
         (version,) = tracker.client.search_model_versions("name='age-gender-detection'")
         assert version.tags["gitlab.version"] == tracking.semantic(version.tags["version"])
         assert "model.tflite" in files(tracker.client, tracker.run_id)

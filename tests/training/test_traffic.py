@@ -22,7 +22,7 @@ def counted(*lines: Line | bytes, since: datetime | None = None) -> Traffic:
     return count(encoded, MANIFEST_OF_BUNDLED, since)
 
 
-def test_requests_pictures_and_bins_add_up() -> None:
+def test_requests_images_and_bins_add_up() -> None:
     several = line(
         images=4,
         failed=1,
@@ -32,7 +32,7 @@ def test_requests_pictures_and_bins_add_up() -> None:
         formats={"PNG": 3},
     )
     found = counted(line(), several, with_http(422, images=1, failed=1), with_http(401))
-    assert (found.requests, found.requests_answered, found.pictures, found.failed) == (4, 2, 6, 2)
+    assert (found.requests, found.requests_answered, found.images, found.failed) == (4, 2, 6, 2)
     assert found.bins["age"] == {"0-12": 2, "13-19": 0, "20-39": 1, "40-59": 0, "60+": 1}
     assert found.bins["gender"] == {"male": 3, "female": 1}
     assert found.bins["ethnicity"]["other"] == 3

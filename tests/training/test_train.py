@@ -14,7 +14,7 @@ from training import runs
 from training.data import shards
 from training.errors import StepError
 from training.learning import checkpoints
-from training.learning.losses import merit
+from training.learning.losses import selection_metric
 from training.learning.schedules import optimizer, steps_per_epoch
 from training.train import train
 
@@ -24,9 +24,9 @@ BRIEF = replace(SHORT, epochs=2, max_steps=3)
 def test_training_beats_chance_on_drawn_faces(data: Path, trained: Path) -> None:
     loaded = [shard.load() for shard in shards.shards(data, "test")]
     pixels, labels = (np.concatenate(parts) for parts in zip(*loaded, strict=True))
-    answers = checkpoints.best_model(trained).predict(pixels, verbose=0)
-    gender = ((answers["gender"][:, 0] > 0.5) == labels[:, 1]).mean()
-    ethnicity = (answers["ethnicity"].argmax(axis=1) == labels[:, 2]).mean()
+    predictions = checkpoints.best_model(trained).predict(pixels, verbose=0)
+    gender = ((predictions["gender"][:, 0] > 0.5) == labels[:, 1]).mean()
+    ethnicity = (predictions["ethnicity"].argmax(axis=1) == labels[:, 2]).mean()
     assert gender > 0.75
     assert ethnicity > 0.4
 
@@ -83,9 +83,9 @@ def metrics(years: float, gender: float = 0.9, ethnicity: float = 0.8) -> dict[s
 
 
 def test_an_epoch_is_worth_more_the_better_each_head_does() -> None:
-    assert merit(metrics(5.0)) < merit(metrics(5.1))
-    assert merit(metrics(5.0, gender=0.92)) < merit(metrics(5.0))
-    assert merit(metrics(5.0, ethnicity=0.83)) < merit(metrics(5.0))
+    assert selection_metric(metrics(5.0)) < selection_metric(metrics(5.1))
+    assert selection_metric(metrics(5.0, gender=0.92)) < selection_metric(metrics(5.0))
+    assert selection_metric(metrics(5.0, ethnicity=0.83)) < selection_metric(metrics(5.0))
 
 
 def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training faces -> the manifest's section `input_check`: what lets the function warn of pictures that are no face."""
+"""Training faces -> the manifest's section `input_check`: what lets the function warn of images that are no face."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _pixels(data: Path, split: str) -> Iterator[npt.NDArray[np.uint8]]:
 
 
 def _examples(data: Path, config: InputCheckConfig, random: np.random.Generator) -> tuple[Thumbnails, Thumbnails]:
-    """Thumbnails of good pictures and of others, (N, 16, 16) each; memory holds no more than these."""
+    """Thumbnails of good images and of others, (N, 16, 16) each; memory holds no more than these."""
     faces: list[Thumbnails] = []
     others: list[Thumbnails] = []
     for pixels in _pixels(data, "train"):
@@ -64,8 +64,8 @@ def _small(grey: negatives.Grey) -> Thumbnails:
     return np.asarray(_resized(Image.fromarray(grey), images.THUMBNAIL_SIDE))
 
 
-def _resized(picture: Image.Image, side: int) -> Image.Image:
-    return picture.resize((side, side), Image.Resampling.BOX)
+def _resized(image: Image.Image, side: int) -> Image.Image:
+    return image.resize((side, side), Image.Resampling.BOX)
 
 
 def _train(faces: Thumbnails, others: Thumbnails, config: InputCheckConfig) -> keras.Model:

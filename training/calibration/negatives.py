@@ -1,4 +1,4 @@
-"""Faces -> pictures that are no aligned, cropped face: what the function shall warn of, made of what is at hand."""
+"""Faces -> images that are no aligned, cropped face: what the function shall warn of, made of what is at hand."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def counterexample(face: Grey, random: Random) -> Grey:
 
 
 def loosely_aligned(face: Grey, random: Random) -> Grey:
-    """The face a little turned, moved and scaled, and every second time mirrored: still a good picture."""
-    picture = Image.fromarray(face if random.random() < 0.5 else face[:, ::-1])
+    """The face a little turned, moved and scaled, and every second time mirrored: still a good image."""
+    image = Image.fromarray(face if random.random() < 0.5 else face[:, ::-1])
     side = SIDE * random.uniform(0.88, 1.12)
     x, y = (SIDE - side) / 2 + random.uniform(-0.08, 0.08, 2) * SIDE
-    turned = picture.rotate(random.uniform(-12, 12), _BILINEAR, fillcolor=_edge(face))
+    turned = image.rotate(random.uniform(-12, 12), _BILINEAR, fillcolor=_edge(face))
     # Beyond the edge of a face that is held small there is more of the same.
     wide = Image.fromarray(np.pad(np.asarray(turned), SIDE // 4, mode="edge"))
     left, top = x + SIDE // 4, y + SIDE // 4

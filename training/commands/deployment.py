@@ -12,7 +12,7 @@ from training.commands import Command, registry, signing
 from training.deployment.config import DeployConfig, RolloutConfig, VerifyConfig
 
 if TYPE_CHECKING:
-    from training.deployment.service import Service
+    from training.deployment.service import CloudRunService
 
 
 def deploy(options: argparse.Namespace) -> int:
@@ -51,8 +51,8 @@ def verify(options: argparse.Namespace) -> int:
     from training.deployment.verification import verify
 
     config = VerifyConfig()
-    pictures = real(options.faces, config.faces) if options.faces else drawn(config.faces)
-    found = verify(_service(options), options.revision, pictures, config)
+    images = real(options.faces, config.faces) if options.faces else drawn(config.faces)
+    found = verify(_service(options), options.revision, images, config)
     print(*found.checks, "", *found.comparison, sep="\n")
     print(f"\nnot verified: {', '.join(found.failed)}" if found.failed else "\nverified")
     return 1 if found.failed else 0
@@ -118,11 +118,11 @@ def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", nargs="?", default="", help="an earlier one (default: the one before)")
 
 
-def _service(options: argparse.Namespace) -> Service:
+def _service(options: argparse.Namespace) -> CloudRunService:
     from training.deployment.resources import ServiceName
-    from training.deployment.service import Service
+    from training.deployment.service import CloudRunService
 
-    return Service(ServiceName.of(options.service), DeployConfig())
+    return CloudRunService(ServiceName.of(options.service), DeployConfig())
 
 
 def _service_argument(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

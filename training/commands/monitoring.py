@@ -37,16 +37,16 @@ def _drift(options: argparse.Namespace) -> int:
     if options.registry:
         registry = Registry(options.registry)
         release = registry.address(registry.in_production())
-    watched = drift_report.watch(release, options.logs, DriftConfig(), options.reference, options.since)
-    print(drift_report.table(watched))
+    report = drift_report.create(release, options.logs, DriftConfig(), options.reference, options.since)
+    print(drift_report.table(report))
     if options.metrics:
         options.metrics.parent.mkdir(parents=True, exist_ok=True)
-        options.metrics.write_text(openmetrics.render(drift_report.gauges(watched)))
+        options.metrics.write_text(openmetrics.render(drift_report.gauges(report)))
     if options.log_to:
         from training.monitoring import cloudlog
 
-        cloudlog.write(options.log_to, drift_report.entry(watched), "WARNING" if watched.drifted else "INFO")
-    return 1 if watched.drifted else 0
+        cloudlog.write(options.log_to, drift_report.entry(report), "WARNING" if report.drifted else "INFO")
+    return 1 if report.drifted else 0
 
 
 def _drift_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from training.errors import StepError
 ORIGIN_FILE = "origin.json"
 # bytes; a face of 200x200 has about 5,000
 MAX_FILE_BYTES = 32 * 2**20
-# An archive may unpack to this many times its size, and always to this many bytes: pictures hardly compress.
+# An archive may unpack to this many times its size, and always to this many bytes: images hardly compress.
 MAX_EXPANSION = 100
 ALWAYS_ALLOWED_BYTES = 256 * 2**20
 

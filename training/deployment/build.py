@@ -28,7 +28,7 @@ BUILD_ENVIRONMENT = {"SOURCE_DATE_EPOCH": "315532801"}
 
 
 @dataclass(frozen=True)
-class Image:
+class BuiltImage:
     """What a build made."""
 
     uri: str
@@ -48,7 +48,7 @@ def archive(folder: Path) -> bytes:
     return gzip.compress(files.getvalue(), mtime=0)
 
 
-def build(folder: Path, service: ServiceName, commit: str, config: DeployConfig) -> Image:
+def build(folder: Path, service: ServiceName, commit: str, config: DeployConfig) -> BuiltImage:
     """Upload the source, have it built and wait for the image.
 
     Raises:
@@ -71,11 +71,11 @@ def build(folder: Path, service: ServiceName, commit: str, config: DeployConfig)
         service_account=service.builder,
     )
     with calling(f"build of {object_name}"):
-        answer = client(run_v2.BuildsClient, "RUN").submit_build(request=request)
+        submitted = client(run_v2.BuildsClient, "RUN").submit_build(request=request)
     metadata = cloudbuild_v1.BuildOperationMetadata()
-    answer.build_operation.metadata.Unpack(cloudbuild_v1.BuildOperationMetadata.pb(metadata))
+    submitted.build_operation.metadata.Unpack(cloudbuild_v1.BuildOperationMetadata.pb(metadata))
     _wait(metadata.build.name, config)
-    return Image(request.image_uri, answer.base_image_uri)
+    return BuiltImage(request.image_uri, submitted.base_image_uri)
 
 
 def _wait(name: str, config: DeployConfig) -> None:

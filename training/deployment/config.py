@@ -25,14 +25,14 @@ class DeployConfig:
 class VerifyConfig:
     """A revision without traffic -> may it have some."""
 
-    # pictures that are asked about, one a request
+    # images that are asked about, one a request
     faces: int = 24
     # years by which an answered age or an end of its interval may differ: another processor rounds differently
     age_tolerance: int = 1
     # the same for a probability; a label may differ where both are so uncertain
     probability_tolerance: float = 0.02
     # seconds of the first answer, a start from nothing included, at most
-    first_answer_seconds: float = 15.0
+    first_response_seconds: float = 15.0
     # seconds, 95th percentile of the answers, at most
     p95_seconds: float = 1.0
     # factor of the live revision's 95th percentile, at most

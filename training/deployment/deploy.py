@@ -8,18 +8,18 @@ from pathlib import Path
 
 from google.cloud import run_v2
 
-from training.deployment.build import Image, build
+from training.deployment.build import BuiltImage, build
 from training.deployment.config import DeployConfig
-from training.deployment.logs import Log
-from training.deployment.releases import Release, plain
-from training.deployment.service import CANDIDATE, STABLE, Service, failure, ready, short
+from training.deployment.logs import ServiceLog
+from training.deployment.releases import ReleaseRef, plain
+from training.deployment.service import CANDIDATE, STABLE, CloudRunService, failure, ready, short
 from training.errors import StepError
 from training.git import commit
 
 FUNCTION = Path(__file__).parents[2] / "function"
 
 
-def deploy(service: Service, release: Release, config: DeployConfig, function: Path = FUNCTION) -> str:
+def deploy(service: CloudRunService, release: ReleaseRef, config: DeployConfig, function: Path = FUNCTION) -> str:
     """Build the function and add a revision of it that serves `release`; all traffic stays where it is.
 
     The new one gets the tag `candidate`, the one that has the traffic the tag `stable`.
@@ -36,7 +36,7 @@ def deploy(service: Service, release: Release, config: DeployConfig, function: P
     return add_candidate(service, release, build(function, service.name, commit(), config))
 
 
-def add_candidate(service: Service, release: Release, image: Image) -> str:
+def add_candidate(service: CloudRunService, release: ReleaseRef, image: BuiltImage) -> str:
     """The same with an image that is built."""
     revision = add(service, release, image)
     traffic = service.traffic()
@@ -44,7 +44,7 @@ def add_candidate(service: Service, release: Release, image: Image) -> str:
     return revision
 
 
-def add(service: Service, release: Release, image: Image | None = None) -> str:
+def add(service: CloudRunService, release: ReleaseRef, image: BuiltImage | None = None) -> str:
     """Add a revision that serves `release`, of another image than now if one is given.
 
     Raises:
@@ -64,12 +64,12 @@ def add(service: Service, release: Release, image: Image | None = None) -> str:
 
     made = service.add(_deployment(), change)
     if not ready(made):
-        said = Log(service.name).last_lines(short(made))
+        said = ServiceLog(service.name).last_lines(short(made))
         raise StepError(f"{failure(made)}\nIts log, {made.log_uri}, ends with:\n{said or '(nothing)'}")
     return short(made)
 
 
-def discard(service: Service) -> str:
+def discard(service: CloudRunService) -> str:
     """Take the tag `candidate` away; a revision that already serves everybody goes on doing so.
 
     Returns:

@@ -43,7 +43,7 @@ class Seen:
         return f"{self.requests} requests, {self.errors} failed, 95 % within {self.p95:.3f} s"
 
 
-class Log:
+class ServiceLog:
     """The log of one service."""
 
     def __init__(self, service: ServiceName) -> None:

@@ -21,5 +21,5 @@ def real(folder: Path, count: int) -> list[bytes]:
     """
     found = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
     if not found:
-        raise StepError(f"{folder} holds no pictures")
+        raise StepError(f"{folder} holds no images")
     return [path.read_bytes() for path in found[:: max(1, len(found) // count)][:count]]

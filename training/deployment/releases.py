@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from serving import release
-from serving.inference import Answerer
+from serving.inference import InferenceService
 from serving.predictor import Predictor
 from serving.settings import Settings, SettingsError, from_environment
 from training.errors import StepError
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[^a-z0-9-]+")
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleaseRef:
     """What pins a revision to a release."""
 
     version: str
@@ -30,7 +30,7 @@ class Release:
     sha256: str
 
 
-def find(registry: Registry, version: str = "") -> Release:
+def find(registry: Registry, version: str = "") -> ReleaseRef:
     """A release of the registry, the one in production by default.
 
     Raises:
@@ -38,7 +38,7 @@ def find(registry: Registry, version: str = "") -> Release:
     """
     version = version or registry.in_production()
     manifest = registry.manifest(version)
-    return Release(version, registry.address(version), manifest["model"]["sha256"])
+    return ReleaseRef(version, registry.address(version), manifest["model"]["sha256"])
 
 
 def served(variables: Mapping[str, str], registry: Registry) -> str:
@@ -63,7 +63,7 @@ def tag_of(version: str) -> str:
     return f"r{plain(version)}"
 
 
-def reference(variables: Mapping[str, str]) -> tuple[Answerer, Settings]:
+def reference(variables: Mapping[str, str]) -> tuple[InferenceService, Settings]:
     """The function as a container with these variables runs it, here.
 
     Raises:
@@ -75,7 +75,7 @@ def reference(variables: Mapping[str, str]) -> tuple[Answerer, Settings]:
             # Read by Google's own library: the function's knows nothing of GitLab's identity.
             uri = _fetch(chosen.model_uri, Path(folder)) if "MODEL_URI" in variables else chosen.model_uri
             found = release.load(uri, chosen.model_sha256)
-        return Answerer(Predictor(found), chosen), chosen
+        return InferenceService(Predictor(found), chosen), chosen
     except (SettingsError, release.ReleaseError) as error:
         raise StepError(f"the revision's release does not run here: {error}") from error
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from training.deployment.deploy import add
 from training.deployment.releases import find, tag_of
-from training.deployment.service import CANDIDATE, STABLE, Service, environment
-from training.deployment.service_client import Caller, Model
+from training.deployment.service import CANDIDATE, STABLE, CloudRunService, environment
+from training.deployment.service_client import ServedModel, ServiceClient
 from training.errors import StepError
 from training.registry.registry import Registry
 
@@ -13,7 +13,7 @@ from training.registry.registry import Registry
 _SECONDS = 60
 
 
-def rollback(service: Service, registry: Registry, version: str) -> str:
+def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
     """Send all traffic to the revision that served `version` to everybody, or to a new one that serves it.
 
     Args:
@@ -34,8 +34,8 @@ def rollback(service: Service, registry: Registry, version: str) -> str:
     revision = traffic.tags.get(STABLE if stays else tag_of(release.version)) or add(service, release)
     tags = traffic.tags | {CANDIDATE: revision}
     service.route(traffic.split, tags)
-    found = Caller.of(service, CANDIDATE, environment(service.revision(revision)), _SECONDS).model()
-    if found != Model(release.version, release.sha256):
+    found = ServiceClient.of(service, CANDIDATE, environment(service.revision(revision)), _SECONDS).model()
+    if found != ServedModel(release.version, release.sha256):
         service.route(traffic.split, traffic.tags)
         raise StepError(
             f"{revision} answers with {found.version if found else 'no release'}, not {release.version}; "

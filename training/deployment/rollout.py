@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from training.deployment.config import RolloutConfig
-from training.deployment.logs import Log, Seen
+from training.deployment.logs import Seen, ServiceLog
 from training.deployment.releases import find, served, tag_of
-from training.deployment.service import CANDIDATE, STABLE, Service, environment
-from training.deployment.service_client import Caller
+from training.deployment.service import CANDIDATE, STABLE, CloudRunService, environment
+from training.deployment.service_client import ServiceClient
 from training.errors import StepError
 from training.faces import draw
 from training.registry.registry import Registry
@@ -31,7 +31,7 @@ class Interrupted(StepError):  # noqa: N818 - what happened, not what is wrong
     """The job was told to end."""
 
 
-def rollout(service: Service, registry: Registry, revision: str, config: RolloutConfig, say: Say) -> str:
+def rollout(service: CloudRunService, registry: Registry, revision: str, config: RolloutConfig, say: Say) -> str:
     """Send traffic to the candidate step by step, and point `production` at its release.
 
     Whatever goes wrong on the way, all traffic goes back to the stable revision. A rollout that was killed may be
@@ -61,15 +61,15 @@ def rollout(service: Service, registry: Registry, revision: str, config: Rollout
     return version
 
 
-def watch(service: Service, revision: str, stable: str, config: RolloutConfig, say: Say) -> None:
+def watch(service: CloudRunService, revision: str, stable: str, config: RolloutConfig, say: Say) -> None:
     """Send both revisions requests and look at what the log says of theirs, round by round.
 
     Raises:
         StepError: the candidate is worse than it may be, or too little is known of it.
     """
     variables = environment(service.revision(revision))
-    asked = [Caller.of(service, tag, variables, config.probe_seconds) for tag in (CANDIDATE, STABLE)]
-    log, since = Log(service.name), datetime.now(UTC)
+    asked = [ServiceClient.of(service, tag, variables, config.probe_seconds) for tag in (CANDIDATE, STABLE)]
+    log, since = ServiceLog(service.name), datetime.now(UTC)
     # What a placeholder takes is no measure.
     comparable = asked[1].model() is not None
 
@@ -108,7 +108,7 @@ def verdict(candidate: Seen, live: Seen, config: RolloutConfig) -> str:
     return ""
 
 
-def _require_release(service: Service, registry: Registry, revision: str) -> str:
+def _require_release(service: CloudRunService, registry: Registry, revision: str) -> str:
     """The version that the revision serves, whole and as the registry has it."""
     variables = environment(service.revision(revision))
     release = find(registry, served(variables, registry))
@@ -118,7 +118,7 @@ def _require_release(service: Service, registry: Registry, revision: str) -> str
 
 
 @contextmanager
-def _going_back(service: Service, stable: str, tags: dict[str, str]) -> Iterator[None]:
+def _going_back(service: CloudRunService, stable: str, tags: dict[str, str]) -> Iterator[None]:
     """Send all traffic to `stable` where an exception, or a signal that ends the job, comes out of the block."""
     former = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     try:
@@ -138,7 +138,7 @@ def _interrupt(number: int, _: object) -> None:
     raise Interrupted(f"interrupted by {signal.Signals(number).name}")
 
 
-def _restore(service: Service, split: dict[str, int], tags: dict[str, str]) -> None:
+def _restore(service: CloudRunService, split: dict[str, int], tags: dict[str, str]) -> None:
     for attempt in range(_ATTEMPTS):
         try:
             return service.route(split, tags)

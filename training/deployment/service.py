@@ -25,7 +25,7 @@ _REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_RE
 
 
 @dataclass(frozen=True)
-class Traffic:
+class TrafficSplit:
     """Who gets the service's requests."""
 
     # revision -> percent; no revision without any
@@ -39,7 +39,7 @@ class Traffic:
         return max(self.split, key=lambda revision: self.split[revision])
 
 
-class Service:
+class CloudRunService:
     """The service of that name."""
 
     def __init__(self, name: ServiceName, config: DeployConfig) -> None:
@@ -48,7 +48,7 @@ class Service:
         self._services = client(run_v2.ServicesClient, "RUN")
         self._revisions = client(run_v2.RevisionsClient, "RUN")
 
-    def read(self) -> run_v2.Service:
+    def read(self) -> run_v2.CloudRunService:
         """The service as it is.
 
         Raises:
@@ -57,7 +57,7 @@ class Service:
         with calling(f"service {self.name}"):
             return self._services.get_service(name=str(self.name), retry=READING)
 
-    def traffic(self) -> Traffic:
+    def traffic(self) -> TrafficSplit:
         """Where requests go now.
 
         Raises:
@@ -121,7 +121,7 @@ class Service:
         refusal = self._change(service, "template", "traffic")
         made = [revision for revision in self.revisions() if revision.labels.get("deployment") == deployment]
         if not made:
-            raise StepError(f"{self.name}: no revision was made; {refusal or 'Cloud Run gives no reason'}")
+            raise StepError(f"{self.name}: no revision was made; {refusal or 'Cloud TrainingRun gives no reason'}")
         return made[0]
 
     def route(self, split: dict[str, int], tags: dict[str, str]) -> None:
@@ -131,7 +131,7 @@ class Service:
             StepError: Cloud Run did not do it.
             ConflictError: the service was changed meanwhile.
         """
-        service, wanted = self.read(), Traffic(split, tags)
+        service, wanted = self.read(), TrafficSplit(split, tags)
         if _traffic(service) == wanted:
             return
         service.traffic = _targets(wanted)
@@ -142,7 +142,7 @@ class Service:
                 f"{self.name}: the traffic was not moved to {split}; {refusal or 'something else moved it'}"
             )
 
-    def _change(self, service: run_v2.Service, *fields: str) -> str:
+    def _change(self, service: run_v2.CloudRunService, *fields: str) -> str:
         """Carry out a change and wait for its end; what Cloud Run says against it, if anything."""
         request = run_v2.UpdateServiceRequest(service=service, update_mask=FieldMask(paths=fields))
         pause = self._config.poll_seconds
@@ -182,7 +182,7 @@ def short(revision: run_v2.Revision) -> str:
     return str(revision.name.rpartition("/")[2])
 
 
-def _traffic(service: run_v2.Service) -> Traffic:
+def _traffic(service: run_v2.CloudRunService) -> TrafficSplit:
     split: dict[str, int] = {}
     tags: dict[str, str] = {}
     for each in service.traffic_statuses:
@@ -192,10 +192,10 @@ def _traffic(service: run_v2.Service) -> Traffic:
             split[revision] = split.get(revision, 0) + each.percent
         if each.tag:
             tags[each.tag] = revision
-    return Traffic(split, tags)
+    return TrafficSplit(split, tags)
 
 
-def _targets(traffic: Traffic) -> list[run_v2.TrafficTarget]:
+def _targets(traffic: TrafficSplit) -> list[run_v2.TrafficTarget]:
     shares = [
         run_v2.TrafficTarget(type_=_REVISION, revision=revision, percent=percent)
         for revision, percent in traffic.split.items()

@@ -12,11 +12,11 @@ from typing import Any
 import requests
 
 from training.deployment import identity
-from training.deployment.service import Service
+from training.deployment.service import CloudRunService
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServiceResponse:
     """What came back; status 0 where nothing did."""
 
     status: int
@@ -34,7 +34,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Model:
+class ServedModel:
     """Which release a revision says that it serves."""
 
     version: str
@@ -42,7 +42,7 @@ class Model:
     sha256: str
 
 
-class Caller:
+class ServiceClient:
     """Somebody who asks at one address."""
 
     def __init__(self, url: str, audience: str, api_key: str = "", seconds: float = 60.0) -> None:
@@ -65,7 +65,7 @@ class Caller:
             self._session.headers["X-API-Key"] = api_key
 
     @classmethod
-    def of(cls, service: Service, tag: str, variables: Mapping[str, str], seconds: float) -> Caller:
+    def of(cls, service: CloudRunService, tag: str, variables: Mapping[str, str], seconds: float) -> ServiceClient:
         """Who asks the revision that has `tag`; its container's `variables`, or else API_KEY here, may name a key.
 
         Raises:
@@ -74,7 +74,7 @@ class Caller:
         api_key = variables.get("API_KEY") or os.environ.get("API_KEY", "")
         return cls(service.address(tag), service.address(), api_key, seconds)
 
-    def ask(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> Answer:
+    def ask(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> ServiceResponse:
         """One request and its answer."""
         headers = {"Content-Type": content_type} if content_type else {}
         started = time.perf_counter()
@@ -83,17 +83,17 @@ class Caller:
                 method, self.url + path, data=body, headers=headers, timeout=self._seconds, allow_redirects=False
             )
         except requests.RequestException:
-            return Answer(0, time.perf_counter() - started)
+            return ServiceResponse(0, time.perf_counter() - started)
         seconds = time.perf_counter() - started
-        return Answer(found.status_code, seconds, found.headers.get("Content-Type", ""), found.content)
+        return ServiceResponse(found.status_code, seconds, found.headers.get("Content-Type", ""), found.content)
 
-    def predict(self, picture: bytes) -> Answer:
-        """Ask about one picture."""
-        return self.ask("POST", "/predict", picture, "image/jpeg")
+    def predict(self, image: bytes) -> ServiceResponse:
+        """Ask about one image."""
+        return self.ask("POST", "/predict", image, "image/jpeg")
 
-    def model(self) -> Model | None:
+    def model(self) -> ServedModel | None:
         """What its health says that it serves; None where it is not this function."""
         stated = self.ask("GET", "/health").json().get("model")
         if not isinstance(stated, dict) or not stated:
             return None
-        return Model(stated.get("version", ""), stated.get("sha256", ""))
+        return ServedModel(stated.get("version", ""), stated.get("sha256", ""))

@@ -18,15 +18,15 @@ from serving.settings import Settings
 from serving.timeouts import Deadline
 from training.deployment.config import VerifyConfig
 from training.deployment.releases import reference
-from training.deployment.service import CANDIDATE, STABLE, Service, environment
-from training.deployment.service_client import Answer, Caller, Model
+from training.deployment.service import CANDIDATE, STABLE, CloudRunService, environment
+from training.deployment.service_client import ServedModel, ServiceClient, ServiceResponse
 from training.errors import StepError
 
-Prediction = dict[str, Any]
+PredictionJson = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Check:
+class VerificationCheck:
     """One thing that was looked at."""
 
     name: str
@@ -39,19 +39,19 @@ class Check:
 
 @dataclass(frozen=True)
 class Side:
-    """A revision that was asked about every picture."""
+    """A revision that was asked about every image."""
 
-    answers: list[Answer]
+    responses: list[ServiceResponse]
 
     @property
     def p95(self) -> float:
         """Seconds, 95th percentile."""
-        return float(np.percentile([answer.seconds for answer in self.answers], 95))
+        return float(np.percentile([response.seconds for response in self.responses], 95))
 
     @property
-    def predictions(self) -> list[Prediction]:
-        """One a picture; {} where there is none."""
-        found = [answer.json().get("predictions") for answer in self.answers]
+    def predictions(self) -> list[PredictionJson]:
+        """One an image; {} where there is none."""
+        found = [response.json().get("predictions") for response in self.responses]
         return [each[0] if isinstance(each, list) and each else {} for each in found]
 
 
@@ -59,7 +59,7 @@ class Side:
 class Verification:
     """What was found of a candidate."""
 
-    checks: list[Check]
+    checks: list[VerificationCheck]
     # in words, of candidate and live
     comparison: list[str]
 
@@ -69,13 +69,13 @@ class Verification:
         return [check.name for check in self.checks if not check.passed]
 
 
-def verify(service: Service, revision: str, pictures: list[bytes], config: VerifyConfig) -> Verification:
+def verify(service: CloudRunService, revision: str, images: list[bytes], config: VerifyConfig) -> Verification:
     """Ask the candidate, and the live revision beside it.
 
     Args:
         service: whose `revision` has the tag `candidate`.
         revision: its name.
-        pictures: encoded faces, at least one.
+        images: encoded faces, at least one.
         config: bounds.
 
     Raises:
@@ -83,74 +83,76 @@ def verify(service: Service, revision: str, pictures: list[bytes], config: Verif
     """
     service.require_candidate(revision)
     variables = environment(service.revision(revision))
-    answerer, settings = reference(variables)
-    expected = [answerer.answer([picture], Deadline.after(config.request_timeout))[0] for picture in pictures]
-    candidate, live = (Caller.of(service, tag, variables, config.request_timeout) for tag in (CANDIDATE, STABLE))
-    first = candidate.predict(pictures[0])
+    inference, settings = reference(variables)
+    expected = [inference.predict([image], Deadline.after(config.request_timeout))[0] for image in images]
+    candidate, live = (ServiceClient.of(service, tag, variables, config.request_timeout) for tag in (CANDIDATE, STABLE))
+    first = candidate.predict(images[0])
     if first.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise StepError(f"{revision} answers {first.status}; set API_KEY to the service's, or be one who may invoke it")
     other = live.model()
     sides = Side([]), Side([])
-    for picture in pictures:
+    for image in images:
         # By turns, so that whatever else goes on in between hits both.
         for side, asked in zip(sides, (candidate, live) if other else (candidate,), strict=False):
-            side.answers.append(asked.predict(picture))
-    release = answerer.predictor.release
+            side.responses.append(asked.predict(image))
+    release = inference.predictor.release
     checks = [
         _health(candidate, release),
         _first(first, config),
         _agreement(sides[0].predictions, expected, config),
-        *_refusals(candidate, pictures[0], settings),
+        *_refusals(candidate, images[0], settings),
         _latency(*sides, config),
     ]
     if not other:
         return Verification(
             checks, ["the live revision is not this function (a placeholder?): nothing to compare with"]
         )
-    if other == Model(release.version, release.sha256):
+    if other == ServedModel(release.version, release.sha256):
         same = _differing(sides[0].predictions, sides[1].predictions, config)
-        checks.append(Check("same release, same answers", not same, _told(same, len(pictures))))
+        checks.append(VerificationCheck("same release, same answers", not same, _told(same, len(images))))
     return Verification(checks, list(_comparison(release, other, *sides)))
 
 
-def _health(candidate: Caller, release: Release) -> Check:
+def _health(candidate: ServiceClient, release: Release) -> VerificationCheck:
     found = candidate.model()
-    passed = found == Model(release.version, release.sha256)
-    return Check("health", passed, f"release {found.version if found else 'unknown'}")
+    passed = found == ServedModel(release.version, release.sha256)
+    return VerificationCheck("health", passed, f"release {found.version if found else 'unknown'}")
 
 
-def _first(answer: Answer, config: VerifyConfig) -> Check:
-    passed = answer.status == 200 and answer.seconds <= config.first_answer_seconds
-    return Check(
-        "first answer", passed, f"{answer.status} after {answer.seconds:.2f} s (≤ {config.first_answer_seconds:g})"
+def _first(response: ServiceResponse, config: VerifyConfig) -> VerificationCheck:
+    passed = response.status == 200 and response.seconds <= config.first_response_seconds
+    return VerificationCheck(
+        "first answer",
+        passed,
+        f"{response.status} after {response.seconds:.2f} s (≤ {config.first_response_seconds:g})",
     )
 
 
-def _agreement(found: list[Prediction], expected: list[Prediction], config: VerifyConfig) -> Check:
+def _agreement(found: list[PredictionJson], expected: list[PredictionJson], config: VerifyConfig) -> VerificationCheck:
     differing = _differing(found, expected, config)
-    return Check("known answers", not differing, _told(differing, len(expected)))
+    return VerificationCheck("known answers", not differing, _told(differing, len(expected)))
 
 
 def _told(differing: list[str], count: int) -> str:
     return f"{len(differing)} of {count} differ: {differing[0]}" if differing else f"all {count} as expected"
 
 
-def _differing(found: list[Prediction], expected: list[Prediction], config: VerifyConfig) -> list[str]:
-    """What lies beyond the tolerance, one line a picture."""
+def _differing(found: list[PredictionJson], expected: list[PredictionJson], config: VerifyConfig) -> list[str]:
+    """What lies beyond the tolerance, one line an image."""
     lines = []
     for number, (one, other) in enumerate(zip(found, expected, strict=True)):
         if not _alike(one, other, config):
-            lines.append(f"picture {number} got {_text(one)} instead of {_text(other)}")
+            lines.append(f"image {number} got {_text(one)} instead of {_text(other)}")
     return lines
 
 
-def _text(prediction: Prediction) -> str:
+def _text(prediction: PredictionJson) -> str:
     return (
         json.dumps({head: value for head, value in prediction.items() if head != "warnings"}) if prediction else "none"
     )
 
 
-def _alike(one: Prediction, other: Prediction, config: VerifyConfig) -> bool:
+def _alike(one: PredictionJson, other: PredictionJson, config: VerifyConfig) -> bool:
     heads = other.keys() - {"warnings"}
     if one.keys() - {"warnings"} != heads:
         return False
@@ -160,36 +162,38 @@ def _alike(one: Prediction, other: Prediction, config: VerifyConfig) -> bool:
     return all(_same_choice(one[head], other[head], config.probability_tolerance) for head in heads - {"age"})
 
 
-def _same_choice(one: Prediction, other: Prediction, tolerance: float) -> bool:
+def _same_choice(one: PredictionJson, other: PredictionJson, tolerance: float) -> bool:
     if one["label"] == other["label"]:
         return bool(abs(one["probability"] - other["probability"]) <= tolerance)
     # The two likeliest labels may change places where they are nearly as likely.
     return bool(max(one["probability"], other["probability"]) <= 0.5 + tolerance)
 
 
-def _refusals(candidate: Caller, picture: bytes, settings: Settings) -> Iterator[Check]:
-    many = json.dumps({"instances": [{"b64": b64encode(picture).decode()}] * (settings.max_images + 1)}).encode()
+def _refusals(candidate: ServiceClient, image: bytes, settings: Settings) -> Iterator[VerificationCheck]:
+    many = json.dumps({"instances": [{"b64": b64encode(image).decode()}] * (settings.max_images + 1)}).encode()
     for name, method, path, body, content_type, status in (
-        ("not a picture", "POST", "/predict", b"this is no picture", "image/jpeg", 415),
-        ("half a picture", "POST", "/predict", picture[: len(picture) // 2], "image/jpeg", 422),
-        ("too many pictures", "POST", "/predict", many, "application/json", 413),
+        ("not an image", "POST", "/predict", b"this is no image", "image/jpeg", 415),
+        ("half an image", "POST", "/predict", image[: len(image) // 2], "image/jpeg", 422),
+        ("too many images", "POST", "/predict", many, "application/json", 413),
         ("no JSON", "POST", "/predict", b"{", "application/json", 400),
-        ("wrong method", "PUT", "/predict", picture, "image/jpeg", 405),
+        ("wrong method", "PUT", "/predict", image, "image/jpeg", 405),
         ("wrong path", "GET", "/nowhere", b"", "", 404),
     ):
-        answer = candidate.ask(method, path, body, content_type)
-        passed = answer.status == answer.json().get("status") == status and answer.content_type == MEDIA_TYPE
-        yield Check(name, passed, f"{answer.status} {answer.content_type} (a problem of status {status})")
+        response = candidate.ask(method, path, body, content_type)
+        passed = response.status == response.json().get("status") == status and response.content_type == MEDIA_TYPE
+        yield VerificationCheck(
+            name, passed, f"{response.status} {response.content_type} (a problem of status {status})"
+        )
 
 
-def _latency(candidate: Side, live: Side, config: VerifyConfig) -> Check:
+def _latency(candidate: Side, live: Side, config: VerifyConfig) -> VerificationCheck:
     bound = config.p95_seconds
-    if live.answers:
+    if live.responses:
         bound = min(bound, live.p95 * config.p95_factor + config.p95_slack)
-    return Check("latency", candidate.p95 <= bound, f"95 % within {candidate.p95:.3f} s (≤ {bound:.3f})")
+    return VerificationCheck("latency", candidate.p95 <= bound, f"95 % within {candidate.p95:.3f} s (≤ {bound:.3f})")
 
 
-def _comparison(release: Release, other: Model, candidate: Side, live: Side) -> Iterator[str]:
+def _comparison(release: Release, other: ServedModel, candidate: Side, live: Side) -> Iterator[str]:
     yield f"{'':12} {'candidate':24} live"
     yield f"{'release':12} {release.version:24} {other.version}"
     yield f"{'p95':12} {f'{candidate.p95:.3f} s':24} {live.p95:.3f} s"

@@ -19,7 +19,7 @@ from serving.heads import AGE
 from serving.request_stats import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
-from training.evaluation.metrics import METRICS, MIN_SUBGROUP_SIZE, Array, Faces
+from training.evaluation.metrics import METRICS, MIN_SUBGROUP_SIZE, Array, ScoredSamples
 from training.labels import CHOICES, ETHNICITIES, GENDERS, band, by_head
 
 COMPARISON_FILE = "comparison.json"
@@ -104,7 +104,9 @@ def load(folder: Path, sha256: str) -> Comparison:
     return Comparison(**record | {"notes": tuple(record["notes"]), "differences": differences})
 
 
-def compare(champion: Faces, challenger: Faces, heads: set[str], config: EvaluateConfig) -> tuple[Difference, ...]:
+def compare(
+    champion: ScoredSamples, challenger: ScoredSamples, heads: set[str], config: EvaluateConfig
+) -> tuple[Difference, ...]:
     """The differences in every metric that judges one of `heads`, over everyone and each group with enough faces."""
     random = np.random.default_rng(config.seed)
     before, after = (dict(zip(METRICS, faces.metrics().T, strict=True)) for faces in (champion, challenger))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from serving import manifest_v3
 from serving.heads import AGE
-from serving.predictor import Prediction
+from serving.predictor import FacePrediction
 from serving.release import MANIFEST, parse_manifest
 from serving.request_stats import AGE_BANDS
 from training.calibration.intervals import covered
@@ -40,7 +40,7 @@ MIN_SUBGROUP_SIZE = 50
 
 
 @dataclass(frozen=True)
-class Faces:
+class ScoredSamples:
     """N scored faces: what was answered and what was labelled, as arrays of length N.
 
     Of the choices, (N, len(CHOICES)).
@@ -74,9 +74,9 @@ class Faces:
         return result
 
 
-def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
+def collect(predictions: list[FacePrediction], labels: LabelArray) -> ScoredSamples:
     """Put predictions into arrays, in the order of `labels`."""
-    return Faces(
+    return ScoredSamples(
         labels=labels,
         years=np.array([prediction.age.years for prediction in predictions]),
         low=np.array([prediction.age.low for prediction in predictions]),
@@ -86,18 +86,18 @@ def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
     )
 
 
-def _index(head: Head, prediction: Prediction) -> int:
+def _index(head: Head, prediction: FacePrediction) -> int:
     """-1 for a label or a head that only other releases have: never right, and not judged (see `champion.terms`)."""
     answered = prediction.choices.get(head.name)
     return head.labels.index(answered.label) if answered and answered.label in head.labels else -1
 
 
-def _probability(head: Head, prediction: Prediction) -> float:
+def _probability(head: Head, prediction: FacePrediction) -> float:
     answered = prediction.choices.get(head.name)
     return answered.probability if answered else 0.0
 
 
-def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
+def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
     """All metrics: overall, by each attribute and by their crossings; calibration errors; confusion matrices."""
     metrics = faces.metrics()
     random = np.random.default_rng(config.seed)
@@ -189,7 +189,7 @@ def _metrics(metrics: Array, config: EvaluateConfig, random: np.random.Generator
     }
 
 
-def _confusions(faces: Faces) -> dict[str, list[list[int]]]:
+def _confusions(faces: ScoredSamples) -> dict[str, list[list[int]]]:
     labelled = by_head(faces.labels)
     found = {"age_band": _confusion(band(labelled[AGE]), band(faces.years), len(AGE_BANDS))}
     for head, answered in zip(CHOICES, faces.choices.T, strict=True):

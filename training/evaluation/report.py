@@ -15,7 +15,7 @@ from serving.images import Pixels
 from serving.release import Release
 from serving.request_stats import AGE_BANDS
 from training.evaluation import metrics, plots
-from training.evaluation.metrics import Faces
+from training.evaluation.metrics import ScoredSamples
 from training.labels import CHOICES, LABELS
 from training.templating import data_uri, plot_uri, render
 
@@ -39,7 +39,7 @@ class Evaluation:
     release: Release
     # as `metrics.measure` gives it, with how it was measured
     measured: dict[str, Any]
-    faces: Faces
+    faces: ScoredSamples
     # a row of keras's logs for each epoch; empty where the training is not at hand
     history: list[dict[str, float]]
 
@@ -85,13 +85,13 @@ def _plots(evaluation: Evaluation) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class _Row:
-    """Faces under one heading: a picture and a caption each."""
+    """Faces under one heading: an image and a caption each."""
 
     title: str
     faces: list[tuple[str, str]]
 
 
-def _drawn(faces: Faces, face: Callable[[int], Pixels]) -> Iterator[_Row]:
+def _drawn(faces: ScoredSamples, face: Callable[[int], Pixels]) -> Iterator[_Row]:
     error = np.abs(faces.years - faces.labels[:, 0])
     yield _row("Age: the best", np.argsort(error, kind="stable"), faces, face)
     yield _row("Age: the worst", np.argsort(-error, kind="stable"), faces, face)
@@ -101,11 +101,11 @@ def _drawn(faces: Faces, face: Callable[[int], Pixels]) -> Iterator[_Row]:
         yield _row(title, wrong[np.argsort(-probabilities[wrong])], faces, face)
 
 
-def _row(title: str, places: Any, faces: Faces, face: Callable[[int], Pixels]) -> _Row:
-    return _Row(title, [(_picture(face(place)), _caption(faces, place)) for place in places[:_DRAWN_FACES]])
+def _row(title: str, places: Any, faces: ScoredSamples, face: Callable[[int], Pixels]) -> _Row:
+    return _Row(title, [(_image(face(place)), _caption(faces, place)) for place in places[:_DRAWN_FACES]])
 
 
-def _caption(faces: Faces, place: int) -> str:
+def _caption(faces: ScoredSamples, place: int) -> str:
     age, *labelled = faces.labels[place]
     return f"{faces.years[place]:.0f} {_named(faces.choices[place])}, labelled {age} {_named(labelled)}"
 
@@ -114,7 +114,7 @@ def _named(choices: Iterable[int]) -> str:
     return " ".join(head.labels[number] for head, number in zip(CHOICES, choices, strict=True))
 
 
-def _picture(face: Pixels) -> str:
+def _image(face: Pixels) -> str:
     file = io.BytesIO()
     Image.fromarray(face).resize((_DRAWN_SIDE, _DRAWN_SIDE)).save(file, "JPEG")
     return data_uri(file.getvalue(), "image/jpeg")

@@ -10,7 +10,7 @@ import keras
 from training import runs
 from training.config import TrainConfig
 from training.errors import StepError
-from training.learning.losses import merit
+from training.learning.losses import selection_metric
 
 # of all epochs, the one with the best validation metrics
 BEST = "best.keras"
@@ -31,7 +31,7 @@ def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
     epoch = int(row["epoch"])
     # A run that is continued repeats the epoch it was broken off in.
     rows = [earlier for earlier in runs.history(folder) if earlier["epoch"] < epoch]
-    if merit(row) < min(map(merit, rows), default=float("inf")):
+    if selection_metric(row) < min(map(selection_metric, rows), default=float("inf")):
         _save(model, folder / BEST)
     runs.write_history(folder, [*rows, row])
     _save(model, folder / f"epoch-{epoch:04d}.keras")
@@ -77,7 +77,7 @@ def finished(folder: Path, config: TrainConfig) -> bool:
 
 
 def _epochs_since_best(rows: list[dict[str, float]]) -> int:
-    merits = [merit(row) for row in rows]
+    merits = [selection_metric(row) for row in rows]
     return len(merits) - 1 - merits.index(min(merits))
 
 

@@ -74,10 +74,10 @@ class Loop:
                 seen = self.strategy.run(lambda own: tf.identity(own.value), args=(variable,))
                 variable.assign(self.strategy.reduce("MEAN", seen, axis=None))
 
-    def _sums_of(self, answers: Heads, heads: Heads) -> dict[str, tf.Tensor]:
-        metrics = losses.metrics(heads, answers, self.config)
+    def _sums_of(self, predictions: Heads, heads: Heads) -> dict[str, tf.Tensor]:
+        metrics = losses.metrics(heads, predictions, self.config)
         sums = {name: tf.reduce_sum(values) for name, values in metrics.items()}
-        return sums | {"faces": tf.cast(tf.shape(answers["age"])[0], tf.float32)}
+        return sums | {"faces": tf.cast(tf.shape(predictions["age"])[0], tf.float32)}
 
 
 def _means(batches: Iterable[dict[str, tf.Tensor]]) -> Metrics:

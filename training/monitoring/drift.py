@@ -25,7 +25,7 @@ _FACE, _NO_FACE = "a face", "no face"
 _PRIOR = 0.5
 
 
-class Verdict(StrEnum):
+class DriftStatus(StrEnum):
     """What can be said of one measure."""
 
     STABLE = "stable"
@@ -35,21 +35,21 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures in bins, by measure."""
+    """Images in bins, by measure."""
 
-    # measure -> bin -> pictures
+    # measure -> bin -> images
     measures: dict[str, Counts]
-    # that know nothing of each other: requests, whose pictures often resemble each other, or test faces
+    # that know nothing of each other: requests, whose images often resemble each other, or test faces
     independent: int
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One measure: how pictures fell into its bins, expected and served."""
+class DriftComparison:
+    """One measure: how images fell into its bins, expected and served."""
 
     measure: str
     bins: tuple[str, ...]
-    # (bins,) pictures
+    # (bins,) images
     expected: Array
     served: Array
     # of the smaller sample
@@ -57,7 +57,7 @@ class Comparison:
     config: DriftConfig
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """Served ones."""
         return int(self.served.sum())
 
@@ -77,12 +77,12 @@ class Comparison:
         return significance(self.expected, self.served)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> DriftStatus:
         """Drifted only where the index is large, and larger than chance explains."""
         if min(self.independent, self.expected.sum(), self.served.sum()) < self.config.independent:
-            return Verdict.TOO_FEW
+            return DriftStatus.TOO_FEW
         drifted = self.corrected > self.config.psi and self.probability < self.config.significance
-        return Verdict.DRIFTED if drifted else Verdict.STABLE
+        return DriftStatus.DRIFTED if drifted else DriftStatus.STABLE
 
     def moved(self) -> tuple[str, float, float]:
         """The bin that adds most to the index, and its shares, expected and served."""
@@ -97,7 +97,7 @@ def psi(expected: Array, served: Array) -> float:
 
 
 def chance(expected: Array, served: Array) -> float:
-    """What the index is on average while nothing has drifted: (B - 1)(1/n + 1/m) for B bins and n and m pictures.
+    """What the index is on average while nothing has drifted: (B - 1)(1/n + 1/m) for B bins and n and m images.
 
     Yurdakul (2018), "Statistical properties of population stability index", Western Michigan University: the index over
     (1/n + 1/m) then follows, nearly, a chi-squared distribution of B - 1 degrees of freedom.
@@ -126,7 +126,7 @@ def chi_squared_tail(value: float, freedom: int) -> float:
     return tail
 
 
-def compare(expected: Sample, served: Sample, config: DriftConfig) -> list[Comparison]:
+def compare(expected: Sample, served: Sample, config: DriftConfig) -> list[DriftComparison]:
     """Every measure that both know and that was served at all; bins that are empty in both are left out."""
     independent = min(expected.independent, served.independent)
     found = []
@@ -134,12 +134,14 @@ def compare(expected: Sample, served: Sample, config: DriftConfig) -> list[Compa
         before = expected.measures.get(measure, {})
         names = tuple(name for name in now if now[name] or before.get(name))
         if before and any(now.values()):
-            found.append(Comparison(measure, names, _array(before, names), _array(now, names), independent, config))
+            found.append(
+                DriftComparison(measure, names, _array(before, names), _array(now, names), independent, config)
+            )
     return found
 
 
 def of_traffic(traffic: Traffic) -> Sample:
-    """What was served; `input_check` is made of the two warnings of which a picture has one at most."""
+    """What was served; `input_check` is made of the two warnings of which an image has one at most."""
     no_face = traffic.warnings["low_contrast"] + traffic.warnings["not_a_face"]
     input_check = {_FACE: traffic.answered - no_face, _NO_FACE: no_face}
     return Sample(traffic.bins | {"input_check": input_check}, traffic.requests_answered)

@@ -14,7 +14,7 @@ from training.config import DriftConfig
 from training.errors import StepError
 from training.evaluation.metrics import METRICS_FILE
 from training.monitoring import drift, logfiles, traffic
-from training.monitoring.drift import Comparison, Verdict
+from training.monitoring.drift import DriftComparison, DriftStatus
 from training.monitoring.traffic import Traffic
 from training.openmetrics import Gauge
 from training.registry.addresses import open_storage
@@ -24,29 +24,31 @@ _TITLES = ("measure", "images", "PSI", "corrected", "limit", "verdict", "moved m
 
 
 @dataclass(frozen=True)
-class Watched:
+class DriftReport:
     """One look at a release's log."""
 
     traffic: Traffic
     # what was expected, in words
     reference: str
-    comparisons: list[Comparison]
+    comparisons: list[DriftComparison]
 
     @property
     def drifted(self) -> list[str]:
         """Measures."""
-        return [one.measure for one in self.comparisons if one.verdict is Verdict.DRIFTED]
+        return [one.measure for one in self.comparisons if one.verdict is DriftStatus.DRIFTED]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> DriftStatus:
         """Of all measures together."""
         if self.drifted:
-            return Verdict.DRIFTED
-        judged = [one for one in self.comparisons if one.verdict is Verdict.STABLE]
-        return Verdict.STABLE if judged else Verdict.TOO_FEW
+            return DriftStatus.DRIFTED
+        judged = [one for one in self.comparisons if one.verdict is DriftStatus.STABLE]
+        return DriftStatus.STABLE if judged else DriftStatus.TOO_FEW
 
 
-def watch(release: str, logs: str, config: DriftConfig, reference: str = "", since: datetime | None = None) -> Watched:
+def create(
+    release: str, logs: str, config: DriftConfig, reference: str = "", since: datetime | None = None
+) -> DriftReport:
     """Compare what a release answered with its answers on the test faces, or with an earlier stretch of its log.
 
     Args:
@@ -64,46 +66,46 @@ def watch(release: str, logs: str, config: DriftConfig, reference: str = "", sin
     served = traffic.count(logfiles.lines(logs, since), manifest, since)
     if reference:
         earlier = traffic.count(logfiles.lines(reference), manifest)
-        words, expected = f"{earlier.answered:,} pictures of the earlier log", drift.of_traffic(earlier)
+        words, expected = f"{earlier.answered:,} images of the earlier log", drift.of_traffic(earlier)
     else:
         measured = manifest_v3.rename(json.loads(_file(storage, release, METRICS_FILE)))
         words, expected = f"its answers on {measured['faces']:,} test faces", drift.of_release(measured, manifest)
-    return Watched(served, words, drift.compare(expected, drift.of_traffic(served), config))
+    return DriftReport(served, words, drift.compare(expected, drift.of_traffic(served), config))
 
 
-def table(watched: Watched) -> str:
+def table(report: DriftReport) -> str:
     """For people."""
-    rows = [_TITLES, *map(_row, watched.comparisons)] if watched.comparisons else []
+    rows = [_TITLES, *map(_row, report.comparisons)] if report.comparisons else []
     widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))] if rows else []
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
-    return "\n".join([_asked(watched), *lines, _quality(watched.traffic), _rest(watched.traffic), _conclusion(watched)])
+    return "\n".join([_asked(report), *lines, _quality(report.traffic), _rest(report.traffic), _conclusion(report)])
 
 
-def gauges(watched: Watched) -> Iterator[Gauge]:
+def gauges(report: DriftReport) -> Iterator[Gauge]:
     """For programs."""
-    served, measures = watched.traffic, [({"measure": one.measure}, one) for one in watched.comparisons]
-    yield Gauge("drift_detected", "1 where a measure has drifted.", [({}, watched.verdict is Verdict.DRIFTED)])
+    served, measures = report.traffic, [({"measure": one.measure}, one) for one in report.comparisons]
+    yield Gauge("drift_detected", "1 where a measure has drifted.", [({}, report.verdict is DriftStatus.DRIFTED)])
     yield Gauge("drift_psi", "Population stability index, uncorrected.", [(name, one.psi) for name, one in measures])
     corrected = [(name, one.corrected) for name, one in measures]
     yield Gauge("drift_psi_corrected", "What chance alone does not explain of it.", corrected)
     yield Gauge("drift_requests", "Requests for answers in the log.", [({}, served.requests)])
     yield Gauge("drift_server_error_share", "Of these, answered by 5xx.", [({}, served.server_error_share)])
-    yield Gauge("drift_images", "Images in the log.", [({}, served.pictures)])
+    yield Gauge("drift_images", "Images in the log.", [({}, served.images)])
     yield Gauge("drift_failed_share", "Of these, not answered.", [({}, served.failed_share)])
     warned = [({"code": code}, share) for code, share in served.warned_shares.items()]
     yield Gauge("drift_warned_share", "Of those answered, with a warning.", warned)
     yield Gauge("drift_damaged_lines", "Lines that could not be read.", [({}, served.damaged)])
 
 
-def entry(watched: Watched) -> dict[str, Any]:
+def entry(report: DriftReport) -> dict[str, Any]:
     """For an alert: the fields of one entry of a log."""
     return {
-        "message": _conclusion(watched),
-        "release": watched.traffic.release,
-        "verdict": watched.verdict.name.lower(),
-        "drifted": watched.drifted,
-        "psi": {one.measure: round(one.corrected, 4) for one in watched.comparisons},
-        "images": watched.traffic.answered,
+        "message": _conclusion(report),
+        "release": report.traffic.release,
+        "verdict": report.verdict.name.lower(),
+        "drifted": report.drifted,
+        "psi": {one.measure: round(one.corrected, 4) for one in report.comparisons},
+        "images": report.traffic.answered,
     }
 
 
@@ -114,11 +116,11 @@ def _file(storage: Storage, release: str, name: str) -> bytes:
     return stored.data
 
 
-def _row(one: Comparison) -> tuple[str, ...]:
+def _row(one: DriftComparison) -> tuple[str, ...]:
     name, before, now = one.moved()
     moved = f"{name}: {before:.1%} -> {now:.1%}"
     metrics = f"{one.psi:.4f}", f"{one.corrected:.4f}", f"{one.config.psi:.4f}"
-    return one.measure, f"{one.pictures:,}", *metrics, one.verdict, moved
+    return one.measure, f"{one.images:,}", *metrics, one.verdict, moved
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
@@ -126,18 +128,18 @@ def _aligned(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
         yield cell.rjust(width) if 1 <= column <= 4 else cell.ljust(width)
 
 
-def _asked(watched: Watched) -> str:
-    served = watched.traffic
+def _asked(report: DriftReport) -> str:
+    served = report.traffic
     return (
-        f"release {served.release}: {served.requests:,} requests with {served.pictures:,} pictures, against "
-        f"{watched.reference}"
+        f"release {served.release}: {served.requests:,} requests with {served.images:,} images, against "
+        f"{report.reference}"
     )
 
 
 def _quality(served: Traffic) -> str:
     warned = ", ".join(f"{code} {share:.1%}" for code, share in served.warned_shares.items() if share)
     return (
-        f"not answered: {served.failed_share:.1%} of the pictures; warned of: {warned or 'none'}; "
+        f"not answered: {served.failed_share:.1%} of the images; warned of: {warned or 'none'}; "
         f"server errors: {served.server_error_share:.1%} of the requests"
     )
 
@@ -150,9 +152,9 @@ def _rest(served: Traffic) -> str:
     )
 
 
-def _conclusion(watched: Watched) -> str:
-    if watched.drifted:
-        return f"drifted: {', '.join(watched.drifted)}"
-    if watched.verdict is Verdict.STABLE:
+def _conclusion(report: DriftReport) -> str:
+    if report.drifted:
+        return f"drifted: {', '.join(report.drifted)}"
+    if report.verdict is DriftStatus.STABLE:
         return "nothing has drifted"
-    return f"too few requests to tell: {watched.traffic.requests_answered:,} were answered"
+    return f"too few requests to tell: {report.traffic.requests_answered:,} were answered"

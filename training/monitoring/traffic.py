@@ -17,7 +17,7 @@ from serving.request_stats import AGE_BANDS, SIDES
 
 # fields of a line that hold counts in bins, beside `predictions`
 _QUALITY = {"sides": SIDES, "formats": FORMATS}
-# No request has so many pictures.
+# No request has so many images.
 _TOO_MANY = 1_000_000
 Counts = dict[str, int]
 
@@ -31,16 +31,16 @@ class Traffic:
     """What was counted; it takes the same memory for any number of lines."""
 
     release: str
-    # measure (a head of the model, `sides`, `formats`) -> bin -> pictures, every bin in its order
+    # measure (a head of the model, `sides`, `formats`) -> bin -> images, every bin in its order
     bins: dict[str, Counts]
-    # reason to doubt an answer -> pictures; one picture may have several
+    # reason to doubt an answer -> images; one image may have several
     warnings: Counts = field(default_factory=lambda: dict.fromkeys(CODES, 0))
     # those that asked for answers
     requests: int = 0
-    # of these, answered by 5xx, and those with an answered picture
+    # of these, answered by 5xx, and those with an answered image
     server_errors: int = 0
     requests_answered: int = 0
-    pictures: int = 0
+    images: int = 0
     failed: int = 0
     # lines that begin as ours do and cannot be read, that are of another release, and that are of another kind
     damaged: int = 0
@@ -51,13 +51,13 @@ class Traffic:
 
     @property
     def answered(self) -> int:
-        """Pictures."""
-        return self.pictures - self.failed
+        """Images."""
+        return self.images - self.failed
 
     @property
     def failed_share(self) -> float:
-        """Of the pictures, those not answered."""
-        return _share(self.failed, self.pictures)
+        """Of the images, those not answered."""
+        return _share(self.failed, self.images)
 
     @property
     def server_error_share(self) -> float:
@@ -66,7 +66,7 @@ class Traffic:
 
     @property
     def warned_shares(self) -> dict[str, float]:
-        """Of the answered pictures, those with a warning, by its code."""
+        """Of the answered images, those with a warning, by its code."""
         return {code: _share(count, self.answered) for code, count in self.warnings.items()}
 
     def add(self, line: bytes, since: datetime | None = None) -> None:
@@ -97,13 +97,13 @@ class Traffic:
         self.server_errors += status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
 
     def _images(self, line: dict[str, Any]) -> None:
-        pictures, failed = _whole(line["images"]), _whole(line.get("failed", 0))
-        answered = _whole(pictures - failed)
+        images, failed = _whole(line["images"]), _whole(line.get("failed", 0))
+        answered = _whole(images - failed)
         counted = {**_object(line.get("predictions", {})), **{name: line[name] for name in _QUALITY if name in line}}
         checked = {name: _counts(counts, self.bins[name], answered) for name, counts in counted.items()}
         warnings = _known(line.get("warnings", {}), self.warnings)
         # Only when nothing of the line is in doubt.
-        self.pictures += pictures
+        self.images += images
         self.failed += failed
         self.requests_answered += answered > 0
         for name, counts in checked.items():
@@ -173,10 +173,10 @@ def _known(counts: Any, bins: Counts) -> Counts:
     return {name: _whole(value) for name, value in counts.items()}
 
 
-def _counts(counts: Any, bins: Counts, pictures: int) -> Counts:
+def _counts(counts: Any, bins: Counts, images: int) -> Counts:
     known = _known(counts, bins)
-    if sum(known.values()) != pictures:
-        raise ValueError("counts do not add up to the pictures")
+    if sum(known.values()) != images:
+        raise ValueError("counts do not add up to the images")
     return known
 
 

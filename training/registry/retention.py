@@ -27,7 +27,7 @@ class Retention:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RetentionDecision:
     """What becomes of one version."""
 
     version: str
@@ -35,7 +35,7 @@ class Verdict:
     reason: str
 
 
-def prune(registry: Registry, retention: Retention, dry_run: bool) -> Iterator[Verdict]:
+def prune(registry: Registry, retention: Retention, dry_run: bool) -> Iterator[RetentionDecision]:
     """Judge every version of a registry, and remove those that go unless it is a dry run.
 
     The order of reading is what makes a promotion at the same time safe: a release that is held after its manifest was
@@ -47,11 +47,11 @@ def prune(registry: Registry, retention: Retention, dry_run: bool) -> Iterator[V
     for entry in entries:
         files = registry.storage.files(entry.version)
         if entry.version in pointer.promoted:
-            yield Verdict(entry.version, False, _in_production(entry, pointer))
+            yield RetentionDecision(entry.version, False, _in_production(entry, pointer))
         elif any(file.held for file in files):
-            yield Verdict(entry.version, False, "held: a promotion has begun")
+            yield RetentionDecision(entry.version, False, "held: a promotion has begun")
         elif entry.version in newest:
-            yield Verdict(entry.version, False, f"among the newest {retention.keep}")
+            yield RetentionDecision(entry.version, False, f"among the newest {retention.keep}")
         elif files:
             yield _judge(registry, entry, files, retention, dry_run)
 
@@ -68,7 +68,9 @@ def _in_production(entry: Entry, pointer: Pointer) -> str:
     return reason if entry.complete else f"{reason}, but its manifest is gone"
 
 
-def _judge(registry: Registry, entry: Entry, files: list[File], retention: Retention, dry_run: bool) -> Verdict:
+def _judge(
+    registry: Registry, entry: Entry, files: list[File], retention: Retention, dry_run: bool
+) -> RetentionDecision:
     """Look at the age of what nothing else keeps."""
     manifest = f"{entry.version}/{MANIFEST}"
     rest = [file for file in files if file.name != manifest]
@@ -80,7 +82,7 @@ def _judge(registry: Registry, entry: Entry, files: list[File], retention: Reten
     else:
         goes, reason = age >= GRACE, f"incomplete, its last file written {_spoken(age)} ago"
     if not goes or dry_run:
-        return Verdict(entry.version, goes, reason)
+        return RetentionDecision(entry.version, goes, reason)
     try:
         if not entry.pruned:
             registry.storage.replace(manifest, _mark(entry.version), entry.generation)
@@ -89,8 +91,8 @@ def _judge(registry: Registry, entry: Entry, files: list[File], retention: Reten
         if entry.pruned and entry.generation and age >= GRACE:
             registry.storage.delete(manifest, entry.generation)
     except ConflictError as error:
-        return Verdict(entry.version, False, f"{error}")
-    return Verdict(entry.version, True, reason)
+        return RetentionDecision(entry.version, False, f"{error}")
+    return RetentionDecision(entry.version, True, reason)
 
 
 def _mark(version: str) -> bytes:

@@ -18,7 +18,7 @@ from serving.settings import Settings
 OPENAPI = "3.1.0"
 
 _TEXT = f"""\
-Each picture is taken for one aligned, cropped face; faces are not looked for. Nothing of it is stored or logged.
+Each image is taken for one aligned, cropped face; faces are not looked for. Nothing of it is stored or logged.
 
 Every answer carries `{access.REQUEST_ID}`: the one that was sent, if it is made of 1 to 64 letters, digits, dots,
 underscores and hyphens, or a new one. Whatever cannot be answered is an RFC 9457 problem (`{problems.MEDIA_TYPE}`): 404
@@ -83,8 +83,8 @@ def _operation(path: str, method: str, operation: Operation, settings: Settings,
     responses: JsonObject = {str(int(status)): ref(_component(status), "responses") for status in sorted(refused)}
     if operation.schema is not None:
         content: JsonObject = {"schema": operation.schema}
-        if operation.takes_pictures:
-            content["example"] = _answer_example(settings, release)
+        if operation.takes_images:
+            content["example"] = _prediction_example(settings, release)
         found = {"description": "Found", "headers": _every(operation.kept), "content": {operation.media: content}}
         responses = {"200": found, **responses}
     if operation.kept:
@@ -94,16 +94,16 @@ def _operation(path: str, method: str, operation: Operation, settings: Settings,
         "tags": [operation.tag],
         "summary": operation.summary,
         **({"security": [{name: []} for name in _SCHEMES]} if guarded else {}),
-        **({"requestBody": _pictures(settings)} if operation.takes_pictures else {}),
+        **({"requestBody": _images(settings)} if operation.takes_images else {}),
         "responses": responses,
     }
 
 
-def _pictures(settings: Settings) -> JsonObject:
+def _images(settings: Settings) -> JsonObject:
     binary = {"type": "string", "format": "binary"}
     files = {"type": "array", "items": binary, "minItems": 1, "maxItems": settings.max_images}
-    form = {"type": "object", "properties": {"picture": files}, "required": ["picture"]}
-    example = {"instances": [{"b64": base64.b64encode(example_picture(settings)).decode()}]}
+    form = {"type": "object", "properties": {"image": files}, "required": ["image"]}
+    example = {"instances": [{"b64": base64.b64encode(example_image(settings)).decode()}]}
     limits = (
         f"At most {settings.max_images} images in at most {settings.max_request_bytes} bytes; each of at most "
         f"{settings.max_pixels} pixels, no side below {settings.min_image_side} pixels or above "
@@ -121,7 +121,7 @@ def _pictures(settings: Settings) -> JsonObject:
     }
 
 
-def example_picture(settings: Settings) -> bytes:
+def example_image(settings: Settings) -> bytes:
     """A small PNG within the limits; no face, and so answered with warnings."""
     side = max(settings.min_image_side, 32)
     out = io.BytesIO()
@@ -129,7 +129,7 @@ def example_picture(settings: Settings) -> bytes:
     return out.getvalue()
 
 
-def _answer_example(settings: Settings, release: Release) -> JsonObject:
+def _prediction_example(settings: Settings, release: Release) -> JsonObject:
     heads: JsonObject = {
         AGE: {"years": 26, "low": 21, "high": 28},
         **{head: {"label": names[len(names) // 2], "probability": 0.988} for head, names in release.labels.items()},
@@ -161,12 +161,12 @@ def _every(kept: bool = False) -> JsonObject:
 
 
 _REFUSALS = {
-    HTTPStatus.BAD_REQUEST: "The body is malformed, broke off, or holds no picture",
+    HTTPStatus.BAD_REQUEST: "The body is malformed, broke off, or holds no image",
     HTTPStatus.UNAUTHORIZED: "The API key is missing or wrong",
     HTTPStatus.REQUEST_TIMEOUT: "The body was not whole within the time limit",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too many bytes, pixels or pictures",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content type or encoding is not taken, or the bytes are no picture",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "The picture is damaged or of measures not allowed, or none of several could be "
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too many bytes, pixels or images",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content type or encoding is not taken, or the bytes are no image",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The image is damaged or of measures not allowed, or none of several could be "
     "answered: `errors` then lists each one's problem",
     HTTPStatus.NOT_IMPLEMENTED: "Not there",
     HTTPStatus.SERVICE_UNAVAILABLE: "Others were before it until its time limit",

@@ -27,7 +27,7 @@ class Operation:
     keyed: bool = False
     # statuses beside 200 (or 304) whose body is a problem
     problems: tuple[HTTPStatus, ...] = ()
-    takes_pictures: bool = False
+    takes_images: bool = False
 
 
 def operations(settings: Settings, release: Release) -> dict[str, dict[str, Operation]]:
@@ -38,7 +38,7 @@ def operations(settings: Settings, release: Release) -> dict[str, dict[str, Oper
         schema=ref("Answer"),
         keyed=True,
         problems=_PREDICTION_PROBLEMS,
-        takes_pictures=True,
+        takes_images=True,
     )
     health = Operation("Health", "Is the function up, and with which release", schema=ref("Health"))
     v1, v2 = f"/v1/models/{release.name}", f"/v2/models/{release.name}"
@@ -83,7 +83,7 @@ _PREDICTION_PROBLEMS = (
 )
 _INFER = Operation(
     _KSERVE,
-    "Not there: tensors are not taken, pictures are",
+    "Not there: tensors are not taken, images are",
     keyed=True,
     problems=(HTTPStatus.NOT_IMPLEMENTED,),
 )

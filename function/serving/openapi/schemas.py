@@ -6,7 +6,7 @@ from typing import Any
 
 from serving.heads import AGE
 from serving.input_check import CODES
-from serving.predictor import Age, Choice
+from serving.predictor import AgeEstimate, LabelEstimate
 from serving.release import Release
 from serving.settings import Settings
 
@@ -24,7 +24,7 @@ def schemas(release: Release, settings: Settings) -> JsonObject:
     return {
         "Instances": _instances(settings),
         "Answer": _object(
-            "One answer for each picture, in the order sent, and the release that gave them.",
+            "One answer for each image, in the order sent, and the release that gave them.",
             predictions={
                 "type": "array",
                 "minItems": 1,
@@ -35,11 +35,11 @@ def schemas(release: Release, settings: Settings) -> JsonObject:
         ),
         "Prediction": _prediction(release, settings),
         "Warning": _object(
-            "The picture is plainly not one aligned, cropped face; the answer means little.",
+            "The image is plainly not one aligned, cropped face; the answer means little.",
             code={"enum": list(CODES)},
             detail={"type": "string"},
         ),
-        "Failure": _object("A picture that could not be answered, in its place.", error=ref("Problem")),
+        "Failure": _object("An image that could not be answered, in its place.", error=ref("Problem")),
         "Model": _object(
             "The release that is served.",
             name={"const": release.name},
@@ -68,13 +68,13 @@ def _object(description: str, optional: tuple[str, ...] = (), /, **properties: J
 
 
 def _instances(settings: Settings) -> JsonObject:
-    picture = {
+    image = {
         "type": "string",
         "format": "byte",
         "contentEncoding": "base64",
         "description": "a JPEG, PNG, WebP or AVIF file in base64 (RFC 4648, section 4)",
     }
-    instance = {"type": "object", "properties": {"b64": picture}, "required": ["b64"]}
+    instance = {"type": "object", "properties": {"b64": image}, "required": ["b64"]}
     return {
         "type": "object",
         "description": "The form that TensorFlow Serving and Vertex AI use.",
@@ -89,7 +89,8 @@ def _prediction(release: Release, settings: Settings) -> JsonObject:
     # the end of the last year, rounded as the ends of an interval are
     oldest = round(release.manifest["heads"][AGE]["classes"] - 0.5)
     years = {
-        each: {"type": "integer", "minimum": 0, "maximum": oldest, "description": _YEARS[each]} for each in Age._fields
+        each: {"type": "integer", "minimum": 0, "maximum": oldest, "description": _YEARS[each]}
+        for each in AgeEstimate._fields
     }
     heads = {
         AGE: _object("Whole years.", **years),
@@ -108,7 +109,7 @@ def _choice(labels: tuple[str, ...]) -> JsonObject:
         "label": {"enum": list(labels)},
         "probability": {"type": "number", "minimum": 0, "maximum": 1, "description": "how likely this label is"},
     }
-    return _object("The most likely label.", **{each: values[each] for each in Choice._fields})
+    return _object("The most likely label.", **{each: values[each] for each in LabelEstimate._fields})
 
 
 def _problem() -> JsonObject:
@@ -122,7 +123,7 @@ def _problem() -> JsonObject:
         errors={
             "type": "array",
             "items": ref("Problem"),
-            "description": "each picture's own problem, when none of several could be answered",
+            "description": "each image's own problem, when none of several could be answered",
         },
         request_id={"type": "string", "description": "names the request in the function's log"},
     )
