@@ -35,8 +35,8 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> s
         raise StepError(f"{path} does not exist; run `python -m training convert` first")
     manifest = parse_manifest(path.read_text())
     measured = metrics.load(folder)
-    verdict = require_passed(folder, manifest["model"]["sha256"])
-    manifest["gate"] = {name: value for name, value in verdict.items() if name != "sha256"}
+    result = require_passed(folder, manifest["model"]["sha256"])
+    manifest["gate"] = {name: value for name, value in result.items() if name != "sha256"}
     # The bundled release was evaluated before metrics told how they were measured.
     if "config" in measured:
         manifest["provenance"]["evaluate"] = measured["config"]

@@ -21,11 +21,11 @@ from training.errors import StepError
 
 
 def test_the_traffic_stays_where_it_is(place: Place) -> None:
-    placeholder = place.service.traffic().live
+    placeholder = place.service.traffic().production
     first = place.deploy(FIRST)
-    assert place.service.traffic() == TrafficSplit({placeholder: 100}, {"candidate": first, "stable": placeholder})
+    assert place.service.traffic() == TrafficSplit({placeholder: 100}, {"candidate": first, "production": placeholder})
     second = place.deploy(SECOND)
-    assert place.service.traffic() == TrafficSplit({placeholder: 100}, {"candidate": second, "stable": placeholder})
+    assert place.service.traffic() == TrafficSplit({placeholder: 100}, {"candidate": second, "production": placeholder})
 
 
 def test_a_revision_names_its_release_and_commit_and_keeps_the_services_settings(
@@ -33,7 +33,7 @@ def test_a_revision_names_its_release_and_commit_and_keeps_the_services_settings
 ) -> None:
     monkeypatch.setenv("CI_COMMIT_SHA", "0123456789abcdef0123456789abcdef01234567")
     made = place.service.revision(place.deploy(SECOND, FUNCTION))
-    before = place.service.revision(place.service.traffic().live)
+    before = place.service.revision(place.service.traffic().production)
     release = find(place.registry, SECOND)
     assert environment(made) == {"HEADS": "age,gender", "MODEL_URI": release.uri, "MODEL_SHA256": release.sha256}
     assert made.labels["release"] == SECOND
@@ -70,12 +70,12 @@ def syntax_error(place: Place) -> None:
 def test_what_does_not_start_says_why_and_changes_nothing_for_users(
     place: Place, break_it: Callable[[Place], None], said: str
 ) -> None:
-    live = place.go_live()
+    production = place.go_live()
     before = place.service.traffic()
     with pytest.raises(StepError, match=f"(?si){said}"):
         break_it(place)
     assert place.service.traffic() == before
-    assert before.split == {live: 100}
+    assert before.split == {production: 100}
     assert place.served() == FIRST
     # Nor does it stand in the way of the next one.
     assert place.service.traffic().tags["candidate"] != place.deploy(SECOND)

@@ -10,21 +10,21 @@ from training.deployment.deploy import discard
 
 
 def test_the_candidate_loses_its_address_and_nobody_notices(place: Place) -> None:
-    live = place.go_live(FIRST)
+    production = place.go_live(FIRST)
     candidate = place.deploy(SECOND)
     assert discard(place.service) == candidate
     traffic = place.service.traffic()
-    assert traffic.split == {live: 100}
+    assert traffic.split == {production: 100}
     assert "candidate" not in traffic.tags
     assert place.served() == FIRST
 
 
 def test_what_an_interrupted_rollout_left_goes_back(place: Place) -> None:
-    live = place.go_live(FIRST)
+    production = place.go_live(FIRST)
     candidate = place.deploy(SECOND)
-    place.service.route({candidate: 10, live: 90}, place.service.traffic().tags)
+    place.service.route({candidate: 10, production: 90}, place.service.traffic().tags)
     discard(place.service)
-    assert place.service.traffic().split == {live: 100}
+    assert place.service.traffic().split == {production: 100}
 
 
 def test_a_candidate_that_serves_everybody_goes_on(place: Place) -> None:

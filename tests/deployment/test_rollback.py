@@ -24,10 +24,10 @@ def test_a_rollback_leads_to_the_revision_that_served_the_release_to_everybody(p
 
 
 def test_a_release_without_a_revision_gets_one_of_the_live_image(place: Place) -> None:
-    live = place.service.revision(place.go_live(SECOND))
+    production = place.service.revision(place.go_live(SECOND))
     place.registry.promote(SECOND)
     made = place.service.revision(rollback(place.service, place.registry, FIRST))
-    assert made.containers[0].image == live.containers[0].image
+    assert made.containers[0].image == production.containers[0].image
     assert environment(made)["MODEL_URI"] == f"{place.registry.uri}/{FIRST}"
     assert (place.served(), place.production()) == (FIRST, FIRST)
 

@@ -26,7 +26,7 @@ def test_a_change_made_of_a_stale_reading_is_refused(place: Place, monkeypatch: 
 
 
 def test_traffic_moves_although_the_latest_revision_never_became_ready(place: Place) -> None:
-    placeholder, first = place.service.traffic().live, place.go_live()
+    placeholder, first = place.service.traffic().production, place.go_live()
     release = find(place.registry, FIRST)
     with pytest.raises(StepError, match="failed to start"):
         add_candidate(place.service, replace(release, sha256="0" * 64), place.image)

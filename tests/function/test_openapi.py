@@ -117,8 +117,8 @@ def test_every_example_of_a_request_is_answered_and_of_an_answer_is_true(guarded
                 method, guarded.url + path, json=content["example"], headers={"X-API-Key": KEY}, timeout=30
             )
             assert (response.status_code, media) == (200, "application/json"), response.text
-            validate(response.json(), "Answer", document)
-            validate(operation["responses"]["200"]["content"]["application/json"]["example"], "Answer", document)
+            validate(response.json(), "Predictions", document)
+            validate(operation["responses"]["200"]["content"]["application/json"]["example"], "Predictions", document)
             run += 1
     # /, /predict, TensorFlow Serving's and Vertex AI's
     assert run == 4
@@ -135,7 +135,7 @@ def test_the_limits_described_are_those_of_the_settings() -> None:
     body = described["paths"]["/predict"]["post"]["requestBody"]
     for limit in ("3 images", "54321 bytes", "no side below 40"):
         assert limit in body["description"]
-    validate(response.json(), "Answer", described)
+    validate(response.json(), "Predictions", described)
 
 
 def test_problems_of_every_kind_follow_the_description(server: Server, document: Document) -> None:

@@ -147,8 +147,8 @@ def test_faces_are_for_developers_alone() -> None:
 def test_what_makes_a_model_is_what_training_imports_of_the_function() -> None:
     listed = " ".join(PIPELINE[".retraining"]["rules"][-1]["changes"])
     (modules,) = re.findall(r"function/serving/\{([\w,]+)\}\.py", listed)
-    (rooms,) = re.findall(r"training/\{([\w,]+)\}/\*\.py", listed)
-    folders = (ROOT / "training", *(ROOT / "training" / room for room in rooms.split(",")))
+    (packages,) = re.findall(r"training/\{([\w,]+)\}/\*\.py", listed)
+    folders = (ROOT / "training", *(ROOT / "training" / package for package in packages.split(",")))
     imported = _imported(FUNCTION / "serving", {file for folder in folders for file in folder.glob("*.py")})
     # It brings bytes, whose digest is checked elsewhere.
     assert set(modules.split(",")) == imported - {"storage"}

@@ -90,6 +90,9 @@ def test_each_step_explains_itself(step: str, capsys: pytest.CaptureFixture[str]
         (("train", "--set", "epoch=3"), 1, "cannot set 'epoch'; there are architecture, epochs"),
         (("train", "--set", "epochs=many"), 1, "cannot set epochs to 'many'; it is of the kind int"),
         (("dance",), 2, "invalid choice"),
+        (("signature", "1", "--allow-unsigned"), 2, "signature is now verify-signature: rename it"),
+        (("prepare", "--data", "x", "--preset", "seed"), 2, "seed is now baseline: rename it"),
+        (("gate", "--preset", "seed"), 2, "seed is now baseline: rename it"),
     ],
 )
 def test_a_step_that_cannot_go_on_says_why_in_one_line(

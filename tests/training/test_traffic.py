@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from serving import manifest_v3
 from serving.release import MANIFEST
 from tests.loglines import BUNDLED, RELEASE, Line, entry, line, with_http
 from training.monitoring.traffic import Traffic, count
@@ -47,6 +48,16 @@ def test_entries_of_cloud_logging_count_as_the_lines_do() -> None:
     # its numbers have passed through a format that knows no whole ones
     floats = entry(line(images=1.0, failed=0.0, predictions={"age": {"0-12": 1.0}}))
     assert counted(floats).bins["age"]["0-12"] == 1
+
+
+def test_lines_of_a_function_that_read_format_3_count_as_those_of_now() -> None:
+    now = line(warnings={"low_contrast": 1, "not_a_face": 1}, images=2, failed=1)
+    names, codes = manifest_v3.LOG_FIELDS, manifest_v3.WARNING_CODES
+    former = {next((old for old, new in names.items() if new == name), name): value for name, value in now.items()}
+    former["warnings"] = {old: 1 for old, new in codes.items() if new in ("low_contrast", "not_a_face")}
+    assert {"pictures", "answers"} <= former.keys()
+    assert counted(former) == counted(now)
+    assert counted(entry(former)) == counted(now)
 
 
 def test_server_errors_are_those_of_requests_for_answers() -> None:

@@ -46,7 +46,7 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Ask the candidate real requests and compare it with the live revision; exit code 1 where a check fails."""
+    """Ask the candidate real requests and compare it with the production revision; exit code 1 where a check fails."""
     from training.deployment.probe_images import drawn, real
     from training.deployment.verification import verify
 

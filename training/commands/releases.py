@@ -80,9 +80,9 @@ def prune(options: argparse.Namespace) -> int:
     from training.registry.retention import Retention, prune
 
     going = 0
-    for verdict in prune(Registry(options.registry), Retention(options.keep, options.older_than), options.dry_run):
-        going += verdict.goes
-        print(f"{'goes ' if verdict.goes else 'stays'}  {verdict.version:20}  {verdict.reason}")
+    for decision in prune(Registry(options.registry), Retention(options.keep, options.older_than), options.dry_run):
+        going += decision.goes
+        print(f"{'goes ' if decision.goes else 'stays'}  {decision.version:20}  {decision.reason}")
     print(f"{going} would go; nothing was changed" if options.dry_run else f"{going} removed")
     return 0
 

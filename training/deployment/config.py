@@ -35,7 +35,7 @@ class VerifyConfig:
     first_response_seconds: float = 15.0
     # seconds, 95th percentile of the answers, at most
     p95_seconds: float = 1.0
-    # factor of the live revision's 95th percentile, at most
+    # factor of the production revision's 95th percentile, at most
     p95_factor: float = 1.5
     # seconds beyond that factor that are noise
     p95_slack: float = 0.1
@@ -67,7 +67,7 @@ class RolloutConfig:
     error_share: float = 0.01
     # seconds, 95th percentile of the candidate's latency, at most
     p95_seconds: float = 2.0
-    # factor of the live revision's 95th percentile, at most
+    # factor of the production revision's 95th percentile, at most
     p95_factor: float = 2.0
     # seconds beyond that factor that are noise
     p95_slack: float = 0.2

@@ -12,7 +12,7 @@ from training.deployment.build import BuiltImage, build
 from training.deployment.config import DeployConfig
 from training.deployment.logs import ServiceLog
 from training.deployment.releases import ReleaseRef, plain
-from training.deployment.service import CANDIDATE, STABLE, CloudRunService, failure, ready, short
+from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, failure, ready, short
 from training.errors import StepError
 from training.git import commit
 
@@ -22,7 +22,7 @@ FUNCTION = Path(__file__).parents[2] / "function"
 def deploy(service: CloudRunService, release: ReleaseRef, config: DeployConfig, function: Path = FUNCTION) -> str:
     """Build the function and add a revision of it that serves `release`; all traffic stays where it is.
 
-    The new one gets the tag `candidate`, the one that has the traffic the tag `stable`.
+    The new one gets the tag `candidate`, the one that has the traffic the tag `production`.
 
     Returns:
         the revision's name.
@@ -40,7 +40,7 @@ def add_candidate(service: CloudRunService, release: ReleaseRef, image: BuiltIma
     """The same with an image that is built."""
     revision = add(service, release, image)
     traffic = service.traffic()
-    service.route(traffic.split, traffic.tags | {CANDIDATE: revision, STABLE: traffic.live})
+    service.route(traffic.split, traffic.tags | {CANDIDATE: revision, PRODUCTION: traffic.production})
     return revision
 
 
@@ -81,7 +81,7 @@ def discard(service: CloudRunService) -> str:
     traffic = service.traffic()
     candidate = traffic.tags.get(CANDIDATE, "")
     partly = 0 < traffic.split.get(candidate, 0) < 100
-    split = {traffic.tags[STABLE]: 100} if partly else traffic.split
+    split = {traffic.tags.get(PRODUCTION, traffic.production): 100} if partly else traffic.split
     service.route(split, {tag: revision for tag, revision in traffic.tags.items() if tag != CANDIDATE})
     return candidate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.deployment.deploy import add
 from training.deployment.releases import find, tag_of
-from training.deployment.service import CANDIDATE, STABLE, CloudRunService, environment
+from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, environment
 from training.deployment.service_client import ServedModel, ServiceClient
 from training.errors import StepError
 from training.registry.registry import Registry
@@ -27,11 +27,11 @@ def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
     Raises:
         StepError: there is no such earlier release, or no revision answers with it; then nothing was moved.
     """
-    production = registry.production()
-    stays = production is not None and version == production.version
+    pointer = registry.production()
+    stays = pointer is not None and version == pointer.version
     release = find(registry, version if stays else registry.earlier(version))
     traffic = service.traffic()
-    revision = traffic.tags.get(STABLE if stays else tag_of(release.version)) or add(service, release)
+    revision = traffic.tags.get(PRODUCTION if stays else tag_of(release.version)) or add(service, release)
     tags = traffic.tags | {CANDIDATE: revision}
     service.route(traffic.split, tags)
     found = ServiceClient.of(service, CANDIDATE, environment(service.revision(revision)), _SECONDS).model()
@@ -43,7 +43,7 @@ def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
         )
     # No candidate is left: what was verified before is not to be rolled out now.
     del tags[CANDIDATE]
-    service.route({revision: 100}, tags | {STABLE: revision, tag_of(release.version): revision})
+    service.route({revision: 100}, tags | {PRODUCTION: revision, tag_of(release.version): revision})
     if not stays:
         registry.rollback(release.version)
     return revision

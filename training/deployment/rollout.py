@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from training.deployment.config import RolloutConfig
 from training.deployment.logs import Seen, ServiceLog
 from training.deployment.releases import find, served, tag_of
-from training.deployment.service import CANDIDATE, STABLE, CloudRunService, environment
+from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, environment
 from training.deployment.service_client import ServiceClient
 from training.errors import StepError
 from training.faces import draw
@@ -34,8 +34,8 @@ class Interrupted(StepError):  # noqa: N818 - what happened, not what is wrong
 def rollout(service: CloudRunService, registry: Registry, revision: str, config: RolloutConfig, say: Say) -> str:
     """Send traffic to the candidate step by step, and point `production` at its release.
 
-    Whatever goes wrong on the way, all traffic goes back to the stable revision. A rollout that was killed may be
-    started again.
+    Whatever goes wrong on the way, all traffic goes back to the revision in production. A rollout that was killed may
+    be started again.
 
     Returns:
         the version that is in production now.
@@ -45,38 +45,38 @@ def rollout(service: CloudRunService, registry: Registry, revision: str, config:
     """
     service.require_candidate(revision)
     version = _require_release(service, registry, revision)
-    production, before = registry.production(), service.traffic()
-    stable = before.tags.get(STABLE, before.live)
-    tags = before.tags | {STABLE: stable}
-    with _going_back(service, stable, tags):
+    pointer, before = registry.production(), service.traffic()
+    production = before.tags.get(PRODUCTION, before.production)
+    tags = before.tags | {PRODUCTION: production}
+    with _going_back(service, production, tags):
         if before.split != {revision: 100}:
-            service.route({revision: config.percent, stable: 100 - config.percent}, tags)
-            say(f"{config.percent} % of the traffic goes to {revision}, the rest to {stable}")
-            watch(service, revision, stable, config, say)
+            service.route({revision: config.percent, production: 100 - config.percent}, tags)
+            say(f"{config.percent} % of the traffic goes to {revision}, the rest to {production}")
+            watch(service, revision, production, config, say)
         service.route({revision: 100}, tags | {tag_of(version): revision})
         say(f"all traffic goes to {revision}")
-        if registry.production() != production:
+        if registry.production() != pointer:
             raise ConflictError(f"the production pointer of {registry.uri} was moved by somebody else meanwhile")
         registry.promote(version)
     return version
 
 
-def watch(service: CloudRunService, revision: str, stable: str, config: RolloutConfig, say: Say) -> None:
+def watch(service: CloudRunService, revision: str, production: str, config: RolloutConfig, say: Say) -> None:
     """Send both revisions requests and look at what the log says of theirs, round by round.
 
     Raises:
         StepError: the candidate is worse than it may be, or too little is known of it.
     """
     variables = environment(service.revision(revision))
-    asked = [ServiceClient.of(service, tag, variables, config.probe_seconds) for tag in (CANDIDATE, STABLE)]
+    asked = [ServiceClient.of(service, tag, variables, config.probe_seconds) for tag in (CANDIDATE, PRODUCTION)]
     log, since = ServiceLog(service.name), datetime.now(UTC)
     # What a placeholder takes is no measure.
     comparable = asked[1].model() is not None
 
     def look() -> Seen:
-        candidate, live = log.seen(revision, since), log.seen(stable, since)
-        say(f"{revision}: {candidate}; {stable}: {live}")
-        if reason := verdict(candidate, live if comparable else Seen(), config):
+        candidate, current = log.seen(revision, since), log.seen(production, since)
+        say(f"{revision}: {candidate}; {production}: {current}")
+        if reason := verdict(candidate, current if comparable else Seen(), config):
             raise StepError(f"{reason} {log.complaint(revision, since)}".rstrip())
         return candidate
 
@@ -95,14 +95,14 @@ def watch(service: CloudRunService, revision: str, stable: str, config: RolloutC
         time.sleep(config.log_pause)
 
 
-def verdict(candidate: Seen, live: Seen, config: RolloutConfig) -> str:
+def verdict(candidate: Seen, current: Seen, config: RolloutConfig) -> str:
     """What is wrong with the candidate; "" for nothing, or where too little is known yet."""
-    allowed = max(config.error_share, live.error_share)
+    allowed = max(config.error_share, current.error_share)
     if candidate.errors > allowed * max(candidate.requests, config.least_requests):
         return f"{candidate.errors} of {candidate.requests} requests failed, {allowed:.1%} may"
     bound = config.p95_seconds
-    if live.requests:
-        bound = min(bound, live.p95 * config.p95_factor + config.p95_slack)
+    if current.requests:
+        bound = min(bound, current.p95 * config.p95_factor + config.p95_slack)
     if candidate.requests >= config.least_requests and candidate.p95 > bound:
         return f"95 % of the requests are answered within {candidate.p95:.3f} s, {bound:.3f} s are allowed"
     return ""
@@ -118,8 +118,8 @@ def _require_release(service: CloudRunService, registry: Registry, revision: str
 
 
 @contextmanager
-def _going_back(service: CloudRunService, stable: str, tags: dict[str, str]) -> Iterator[None]:
-    """Send all traffic to `stable` where an exception, or a signal that ends the job, comes out of the block."""
+def _going_back(service: CloudRunService, production: str, tags: dict[str, str]) -> Iterator[None]:
+    """Send all traffic to `production` where an exception, or a signal that ends the job, comes out of the block."""
     former = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     try:
         yield
@@ -127,8 +127,8 @@ def _going_back(service: CloudRunService, stable: str, tags: dict[str, str]) -> 
         for number in _SIGNALS:
             # Nothing keeps the traffic from going back.
             signal.signal(number, signal.SIG_IGN)
-        _restore(service, {stable: 100}, tags)
-        raise StepError(f"{str(reason) or type(reason).__name__}\nall traffic is back at {stable}") from reason
+        _restore(service, {production: 100}, tags)
+        raise StepError(f"{str(reason) or type(reason).__name__}\nall traffic is back at {production}") from reason
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

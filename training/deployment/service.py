@@ -19,7 +19,7 @@ from training.deployment.resources import ServiceName
 from training.errors import StepError
 
 CANDIDATE = "candidate"
-STABLE = "stable"
+PRODUCTION = "production"
 
 _REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 
@@ -34,7 +34,7 @@ class TrafficSplit:
     tags: dict[str, str]
 
     @property
-    def live(self) -> str:
+    def production(self) -> str:
         """The revision that has most of it."""
         return max(self.split, key=lambda revision: self.split[revision])
 

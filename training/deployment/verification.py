@@ -1,4 +1,4 @@
-"""Real requests to a candidate: are its answers those of its release, and how do they differ from the live ones?"""
+"""Real requests to a candidate: are its answers those of its release, and do they differ from those in production?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serving.settings import Settings
 from serving.timeouts import Deadline
 from training.deployment.config import VerifyConfig
 from training.deployment.releases import reference
-from training.deployment.service import CANDIDATE, STABLE, CloudRunService, environment
+from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, environment
 from training.deployment.service_client import ServedModel, ServiceClient, ServiceResponse
 from training.errors import StepError
 
@@ -60,7 +60,7 @@ class Verification:
     """What was found of a candidate."""
 
     checks: list[VerificationCheck]
-    # in words, of candidate and live
+    # in words, of candidate and production
     comparison: list[str]
 
     @property
@@ -70,7 +70,7 @@ class Verification:
 
 
 def verify(service: CloudRunService, revision: str, images: list[bytes], config: VerifyConfig) -> Verification:
-    """Ask the candidate, and the live revision beside it.
+    """Ask the candidate, and the production revision beside it.
 
     Args:
         service: whose `revision` has the tag `candidate`.
@@ -85,15 +85,17 @@ def verify(service: CloudRunService, revision: str, images: list[bytes], config:
     variables = environment(service.revision(revision))
     inference, settings = reference(variables)
     expected = [inference.predict([image], Deadline.after(config.request_timeout))[0] for image in images]
-    candidate, live = (ServiceClient.of(service, tag, variables, config.request_timeout) for tag in (CANDIDATE, STABLE))
+    candidate, production = (
+        ServiceClient.of(service, tag, variables, config.request_timeout) for tag in (CANDIDATE, PRODUCTION)
+    )
     first = candidate.predict(images[0])
     if first.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise StepError(f"{revision} answers {first.status}; set API_KEY to the service's, or be one who may invoke it")
-    other = live.model()
+    other = production.model()
     sides = Side([]), Side([])
     for image in images:
         # By turns, so that whatever else goes on in between hits both.
-        for side, asked in zip(sides, (candidate, live) if other else (candidate,), strict=False):
+        for side, asked in zip(sides, (candidate, production) if other else (candidate,), strict=False):
             side.responses.append(asked.predict(image))
     release = inference.predictor.release
     checks = [
@@ -105,7 +107,7 @@ def verify(service: CloudRunService, revision: str, images: list[bytes], config:
     ]
     if not other:
         return Verification(
-            checks, ["the live revision is not this function (a placeholder?): nothing to compare with"]
+            checks, ["the production revision is not this function (a placeholder?): nothing to compare with"]
         )
     if other == ServedModel(release.version, release.sha256):
         same = _differing(sides[0].predictions, sides[1].predictions, config)
@@ -186,20 +188,20 @@ def _refusals(candidate: ServiceClient, image: bytes, settings: Settings) -> Ite
         )
 
 
-def _latency(candidate: Side, live: Side, config: VerifyConfig) -> VerificationCheck:
+def _latency(candidate: Side, production: Side, config: VerifyConfig) -> VerificationCheck:
     bound = config.p95_seconds
-    if live.responses:
-        bound = min(bound, live.p95 * config.p95_factor + config.p95_slack)
+    if production.responses:
+        bound = min(bound, production.p95 * config.p95_factor + config.p95_slack)
     return VerificationCheck("latency", candidate.p95 <= bound, f"95 % within {candidate.p95:.3f} s (≤ {bound:.3f})")
 
 
-def _comparison(release: Release, other: ServedModel, candidate: Side, live: Side) -> Iterator[str]:
-    yield f"{'':12} {'candidate':24} live"
+def _comparison(release: Release, other: ServedModel, candidate: Side, production: Side) -> Iterator[str]:
+    yield f"{'':12} {'candidate':24} production"
     yield f"{'release':12} {release.version:24} {other.version}"
-    yield f"{'p95':12} {f'{candidate.p95:.3f} s':24} {live.p95:.3f} s"
-    pairs = [(one, two) for one, two in zip(candidate.predictions, live.predictions, strict=True) if one and two]
+    yield f"{'p95':12} {f'{candidate.p95:.3f} s':24} {production.p95:.3f} s"
+    pairs = [(one, two) for one, two in zip(candidate.predictions, production.predictions, strict=True) if one and two]
     if not pairs:
-        yield "the live revision answers in another form"
+        yield "the production revision answers in another form"
         return
     ages = np.array(
         [abs(one["age"]["years"] - two["age"]["years"]) for one, two in pairs if "age" in one and "age" in two]

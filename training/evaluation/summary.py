@@ -16,25 +16,25 @@ from training.templating import render
 COMMENT_FILE = "comparison.md"
 OPEN_METRICS_FILE = "metrics.txt"
 # Around the section in report.html, which `evaluate` writes first and `gate` replaces.
-_BEGIN, _END = "<!-- verdict -->", "<!-- end of verdict -->"
+_BEGIN, _END = "<!-- gate -->", "<!-- end of gate -->"
 
 
-def write(folder: Path, measured: dict[str, Any], compared: Comparison, verdict: GateResult | None = None) -> None:
+def write(folder: Path, measured: dict[str, Any], compared: Comparison, result: GateResult | None = None) -> None:
     """Write the comment beside `folder`, and the section into the reports on the release in it.
 
     Args:
         folder: the release.
         measured: as `metrics.measure` gives it, with the version and the number of faces.
         compared: with the champion.
-        verdict: None before the gate.
+        result: None before the gate.
     """
     values = {
         "measured": measured,
         "compared": compared,
-        "verdict": verdict,
+        "result": result,
         "titles": {metric: TITLES[metric] for metric in COMPARED},
-        "overall": [_row(row, verdict) for row in compared.overall()],
-        "groups": list(_groups(compared, verdict)),
+        "overall": [_row(row, result) for row in compared.overall()],
+        "groups": list(_groups(compared, result)),
     }
     folder.with_name(COMMENT_FILE).write_text(render("comparison.md", **values))
     section = render("gate.html", **values)
@@ -84,7 +84,7 @@ class _Shown:
     worse: bool
 
 
-def _row(row: Difference, verdict: GateResult | None) -> _Shown:
+def _row(row: Difference, result: GateResult | None) -> _Shown:
     scale, unit, digits = (1, "", 2) if row.metric == "age_mae" else (100, " %", 1)
     return _Shown(
         metric=row.metric,
@@ -93,12 +93,12 @@ def _row(row: Difference, verdict: GateResult | None) -> _Shown:
         challenger=f"{scale * row.challenger:.{digits}f}{unit}",
         difference=f"{scale * row.difference:+.{digits}f}",
         interval=f"{scale * row.low:+.{digits}f} to {scale * row.high:+.{digits}f}",
-        worse=verdict is not None and row.name in verdict.failed,
+        worse=result is not None and row.name in result.failed,
     )
 
 
-def _groups(compared: Comparison, verdict: GateResult | None) -> Iterator[tuple[str, list[_Shown]]]:
+def _groups(compared: Comparison, result: GateResult | None) -> Iterator[tuple[str, list[_Shown]]]:
     """A name and its metrics, for each group."""
     rows = compared.groups()
     for group in dict.fromkeys(row.group for row in rows):
-        yield group, [_row(row, verdict) for row in rows if row.group == group]
+        yield group, [_row(row, result) for row in rows if row.group == group]

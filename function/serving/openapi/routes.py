@@ -35,7 +35,7 @@ def operations(settings: Settings, release: Release) -> dict[str, dict[str, Oper
     predict = Operation(
         "Predictions",
         "Estimate age and gender of one or more faces, in the order sent",
-        schema=ref("Answer"),
+        schema=ref("Predictions"),
         keyed=True,
         problems=_PREDICTION_PROBLEMS,
         takes_images=True,

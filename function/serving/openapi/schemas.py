@@ -23,23 +23,23 @@ def schemas(release: Release, settings: Settings) -> JsonObject:
     """Name -> schema, as `components.schemas` holds them."""
     return {
         "Instances": _instances(settings),
-        "Answer": _object(
+        "Predictions": _object(
             "One answer for each image, in the order sent, and the release that gave them.",
             predictions={
                 "type": "array",
                 "minItems": 1,
                 "maxItems": settings.max_images,
-                "items": {"anyOf": [ref("Prediction"), ref("Failure")]},
+                "items": {"anyOf": [ref("Prediction"), ref("PredictionError")]},
             },
             model=ref("Model"),
         ),
         "Prediction": _prediction(release, settings),
-        "Warning": _object(
+        "PredictionWarning": _object(
             "The image is plainly not one aligned, cropped face; the answer means little.",
             code={"enum": list(CODES)},
             detail={"type": "string"},
         ),
-        "Failure": _object("An image that could not be answered, in its place.", error=ref("Problem")),
+        "PredictionError": _object("An image that could not be answered, in its place.", error=ref("Problem")),
         "Model": _object(
             "The release that is served.",
             name={"const": release.name},
@@ -100,7 +100,7 @@ def _prediction(release: Release, settings: Settings) -> JsonObject:
         "What the model says of one face: an estimate of what annotators saw.",
         ("warnings",),
         **{head: heads[head] for head in settings.heads},
-        warnings={"type": "array", "minItems": 1, "items": ref("Warning")},
+        warnings={"type": "array", "minItems": 1, "items": ref("PredictionWarning")},
     )
 
 
