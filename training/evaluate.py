@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from serving import input_check as serving_likeness
+from serving import input_check as serving_input_check
 from serving import release
 from serving.predictor import Predictor
 from serving.release import Release
@@ -106,7 +106,7 @@ def compare(
 
 def _false_alarms(challenger: Release, data: Path) -> float:
     """Share of the test faces that are warned of as if they were none."""
-    fitted = serving_likeness.of(challenger)
+    fitted = serving_input_check.of(challenger)
     warned = [input_check.false_positives(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
     return round(float(np.concatenate(warned).mean()), 4)
 
