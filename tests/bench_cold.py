@@ -33,7 +33,7 @@ def predict(request):
 
 
 @dataclass(frozen=True)
-class Variant:
+class StartVariant:
     """A function to start: its folder and its environment variables."""
 
     source: Path
@@ -56,7 +56,7 @@ def cold_start(python: Path, rounds: int = 15) -> dict[str, list[float]]:
     return seconds
 
 
-def _variants(scratch: Path, storage: Emulator) -> dict[str, Variant]:
+def _variants(scratch: Path, storage: Emulator) -> dict[str, StartVariant]:
     hello, function = scratch / "hello", scratch / "function"
     hello.mkdir()
     (hello / "main.py").write_text(_HELLO_WORLD)
@@ -67,10 +67,14 @@ def _variants(scratch: Path, storage: Emulator) -> dict[str, Variant]:
         "MODEL_URI": f"gs://{storage.bucket}/1",
         "MODEL_SHA256": hashlib.sha256((FUNCTION / "model" / "model.tflite").read_bytes()).hexdigest(),
     }
-    return {HELLO: Variant(hello, {}), BUNDLED: Variant(function, {}), FETCHED: Variant(function, fetched)}
+    return {
+        HELLO: StartVariant(hello, {}),
+        BUNDLED: StartVariant(function, {}),
+        FETCHED: StartVariant(function, fetched),
+    }
 
 
-def _first_response(python: Path, variant: Variant, face: bytes) -> float:
+def _first_response(python: Path, variant: StartVariant, face: bytes) -> float:
     port = free_port()
     command = [python.parent / "functions-framework", "--source", variant.source / "main.py", "--target", "predict"]
     address = ["--host", "127.0.0.1", "--port", str(port)]

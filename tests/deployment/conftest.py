@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import FUNCTION, ROOT
 from tests.emulator import Emulator
-from tests.fake_gcp.server import Cloud, cloud
+from tests.fake_gcp.server import FakeCloud, cloud
 from training.deployment import build, deploy
 from training.deployment.build import BuiltImage
 from training.deployment.config import DeployConfig
@@ -32,7 +32,7 @@ _PROJECT = ServiceName("a-project", "europe-west1", "")
 class Place:
     """One service, one registry with two releases, the first in production, and what helps with them."""
 
-    double: Cloud
+    double: FakeCloud
     service: CloudRunService
     registry: Registry
     folder: Path
@@ -89,7 +89,7 @@ def storage(emulator: Emulator) -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="session")
-def double(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def double(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCloud]:
     with cloud(tmp_path_factory.mktemp("cloud")) as running, pytest.MonkeyPatch.context() as patch:
         for name, value in running.environment().items():
             patch.setenv(name, value)
@@ -97,13 +97,13 @@ def double(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="session")
-def image(double: Cloud) -> BuiltImage:
+def image(double: FakeCloud) -> BuiltImage:
     """Built once, by the first service."""
     return build.build(FUNCTION, replace(_PROJECT, name="first"), "", FAST)
 
 
 @pytest.fixture
-def place(double: Cloud, storage: Emulator, image: BuiltImage, tmp_path: Path) -> Iterator[Place]:
+def place(double: FakeCloud, storage: Emulator, image: BuiltImage, tmp_path: Path) -> Iterator[Place]:
     # Terraform's own settings, which every revision keeps.
     name = replace(_PROJECT, name=f"service-{len(double.services)}")
     double.create_service(str(name), HEADS="age,gender")

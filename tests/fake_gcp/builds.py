@@ -30,7 +30,7 @@ Status = cloudbuild_v1.Build.Status
 
 
 @dataclass(frozen=True)
-class Image:
+class FakeImage:
     """A built source and how it is started."""
 
     folder: Path
@@ -38,11 +38,11 @@ class Image:
 
 
 @dataclass
-class Builds:
+class FakeBuilds:
     """All builds, and the images they made by their address."""
 
     state: Path
-    images: dict[str, Image] = field(default_factory=dict)
+    images: dict[str, FakeImage] = field(default_factory=dict)
     _builds: dict[str, cloudbuild_v1.Build] = field(default_factory=dict)
 
     def submit(self, request: run_v2.SubmitBuildRequest) -> run_v2.SubmitBuildResponse:
@@ -83,7 +83,7 @@ class Builds:
             build.status_detail = str(error)
             build.status = Status.FAILURE
             return
-        self.images[request.image_uri] = Image(folder, request.buildpack_build.function_target)
+        self.images[request.image_uri] = FakeImage(folder, request.buildpack_build.function_target)
         build.status = Status.SUCCESS
 
 

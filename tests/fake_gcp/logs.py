@@ -20,7 +20,7 @@ _TERM = re.compile(r'([\w.]+)\s*(>=|=)\s*(?:"([^"]*)"|(\w+))')
 _LIFTED = {"severity": "severity", "httpRequest": "httpRequest", "logging.googleapis.com/trace": "trace"}
 
 
-class Log:
+class FakeLog:
     """All entries, in the order of their arrival."""
 
     def __init__(self) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 from google.cloud import run_v2
 
-from tests.fake_gcp.builds import PYTHON, Image
-from tests.fake_gcp.logs import Log
+from tests.fake_gcp.builds import PYTHON, FakeImage
+from tests.fake_gcp.logs import FakeLog
 from tests.ports import free_port
 
 PLACEHOLDER = "us-docker.pkg.dev/cloudrun/container/hello"
@@ -25,10 +25,10 @@ State = run_v2.Condition.State
 Reason = run_v2.Condition.RevisionReason
 
 
-class Revision:
+class FakeRevision:
     """One revision and, while it runs, its process."""
 
-    def __init__(self, message: run_v2.Revision, image: Image | None, log: Log) -> None:
+    def __init__(self, message: run_v2.Revision, image: FakeImage | None, log: FakeLog) -> None:
         self.message, self.log = message, log
         self.short = message.name.rpartition("/")[2]
         self._image = image
@@ -112,7 +112,7 @@ class Revision:
                 Reason.HEALTH_CHECK_CONTAINER_ERROR,
             )
 
-    def _run(self, image: Image) -> subprocess.Popen[str]:
+    def _run(self, image: FakeImage) -> subprocess.Popen[str]:
         environment = {
             "PATH": os.environ["PATH"],
             "STORAGE_EMULATOR_HOST": os.environ["STORAGE_EMULATOR_HOST"],

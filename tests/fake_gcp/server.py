@@ -19,23 +19,23 @@ from google.longrunning import operations_pb2
 from google.protobuf import json_format
 from werkzeug.serving import make_server
 
-from tests.fake_gcp.builds import Builds
+from tests.fake_gcp.builds import FakeBuilds
 from tests.fake_gcp.errors import ApiError
-from tests.fake_gcp.logs import Log
-from tests.fake_gcp.services import Service, placeholder
+from tests.fake_gcp.logs import FakeLog
+from tests.fake_gcp.services import FakeService, placeholder
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
 _SERVICE = "/v2/projects/<project>/locations/<location>/services/<service>"
 
 
 @dataclass
-class Cloud:
+class FakeCloud:
     """One running double."""
 
     url: str
-    builds: Builds
-    log: Log = field(default_factory=Log)
-    services: dict[str, Service] = field(default_factory=dict)
+    builds: FakeBuilds
+    log: FakeLog = field(default_factory=FakeLog)
+    services: dict[str, FakeService] = field(default_factory=dict)
     operations: dict[str, operations_pb2.Operation] = field(default_factory=dict)
 
     def create_service(self, name: str, **environment: str) -> None:
@@ -44,7 +44,7 @@ class Cloud:
             raise ApiError(400, f"{name} names no service")
         uri = f"{self.url}/run/{name.rpartition('/')[2]}"
         message = placeholder(name, uri, environment)
-        service = self.services[name] = Service(run_v2.Service(message), self.builds, self.log)
+        service = self.services[name] = FakeService(run_v2.Service(message), self.builds, self.log)
         operation = service.update(message, [])
         while not operation.done:
             threading.Event().wait(0.01)
@@ -53,7 +53,7 @@ class Cloud:
         """What clients find it by."""
         return {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{self.url}/" for api in ("RUN", "CLOUDBUILD", "LOGGING")}
 
-    def service(self, name: str) -> Service:
+    def service(self, name: str) -> FakeService:
         if name not in self.services:
             raise ApiError(404, f"Resource '{name}' was not found")
         return self.services[name]
@@ -65,12 +65,12 @@ class Cloud:
 
 
 @contextmanager
-def cloud(state: Path, port: int = 0) -> Iterator[Cloud]:
+def cloud(state: Path, port: int = 0) -> Iterator[FakeCloud]:
     """Start the double on a port, and stop it and its revisions afterwards; built sources lie in `state`."""
     shutil.rmtree(state / "images", ignore_errors=True)
     app = flask.Flask("cloud")
     server = make_server("127.0.0.1", port, app, threaded=True)
-    running = Cloud(f"http://127.0.0.1:{server.port}", Builds(state))
+    running = FakeCloud(f"http://127.0.0.1:{server.port}", FakeBuilds(state))
     app.register_error_handler(ApiError, lambda error: (error.body(), error.code))
     for routes in (_service_routes, _revision_routes, _other_routes, _user_routes):
         routes(app, running)
@@ -84,7 +84,7 @@ def cloud(state: Path, port: int = 0) -> Iterator[Cloud]:
         running.stop()
 
 
-def _service_routes(app: flask.Flask, cloud: Cloud) -> None:
+def _service_routes(app: flask.Flask, cloud: FakeCloud) -> None:
     @app.get(_SERVICE)
     def get_service(**_: str) -> flask.Response:
         return _json(cloud.service(_name()).message)
@@ -100,7 +100,7 @@ def _service_routes(app: flask.Flask, cloud: Cloud) -> None:
         return _json(operation)
 
 
-def _revision_routes(app: flask.Flask, cloud: Cloud) -> None:
+def _revision_routes(app: flask.Flask, cloud: FakeCloud) -> None:
     @app.get(f"{_SERVICE}/revisions")
     def list_revisions(**_: str) -> flask.Response:
         service = cloud.service(_name().removesuffix("/revisions"))
@@ -115,7 +115,7 @@ def _revision_routes(app: flask.Flask, cloud: Cloud) -> None:
         return _json(cloud.service(service).revisions[short].message)
 
 
-def _other_routes(app: flask.Flask, cloud: Cloud) -> None:
+def _other_routes(app: flask.Flask, cloud: FakeCloud) -> None:
     @app.get("/v2/projects/<project>/locations/<location>/operations/<operation>")
     def get_operation(**_: str) -> flask.Response:
         if _name() not in cloud.operations:
@@ -137,7 +137,7 @@ def _other_routes(app: flask.Flask, cloud: Cloud) -> None:
         return cloud.log.listed(flask.request.get_json())
 
 
-def _user_routes(app: flask.Flask, cloud: Cloud) -> None:
+def _user_routes(app: flask.Flask, cloud: FakeCloud) -> None:
     @app.get("/")
     def ready() -> str:
         return "ready"

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from google.cloud import run_v2
 from google.longrunning import operations_pb2
 
-from tests.fake_gcp.builds import Builds
+from tests.fake_gcp.builds import FakeBuilds
 from tests.fake_gcp.errors import ApiError
-from tests.fake_gcp.logs import Log
-from tests.fake_gcp.revisions import PLACEHOLDER, Revision, State
+from tests.fake_gcp.logs import FakeLog
+from tests.fake_gcp.revisions import PLACEHOLDER, FakeRevision, State
 
 LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 PINNED = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
@@ -44,13 +44,13 @@ _TAG = r"[a-z]([a-z0-9-]{0,44}[a-z0-9])?"
 
 
 @dataclass
-class Service:
+class FakeService:
     """One service with its revisions, the oldest first."""
 
     message: run_v2.Service
-    builds: Builds
-    log: Log
-    revisions: dict[str, Revision] = field(default_factory=dict)
+    builds: FakeBuilds
+    log: FakeLog
+    revisions: dict[str, FakeRevision] = field(default_factory=dict)
     # revision -> how much of its share it has had, for an even split
     _due: dict[str, float] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -78,7 +78,7 @@ class Service:
             threading.Thread(target=self._reconcile, args=(revision, operation), daemon=True).start()
             return operation
 
-    def chosen(self, tag: str) -> Revision | None:
+    def chosen(self, tag: str) -> FakeRevision | None:
         """The revision that answers the next request, at the main address or at a tag's."""
         with self._lock:
             routed = [(each, each.revision or self._latest()) for each in self.message.traffic_statuses]
@@ -125,7 +125,7 @@ class Service:
             if (each.type_ == LATEST and each.revision) or not each.type_:
                 raise ApiError(400, "traffic: the type and the revision contradict each other")
 
-    def _new_revision(self) -> Revision:
+    def _new_revision(self) -> FakeRevision:
         short = self.message.template.revision or f"{self._name()}-{len(self.revisions) + 1:05}-{uuid.uuid4().hex[:3]}"
         message = run_v2.Revision(
             name=f"{self.message.name}/revisions/{short}",
@@ -137,11 +137,11 @@ class Service:
             **{name: getattr(self.message.template, name) for name in _KEPT},
         )
         image = self.builds.images.get(self.message.template.containers[0].image)
-        self.revisions[short] = Revision(message, image, self.log)
+        self.revisions[short] = FakeRevision(message, image, self.log)
         self.message.latest_created_revision = message.name
         return self.revisions[short]
 
-    def _reconcile(self, revision: Revision | None, operation: operations_pb2.Operation) -> None:
+    def _reconcile(self, revision: FakeRevision | None, operation: operations_pb2.Operation) -> None:
         if revision:
             revision.reconcile()
         with self._lock:

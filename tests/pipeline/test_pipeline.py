@@ -56,7 +56,7 @@ def exit_code(*arguments: str) -> int | str | None:
         return end.code
 
 
-@pytest.mark.parametrize("step", [command.run.__name__ for command in COMMANDS])
+@pytest.mark.parametrize("step", [command.name for command in COMMANDS])
 def test_each_step_explains_itself(step: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(step, "--help") == 0
     assert "usage: python -m training" in capsys.readouterr().out

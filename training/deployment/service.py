@@ -48,7 +48,7 @@ class CloudRunService:
         self._services = client(run_v2.ServicesClient, "RUN")
         self._revisions = client(run_v2.RevisionsClient, "RUN")
 
-    def read(self) -> run_v2.CloudRunService:
+    def read(self) -> run_v2.Service:
         """The service as it is.
 
         Raises:
@@ -142,7 +142,7 @@ class CloudRunService:
                 f"{self.name}: the traffic was not moved to {split}; {refusal or 'something else moved it'}"
             )
 
-    def _change(self, service: run_v2.CloudRunService, *fields: str) -> str:
+    def _change(self, service: run_v2.Service, *fields: str) -> str:
         """Carry out a change and wait for its end; what Cloud Run says against it, if anything."""
         request = run_v2.UpdateServiceRequest(service=service, update_mask=FieldMask(paths=fields))
         pause = self._config.poll_seconds
@@ -182,7 +182,7 @@ def short(revision: run_v2.Revision) -> str:
     return str(revision.name.rpartition("/")[2])
 
 
-def _traffic(service: run_v2.CloudRunService) -> TrafficSplit:
+def _traffic(service: run_v2.Service) -> TrafficSplit:
     split: dict[str, int] = {}
     tags: dict[str, str] = {}
     for each in service.traffic_statuses:

@@ -73,7 +73,8 @@ def not_worse(row: Difference, level: float) -> GateCheck:
         f"worse in {100 * (1 - row.p_not_worse):.2f} % of the resamples, at most {100 * (1 - level):.2f} %"
     )
     passed = row.p_not_worse >= level
-    return GateCheck(row.name, _finite(row.challenger), "not_worse", row.champion, passed, detail)
+    value, limit = round(row.challenger, 4), round(row.champion, 4)
+    return GateCheck(row.name, _finite(value), "not_worse", limit, passed, detail)
 
 
 def _finite(value: float) -> float | None:
