@@ -6,7 +6,7 @@ PRESET ?= default
 WORK ?= build/$(PRESET)
 REGISTRY ?= build/registry
 # more options for `train`, for example --teacher build/teacher/release
-TRAIN ?=
+TRAIN_ARGS ?=
 # side of the faces in pixels, instead of the preset's
 SIZE ?=
 # anything: `test` also measures how much of the code its own processes run
@@ -42,8 +42,10 @@ faces-named:
 
 # argparse would say so too, but only after minutes of setting up.
 preset-named:
+	@test "$(PRESET)" != seed || { echo 'PRESET=seed is now PRESET=baseline: rename it' >&2; exit 2; }
+	@test -z "$(TRAIN)" || { echo 'TRAIN is now TRAIN_ARGS: rename it' >&2; exit 2; }
 	@grep -q '^    "$(PRESET)": Preset(' training/presets.py || \
-	    { echo 'PRESET=$(PRESET) is none; choose default, teacher, imagenet, seed or smoke' >&2; exit 2; }
+	    { echo 'PRESET=$(PRESET) is none; choose default, teacher, imagenet, baseline or smoke' >&2; exit 2; }
 
 # functions-framework answers a port that it cannot have by a traceback.
 port-free:
@@ -64,11 +66,11 @@ COVER = $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-report=xml:b
 
 test: setup ## pass every test, PROCESSES at once [COVERAGE=1]
 	@rm -f .coverage
-	$(PYTEST) $(BESIDE) -m "not alone" --junit-xml=build/junit.xml $(COVER)
-	$(PYTEST) -m alone --junit-xml=build/junit-alone.xml $(COVER)
+	$(PYTEST) $(BESIDE) -m "not serial" --junit-xml=build/junit.xml $(COVER)
+	$(PYTEST) -m serial --junit-xml=build/junit-serial.xml $(COVER)
 
 test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## the tests that take seconds
-	$(DEV_ENV)/bin/pytest $(BESIDE) -m "not slow and not alone"
+	$(DEV_ENV)/bin/pytest $(BESIDE) -m "not slow and not serial"
 
 e2e: $(NODE_TOOLS) $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## from `git push` to an answered request: .gitlab-ci.yml run here (needs npm, rsync)
 	@command -v rsync >/dev/null || { echo 'gitlab-ci-local hands files on by rsync; on Debian and Ubuntu: sudo apt-get install rsync' >&2; exit 1; }
@@ -94,9 +96,9 @@ format: $(DEV_ENV)/.ready ## let ruff put the code in order
 
 face-weights: $(FACE_WEIGHTS) ## fetch the initial weights of the preset `default` (needs npm)
 
-pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|seed|smoke] [REGISTRY=<folder or gs://…>]
+pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
 	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN)
+	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN_ARGS)
 	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training evaluate --work "$(WORK)"
 	$(DEV_ENV)/bin/python -m training gate --work "$(WORK)"
@@ -141,7 +143,7 @@ bench-gate: $(DEV_ENV)/.ready ## how often the gate errs, with the bundled relea
 	$(DEV_ENV)/bin/python -m tests.bench_gate "$(DATA)" "$(OTHER)"
 
 fuzz: $(DEV_ENV)/.ready ## search for bytes that break the decoder, [SECONDS=600]
-	$(DEV_ENV)/bin/python -m tests.fuzz_pictures $(SECONDS)
+	$(DEV_ENV)/bin/python -m tests.fuzz_images $(SECONDS)
 
 score: faces-named $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFace>, against the thresholds of `default`
 	@rm -rf build/score/release && mkdir -p build/score && cp -r function/model build/score/release

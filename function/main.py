@@ -28,24 +28,24 @@ try:
 except settings.SettingsError as reason:
     sys.exit(f"cannot start: {reason}")
 # Storage answers while numpy, Pillow and the runtime are being imported below.
-LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, SETTINGS.fetch_seconds)
+LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, SETTINGS.model_fetch_timeout)
 
 from flask import Request, Response, current_app, g
 
-from serving import access, exchange, logs, pages, protocols, requests, server
+from serving import access, gunicorn_settings, logs, middleware, protocols, request_parsing, static_files
 from serving.access import Handler
-from serving.answers import Answerer
-from serving.deadlines import Deadline
+from serving.inference import InferenceService
 from serving.predictor import Predictor
 from serving.problems import Problem
-from serving.tally import Tally
+from serving.request_stats import RequestStats
+from serving.timeouts import Deadline
 
 try:
-    ANSWERER = Answerer(Predictor(LOADING.release()), SETTINGS)
+    INFERENCE = InferenceService(Predictor(LOADING.release()), SETTINGS)
 except release.ReleaseError as reason:
     sys.exit(f"cannot start: {reason}")
 
-RELEASE = ANSWERER.predictor.release
+RELEASE = INFERENCE.predictor.release
 MODEL = RELEASE.identity()
 
 
@@ -70,35 +70,35 @@ def predict(request: Request) -> Response:
 
 
 def _predict(request: Request) -> Response:
-    deadline = Deadline.after(SETTINGS.request_seconds)
-    pictures = requests.pictures(request, SETTINGS, deadline)
-    g.tally = Tally(len(pictures))
-    return _json({"predictions": ANSWERER.answer(pictures, deadline, g.tally), "model": MODEL})
+    deadline = Deadline.after(SETTINGS.request_timeout)
+    images = request_parsing.images(request, SETTINGS, deadline)
+    g.stats = RequestStats(len(images))
+    return _json({"predictions": INFERENCE.predict(images, deadline, g.stats), "model": MODEL})
 
 
 def _infer(_: Request) -> Response:
     raise Problem(
         HTTPStatus.NOT_IMPLEMENTED,
-        'tensors are not taken, pictures are: POST /predict with {"instances": [{"b64": "<base64 of a picture>"}]}',
+        'tensors are not taken, images are: POST /predict with {"instances": [{"b64": "<base64 of an image>"}]}',
     )
 
 
 def _openapi(request: Request) -> Response:
-    return pages.kept(request, json.dumps(_description()).encode(), "application/json")
+    return static_files.kept(request, json.dumps(_description()).encode(), "application/json")
 
 
 def _docs(request: Request) -> Response:
-    from serving import docs
+    from serving.openapi import docs_page
 
-    return pages.kept(request, docs.page(_description()), pages.content_type("docs.html"))
+    return static_files.kept(request, docs_page.page(_description()), static_files.content_type("docs.html"))
 
 
 @cache
 def _description() -> dict[str, Any]:
     # Seldom asked for: the start is spared it.
-    from serving import description
+    from serving.openapi import document
 
-    return description.document(SETTINGS, RELEASE)
+    return document.document(SETTINGS, RELEASE)
 
 
 def _json(body: dict[str, Any]) -> Response:
@@ -115,7 +115,7 @@ def _routes() -> dict[str, dict[str, Handler]]:
     prediction = {"POST": keyed(_predict)}
     health = {"GET": _fixed({"status": "ok", "model": MODEL})}
     table: dict[str, dict[str, Handler]] = {
-        path: {"GET": partial(pages.file, name=name)} for path, name in pages.FILES.items()
+        path: {"GET": partial(static_files.file, name=name)} for path, name in static_files.FILES.items()
     }
     table["/"] |= prediction
     table |= {
@@ -144,8 +144,8 @@ ROUTES = _routes()
 
 if current_app:
     logs.setup(SETTINGS.log_level)
-    server.configure(SETTINGS.http_port)
-    exchange.surround(current_app, predict, SETTINGS, RELEASE.version)
+    gunicorn_settings.configure(SETTINGS.http_port)
+    middleware.surround(current_app, predict, SETTINGS, RELEASE.version)
 
 # Nor does anybody look through them later, so that the server's processes share their memory.
 gc.freeze()

@@ -66,7 +66,7 @@ locals {
   variables = {
     DATA_BUCKET          = "gs://${google_storage_bucket.data.name}"
     GOOGLE_CLOUD_PROJECT = var.project_id
-    LOGS                 = "gs://${google_storage_bucket.logs.name}"
+    LOG_URI              = "gs://${google_storage_bucket.logs.name}"
     REGISTRY             = "gs://${google_storage_bucket.releases.name}"
     SERVICE              = local.service
     SERVICE_URL          = google_cloud_run_v2_service.function.uri

@@ -1,9 +1,9 @@
 locals {
   # What `settings` may hold: all that the function reads, but for what the pipeline sets and for the key.
   settings = [
-    "AIP_HEALTH_ROUTE", "AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "CORS_ORIGINS", "FETCH_SECONDS", "HEADS", "LOG_ANSWERS",
-    "LOG_LEVEL", "MAX_IMAGES", "MAX_PIXELS", "MAX_REQUEST_BYTES", "MAX_SIDE_RATIO", "MAX_WHOLE_PIXELS", "MIN_SIDE",
-    "MODEL_CACHE", "REQUEST_SECONDS",
+    "AIP_HEALTH_ROUTE", "AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "CORS_ORIGINS", "HEADS", "LOG_LEVEL", "LOG_PREDICTIONS",
+    "MAX_ASPECT_RATIO", "MAX_FULL_DECODE_PIXELS", "MAX_IMAGES", "MAX_PIXELS", "MAX_REQUEST_BYTES", "MIN_IMAGE_SIDE",
+    "MODEL_CACHE", "MODEL_FETCH_TIMEOUT", "REQUEST_TIMEOUT",
   ]
 }
 
@@ -25,7 +25,7 @@ resource "google_cloud_run_v2_service" "function" {
   template {
     service_account                  = google_service_account.runtime.email
     max_instance_request_concurrency = var.concurrency
-    # Above the function's own REQUEST_SECONDS, which ends a request with an answer.
+    # Above the function's own REQUEST_TIMEOUT, which ends a request with an answer.
     timeout = "60s"
 
     containers {
@@ -45,7 +45,7 @@ resource "google_cloud_run_v2_service" "function" {
         }
       }
 
-      # A release has FETCH_SECONDS (20) to arrive; the server listens after that.
+      # A release has MODEL_FETCH_TIMEOUT (20) to arrive; the server listens after that.
       startup_probe {
         period_seconds    = 1
         timeout_seconds   = 1

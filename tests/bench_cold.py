@@ -33,7 +33,7 @@ def predict(request):
 
 
 @dataclass(frozen=True)
-class Variant:
+class StartVariant:
     """A function to start: its folder and its environment variables."""
 
     source: Path
@@ -49,14 +49,14 @@ def cold_start(python: Path, rounds: int = 15) -> dict[str, list[float]]:
         seconds: dict[str, list[float]] = {name: [] for name in variants}
         for turn in range(rounds + 1):
             for name, variant in variants.items():
-                taken = _first_answer(python, variant, face)
+                taken = _first_response(python, variant, face)
                 # The first round only fills the disk's cache.
                 if turn:
                     seconds[name].append(taken)
     return seconds
 
 
-def _variants(scratch: Path, storage: Emulator) -> dict[str, Variant]:
+def _variants(scratch: Path, storage: Emulator) -> dict[str, StartVariant]:
     hello, function = scratch / "hello", scratch / "function"
     hello.mkdir()
     (hello / "main.py").write_text(_HELLO_WORLD)
@@ -67,10 +67,14 @@ def _variants(scratch: Path, storage: Emulator) -> dict[str, Variant]:
         "MODEL_URI": f"gs://{storage.bucket}/1",
         "MODEL_SHA256": hashlib.sha256((FUNCTION / "model" / "model.tflite").read_bytes()).hexdigest(),
     }
-    return {HELLO: Variant(hello, {}), BUNDLED: Variant(function, {}), FETCHED: Variant(function, fetched)}
+    return {
+        HELLO: StartVariant(hello, {}),
+        BUNDLED: StartVariant(function, {}),
+        FETCHED: StartVariant(function, fetched),
+    }
 
 
-def _first_answer(python: Path, variant: Variant, face: bytes) -> float:
+def _first_response(python: Path, variant: StartVariant, face: bytes) -> float:
     port = free_port()
     command = [python.parent / "functions-framework", "--source", variant.source / "main.py", "--target", "predict"]
     address = ["--host", "127.0.0.1", "--port", str(port)]
@@ -83,7 +87,7 @@ def _first_answer(python: Path, variant: Variant, face: bytes) -> float:
     )
     try:
         while time.monotonic() < began + GIVE_UP_SECONDS and process.poll() is None:
-            if _answers(port, face):
+            if _predictions(port, face):
                 return time.monotonic() - began
             time.sleep(POLL_SECONDS)
     finally:
@@ -92,7 +96,7 @@ def _first_answer(python: Path, variant: Variant, face: bytes) -> float:
     raise AssertionError(f"{variant} does not answer; its exit code is {process.returncode}")
 
 
-def _answers(port: int, face: bytes) -> bool:
+def _predictions(port: int, face: bytes) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GIVE_UP_SECONDS)
     try:
         connection.request("POST", "/", face, {"Content-Type": "image/jpeg"})

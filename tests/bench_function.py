@@ -58,7 +58,7 @@ def main() -> None:
         with _ours() as ours, _theirs(hello) as theirs:
             _report("one warm request against its work and a hello world", _warm(ours, theirs), "at most 1.2")
             _report("a 12-megapixel JPEG, its extra time against the bare decode's", _large(ours), "at most 1.2")
-            _report(f"a picture in a batch of {BATCH} against one alone", _batch(ours), "at most 0.7")
+            _report(f"an image in a batch of {BATCH} against one alone", _batch(ours), "at most 0.7")
         with _on({1}), _ours() as ours, _theirs(hello) as theirs:
             rates = _throughput(ours, theirs)
             _report(f"throughput of one processor at {CLIENTS} clients, against the same sum", rates, "at least 0.8")
@@ -186,9 +186,9 @@ def _connection(server: Server) -> Iterator[Callable[[bytes, str], bytes]]:
 
     def ask(body: bytes, content_type: str) -> bytes:
         connection.request("POST", "/predict", body, {"Content-Type": content_type})
-        answer = connection.getresponse()
-        data = answer.read()
-        assert answer.status == 200, data
+        response = connection.getresponse()
+        data = response.read()
+        assert response.status == 200, data
         return data
 
     try:

@@ -20,39 +20,43 @@ from tests.conftest import FUNCTION
 from training.config import EvaluateConfig, GateConfig
 from training.evaluate import score
 from training.evaluation.comparison import COMPARED, EVERYONE, Comparison, compare, groups
-from training.evaluation.metrics import FIGURES, Faces
+from training.evaluation.metrics import METRICS, ScoredSamples
 from training.gate import against
 
 Mask = npt.NDArray[np.bool_]
-Pair = Callable[[np.random.Generator], tuple[Faces, Faces]]
+Pair = Callable[[np.random.Generator], tuple[ScoredSamples, ScoredSamples]]
 HEADS = {head for head, _ in COMPARED.values()}
 
 
-def mixed(one: Faces, other: Faces, take: Mask) -> Faces:
+def mixed(one: ScoredSamples, other: ScoredSamples, take: Mask) -> ScoredSamples:
     """The answers of `one` where `take` says so, else those of `other`."""
-    answers = {name: value.copy() for name, value in vars(other).items() if name != "labels"}
-    for name, value in answers.items():
+    predictions = {name: value.copy() for name, value in vars(other).items() if name != "labels"}
+    for name, value in predictions.items():
         value[take] = vars(one)[name][take]
-    return Faces(one.labels, **answers)
+    return ScoredSamples(one.labels, **predictions)
 
 
-def exchanged(one: Faces, other: Faces, random: np.random.Generator) -> tuple[Faces, Faces]:
+def exchanged(
+    one: ScoredSamples, other: ScoredSamples, random: np.random.Generator
+) -> tuple[ScoredSamples, ScoredSamples]:
     """Two releases that are equally good: each face's two answers are dealt out by the toss of a coin."""
     take = random.random(len(one.labels)) < 0.5
     return mixed(one, other, take), mixed(other, one, take)
 
 
-def worsened(faces: Faces, share: float, where: Mask, random: np.random.Generator) -> Faces:
+def worsened(faces: ScoredSamples, share: float, where: Mask, random: np.random.Generator) -> ScoredSamples:
     """A release that answers a share of some faces as if they were other faces of the set."""
     order = random.permutation(len(where))
-    elsewhere = Faces(faces.labels, **{name: held[order] for name, held in vars(faces).items() if name != "labels"})
+    elsewhere = ScoredSamples(
+        faces.labels, **{name: held[order] for name, held in vars(faces).items() if name != "labels"}
+    )
     return mixed(elsewhere, faces, where & (random.random(len(where)) < share))
 
 
 def measure(name: str, pair: Pair, draws: int, where: Mask) -> None:
     """Print how much worse the challenger is in `where`, and how often the gate closes for such a pair.
 
-    The shares: closed at all, for a figure over all faces, for groups, and for all faces if each figure had the whole
+    The shares: closed at all, for a metric over all faces, for groups, and for all faces if each metric had the whole
     level to itself.
     """
     random = np.random.default_rng(1)
@@ -62,11 +66,11 @@ def measure(name: str, pair: Pair, draws: int, where: Mask) -> None:
         rows = compare(before, after, HEADS, EvaluateConfig(seed=seed))
         failed = [check.name for check in against(Comparison("", differences=rows), GateConfig()) if not check.passed]
         overall = any(check.endswith(f", {EVERYONE}") for check in failed)
-        each = any(row.doubt < GateConfig().false_overall for row in rows if row.group == EVERYONE)
-        closed += [bool(failed), overall, any("figures of groups" in check for check in failed), each]
-        found.append((after.figures() - before.figures())[where].mean(axis=0))
-    shares = dict(zip(FIGURES, np.mean(found, axis=0), strict=True))
-    differences = "  ".join(f"{shares[figure]:+8.4f}" for figure in COMPARED)
+        each = any(row.p_not_worse < GateConfig().false_overall for row in rows if row.group == EVERYONE)
+        closed += [bool(failed), overall, any("metrics of groups" in check for check in failed), each]
+        found.append((after.metrics() - before.metrics())[where].mean(axis=0))
+    shares = dict(zip(METRICS, np.mean(found, axis=0), strict=True))
+    differences = "  ".join(f"{shares[metric]:+8.4f}" for metric in COMPARED)
     print(f"{name:44} {differences}   " + "  ".join(f"{share:6.1%}" for share in closed / draws), flush=True)
 
 
@@ -78,7 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     new, old = (score(Predictor(release.load(uri)), options.data) for uri in (str(FUNCTION / "model"), options.other))
     masks = dict(groups(new.labels))
-    print(f"{'':44} " + "  ".join(f"{figure[:8]:>8}" for figure in COMPARED) + "      red     all  groups    each")
+    print(f"{'':44} " + "  ".join(f"{metric[:8]:>8}" for metric in COMPARED) + "      red     all  groups    each")
     measure("the other release against the bundled one", lambda _: (new, old), 1, masks[EVERYONE])
     measure("the bundled one against the other release", lambda _: (old, new), 1, masks[EVERYONE])
     measure("equally good", lambda random: exchanged(new, old, random), options.draws, masks[EVERYONE])
@@ -95,12 +99,16 @@ def main() -> None:
         measure(f"the bundled one with {share:.2%} exchanged", pair, options.draws // 4, masks[EVERYONE])
 
 
-def _another(new: Faces, old: Faces, share: float, where: Mask, random: np.random.Generator) -> tuple[Faces, Faces]:
+def _another(
+    new: ScoredSamples, old: ScoredSamples, share: float, where: Mask, random: np.random.Generator
+) -> tuple[ScoredSamples, ScoredSamples]:
     before, after = exchanged(new, old, random)
     return before, worsened(after, share, where, random)
 
 
-def _itself(faces: Faces, share: float, where: Mask, random: np.random.Generator) -> tuple[Faces, Faces]:
+def _itself(
+    faces: ScoredSamples, share: float, where: Mask, random: np.random.Generator
+) -> tuple[ScoredSamples, ScoredSamples]:
     return faces, worsened(faces, share, where, random)
 
 

@@ -1,4 +1,4 @@
-"""How often the bundled release warns: of test faces, of pictures that are none, and why the bounds lie where they do.
+"""How often the bundled release warns: of test faces, of images that are none, and why the bounds lie where they do.
 
 python -m tests.bench_warnings <folder that `prepare` wrote> [<folder of photographs that show no face>]
 """
@@ -14,15 +14,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from serving import images, likeness, release
-from serving.images import Picture, Pixels
+from serving import images, input_check, release
+from serving.images import DecodedImage, Pixels
 from serving.predictor import Predictor
+from training.calibration import negatives
 from training.data import shards
-from training.fitting import counterexamples
 
 ROOT = Path(__file__).parent.parent
 ICONS = Path("/usr/share/icons")
-# pictures of each kind, at most
+# images of each kind, at most
 COUNT = 500
 CROPS = 40
 SIDES = (128, 64, 48, 40, 32, 24, 16)
@@ -39,33 +39,33 @@ def main() -> None:
     faces = [Image.fromarray(face) for face in pixels]
     print(f"warned of, release {served.version}")
     _print(served, "test faces", faces)
-    for name, pictures in _others(faces[:COUNT], np.random.default_rng(1)):
-        _print(served, name, pictures)
+    for name, samples in _others(faces[:COUNT], np.random.default_rng(1)):
+        _print(served, name, samples)
     print("\nage error in years, where a face ...")
     predictor, ages = Predictor(served), labels[:COUNT, 0].astype(int)
     for side in SIDES:
         print(f"{'has ' + str(side) + ' pixels a side':48} {_error(predictor, faces, ages, _shrunk_to(side)):6.2f}")
     for ratio in RATIOS:
-        print(f"{f'lies anywhere in a picture of 1:{ratio}':48} {_error(predictor, faces, ages, _strip(ratio)):6.2f}")
+        print(f"{f'lies anywhere in an image of 1:{ratio}':48} {_error(predictor, faces, ages, _strip(ratio)):6.2f}")
 
 
-def _print(served: release.Release, name: str, pictures: Iterable[Image_]) -> None:
-    seen = [_seen(picture, served.size) for picture in pictures]
+def _print(served: release.Release, name: str, samples: Iterable[Image_]) -> None:
+    seen = [_seen(image, served.size) for image in samples]
     if not seen:
         print(f"{name:48} none at hand")
         return
-    judge = likeness.of(served)
-    codes = [{warning.code for warning in judge.warnings(picture)} for picture in seen]
+    judge = input_check.of(served)
+    codes = [{warning.code for warning in judge.warnings(image)} for image in seen]
     each = ", ".join(
         f"{code} {share:.1%}" for code in sorted(set().union(*codes)) if (share := np.mean([code in c for c in codes]))
     )
     print(f"{name:48} {np.mean([bool(found) for found in codes]):7.2%} of {len(codes):5}   {each}")
 
 
-def _seen(picture: Image_, size: int) -> Picture:
+def _seen(image: Image_, size: int) -> DecodedImage:
     """What the function makes of a lossless file."""
     file = BytesIO()
-    picture.save(file, "PNG", compress_level=1)
+    image.save(file, "PNG", compress_level=1)
     return images.read(file.getvalue(), size)
 
 
@@ -99,11 +99,11 @@ def _shrunk(face: Image_, share: float, random: Random | None) -> Image_:
     return ground
 
 
-def _crop(picture: Image_, share: float, random: Random) -> Image_:
-    side = int(min(picture.size) * share)
-    left = int(random.integers(0, picture.width - side + 1))
-    top = int(random.integers(0, picture.height - side + 1))
-    return picture.crop((left, top, left + side, top + side))
+def _crop(image: Image_, share: float, random: Random) -> Image_:
+    side = int(min(image.size) * share)
+    left = int(random.integers(0, image.width - side + 1))
+    top = int(random.integers(0, image.height - side + 1))
+    return image.crop((left, top, left + side, top + side))
 
 
 def _in_strip(face: Image_, ratio: float, random: Random) -> Image_:
@@ -113,7 +113,7 @@ def _in_strip(face: Image_, ratio: float, random: Random) -> Image_:
 
 
 def _clouds(random: Random, cells: int) -> Image_:
-    return Image.fromarray(counterexamples.clouds(random, cells)).resize((128, 128), Image.Resampling.BICUBIC)
+    return Image.fromarray(negatives.clouds(random, cells)).resize((128, 128), Image.Resampling.BICUBIC)
 
 
 def _page(random: Random) -> Image_:
@@ -128,8 +128,8 @@ def _page(random: Random) -> Image_:
 
 def _icons(random: Random) -> list[Image_]:
     files = sorted(path for path in ICONS.rglob("*.png") if path.is_file())
-    pictures: list[Image_] = [Image.open(path) for path in random.permutation(np.array(files, object))]
-    return [picture for picture in pictures if min(picture.size) >= 32][:COUNT]
+    samples: list[Image_] = [Image.open(path) for path in random.permutation(np.array(files, object))]
+    return [image for image in samples if min(image.size) >= 32][:COUNT]
 
 
 def _photographs(folder: Path, random: Random) -> Iterator[Image_]:

@@ -79,7 +79,7 @@ def choose(page: Page, *files: FilePayload) -> None:
     chooser.value.set_files(list(files))
 
 
-def wait_for_answer(page: Page) -> None:
+def wait_for_prediction(page: Page) -> None:
     """Wait until the open picture has the answer to how it is framed now."""
     expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
 
@@ -97,7 +97,7 @@ def record(page: Page) -> list[bytes]:
     return bodies
 
 
-def picture(body: bytes) -> Image.Image:
+def image_of(body: bytes) -> Image.Image:
     """The one picture of a recorded body."""
     start = body.index(b"\r\n\r\n") + 4
     return Image.open(io.BytesIO(body[start : body.rindex(b"\r\n--")])).convert("RGB")

@@ -1,4 +1,4 @@
-"""What tests of several rooms share."""
+"""What tests of several folders share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST = (
     "training/test_devices.py",
     "training/test_tracking.py",
     "training/test_odd_data.py",
-    "delivery/test_rollout.py",
+    "deployment/test_rollout.py",
     "function/test_load.py",
     "training/test_published_set.py",
     "pipeline/test_reproduce.py",

@@ -39,8 +39,8 @@ class Wire(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault, done = self.storage.next_fault(f"{self.command} {unquote(self.path)}")
-        answer = self._forward(body) if done else httpx.Response(503)
-        fault(self, answer)
+        prediction = self._forward(body) if done else httpx.Response(503)
+        fault(self, prediction)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
 
@@ -51,22 +51,22 @@ class Wire(BaseHTTPRequestHandler):
         return self.storage.client.request(self.command, address, content=body, headers=asked)
 
     def send(
-        self, answer: httpx.Response, body: bytes | None = None, length: int | None = None, status: int | None = None
+        self, response: httpx.Response, body: bytes | None = None, length: int | None = None, status: int | None = None
     ) -> None:
         """Pass the answer on, with another body, a Content-Length that lies, or another status."""
-        body = answer.content if body is None else body
-        self.send_response(answer.status_code if status is None else status)
+        body = response.content if body is None else body
+        self.send_response(response.status_code if status is None else status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         for name in _PASSED_ON:
-            if name in answer.headers:
-                self.send_header(name, answer.headers[name])
+            if name in response.headers:
+                self.send_header(name, response.headers[name])
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
 
-    def begin(self, answer: httpx.Response) -> None:
+    def begin(self, response: httpx.Response) -> None:
         """Send half of the bytes that are announced."""
-        self.send(answer, answer.content[: len(answer.content) // 2], len(answer.content))
+        self.send(response, response.content[: len(response.content) // 2], len(response.content))
         self.close_connection = True
 
     def reset(self) -> None:
@@ -148,23 +148,23 @@ def faulty(emulator: Emulator) -> Iterator[FaultyStorage]:
 def status(code: int) -> Fault:
     """Answer with a status and a message of several lines, as cloud storage words it."""
 
-    def fault(wire: Wire, answer: httpx.Response) -> None:
-        wire.send(answer, b"<?xml version='1.0'?>\n<Error><Code>Planned</Code>\n</Error>", status=code)
+    def fault(wire: Wire, prediction: httpx.Response) -> None:
+        wire.send(prediction, b"<?xml version='1.0'?>\n<Error><Code>Planned</Code>\n</Error>", status=code)
 
     return fault
 
 
 def document(text: bytes) -> Fault:
     """Answer with 200 and something else."""
-    return lambda wire, answer: wire.send(answer, text)
+    return lambda wire, prediction: wire.send(prediction, text)
 
 
 def reset_at_once(wire: Wire, _: httpx.Response) -> None:
     wire.reset()
 
 
-def reset_midway(wire: Wire, answer: httpx.Response) -> None:
-    wire.begin(answer)
+def reset_midway(wire: Wire, prediction: httpx.Response) -> None:
+    wire.begin(prediction)
     # The client has read the first half when the connection breaks.
     time.sleep(0.05)
     wire.reset()
@@ -174,23 +174,23 @@ def stall_at_once(wire: Wire, _: httpx.Response) -> None:
     wire.stall()
 
 
-def stall_midway(wire: Wire, answer: httpx.Response) -> None:
-    wire.begin(answer)
+def stall_midway(wire: Wire, prediction: httpx.Response) -> None:
+    wire.begin(prediction)
     wire.stall()
 
 
-def close_midway(wire: Wire, answer: httpx.Response) -> None:
+def close_midway(wire: Wire, prediction: httpx.Response) -> None:
     """End in good order, too early."""
-    wire.begin(answer)
+    wire.begin(prediction)
 
 
-def half(wire: Wire, answer: httpx.Response) -> None:
+def half(wire: Wire, response: httpx.Response) -> None:
     """Half of the bytes, announced as half: only the digest tells."""
-    wire.send(answer, answer.content[: len(answer.content) // 2])
+    wire.send(response, response.content[: len(response.content) // 2])
 
 
-def altered(wire: Wire, answer: httpx.Response) -> None:
+def altered(wire: Wire, response: httpx.Response) -> None:
     """One bit is another: only the digest tells."""
-    body = bytearray(answer.content)
+    body = bytearray(response.content)
     body[len(body) // 2] ^= 1
-    wire.send(answer, bytes(body))
+    wire.send(response, bytes(body))

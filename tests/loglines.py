@@ -15,7 +15,7 @@ RELEASE: str = json.loads((BUNDLED / MANIFEST).read_text())["version"]
 
 
 def line(age: str = "20-39", gender: str = "female", **others: Any) -> Line:
-    """That of a request with one picture; `others` are fields that differ."""
+    """That of a request with one image; `others` are fields that differ."""
     return {
         "severity": "INFO",
         "time": "2026-11-25T10:00:00.000000+00:00",
@@ -29,18 +29,18 @@ def line(age: str = "20-39", gender: str = "female", **others: Any) -> Line:
         },
         "request_id": "0" * 32,
         "release": RELEASE,
-        "pictures": 1,
+        "images": 1,
         "failed": 0,
-        "answers": {"age": {age: 1}, "gender": {gender: 1}},
+        "predictions": {"age": {age: 1}, "gender": {gender: 1}},
         "sides": {"128-255": 1},
         "formats": {"JPEG": 1},
     } | others
 
 
 def with_http(status: int, method: str = "POST", path: str = "/predict", **others: Any) -> Line:
-    """A line of any status, without pictures but for those in `others`."""
+    """A line of any status, without images but for those in `others`."""
     http = {"requestMethod": method, "requestUrl": path, "status": status, "responseSize": "9", "latency": "0.1s"}
-    counted = {"pictures", "failed", "answers", "sides", "formats"}
+    counted = {"images", "failed", "predictions", "sides", "formats"}
     return {name: value for name, value in line(httpRequest=http).items() if name not in counted} | others
 
 

@@ -7,7 +7,7 @@ import json
 import random
 
 from serving.release import FORMAT, MANIFEST
-from training.releases.registry import Registry
+from training.registry.registry import Registry
 
 MODEL = "model.tflite"
 

@@ -10,7 +10,7 @@ from typing import Literal
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, ViewportSize
 
-from tests.browser import choose, chromium, file, jpeg, wait_for_answer
+from tests.browser import choose, chromium, file, jpeg, wait_for_prediction
 from tests.conftest import FUNCTION
 from tests.server import serve
 
@@ -112,11 +112,11 @@ def _open(browser: Browser, url: str, size: ViewportSize, *, dark: bool) -> Page
 
 def _frame_one(page: Page) -> None:
     choose(page, file(portrait(3)))
-    wait_for_answer(page)
+    wait_for_prediction(page)
     with page.expect_response("**/predict"):
         for key in FRAMING:
             page.keyboard.press(key)
-    wait_for_answer(page)
+    wait_for_prediction(page)
 
 
 def _save(page: Page, path: Path) -> None:

@@ -44,7 +44,7 @@ class _Session:
     name: str
     query: dict[str, str]
     received: bytearray = field(default_factory=bytearray)
-    answer: httpx.Response | None = None
+    prediction: httpx.Response | None = None
 
 
 class _RefusalError(Exception):
@@ -83,8 +83,8 @@ class StrictStorage:
 
     def current(self, bucket: str, name: str) -> _Metadata | None:
         """The metadata of the live object."""
-        answer = self.upstream.get(f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}")
-        return self._metadata(bucket, name, answer.json()["generation"]) if answer.is_success else None
+        response = self.upstream.get(f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}")
+        return self._metadata(bucket, name, response.json()["generation"]) if response.is_success else None
 
     def _metadata(self, bucket: str, name: str, generation: str) -> _Metadata:
         known = self.metadata.get((bucket, name))
@@ -124,21 +124,21 @@ class _Wire(BaseHTTPRequestHandler):
             return self._upload(upload[1], query, body)
         if found := _OBJECT.fullmatch(path):
             return self._object(found[1], unquote(found[2]), query, body)
-        answer = self._forward(body)
-        if _LISTING.fullmatch(path) and answer.is_success:
-            listing = answer.json()
+        response = self._forward(body)
+        if _LISTING.fullmatch(path) and response.is_success:
+            listing = response.json()
             listing["items"] = [self.storage.completed(item) for item in listing.get("items", [])]
-            answer = httpx.Response(200, json=listing)
-        return self._send(answer)
+            response = httpx.Response(200, json=listing)
+        return self._send(response)
 
     def _object(self, bucket: str, name: str, query: dict[str, str], body: bytes) -> None:
         if self.command == "GET":
-            answer, found = self._forward(b""), self.storage.current(bucket, name)
-            if answer.is_success and query.get("alt") != "media":
-                answer = httpx.Response(200, json=self.storage.completed(answer.json()))
+            response, found = self._forward(b""), self.storage.current(bucket, name)
+            if response.is_success and query.get("alt") != "media":
+                response = httpx.Response(200, json=self.storage.completed(response.json()))
             elif found:
-                answer.headers["x-goog-metageneration"] = str(found.metageneration)
-            return self._send(answer)
+                response.headers["x-goog-metageneration"] = str(found.metageneration)
+            return self._send(response)
         if self.storage.current(bucket, name) is None:
             raise _RefusalError(404)
         found = self.storage.require(bucket, name, query, removes=self.command == "DELETE")
@@ -171,12 +171,12 @@ class _Wire(BaseHTTPRequestHandler):
         if wanted[1] is not None:
             # Bytes that are there already are passed over.
             session.received += body[max(0, len(session.received) - int(wanted[1])) :]
-        if session.answer is None and str(len(session.received)) == wanted[2]:
+        if session.prediction is None and str(len(session.received)) == wanted[2]:
             self.storage.require(session.bucket, session.name, session.query, removes=True)
             address = f"/upload/storage/v1/b/{session.bucket}/o?uploadType=media&name={quote(session.name, safe='')}"
-            session.answer = self.storage.upstream.post(address, content=bytes(session.received))
-        if session.answer is not None:
-            return self._send(session.answer)
+            session.prediction = self.storage.upstream.post(address, content=bytes(session.received))
+        if session.prediction is not None:
+            return self._send(session.prediction)
         so_far = {"Range": f"bytes=0-{len(session.received) - 1}"} if session.received else {}
         return self._send(httpx.Response(308, headers=so_far))
 
@@ -184,14 +184,14 @@ class _Wire(BaseHTTPRequestHandler):
         headers = {name: self.headers[name] for name in ("Content-Type", "Range") if name in self.headers}
         return self.storage.upstream.request(self.command, self.path, content=body, headers=headers)
 
-    def _send(self, answer: httpx.Response) -> None:
-        self.send_response(answer.status_code)
+    def _send(self, response: httpx.Response) -> None:
+        self.send_response(response.status_code)
         for name in (*_PASSED_ON, "x-goog-metageneration", "Location", "Range"):
-            if name in answer.headers:
-                self.send_header(name, answer.headers[name])
-        self.send_header("Content-Length", str(len(answer.content)))
+            if name in response.headers:
+                self.send_header(name, response.headers[name])
+        self.send_header("Content-Length", str(len(response.content)))
         self.end_headers()
-        self.wfile.write(answer.content)
+        self.wfile.write(response.content)
 
     def handle(self) -> None:
         try:

@@ -3,54 +3,49 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "architecture.md"
 # where imports begin, and the packages that lie there
 SOURCES = {ROOT / "function": ("main", "serving", "age_gender"), ROOT: ("training",)}
 
-# training/ from its ground to its roof: a module imports what lies in its own line or in an earlier one.
-STOREYS = (
-    ("config", "errors", "faces", "files", "labels", "openmetrics", "pages", "presets", "run"),
+# The layers of training/, lowest first: a module imports from its own layer or a lower one.
+LAYERS = (
+    ("config", "errors", "faces", "files", "git", "labels", "openmetrics", "presets", "runs", "templating"),
     ("data",),
-    ("releases",),
+    ("registry",),
     ("learning",),
-    ("fitting",),
+    ("calibration",),
     ("evaluation",),
-    ("delivery",),
-    ("watching",),
+    ("deployment",),
+    ("monitoring",),
     ("tracking",),
-    ("prepare", "train", "convert", "evaluate", "gate", "publish", "fetch", "repetition", "reproduce"),
+    ("prepare", "train", "convert", "evaluate", "gate", "publish", "fetch", "reproduction_report", "reproduce"),
     ("commands",),
     ("__main__",),
 )
-STEPS = {f"training.{name}" for name in STOREYS[-3]}
-# the ground of both halves
+STEPS = {f"training.{name}" for name in LAYERS[-3]}
+# the lowest layer of both halves
 LEAVES = (
-    "serving.deadlines",
+    "serving.timeouts",
     "serving.formats",
     "serving.limits",
     "serving.logs",
-    "serving.pages",
+    "serving.static_files",
     "serving.problems",
     "serving.storage",
-    "age_gender.answer",
+    "age_gender.prediction",
     "age_gender.progress",
     "training.errors",
     "training.openmetrics",
-    "training.pages",
+    "training.templating",
     "training.data.duplicates",
     "training.learning.layers",
 )
 HEAVY = {"tensorflow", "keras", "matplotlib", "mlflow"}
-
-LINES_OF_A_FILE = 400
-LINES_OF_A_FUNCTION = 40
 
 
 def _modules() -> dict[str, Path]:
@@ -87,20 +82,11 @@ def _roots(name: str) -> set[str]:
     return {imported.partition(".")[0] for imported in IMPORTS[name]}
 
 
-def _storey(name: str) -> int:
+def _layer(name: str) -> int:
     _, _, inner = name.partition(".")
     top = inner.partition(".")[0]
-    (found,) = (number for number, names in enumerate(STOREYS) if top in names)
+    (found,) = (number for number, names in enumerate(LAYERS) if top in names)
     return found
-
-
-def _functions() -> Iterator[tuple[str, int]]:
-    """Dotted name and lines of every function, its decorators and documentation left out."""
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef):
-                first = node.body[bool(ast.get_docstring(node)) :] or node.body
-                yield f"{name}.{node.name}", (node.end_lineno or 0) - first[0].lineno + 1
 
 
 def test_the_function_knows_nothing_of_training() -> None:
@@ -115,7 +101,7 @@ def test_training_imports_downwards() -> None:
         for name in MODULES
         if name.startswith("training.")
         for imported in IMPORTS[name]
-        if imported.startswith("training.") and _storey(imported) > _storey(name)
+        if imported.startswith("training.") and _layer(imported) > _layer(name)
     ]
     assert upwards == []
 
@@ -135,21 +121,5 @@ def test_leaves_import_nothing_of_the_project(leaf: str) -> None:
 
 
 def test_what_moves_releases_and_traffic_needs_no_tensorflow() -> None:
-    rooms = ("training.releases", "training.delivery", "training.watching")
-    assert {name for name in MODULES if name.startswith(rooms) and _roots(name) & HEAVY} == set()
-
-
-def test_files_and_functions_are_short() -> None:
-    assert {name for name, path in MODULES.items() if path.read_text().count("\n") > LINES_OF_A_FILE} == set()
-    assert {name for name, lines in _functions() if lines > LINES_OF_A_FUNCTION} == set()
-
-
-def test_the_page_describes_every_module_in_its_own_words() -> None:
-    page = PAGE.read_text()
-    missing = [
-        line
-        for name, tree in TREES.items()
-        if (line := f"| `{name}` | {(ast.get_docstring(tree) or '').splitlines()[0]} |") not in page
-    ]
-    assert missing == [], "docs/architecture.md repeats the first line of each module:\n" + "\n".join(missing)
-    assert page.count("\n| `") == len(MODULES)
+    packages = ("training.registry", "training.deployment", "training.monitoring")
+    assert {name for name in MODULES if name.startswith(packages) and _roots(name) & HEAVY} == set()

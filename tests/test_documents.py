@@ -19,7 +19,7 @@ PAGES = [
     for pattern in ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "infra/README.md")
     for path in sorted(ROOT.glob(pattern))
 ]
-ROOMS = ("function", "training", "infra", "tests", "docs", ".ci")
+FOLDERS = ("function", "training", "infra", "tests", "docs", ".ci")
 # Variables of others' tools, which the code need not name.
 FOREIGN = re.compile(r"TF_HTTP_[A-Z_]+|MLFLOW_TRACKING_TOKEN|GOOGLE_SKIP_SIGNATURE|GITLAB_TOKEN|CI_[A-Z_]+")
 # Options of others' commands that stand alone in a sentence.
@@ -42,7 +42,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @each_page
 def test_files_exist(page: Path) -> None:
     text = re.sub(r"https?://\S+", "", page.read_text())
-    below = rf"(?<![\w/.<$-])(?:{'|'.join(map(re.escape, ROOMS))})/[\w./*-]*[\w*]"
+    below = rf"(?<![\w/.<$-])(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./*-]*[\w*]"
     assert [name for name in re.findall(below, text) if not list(ROOT.glob(name))] == []
     named = {name for code in codes(page) for name in re.findall(r"^[\w-]+\.(?:py|tf|sh|hcl|tftest\.hcl)$", code)}
     assert named <= files()
@@ -63,7 +63,7 @@ def test_commands_take_the_options(page: Path) -> None:
     known = {"python -m training": commands(training()), "age-gender": commands(asking())}
     options = {option for group in known.values() for taken in group.values() for option in taken}
     for code in codes(page):
-        for program, command, rest in re.findall(r"(python -m training|age-gender) ([a-z]+)([^|;#\n]*)", code):
+        for program, command, rest in re.findall(r"(python -m training|age-gender) ([a-z][a-z-]*)([^|;#\n]*)", code):
             assert command in known[program], code
             # Apache Beam takes what `batch` does not know.
             assert command == "batch" or set(re.findall(r"--[a-z][a-z_-]+", rest)) <= known[program][command], code
@@ -120,15 +120,20 @@ def commands(program: argparse.ArgumentParser) -> dict[str, set[str]]:
 
 @cache
 def files() -> set[str]:
-    """The names of all files of the project's rooms."""
-    return {path.name for room in ROOMS for path in (ROOT / room).rglob("*")} | {path.name for path in ROOT.iterdir()}
+    """The names of all files of the project's folders."""
+    return {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*")} | {
+        path.name for path in ROOT.iterdir()
+    }
 
 
 @cache
 def source() -> str:
     """All that may read a variable, this test and the documents aside."""
     paths = [
-        path for room in ROOMS for path in (ROOT / room).rglob("*") if path.suffix in {".py", ".tf", ".yml", ".sh"}
+        path
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".tf", ".yml", ".sh"}
     ]
     paths += [ROOT / name for name in ("Makefile", "Dockerfile", ".gitlab-ci.yml", ".ci/run")]
     return "\n".join(path.read_text() for path in paths if path != Path(__file__))

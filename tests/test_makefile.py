@@ -34,11 +34,11 @@ def test_help_tells_of_every_target() -> None:
     assert explained == [target for target in phony[0].split() if target not in INTERNAL]
 
 
-def test_no_room_of_tests_is_left_out() -> None:
+def test_no_folder_of_tests_is_left_out() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
     modules = {path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}
-    rooms = {"tests/test_*.py" if len(module.parts) == 2 else "/".join(module.parts[:2]) for module in modules}
-    assert rooms == set(settings["testpaths"])
+    folders = {"tests/test_*.py" if len(module.parts) == 2 else "/".join(module.parts[:2]) for module in modules}
+    assert folders == set(settings["testpaths"])
     assert {f"tests/{name}" for name in LONGEST} <= {module.as_posix() for module in modules}
 
 
@@ -106,3 +106,8 @@ def test_faces_that_are_missing_are_named() -> None:
 def test_an_unknown_preset_is_told_the_known_ones() -> None:
     said = refused("pipeline", "DATA=tests", "PRESET=nope")
     assert said == f"PRESET=nope is none; choose {', '.join([*PRESETS][:-1])} or {[*PRESETS][-1]}"
+
+
+def test_former_names_are_refused_with_the_new_ones() -> None:
+    assert refused("pipeline", "DATA=tests", "PRESET=seed") == "PRESET=seed is now PRESET=baseline: rename it"
+    assert refused("pipeline", "DATA=tests", "TRAIN=--resume") == "TRAIN is now TRAIN_ARGS: rename it"

@@ -15,7 +15,7 @@ import pytest
 
 from tests.command import age_gender
 from tests.conftest import ROOT
-from tests.stand import ANSWERED, standing
+from tests.scripted_server import ANSWERED, standing
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PROGRAMS = Path(sys.executable).parent

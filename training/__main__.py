@@ -10,16 +10,20 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # Each command imports what it needs when it runs: `releases` need not wait for TensorFlow.
-from training.commands import delivery, model, provenance, releases, watching
+from training.commands import deployment, model, monitoring, provenance, releases
 from training.errors import StepError
 
 COMMANDS = (
     *model.COMMANDS,
     *releases.COMMANDS,
     *provenance.COMMANDS,
-    *delivery.COMMANDS,
-    *watching.COMMANDS,
+    *deployment.COMMANDS,
+    *monitoring.COMMANDS,
 )
+
+
+# commands of former versions -> what they are called now
+RENAMED = {"signature": "verify-signature"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     commands = result.add_subparsers(dest="command", required=True, metavar="command")
     for command in COMMANDS:
         explained = command.run.__doc__
-        added = commands.add_parser(command.run.__name__, help=explained, description=explained)
+        added = commands.add_parser(command.name, help=explained, description=explained)
         added.set_defaults(run=command.run)
         command.arguments(added)
     return result
@@ -36,7 +40,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; exit code 1 with a sentence where it cannot go on, 2 for wrong usage."""
-    options = parser().parse_args(arguments)
+    program = parser()
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] in RENAMED:
+        program.error(f"{given[0]} is now {RENAMED[given[0]]}: rename it")
+    options = program.parse_args(given)
     try:
         result: int = options.run(options)
     except StepError as error:

@@ -1,4 +1,4 @@
-"""The trained Keras model -> a candidate release: the smallest TFLite file that answers as well."""
+"""The trained Keras model -> a release: the smallest TFLite file that answers as well."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ import tensorflow as tf
 from serving import release
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
-from serving.predictor import Outputs, Predictor, age_answers, age_levels, each_label
-from serving.release import Calibration, Release
+from serving.predictor import Outputs, Predictor, age_levels, decide_ages, each_label
+from serving.release import AgeDecision, Calibration, Release
+from training.calibration import input_check, temperature
 from training.config import ConvertConfig
 from training.data import shards
 from training.data.shards import LabelArray
 from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
 from training.files import OwnFolder, write_text
-from training.fitting import calibration, likeness
 from training.labels import LABELS, by_head
 from training.learning import checkpoints, dataset, weights
 from training.learning.provenance import provenance
-from training.releases.registry import RELEASE_FILES
+from training.registry.registry import RELEASE_FILES
 
 MODEL_FILE = "model.tflite"
 NAME = "age-gender-detection"
@@ -60,7 +60,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Variant:
     """One TFLite file and its score."""
 
     precision: str
@@ -83,19 +83,21 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     model = _both_sides(learnt) if config.mirror else learnt
     pixels, labels = shards.first(data, "validation", config.validation_faces)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
-    candidates = [_candidate(model, data, precision, pixels, labels, config) for precision in _CONVERTERS]
-    _check_parity(candidates[0].outputs, wanted, config)
-    reference = _score(wanted, labels)
-    chosen = _choose(candidates, reference, config)
-    manifest = _manifest(chosen, candidates, reference, data, trained, config)
+    variants = [_variant(model, data, precision, pixels, labels, config) for precision in _CONVERTERS]
+    _check_parity(variants[0].outputs, wanted, config)
+    reference = _score(wanted, labels, config)
+    chosen = _choose(variants, reference, config)
+    manifest = _manifest(chosen, variants, reference, data, trained, config)
     trainable = weights.dump(learnt)
     manifest["weights"] = {
         "file": weights.FILE,
         "sha256": hashlib.sha256(trainable).hexdigest(),
         "bytes": len(trainable),
     }
-    manifest["calibration"] = _calibration(calibration.fit(chosen.outputs, labels, config.interval_coverage), config)
-    manifest["likeness"] = likeness.fit(data, config.likeness)
+    manifest["calibration"] = _calibration(
+        temperature.fit(chosen.outputs, labels, config.interval_coverage, _decision(config)), config
+    )
+    manifest["input_check"] = input_check.fit(data, config.input_check)
     # The manifest first: it marks the folder as this step's, and nobody reads it before it has its final name.
     unfinished.mkdir(parents=True)
     write_text(unfinished / release.MANIFEST, json.dumps(manifest, indent=2) + "\n")
@@ -109,12 +111,12 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
 def _both_sides(model: keras.Model) -> keras.Model:
     """Answers that are the mean of those to the face and to its mirror image, in one pass over a doubled batch."""
     pixels = keras.Input(model.input_shape[1:], name="pixels")
-    answers = model(keras.ops.concatenate([pixels, keras.ops.flip(pixels, axis=2)], axis=0))
+    predictions = model(keras.ops.concatenate([pixels, keras.ops.flip(pixels, axis=2)], axis=0))
     return keras.Model(
         pixels,
         {
             head: keras.ops.mean(keras.ops.reshape(values, (2, -1, values.shape[-1])), axis=0)
-            for head, values in answers.items()
+            for head, values in predictions.items()
         },
     )
 
@@ -143,20 +145,24 @@ def _int8(converter: Any, data: Path, faces: int) -> None:
 _CONVERTERS = {"float32": _float32, "float16": _float16, "int8": _int8}
 
 
-def _candidate(
+def _variant(
     model: keras.Model, data: Path, precision: str, pixels: Pixels, labels: LabelArray, config: ConvertConfig
-) -> Candidate:
+) -> Variant:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     _CONVERTERS[precision](converter, data, config.calibration_faces)
     # It prints every variable of the model.
     with contextlib.redirect_stdout(io.StringIO()):
         file = converter.convert()
-    predictor = Predictor(_unpublished(file, pixels.shape[1]))
+    predictor = Predictor(_unpublished(file, pixels.shape[1], _decision(config)))
     outputs = predictor.run(pixels)
-    return Candidate(precision, file, outputs, _score(outputs, labels))
+    return Variant(precision, file, outputs, _score(outputs, labels, config))
 
 
-def _unpublished(file: bytes, size: int) -> Release:
+def _decision(config: ConvertConfig) -> AgeDecision:
+    return AgeDecision(config.near_years, config.miss_cost)
+
+
+def _unpublished(file: bytes, size: int, decision: AgeDecision) -> Release:
     return Release(
         NAME,
         "",
@@ -165,15 +171,15 @@ def _unpublished(file: bytes, size: int) -> Release:
         size,
         RESIZE_RULE,
         LABELS,
-        calibration.NEUTRAL,
+        temperature.neutral(decision),
         {},
     )
 
 
-def _score(outputs: Outputs, labels: LabelArray) -> Score:
+def _score(outputs: Outputs, labels: LabelArray, config: ConvertConfig) -> Score:
     labelled = by_head(labels)
     return Score(
-        age_mae=float(np.abs(age_answers(outputs[AGE]) - labelled[AGE]).mean()),
+        age_mae=float(np.abs(decide_ages(outputs[AGE], _decision(config)) - labelled[AGE]).mean()),
         accuracies={
             head: float((each_label(outputs[head]).argmax(axis=1) == labelled[head]).mean()) for head in LABELS
         },
@@ -198,17 +204,17 @@ def _check_parity(found: Outputs, wanted: Outputs, config: ConvertConfig) -> Non
             )
 
 
-def _choose(candidates: list[Candidate], reference: Score, config: ConvertConfig) -> Candidate:
+def _choose(variants: list[Variant], reference: Score, config: ConvertConfig) -> Variant:
     good = [
-        candidate
-        for candidate in candidates
-        if candidate.score.age_mae <= reference.age_mae + config.max_age_loss
+        variant
+        for variant in variants
+        if variant.score.age_mae <= reference.age_mae + config.max_age_loss
         and all(
-            candidate.score.accuracies[head] >= accuracy - config.max_accuracy_loss
+            variant.score.accuracies[head] >= accuracy - config.max_accuracy_loss
             for head, accuracy in reference.accuracies.items()
         )
     ]
-    return min(good, key=lambda candidate: len(candidate.model))
+    return min(good, key=lambda variant: len(variant.model))
 
 
 def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[str, Any]]:
@@ -219,12 +225,13 @@ def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[s
             "high": fitted.age_high,
             "coverage": config.interval_coverage,
         },
+        "age_decision": fitted.decision._asdict(),
         **{head: {"temperature": temperature} for head, temperature in fitted.temperatures.items()},
     }
 
 
 def _manifest(
-    chosen: Candidate, candidates: list[Candidate], reference: Score, data: Path, trained: Path, config: ConvertConfig
+    chosen: Variant, variants: list[Variant], reference: Score, data: Path, trained: Path, config: ConvertConfig
 ) -> dict[str, Any]:
     now = datetime.now(UTC)
     sha256 = hashlib.sha256(chosen.model).hexdigest()
@@ -250,10 +257,7 @@ def _manifest(
         },
         "conversion": {
             "keras": reference.as_json(),
-            **{
-                candidate.precision: {"bytes": len(candidate.model), **candidate.score.as_json()}
-                for candidate in candidates
-            },
+            **{variant.precision: {"bytes": len(variant.model), **variant.score.as_json()} for variant in variants},
         },
         "intended_use": INTENDED_USE,
         "provenance": provenance(data, trained, config),

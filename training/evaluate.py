@@ -1,4 +1,4 @@
-"""A candidate release -> figures and a report, through the function's own predictor."""
+"""A challenger -> metrics and a report, through the function's own predictor."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from serving import likeness as serving_likeness
+from serving import input_check as serving_input_check
 from serving import release
 from serving.predictor import Predictor
 from serving.release import Release
-from training import openmetrics, run
+from training import openmetrics, runs
+from training.calibration import input_check
 from training.config import EvaluateConfig
 from training.data import shards
 from training.errors import StepError
@@ -26,7 +27,6 @@ from training.evaluation.comparison import Comparison
 from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
 from training.files import write_text
-from training.fitting import likeness
 from training.labels import missing
 
 
@@ -48,26 +48,26 @@ def evaluate(
     Raises:
         StepError: there is no release, it lacks a head, or the test faces were prepared for another input.
     """
-    candidate, predictor = _load(folder)
+    challenger, predictor = _load(folder)
     fingerprint = shards.fingerprint(data)
-    if (fingerprint.size, fingerprint.resize) != (candidate.size, candidate.resize):
+    if (fingerprint.size, fingerprint.resize) != (challenger.size, challenger.resize):
         raise StepError(
             f"the faces in {data} have {fingerprint.size} pixels by {fingerprint.resize}, the release wants "
-            f"{candidate.size} by {candidate.resize}; prepare them again"
+            f"{challenger.size} by {challenger.resize}; prepare them again"
         )
     faces = score(predictor, data)
-    measured = {"version": candidate.version, "sha256": candidate.sha256, "faces": len(faces.labels)}
+    measured = {"version": challenger.version, "sha256": challenger.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
-    measured["likeness"] = {"false_alarms": _false_alarms(candidate, data)}
-    compared = compare(champion, candidate, faces, data, config)
+    measured["input_check"] = {"false_positive_rate": _false_alarms(challenger, data)}
+    compared = compare(champion, challenger, faces, data, config)
     compared.save(folder)
-    found = Evaluation(candidate, measured, faces, run.history(trained))
+    found = Evaluation(challenger, measured, faces, runs.history(trained))
     write_text(folder / METRICS_FILE, json.dumps(measured, indent=1) + "\n")
     write_text(folder / REPORT_FILE, report.render_report(found))
     write_text(local_report(folder), report.render_report(found, shards.finder(data, "test")))
     summary.write(folder, measured, compared)
-    size = candidate.manifest["model"]["bytes"]
+    size = challenger.manifest["model"]["bytes"]
     write_text(folder.with_name(summary.OPEN_METRICS_FILE), openmetrics.render(summary.gauges(measured, size)))
     return measured
 
@@ -87,32 +87,32 @@ def _load(folder: Path) -> tuple[Release, Predictor]:
 
 
 def compare(
-    champion: Champion, candidate: Release, faces: metrics.Faces, data: Path, config: EvaluateConfig
+    champion: Champion, challenger: Release, faces: metrics.ScoredSamples, data: Path, config: EvaluateConfig
 ) -> Comparison:
     """Score the champion on the same test faces.
 
     Args:
         champion: if there is one that can be scored; else what is said of it is all.
-        candidate: the challenger.
+        challenger: the release in question.
         faces: what it answered to the test faces of `data`.
         data: what `prepare` wrote.
         config: how to resample.
     """
     if champion.predictor is None:
-        return Comparison(candidate.sha256, champion.version, champion.obstacle, champion.notes)
-    terms = champions.terms(champion.predictor.release, candidate, shards.fingerprint(data))
+        return Comparison(challenger.sha256, champion.version, champion.obstacle, champion.notes)
+    terms = champions.terms(champion.predictor.release, challenger, shards.fingerprint(data))
     differences = comparison.compare(score(champion.predictor, data), faces, terms.heads, config)
-    return Comparison(candidate.sha256, champion.version, terms.obstacle, terms.notes, differences)
+    return Comparison(challenger.sha256, champion.version, terms.obstacle, terms.notes, differences)
 
 
-def _false_alarms(candidate: Release, data: Path) -> float:
+def _false_alarms(challenger: Release, data: Path) -> float:
     """Share of the test faces that are warned of as if they were none."""
-    fitted = serving_likeness.of(candidate)
-    warned = [likeness.false_alarms(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
+    fitted = serving_input_check.of(challenger)
+    warned = [input_check.false_positives(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
     return round(float(np.concatenate(warned).mean()), 4)
 
 
-def score(predictor: Predictor, data: Path) -> metrics.Faces:
+def score(predictor: Predictor, data: Path) -> metrics.ScoredSamples:
     """The test faces with what the function would answer to them.
 
     Raises:

@@ -13,7 +13,7 @@ from google.cloud import storage as gcs
 from serving.storage import CLOUD
 from training.errors import StepError
 from training.files import write_text
-from training.releases.bucket import cloud_errors
+from training.registry.gcs import cloud_errors
 
 _BLOCK_BYTES = 2**20
 _DOWNLOAD_SECONDS = 600
@@ -35,7 +35,9 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
     with cloud_errors(uri):
         found = gcs.Client().bucket(bucket).get_blob(name)
     if found is None:
-        raise StepError(f"{uri} does not exist; upload the archive of faces, or correct DATA_BUCKET and FACES")
+        raise StepError(
+            f"{uri} does not exist; upload the archive of faces, or correct DATA_BUCKET and DATASET_ARCHIVE"
+        )
     copy = folder / Path(name).name
     if copy.is_file() and _difference(copy, found) == "":
         return copy, False

@@ -23,7 +23,7 @@ class Head:
     # the position of each is the number in the file name and the index in the model's output
     labels: tuple[str, ...]
     # years; what wrong answers to all faces would weigh beside the error of the age where an epoch is chosen
-    cost: float
+    selection_weight: float
     # what its field in the file name is called
     field: str
 
@@ -37,8 +37,8 @@ GENDERS = ("male", "female")
 ETHNICITIES = ("white", "black", "asian", "indian", "other")
 # In the order of the fields of a file name, between the age and the date.
 CHOICES = (
-    Head("gender", GENDERS, cost=20.0, field="gender"),
-    Head("ethnicity", ETHNICITIES, cost=10.0, field="race"),
+    Head("gender", GENDERS, selection_weight=20.0, field="gender"),
+    Head("ethnicity", ETHNICITIES, selection_weight=10.0, field="race"),
 )
 # As a release has them.
 LABELS = {head.name: head.labels for head in CHOICES}
@@ -103,10 +103,10 @@ def by_head(labels: Any) -> dict[str, Any]:
 
 
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Years -> index into serving.tally.AGE_BANDS; an answer of 12.6 years counts as 13."""
+    """Years -> index into serving.request_stats.AGE_BANDS; an answer of 12.6 years counts as 13."""
     # The command line explains itself where nothing is installed.
     import numpy as np
 
-    from serving.tally import AGE_BAND_STARTS
+    from serving.request_stats import AGE_BAND_STARTS
 
     return np.searchsorted(AGE_BAND_STARTS, np.floor(ages + 0.5), side="right") - 1

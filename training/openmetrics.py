@@ -1,4 +1,4 @@
-"""Figures as OpenMetrics text, which GitLab's metrics reports and Prometheus read."""
+"""Metrics as OpenMetrics text, which GitLab's metrics reports and Prometheus read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Gauge(NamedTuple):
-    """One kind of figure, what it means, and its values: each with the labels that tell it from the others."""
+    """One kind of metric, what it means, and its values: each with the labels that tell it from the others."""
 
     name: str
     meaning: str

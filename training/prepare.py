@@ -24,9 +24,9 @@ from tqdm import tqdm
 from serving import images
 from training import labels
 from training.config import PrepareConfig
-from training.data import duplicates, exploration, shards, sources
+from training.data import duplicates, exploration, readers, shards
+from training.data.readers import SourceFile
 from training.data.shards import Fingerprint
-from training.data.sources import SourceFile
 from training.data.staging import Face, Staging
 from training.errors import StepError
 from training.files import OwnFolder, write_text
@@ -76,7 +76,7 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
                 f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces or another "
                 f"way to prepare them ({summary(fingerprint)}); where that is meant, expect the new fingerprint"
             )
-        write_text(unfinished / sources.ORIGIN_FILE, json.dumps(sources.origin(source)) + "\n")
+        write_text(unfinished / readers.ORIGIN_FILE, json.dumps(readers.origin(source)) + "\n")
     except BaseException:
         shutil.rmtree(unfinished)
         raise
@@ -89,7 +89,7 @@ def _fill(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
     staging = Staging(folder, config.size)
     try:
         _collect(source, staging, config.size)
-        roots = duplicates.groups(staging.pictures(), staging.thumbnails, config.near_duplicate)
+        roots = duplicates.groups(staging.images(), staging.thumbnails, config.near_duplicate)
         # A group is named by its earliest member, so that adding later files moves no earlier face.
         staging.group(map(int, roots), partial(_split_of, config=config))
         staging.reject_contradictions()
@@ -109,7 +109,7 @@ def summary(fingerprint: Fingerprint) -> str:
 
 def _collect(source: Path, staging: Staging, size: int) -> None:
     files = tqdm(
-        sources.read(source), total=sources.count(source), desc="prepare", unit="face", disable=not sys.stderr.isatty()
+        readers.read(source), total=readers.count(source), desc="prepare", unit="face", disable=not sys.stderr.isatty()
     )
     for decoded in _decode_all(files, size):
         if decoded.face is None:
@@ -145,13 +145,13 @@ def _decode(file: SourceFile, size: int) -> _Decoded:
         return _Decoded(path, file.refusal)
     try:
         found = labels.parse(PurePosixPath(file.path).name)
-        picture = images.read(file.data, size)
+        image = images.read(file.data, size)
     except labels.LabelError as error:
         return _Decoded(path, str(error))
     except images.ImageError as error:
         return _Decoded(path, f"undecodable: {error}")
     digest = hashlib.sha256(file.data).hexdigest()
-    return _Decoded(path, face=(found, digest, picture.pixels, picture.thumbnail.tobytes()))
+    return _Decoded(path, face=(found, digest, image.pixels, image.thumbnail.tobytes()))
 
 
 def _split_of(group: str, config: PrepareConfig) -> str:

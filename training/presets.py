@@ -16,8 +16,8 @@ _ANYTHING = GateConfig(
     coverage_error=1.0,
     band_coverage=0.0,
     calibration_error=1.0,
-    cell_gap=1.0,
-    false_alarms=1.0,
+    subgroup_gap=1.0,
+    false_positive_rate=1.0,
     max_bytes=4_000_000,
 )
 
@@ -34,6 +34,9 @@ class Preset:
 # A network that halves its input four times sees a wrinkle in aligned faces of 128 pixels, and more of them at 160.
 _TAUGHT = PrepareConfig(size=160)
 _TEACHING = PrepareConfig(size=128)
+
+# presets of former versions -> what they are called now
+RENAMED = {"seed": "baseline"}
 
 PRESETS = {
     # The reason to choose this project. docs/model.md tells what each number is worth, and how the bundled release was
@@ -71,7 +74,7 @@ PRESETS = {
         replace(_ANYTHING, age_mae=5.2, gender_accuracy=0.92, ethnicity_accuracy=0.84),
     ),
     # The network of the original project, kept as the line to beat.
-    "seed": Preset(
+    "baseline": Preset(
         TrainConfig(
             architecture="three_blocks",
             epochs=20,

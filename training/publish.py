@@ -1,26 +1,26 @@
-"""A candidate that passed the gate -> a release in a registry."""
+"""A challenger that passed the gate -> a release in a registry."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from serving.release import MANIFEST
+from serving.release import MANIFEST, parse_manifest
 from training.errors import StepError
 from training.evaluation import metrics
 from training.evaluation.card import render_card
-from training.evaluation.verdict import require_passed
+from training.evaluation.gate_result import require_passed
 from training.files import write_text
-from training.releases.registry import Registry, release_files
-from training.releases.signatures import SIGNATURE, covers
-from training.releases.signing import Signer, sign
-from training.releases.storage import Stored
+from training.registry.registry import Registry, release_files
+from training.registry.signatures import SIGNATURE, covers
+from training.registry.signing import Signer, sign
+from training.registry.storage import Stored
 
 CARD_FILE = "card.md"
 
 
 def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> str:
-    """Complete the release in `folder` with its figures, its card and a signature, publish it, return its address.
+    """Complete the release in `folder` with its metrics, its card and a signature, publish it, return its address.
 
     Args:
         folder: the release.
@@ -34,11 +34,11 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> s
     path = folder / MANIFEST
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training convert` first")
-    manifest = json.loads(path.read_text())
+    manifest = parse_manifest(path.read_text())
     measured = metrics.load(folder)
-    verdict = require_passed(folder, manifest["model"]["sha256"])
-    manifest["gate"] = {name: value for name, value in verdict.items() if name != "sha256"}
-    # The bundled release was evaluated before figures told how they were measured.
+    result = require_passed(folder, manifest["model"]["sha256"])
+    manifest["gate"] = {name: value for name, value in result.items() if name != "sha256"}
+    # The bundled release was evaluated before metrics told how they were measured.
     if "config" in measured:
         manifest["provenance"]["evaluate"] = measured["config"]
     manifest["metrics"] = {"faces": measured["faces"], **measured["overall"]}

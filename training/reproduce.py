@@ -20,7 +20,7 @@ from serving.storage import CLOUD
 from training.config import NAMED_WEIGHTS
 from training.data import shards
 from training.errors import StepError
-from training.releases.lineage import release_at
+from training.registry.addresses import release_at
 
 _ROOT = Path(__file__).resolve().parent.parent
 # What stands for the faces where nobody said where they are.

@@ -1,6 +1,6 @@
 """What an MLflow server is told of a training, from its parameters to its release; nobody where none is named.
 
-MLFLOW_TRACKING_URI names the server, or a GitLab project, which answers as one. Pictures of faces never go there.
+MLFLOW_TRACKING_URI names the server, or a GitLab project, which answers as one. Images of faces never go there.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-from serving.release import MANIFEST
+from serving.release import MANIFEST, parse_manifest
 from training.data import shards
 from training.errors import StepError
 from training.files import write_text
-from training.run import Run
+from training.runs import TrainingRun
 
 _FILE = "tracking.json"
 # Not the name of the releases: on GitLab, a model and an experiment cannot share one.
@@ -95,14 +95,14 @@ class Tracker:
 
     @_spared
     def evaluation(self, overall: dict[str, Any], files: list[Path]) -> None:
-        """Tell of the figures of the test faces and keep the files that hold the others."""
-        self._log({f"test_{name}": figure["value"] for name, figure in overall.items() if name != "n"}, step=self.epoch)
+        """Tell of the metrics of the test faces and keep the files that hold the others."""
+        self._log({f"test_{name}": metric["value"] for name, metric in overall.items() if name != "n"}, step=self.epoch)
         self._keep(self.run_id, files)
 
     @_spared
     def release(self, folder: Path, address: str) -> None:
         """Register what was published from `folder` as a version of its model, and keep its files."""
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = parse_manifest((folder / MANIFEST).read_text())
         version = self._version(manifest["name"], manifest["version"], address)
         # GitLab's versions are runs of their own, MLflow's belong to the run that they are made from.
         self._keep(version.run_id or self.run_id, sorted(path for path in folder.iterdir() if path.is_file()))
@@ -130,11 +130,11 @@ class Tracker:
         self.client.set_registered_model_alias(name, alias, made.version)
         return made
 
-    def _log(self, figures: dict[str, float], step: int) -> None:
+    def _log(self, metrics: dict[str, float], step: int) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, [Metric(name, value, now, step) for name, value in figures.items()])
+        self.client.log_batch(self.run_id, [Metric(name, value, now, step) for name, value in metrics.items()])
 
     def _keep(self, run_id: str, files: list[Path]) -> None:
         # Side by side: GitLab knows no folders.
@@ -145,7 +145,7 @@ class Tracker:
         write_text(self.folder / _FILE, json.dumps({"run_id": self.run_id, "epoch": self.epoch}) + "\n")
 
 
-def begin(folder: Path, run: Run, data: Path, resume: bool) -> Tracker:
+def begin(folder: Path, run: TrainingRun, data: Path, resume: bool) -> Tracker:
     """The tracker of a training: with the run that `folder` remembers, to `resume` it, or a new one.
 
     A new run gets the parameters, the data's fingerprint and the plots of `prepare`. Nothing is written to `folder`.
@@ -185,10 +185,10 @@ def semantic(version: str) -> str:
     return f"{date}.0.0-sha-{digest}"
 
 
-def _create(tracker: Tracker, run: Run, data: Path) -> None:
+def _create(tracker: Tracker, run: TrainingRun, data: Path) -> None:
     from mlflow.entities import Param
 
-    from training.releases.commits import commit
+    from training.git import commit
 
     client = tracker.client
     experiment = client.get_experiment_by_name(_EXPERIMENT)

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from training import run, tracking
+from training import runs, tracking
 from training.config import TrainConfig
 from training.data import shards
 from training.errors import StepError
@@ -16,7 +16,7 @@ from training.labels import CHOICES
 from training.learning import architectures, checkpoints, dataset, devices, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
-from training.run import Run
+from training.runs import TrainingRun
 from training.tracking import Tracker
 
 
@@ -36,8 +36,8 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     """
     strategy = devices.strategy()
     fingerprint = shards.fingerprint(data)
-    started = Run(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync)
-    continued = resume and run.exists(folder)
+    started = TrainingRun(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync)
+    continued = resume and runs.exists(folder)
     if continued:
         _require_same(folder, started)
     if continued and checkpoints.finished(folder, config):
@@ -64,7 +64,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
 def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker) -> None:
     config = loop.config
     # Another seed after each break, so that a continued run does not see the same faces in the same order again.
-    faces = dataset.training_batches(data, config, config.seed + first, _answers(data, folder, config))
+    faces = dataset.training_batches(data, config, config.seed + first, _predictions(data, folder, config))
     batches, validation = loop.learn(faces), dataset.validation_batches(data, config)
     log = tf.summary.create_file_writer(str(folder / "tensorboard"))
     for epoch in range(first + 1, config.epochs + 1):
@@ -77,7 +77,7 @@ def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker
         with log.as_default(epoch):
             for name, value in row.items():
                 tf.summary.scalar(name, value)
-        tracker.epochs(run.history(folder))
+        tracker.epochs(runs.history(folder))
         print(_line(row, config.epochs), flush=True)
         if checkpoints.finished(folder, config):
             break
@@ -92,27 +92,27 @@ def _line(row: dict[str, float], epochs: int) -> str:
     return f"epoch {row['epoch']:.0f}/{epochs}  training: {parts[0]}  validation: {parts[1]}"
 
 
-def _require_same(folder: Path, started: Run) -> None:
-    if run.load(folder) != started:
+def _require_same(folder: Path, started: TrainingRun) -> None:
+    if runs.load(folder) != started:
         raise StepError(
             f"{folder} holds a training on other data, on other devices or with another configuration; "
             "continue with those, choose another work folder (make: WORK=…), or leave --resume out to begin again"
         )
 
 
-def _clear(folder: Path, started: Run) -> None:
-    run.FOLDER.clear(folder)
+def _clear(folder: Path, started: TrainingRun) -> None:
+    runs.FOLDER.clear(folder)
     folder.mkdir(parents=True)
-    run.save(folder, started)
+    runs.save(folder, started)
 
 
-def _answers(data: Path, folder: Path, config: TrainConfig) -> Path | None:
+def _predictions(data: Path, folder: Path, config: TrainConfig) -> Path | None:
     """The folder of the teachers' answers, where there are any."""
     if not config.teachers:
         return None
-    answers = folder / "teacher"
-    teacher.write_answers(config.teachers, data, answers)
-    return answers
+    predictions = folder / "teacher"
+    teacher.write_predictions(config.teachers, data, predictions)
+    return predictions
 
 
 def _build(config: TrainConfig, size: int, steps: int) -> keras.Model:

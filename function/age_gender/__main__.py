@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from age_gender import asking, pictures
+from age_gender import image_files, runner
 from age_gender.client import Client
 from age_gender.progress import Progress
 from age_gender.table import Table, json_line
@@ -22,15 +22,15 @@ from serving.release import ReleaseError
 if TYPE_CHECKING:
     from serving.settings import Settings
 
-# Exit codes: every picture was answered; some were not; the command cannot mean this; nothing here can answer.
+# Exit codes: every image was answered; some were not; the command cannot mean this; nothing here can answer.
 ANSWERED, SOME_FAILED, USAGE, UNUSABLE = 0, 1, 2, 3
 API_KEY = "AGE_GENDER_API_KEY"
 # requests under way at once
 _CONNECTIONS = 4
 
 _CODES = (
-    "exit codes: 0 every picture was answered; 1 some were not, each is named on standard error; "
-    "2 wrong usage, or a name without a picture; 3 the server or the release cannot be used"
+    "exit codes: 0 every image was answered; 1 some were not, each is named on standard error; "
+    "2 wrong usage, or a name without an image; 3 the server or the release cannot be used"
 )
 
 
@@ -43,20 +43,20 @@ class UnusableError(Exception):
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Answer pictures, from the release on this machine or from a server."""
+    """Answer images, from the release on this machine or from a server."""
     try:
-        names = pictures.find(options.pictures)
-    except pictures.NothingFoundError as error:
+        names = image_files.find(options.images)
+    except image_files.NothingFoundError as error:
         raise UsageError(str(error)) from error
     source = _server(options) if options.url else _local(options)
     threads = _CONNECTIONS if options.url else os.cpu_count() or 1
     table, failed = Table(names), 0
     with Progress(len(names)) as progress:
-        for name, answer in asking.ask(names, source, threads):
-            progress.print(*([json_line(name, answer)] if options.json else table.lines(name, answer)))
-            if answer.error:
+        for name, prediction in runner.ask(names, source, threads):
+            progress.print(*([json_line(name, prediction)] if options.json else table.lines(name, prediction)))
+            if prediction.error:
                 failed += 1
-                progress.complain(f"age-gender: {name}: {answer.error.detail}")
+                progress.complain(f"age-gender: {name}: {prediction.error.detail}")
             progress.advance()
     return SOME_FAILED if failed else ANSWERED
 
@@ -70,7 +70,7 @@ def batch(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise UnusableError(f"a batch needs {error.name}: install age-gender-detection[batch]") from error
     try:
-        summary = run(options.pictures, Job.of(options.output, settings), options.part_size, options.beam)
+        summary = run(options.images, Job.of(options.output, settings), options.part_size, options.beam)
     except BatchError as error:
         raise UsageError(str(error)) from error
     except BrokenOffError as error:
@@ -116,18 +116,18 @@ def _refuse(error: Exception, code: int) -> int:
     return code
 
 
-def _server(options: argparse.Namespace) -> asking.Source:
+def _server(options: argparse.Namespace) -> runner.Source:
     if options.heads or options.model:
         raise UsageError("--heads and --model are for answers without a server; the function at --url has its own")
     return Client(options.url, os.environ.get(API_KEY))
 
 
-def _local(options: argparse.Namespace) -> asking.Source:
+def _local(options: argparse.Namespace) -> runner.Source:
     settings = _settings(options)
     with _explained():
-        from age_gender.local import Local
+        from age_gender.local import LocalPredictor
 
-        return Local(settings)
+        return LocalPredictor(settings)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -153,12 +153,12 @@ def _explained() -> Iterator[None]:
 def parser() -> argparse.ArgumentParser:
     """The whole command line; `batch` leaves what it does not know to Beam."""
     result = argparse.ArgumentParser(
-        "age-gender", description="Age and gender of aligned, cropped faces, one a picture.", epilog=_CODES
+        "age-gender", description="Age and gender of aligned, cropped faces, one an image.", epilog=_CODES
     )
     commands = result.add_subparsers(required=True, metavar="command")
     one = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__, epilog=_CODES)
     one.set_defaults(run=predict)
-    one.add_argument("pictures", nargs="+", metavar="picture", help="file, folder, glob pattern, or - (standard input)")
+    one.add_argument("images", nargs="+", metavar="image", help="file, folder, glob pattern, or - (standard input)")
     one.add_argument("--url", help=f"ask the function there, with the key in {API_KEY} where it wants one")
     one.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     _local_options(one)
@@ -166,9 +166,9 @@ def parser() -> argparse.ArgumentParser:
         "batch", help=batch.__doc__, description=batch.__doc__, epilog=_CODES, allow_abbrev=False
     )
     many.set_defaults(run=batch)
-    many.add_argument("pictures", help="folder or pattern, on a disk or under gs://; stands before Beam's options")
+    many.add_argument("images", help="folder or pattern, on a disk or under gs://; stands before Beam's options")
     many.add_argument("--output", required=True, help="file of answers to write, .parquet or .jsonl")
-    many.add_argument("--part-size", type=_positive, default=500, help="pictures of one part (default: 500)")
+    many.add_argument("--part-size", type=_positive, default=500, help="images of one part (default: 500)")
     _local_options(many)
     return result
 

@@ -1,4 +1,4 @@
-"""Very many pictures, on Apache Beam: parts that are done stay done.
+"""Very many images, on Apache Beam: parts that are done stay done.
 
 What is asked is written down first, in `<output>.parts/`: the plan, and the paths of each part. A worker writes the
 answers of a part as one file, whole or not at all, and passes over a part that is there. When all are there, they
@@ -20,10 +20,10 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from age_gender import asking, storage
-from age_gender.answer import Answer
-from age_gender.local import Local
-from age_gender.merge import SUFFIXES, merge
+from age_gender import runner, storage
+from age_gender.local import LocalPredictor
+from age_gender.prediction import Prediction
+from age_gender.results import SUFFIXES, merge
 from age_gender.table import json_line
 from serving.release import Release
 from serving.settings import BUNDLED_RELEASE, Settings
@@ -92,12 +92,12 @@ class Job:
         """JSON lines, one a path, in their order."""
         return f"{self.parts}/part-{number:06}.jsonl"
 
-    def local(self) -> Local:
+    def local(self) -> LocalPredictor:
         """The release, loaded on this machine."""
-        return Local(replace(self.settings, model_uri=str(BUNDLED_RELEASE)) if self.bundled else self.settings)
+        return LocalPredictor(replace(self.settings, model_uri=str(BUNDLED_RELEASE)) if self.bundled else self.settings)
 
 
-class AnswerPart(beam.DoFn):
+class PredictPart(beam.DoFn):
     """One part's line of `inputs` -> its file of answers; the release is loaded once in each worker process."""
 
     def __init__(self, job: Job) -> None:
@@ -112,24 +112,24 @@ class AnswerPart(beam.DoFn):
         """Answer what is not answered yet."""
         number, paths = json.loads(line)
         if not storage.exists(self._job.part(number)):
-            lines = [json_line(name, answer) + "\n" for name, answer in self._answers(paths)]
+            lines = [json_line(name, prediction) + "\n" for name, prediction in self._predictions(paths)]
             storage.write(self._job.part(number), "".join(lines).encode(), self._job.parts)
         yield number
 
-    def _answers(self, paths: Sequence[str]) -> Iterator[tuple[str, Answer]]:
+    def _predictions(self, paths: Sequence[str]) -> Iterator[tuple[str, Prediction]]:
         with ThreadPoolExecutor(_READERS) as readers:
-            for start in range(0, len(paths), asking.TOGETHER):
-                some = paths[start : start + asking.TOGETHER]
-                yield from asking.answer(some, readers.map(asking.reading(storage.read), some), self._source)
+            for start in range(0, len(paths), runner.TOGETHER):
+                some = paths[start : start + runner.TOGETHER]
+                yield from runner.predict(some, readers.map(runner.reading(storage.read), some), self._source)
 
 
-def run(pictures: str, job: Job, part_size: int, beam_options: Sequence[str]) -> dict[str, Any]:
-    """Answer every picture of a folder or pattern; goes on with a batch that was broken off.
+def run(images: str, job: Job, part_size: int, beam_options: Sequence[str]) -> dict[str, Any]:
+    """Answer every image of a folder or pattern; goes on with a batch that was broken off.
 
     Args:
-        pictures: a folder, or a pattern of paths, local or gs://.
+        images: a folder, or a pattern of paths, local or gs://.
         job: what answers, and where to.
-        part_size: pictures of one part, which is what a broken-off worker repeats at most.
+        part_size: images of one part, which is what a broken-off worker repeats at most.
         beam_options: Beam's own pipeline options, as on a command line.
 
     Returns:
@@ -146,7 +146,7 @@ def run(pictures: str, job: Job, part_size: int, beam_options: Sequence[str]) ->
     release = job.local().release
     # Every worker must have what was found here.
     job = replace(job, settings=replace(job.settings, model_sha256=release.sha256))
-    plan = _plan(pictures, job, release)
+    plan = _plan(images, job, release)
     try:
         return _run(plan, job, part_size, options)
     except (BatchError, BrokenOffError):
@@ -183,10 +183,10 @@ def _options(given: Sequence[str]) -> PipelineOptions:
     return options
 
 
-def _plan(pictures: str, job: Job, release: Release) -> dict[str, Any]:
+def _plan(images: str, job: Job, release: Release) -> dict[str, Any]:
     """What two runs must have in common for their answers to be of one batch."""
     return {
-        "pictures": pictures,
+        "images": images,
         "model": {"name": release.name, "version": release.version, "sha256": release.sha256},
         "heads": list(job.settings.heads),
         "limits": job.settings.limits._asdict(),
@@ -204,9 +204,9 @@ def _begin(plan: dict[str, Any], job: Job, part_size: int) -> None:
     for path in (job.output, job.errors):
         if storage.exists(path):
             raise BatchError(f"{path} is there and is no answer of this batch; move it away, or name another --output")
-    paths = storage.find(plan["pictures"])
+    paths = storage.find(plan["images"])
     if not paths:
-        raise BatchError(f"{plan['pictures']}: no picture there")
+        raise BatchError(f"{plan['images']}: no image there")
     parts = [paths[start : start + part_size] for start in range(0, len(paths), part_size)]
     lines = [json.dumps([number, part]) + "\n" for number, part in enumerate(parts)]
     storage.write(job.inputs, "".join(lines).encode(), job.parts)
@@ -219,7 +219,7 @@ def _work(job: Job, options: PipelineOptions) -> None:
             pipeline
             | "Parts" >> beam.io.ReadFromText(job.inputs)
             | "Spread" >> beam.Reshuffle()
-            | "Answer" >> beam.ParDo(AnswerPart(job))
+            | "Answer" >> beam.ParDo(PredictPart(job))
         )
         # Counting waits for the last one.
         _ = done | "Count" >> beam.combiners.Count.Globally() | "Finish" >> beam.Map(_finish, job)
@@ -228,7 +228,7 @@ def _work(job: Job, options: PipelineOptions) -> None:
 def _finish(parts: int, job: Job) -> None:
     heads = job.settings.heads if job.output.endswith(".parquet") else None
     lines = (line for number in range(parts) for line in storage.read(job.part(number)).splitlines(keepends=True))
-    with storage.written(job.errors, job.parts) as errors, storage.written(job.output, job.parts) as answers:
-        counts = merge(lines, answers, errors, heads)
+    with storage.written(job.errors, job.parts) as errors, storage.written(job.output, job.parts) as predictions:
+        counts = merge(lines, predictions, errors, heads)
     summary = {**json.loads(storage.read(job.plan)), **asdict(counts)}
     storage.write(job.summary, json.dumps(summary, indent=2).encode(), job.parts)

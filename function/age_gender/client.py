@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from age_gender.answer import Answer, failure, parse
+from age_gender.prediction import Prediction, failure, parse
 from age_gender.transport import RETRIED, Reply, ServerError, Transport
 
-# Statuses that speak of the pictures sent; every other failure speaks of the request or the server.
-OF_PICTURES = (
+# Statuses that speak of the images sent; every other failure speaks of the request or the server.
+OF_IMAGES = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -26,8 +26,8 @@ OF_PICTURES = (
 class Client:
     """Asks one deployed function; may be used from many threads."""
 
-    # What one request carries at most: pictures, and bytes of them. A server that allows less is sent less.
-    max_pictures = 16
+    # What one request carries at most: images, and bytes of them. A server that allows less is sent less.
+    max_images = 16
     max_bytes = 8 * 2**20
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, attempts: int = 5) -> None:
@@ -55,63 +55,63 @@ class Client:
         """Close the connections that are kept."""
         self._transport.close()
 
-    def predict(self, pictures: Sequence[bytes]) -> list[Answer]:
-        """One answer a picture, in the order given; a picture that cannot be answered has an `error`.
+    def predict(self, images: Sequence[bytes]) -> list[Prediction]:
+        """One answer an image, in the order given; an image that cannot be answered has an `error`.
 
         Raises:
             ServerError: the server is not reached, does not allow it, or is not this function.
         """
-        return [answer for some in self._portions(pictures) for answer in self._ask(some)]
+        return [prediction for some in self._portions(images) for prediction in self._ask(some)]
 
-    def _portions(self, pictures: Sequence[bytes]) -> Iterator[list[bytes]]:
+    def _portions(self, images: Sequence[bytes]) -> Iterator[list[bytes]]:
         portion: list[bytes] = []
-        for picture in pictures:
-            full = len(portion) == self.max_pictures or sum(map(len, portion)) + len(picture) > self.max_bytes
+        for image in images:
+            full = len(portion) == self.max_images or sum(map(len, portion)) + len(image) > self.max_bytes
             if portion and full:
                 yield portion
                 portion = []
-            portion.append(picture)
+            portion.append(image)
         if portion:
             yield portion
 
-    def _ask(self, pictures: list[bytes]) -> list[Answer]:
-        reply = self._transport.post("/predict", *_form(pictures))
-        if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(pictures) > 1:
-            half = len(pictures) // 2
-            return self._ask(pictures[:half]) + self._ask(pictures[half:])
+    def _ask(self, images: list[bytes]) -> list[Prediction]:
+        reply = self._transport.post("/predict", *_form(images))
+        if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(images) > 1:
+            half = len(images) // 2
+            return self._ask(images[:half]) + self._ask(images[half:])
         try:
-            answers = self._read(reply, len(pictures))
+            predictions = self._read(reply, len(images))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ServerError(f"{self._url} answers {reply.status}, but not as this function does") from error
-        if len(answers) != len(pictures):
-            raise ServerError(f"{self._url} gave {len(answers)} answers for {len(pictures)} pictures")
-        return self._without_late(pictures, answers)
+        if len(predictions) != len(images):
+            raise ServerError(f"{self._url} gave {len(predictions)} answers for {len(images)} images")
+        return self._without_late(images, predictions)
 
-    def _without_late(self, pictures: list[bytes], answers: list[Answer]) -> list[Answer]:
+    def _without_late(self, images: list[bytes], predictions: list[Prediction]) -> list[Prediction]:
         """The server had no time for some of a batch, while it had for others: they are asked again."""
-        late = [number for number, each in enumerate(answers) if each.error and each.error.status in RETRIED]
-        if not late or len(late) == len(pictures):
-            return answers
-        again = iter(self._ask([pictures[number] for number in late]))
-        return [next(again) if number in late else each for number, each in enumerate(answers)]
+        late = [number for number, each in enumerate(predictions) if each.error and each.error.status in RETRIED]
+        if not late or len(late) == len(images):
+            return predictions
+        again = iter(self._ask([images[number] for number in late]))
+        return [next(again) if number in late else each for number, each in enumerate(predictions)]
 
-    def _read(self, reply: Reply, count: int) -> list[Answer]:
+    def _read(self, reply: Reply, count: int) -> list[Prediction]:
         body: Any = json.loads(reply.body)
         if reply.status == HTTPStatus.OK:
             return [parse(prediction) for prediction in body["predictions"]]
-        if reply.status in OF_PICTURES:
+        if reply.status in OF_IMAGES:
             problems = body.get("errors", [body]) if count > 1 else [body]
-            return [Answer(error=failure(problem)) for problem in problems]
+            return [Prediction(error=failure(problem)) for problem in problems]
         detail = failure(body).detail or failure(body).title
         raise ServerError(f"{self._url} answers {reply.status}: {detail}")
 
 
-def _form(pictures: Sequence[bytes]) -> tuple[bytes, str]:
-    """The pictures as `multipart/form-data` (RFC 7578), a quarter smaller than base64; and its content type."""
+def _form(images: Sequence[bytes]) -> tuple[bytes, str]:
+    """The images as `multipart/form-data` (RFC 7578), a quarter smaller than base64; and its content type."""
     boundary = secrets.token_hex(16)
     parts = []
-    for number, picture in enumerate(pictures):
-        disposition = f'Content-Disposition: form-data; name="picture"; filename="{number}"'
+    for number, image in enumerate(images):
+        disposition = f'Content-Disposition: form-data; name="image"; filename="{number}"'
         parts += [f"--{boundary}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()]
-        parts += [picture, b"\r\n"]
+        parts += [image, b"\r\n"]
     return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from age_gender.answer import Answer, parse
+from age_gender.prediction import Prediction, parse
 from serving import release
-from serving.answers import Answerer
-from serving.deadlines import Deadline
+from serving.inference import InferenceService
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.settings import Settings
+from serving.timeouts import Deadline
 
 
-class Local:
+class LocalPredictor:
     """Answers from one release; may be used from many threads."""
 
     def __init__(self, settings: Settings) -> None:
@@ -23,20 +23,20 @@ class Local:
         Raises:
             ReleaseError: it cannot be read or run.
         """
-        self._answerer = Answerer(Predictor(release.load(settings.model_uri, settings.model_sha256)), settings)
+        self._inference = InferenceService(Predictor(release.load(settings.model_uri, settings.model_sha256)), settings)
 
     @property
     def release(self) -> release.Release:
         """What answers."""
-        return self._answerer.predictor.release
+        return self._inference.predictor.release
 
-    def predict(self, pictures: Sequence[bytes]) -> list[Answer]:
-        """One answer a picture, in the order given; a picture that cannot be answered has an `error`."""
-        if not pictures:
+    def predict(self, images: Sequence[bytes]) -> list[Prediction]:
+        """One answer an image, in the order given; an image that cannot be answered has an `error`."""
+        if not images:
             return []
         try:
             # Nobody waits at the other end of a line: there is no time limit.
-            predictions = self._answerer.answer(list(pictures), Deadline.after(threading.TIMEOUT_MAX))
+            predictions = self._inference.predict(list(images), Deadline.after(threading.TIMEOUT_MAX))
             return [parse(each) for each in predictions]
         except Problem as problem:
             # Not one was answered: several are listed, one speaks for itself.

@@ -18,7 +18,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from age_gender.pictures import is_picture
+from age_gender.image_files import is_image
 
 _AS_IT_IS = CompressionTypes.UNCOMPRESSED
 # at once, each a request
@@ -26,12 +26,12 @@ _DELETIONS = 16
 
 
 def find(pattern: str) -> list[str]:
-    """The pictures of a folder with its subfolders, or all files of a pattern, in the order of their paths."""
+    """The images of a folder with its subfolders, or all files of a pattern, in the order of their paths."""
     if any(sign in pattern for sign in "*?["):
         return _match(pattern)
     # A folder of cloud storage is nothing but the beginning of names.
-    below = [path for path in _match(posixpath.join(pattern, "**")) if is_picture(path)]
-    return below or [path for path in _match(pattern) if is_picture(path)]
+    below = [path for path in _match(posixpath.join(pattern, "**")) if is_image(path)]
+    return below or [path for path in _match(pattern) if is_image(path)]
 
 
 def read(path: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from age_gender.answer import Answer, Choice
+from age_gender.prediction import Choice, Prediction
 
 # characters; longer names lose their beginning, since files of one folder differ at their end
 _LONGEST_NAME = 48
@@ -13,9 +13,9 @@ _LONGEST_NAME = 48
 _CHOICE = 14
 
 
-def json_line(name: str, answer: Answer) -> str:
+def json_line(name: str, prediction: Prediction) -> str:
     """One answer, or the problem in its place, on one line."""
-    return json.dumps({"file": name, **answer.as_json()})
+    return json.dumps({"file": name, **prediction.as_json()})
 
 
 class Table:
@@ -25,17 +25,17 @@ class Table:
         self._width = min(max(map(len, names)), _LONGEST_NAME)
         self._heads: tuple[str, ...] = ()
 
-    def lines(self, name: str, answer: Answer) -> list[str]:
+    def lines(self, name: str, prediction: Prediction) -> list[str]:
         """The lines of one answer: itself, and before the first of all the names of the columns."""
         shown = shortened(name, self._width).ljust(self._width)
-        if answer.error:
-            return [f"{shown}  not answered: {answer.error.detail}"]
-        cells = [shown, *_cells(answer), *(f"warning: {warning.detail}" for warning in answer.warnings)]
-        return [*self._head(answer), "  ".join(cells)]
+        if prediction.error:
+            return [f"{shown}  not answered: {prediction.error.detail}"]
+        cells = [shown, *_cells(prediction), *(f"warning: {warning.detail}" for warning in prediction.warnings)]
+        return [*self._head(prediction), "  ".join(cells)]
 
-    def _head(self, answer: Answer) -> list[str]:
-        age = [f"{'age':>4}  {'between':>9}"] if answer.age else []
-        heads = (*age, *(head.rjust(_CHOICE) for head in answer.choices))
+    def _head(self, prediction: Prediction) -> list[str]:
+        age = [f"{'age':>4}  {'between':>9}"] if prediction.age else []
+        heads = (*age, *(head.rjust(_CHOICE) for head in prediction.choices))
         if heads == self._heads:
             return []
         self._heads = heads
@@ -47,12 +47,12 @@ def shortened(name: str, width: int) -> str:
     return name if len(name) <= width else "…" + name[len(name) - width + 1 :]
 
 
-def _cells(answer: Answer) -> list[str]:
+def _cells(prediction: Prediction) -> list[str]:
     cells = []
-    if answer.age:
-        between = f"{answer.age.low} - {answer.age.high}"
-        cells.append(f"{answer.age.years:4}  {between:>9}")
-    return [*cells, *(_choice(choice) for choice in answer.choices.values())]
+    if prediction.age:
+        between = f"{prediction.age.low} - {prediction.age.high}"
+        cells.append(f"{prediction.age.years:4}  {between:>9}")
+    return [*cells, *(_choice(choice) for choice in prediction.choices.values())]
 
 
 def _choice(choice: Choice) -> str:

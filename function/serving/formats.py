@@ -1,4 +1,4 @@
-"""The formats that a picture may have: told by its first bytes, whatever the sender calls it."""
+"""The formats that an image may have: told by its first bytes, whatever the sender calls it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 # A parser of headers asks for a few bytes at a time. An honest file needs some hundred reads, or a few thousand where
 # an encoder cut its data small; 20 MB of empty segments need millions, and seconds.
 MAX_READS = 50_000
-# Each scan of a JPEG in several scans costs a pass over the whole picture; encoders write about ten.
+# Each scan of a JPEG in several scans costs a pass over the whole image; encoders write about ten.
 MAX_SCANS = 64
 _START_OF_SCAN = b"\xff\xda"
 
@@ -75,17 +75,17 @@ def describe(data: bytes) -> str:
         if data.startswith(start):
             return stranger
     if data[4:8] == b"ftyp":
-        return "a HEIC" if data[8:12] in _HEIC_BRANDS else "a video, or a picture in a video's container"
+        return "a HEIC" if data[8:12] in _HEIC_BRANDS else "a video, or an image in a video's container"
     if data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return "SVG, HTML or other XML"
-    return "no picture of a known format"
+    return "no image of a known format"
 
 
 def read_header(kind: str, data: bytes) -> ImageFile.ImageFile:
-    """The picture of a format of `FORMATS`, opened and not yet decoded.
+    """The image of a format of `FORMATS`, opened and not yet decoded.
 
     The formats are opened directly: Pillow's own search would first import a dozen others, and would take the second
-    picture that phones append to a JPEG for a picture in its own right.
+    image that phones append to a JPEG for an image in its own right.
 
     Raises:
         Exception: of any type, since the parsers do that on hostile bytes.

@@ -1,4 +1,4 @@
-"""Bytes of a picture -> the pixels the model sees: one decoder and one resize for training and serving."""
+"""Bytes of an image -> the pixels the model sees: one decoder and one resize for training and serving."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ RESIZE_RULE = "pillow-bilinear-center-crop"
 DRAFT_MARGIN = 2
 # pixels
 THUMBNAIL_SIDE = 16
-# What shows through where a picture is transparent.
+# What shows through where an image is transparent.
 BACKGROUND = "white"
-# Pictures that are held whole take up to 16 bytes a pixel while they are decoded. With more pixels than this they take
+# Images that are held whole take up to 16 bytes a pixel while they are decoded. With more pixels than this they take
 # turns, so that many at once cannot use up the memory.
 _TURN_PIXELS = 1_000_000
 _turn = threading.Lock()
@@ -42,8 +42,8 @@ _UPRIGHT = {
 }
 
 
-class Picture(NamedTuple):
-    """What the model sees of a picture, and how the picture came."""
+class DecodedImage(NamedTuple):
+    """What the model sees of an image, and how the image came."""
 
     # (size, size, 3) uint8, RGB
     pixels: Pixels
@@ -57,7 +57,7 @@ class Picture(NamedTuple):
 
 
 class ImageError(Exception):
-    """The bytes are not a picture that can be answered for; the message is written for the sender."""
+    """The bytes are not an image that can be answered for; the message is written for the sender."""
 
 
 class UnknownFormatError(ImageError):
@@ -65,7 +65,7 @@ class UnknownFormatError(ImageError):
 
 
 class ImageTooLargeError(ImageError):
-    """The picture has more pixels than the limits allow."""
+    """The image has more pixels than the limits allow."""
 
 
 def decode(data: bytes, size: int, limits: Limits = Limits()) -> Pixels:
@@ -73,7 +73,7 @@ def decode(data: bytes, size: int, limits: Limits = Limits()) -> Pixels:
     return read(data, size, limits).pixels
 
 
-def read(data: bytes, size: int, limits: Limits = Limits()) -> Picture:
+def read(data: bytes, size: int, limits: Limits = Limits()) -> DecodedImage:
     """Decode, crop to the central square, resize to `size` and turn upright.
 
     Raises:
@@ -83,7 +83,7 @@ def read(data: bytes, size: int, limits: Limits = Limits()) -> Picture:
     """
     kind = formats.name(data)
     if not kind:
-        empty = "the picture is empty (0 bytes): choose another file, or save this one again"
+        empty = "the image is empty (0 bytes): choose another file, or save this one again"
         found = f"the bytes are {formats.describe(data)}" if data else empty
         raise UnknownFormatError(f"{found}; send one of {', '.join(FORMATS)}")
     try:
@@ -94,18 +94,18 @@ def read(data: bytes, size: int, limits: Limits = Limits()) -> Picture:
         _check(image, whole, limits)
         with _turn if whole and width * height > _TURN_PIXELS else nullcontext():
             face = _face(image, size)
-        return Picture(np.asarray(face, dtype=np.uint8), thumbnail(face), width, height, kind)
+        return DecodedImage(np.asarray(face, dtype=np.uint8), thumbnail(face), width, height, kind)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
         # Pillow looks at a WebP's size before it sets memory aside.
-        raise ImageTooLargeError(f"the picture has far more than the {limits.max_pixels} pixels allowed") from error
+        raise ImageTooLargeError(f"the image has far more than the {limits.max_pixels} pixels allowed") from error
     except formats.CostlyFileError as error:
-        raise ImageError(f"{error}; save the picture anew and send that") from error
+        raise ImageError(f"{error}; save the image anew and send that") from error
     except Exception as error:
         # Pillow's parsers raise many types on hostile bytes; for the sender they are all one fact.
         raise ImageError(
-            f"the {kind} picture is damaged or truncated and cannot be decoded; send it again whole"
+            f"the {kind} image is damaged or truncated and cannot be decoded; send it again whole"
         ) from error
 
 
@@ -117,20 +117,20 @@ def thumbnail(face: Image.Image) -> Pixels:
 
 def _check(image: ImageFile.ImageFile, whole: bool, limits: Limits) -> None:
     width, height = image.size
-    found = f"the picture has {width}x{height} pixels"
+    found = f"the image has {width}x{height} pixels"
     if width * height > limits.max_pixels:
         raise ImageTooLargeError(f"{found}; at most {limits.max_pixels} are allowed")
-    if whole and width * height > limits.max_whole_pixels:
+    if whole and width * height > limits.max_full_decode_pixels:
         raise ImageTooLargeError(
-            f"{found}; at most {limits.max_whole_pixels} are allowed, or {limits.max_pixels} in a JPEG that is not "
-            "progressive"
+            f"{found}; at most {limits.max_full_decode_pixels} are allowed, or {limits.max_pixels} in a JPEG that is "
+            "not progressive"
         )
-    if min(width, height) < limits.min_side:
-        raise ImageError(f"{found}; each side needs at least {limits.min_side}")
-    if max(width, height) > limits.max_side_ratio * min(width, height):
-        raise ImageError(f"{found}; a side may be at most {limits.max_side_ratio} times the other")
+    if min(width, height) < limits.min_image_side:
+        raise ImageError(f"{found}; each side needs at least {limits.min_image_side}")
+    if max(width, height) > limits.max_aspect_ratio * min(width, height):
+        raise ImageError(f"{found}; a side may be at most {limits.max_aspect_ratio} times the other")
     if getattr(image, "is_animated", False):
-        raise ImageError(f"the {image.format} picture is animated; send one still picture")
+        raise ImageError(f"the {image.format} image is animated; send one still image")
 
 
 def _face(image: ImageFile.ImageFile, size: int) -> Image.Image:
@@ -174,5 +174,5 @@ def _orientation(image: ImageFile.ImageFile) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
-        # A garbled description of a picture does not make the picture unreadable; viewers show it too.
+        # A garbled description of an image does not make the image unreadable; viewers show it too.
         return 1

@@ -45,7 +45,7 @@ def setup(level: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TerminalFormatter() if sys.stderr.isatty() else JsonFormatter())
-    # Libraries' lines below warnings hold addresses, queries, and what cameras wrote into a picture.
+    # Libraries' lines below warnings hold addresses, queries, and what cameras wrote into an image.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(level)
 

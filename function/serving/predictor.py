@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
-from serving.release import Calibration, Release, ReleaseError
+from serving.release import AgeDecision, Calibration, Release, ReleaseError
 from serving.runtime import Interpreter
 
 Array = npt.NDArray[np.float64]
@@ -20,13 +20,9 @@ Outputs = dict[str, npt.NDArray[np.float32]]
 Years = npt.NDArray[np.int64]
 
 _TINY = 1e-7
-# years; within so many an answered age counts as near, and what it costs not to be. Chosen on validation faces: half a
-# percent more of them come near, and the mean error stays as it is.
-_NEAR = 5
-_MISS = 2.0
 
 
-class Age(NamedTuple):
+class AgeEstimate(NamedTuple):
     """Whole years, as labels are; the stated share of people of such a face is from `low` to `high` years old."""
 
     years: int
@@ -34,19 +30,19 @@ class Age(NamedTuple):
     high: int
 
 
-class Choice(NamedTuple):
+class LabelEstimate(NamedTuple):
     """The most likely label, and how likely it is."""
 
     label: str
     probability: float
 
 
-class Prediction(NamedTuple):
+class FacePrediction(NamedTuple):
     """What the model says of one face."""
 
-    age: Age
+    age: AgeEstimate
     # by head
-    choices: dict[str, Choice]
+    choices: dict[str, LabelEstimate]
 
 
 class Predictor:
@@ -73,15 +69,16 @@ class Predictor:
                 f"the model of release {release.version} does not run on {Interpreter.__module__}; convert it again"
             ) from error
 
-    def predict(self, faces: Pixels) -> list[Prediction]:
+    def predict(self, faces: Pixels) -> list[FacePrediction]:
         """(N, size, size, 3) uint8 -> N predictions."""
         outputs = self.run(faces)
         calibration, labels = self.release.calibration, self.release.labels
         ages = age_intervals(outputs[AGE], calibration)
         chosen = {head: sharpen(each_label(outputs[head]), calibration.temperatures[head]) for head in labels}
         return [
-            Prediction(
-                Age(*ages[:, row].tolist()), {head: _choice(chosen[head][row], names) for head, names in labels.items()}
+            FacePrediction(
+                AgeEstimate(*ages[:, row].tolist()),
+                {head: _choice(chosen[head][row], names) for head, names in labels.items()},
             )
             for row in range(len(faces))
         ]
@@ -132,26 +129,27 @@ def _ages_at(levels: npt.ArrayLike, cumulative: Array) -> Array:
     return result
 
 
-def age_answers(distribution: npt.NDArray[Any]) -> Years:
+def decide_ages(distribution: npt.NDArray[Any], decision: AgeDecision) -> Years:
     """(N, years) probabilities -> (N,) the whole years with the least expected loss.
 
-    The loss of an error of e years is |e|, and `_MISS` more beyond `_NEAR`: without that it would be the median.
+    The loss of an error of e years is |e|, and `miss_cost` more beyond `near_years`: without that it would be the
+    median.
     """
-    answers: Years = (distribution.astype(np.float64) @ _losses(distribution.shape[1])).argmin(axis=1)
-    return answers
+    predictions: Years = (distribution.astype(np.float64) @ _losses(distribution.shape[1], decision)).argmin(axis=1)
+    return predictions
 
 
 @cache
-def _losses(years: int) -> Array:
+def _losses(years: int, decision: AgeDecision) -> Array:
     """(years, years): the loss of answering the second when the first is true."""
     errors = np.abs(np.arange(years)[:, None] - np.arange(years))
-    result: Array = errors + _MISS * (errors > _NEAR)
+    result: Array = errors + decision.miss_cost * (errors > decision.near_years)
     return result
 
 
 def age_intervals(distribution: npt.NDArray[Any], calibration: Calibration) -> Years:
     """(N, years) probabilities -> (3, N) whole years: the answer, and the ends of the interval."""
-    years = age_answers(distribution)
+    years = decide_ages(distribution, calibration.decision)
     cumulative = _cumulative(distribution)
     (median,) = _ages_at((0.5,), cumulative)
     ends = [np.interp(median, calibration.age_at, levels) for levels in (calibration.age_low, calibration.age_high)]
@@ -174,6 +172,6 @@ def each_label(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.concatenate([1 - second, second], axis=1)
 
 
-def _choice(probabilities: Array, labels: tuple[str, ...]) -> Choice:
+def _choice(probabilities: Array, labels: tuple[str, ...]) -> LabelEstimate:
     best = int(np.argmax(probabilities))
-    return Choice(labels[best], round(float(probabilities[best]), 4))
+    return LabelEstimate(labels[best], round(float(probabilities[best]), 4))

@@ -9,21 +9,30 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from serving import heads, storage
+from serving import heads, manifest_v3, storage
 from serving.heads import Labels
 from serving.storage import StorageError
 
 MANIFEST = "manifest.json"
-# The only layout of the manifest that this code reads.
-FORMAT = 3
+# The layout of the manifest that this code writes and reads; format 3 is still read for one version.
+FORMAT = 4
 # Names and versions of releases: each is a folder's name, a part of an address and a part of a path.
 IDENTIFIER = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 # A start that has not fetched its release by then ends; the platform then starts another copy.
-FETCH_SECONDS = 20
+MODEL_FETCH_TIMEOUT = 20
 
 
 class ReleaseError(Exception):
     """The release cannot be served; the message says what was found and how to mend it."""
+
+
+class AgeDecision(NamedTuple):
+    """Which age is answered: the one with the least expected loss, |error| plus `miss_cost` beyond `near_years`."""
+
+    # years; an answered age within so many counts as near
+    near_years: int
+    # years; what it costs not to be near
+    miss_cost: float
 
 
 class Calibration(NamedTuple):
@@ -36,6 +45,7 @@ class Calibration(NamedTuple):
     age_high: tuple[float, ...]
     # of each choice, the divisor of its logits: above 1 the network was too sure of itself
     temperatures: dict[str, float]
+    decision: AgeDecision
 
 
 class Release(NamedTuple):
@@ -74,7 +84,7 @@ class Loading:
             seconds: the whole fetch may take.
         """
         self._found: Release | Exception = ReleaseError(
-            f"{uri} was not read within {seconds} s; see that storage answers, or raise FETCH_SECONDS"
+            f"{uri} was not read within {seconds} s; see that storage answers, or raise MODEL_FETCH_TIMEOUT"
         )
         self._deadline = time.monotonic() + seconds
         arguments = (uri, sha256, cache, seconds)
@@ -104,7 +114,7 @@ class Loading:
             self._found = error
 
 
-def load(uri: str, sha256: str = "", cache: str = "", seconds: float = FETCH_SECONDS) -> Release:
+def load(uri: str, sha256: str = "", cache: str = "", seconds: float = MODEL_FETCH_TIMEOUT) -> Release:
     """Fetch a release and check it; arguments and errors are those of `Loading`."""
     return Loading(uri, sha256, cache, seconds).release()
 
@@ -131,9 +141,19 @@ def _load(uri: str, sha256: str, cache: str, seconds: float) -> Release:
     return release
 
 
+def parse_manifest(data: bytes | str) -> Any:
+    """The JSON of a manifest, one of format 3 as format 4.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    manifest = json.loads(data)
+    return manifest_v3.upgrade(manifest) if isinstance(manifest, dict) else manifest
+
+
 def _manifest(data: bytes, uri: str) -> dict[str, Any]:
     try:
-        manifest = json.loads(data)
+        manifest = parse_manifest(data)
     except ValueError as error:
         raise ReleaseError(f"{MANIFEST} of {uri} is not JSON; publish the release again") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
@@ -165,6 +185,9 @@ def _release(manifest: dict[str, Any], model: bytes) -> Release:
             age_low=tuple(map(float, calibration["age"]["low"])),
             age_high=tuple(map(float, calibration["age"]["high"])),
             temperatures={head: float(calibration[head]["temperature"]) for head in labels},
+            decision=AgeDecision(
+                int(calibration["age_decision"]["near_years"]), float(calibration["age_decision"]["miss_cost"])
+            ),
         ),
         manifest=manifest,
     )

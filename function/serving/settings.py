@@ -10,10 +10,19 @@ from typing import Any, NamedTuple
 
 from serving.heads import HEADS
 from serving.limits import Limits
-from serving.release import FETCH_SECONDS
+from serving.release import MODEL_FETCH_TIMEOUT
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
 _LIMITS = Limits()
+# Variables of former versions -> what they are called now. A start that still sets one is refused.
+RENAMED = {
+    "FETCH_SECONDS": "MODEL_FETCH_TIMEOUT",
+    "LOG_ANSWERS": "LOG_PREDICTIONS",
+    "MAX_SIDE_RATIO": "MAX_ASPECT_RATIO",
+    "MAX_WHOLE_PIXELS": "MAX_FULL_DECODE_PIXELS",
+    "MIN_SIDE": "MIN_IMAGE_SIDE",
+    "REQUEST_SECONDS": "REQUEST_TIMEOUT",
+}
 LOG_LEVELS = ("INFO", "WARNING", "ERROR")
 
 
@@ -129,8 +138,8 @@ class Settings:
     model_cache: str = _variable(
         "MODEL_CACHE", "", "a folder that keeps models from cloud storage for the next start, by digest"
     )
-    fetch_seconds: int = _variable(
-        "FETCH_SECONDS", FETCH_SECONDS, "a start that has not fetched its release by then ends", _count
+    model_fetch_timeout: int = _variable(
+        "MODEL_FETCH_TIMEOUT", MODEL_FETCH_TIMEOUT, "a start that has not fetched its release by then ends", _count
     )
     heads: tuple[str, ...] = _variable(
         "HEADS",
@@ -139,20 +148,22 @@ class Settings:
         _heads,
     )
     max_request_bytes: int = _variable("MAX_REQUEST_BYTES", 20 * 2**20, "larger requests are refused", _count)
-    max_images: int = _variable("MAX_IMAGES", 32, "pictures in one request, at most", _count)
-    max_pixels: int = _variable("MAX_PIXELS", _LIMITS.max_pixels, "width x height of one picture, at most", _count)
-    max_whole_pixels: int = _variable(
-        "MAX_WHOLE_PIXELS",
-        _LIMITS.max_whole_pixels,
+    max_images: int = _variable("MAX_IMAGES", 32, "images in one request, at most", _count)
+    max_pixels: int = _variable("MAX_PIXELS", _LIMITS.max_pixels, "width x height of one image, at most", _count)
+    max_full_decode_pixels: int = _variable(
+        "MAX_FULL_DECODE_PIXELS",
+        _LIMITS.max_full_decode_pixels,
         "the same for what cannot be decoded at a reduced scale: all but a JPEG that is not progressive",
         _count,
     )
-    min_side: int = _variable("MIN_SIDE", _LIMITS.min_side, "pixels of the shorter side, at least", _count)
-    max_side_ratio: int = _variable(
-        "MAX_SIDE_RATIO", _LIMITS.max_side_ratio, "longer side over shorter side, at most", _count
+    min_image_side: int = _variable(
+        "MIN_IMAGE_SIDE", _LIMITS.min_image_side, "pixels of the shorter side, at least", _count
     )
-    request_seconds: int = _variable(
-        "REQUEST_SECONDS", 30, "a request that is not read and answered after so long ends", _count
+    max_aspect_ratio: int = _variable(
+        "MAX_ASPECT_RATIO", _LIMITS.max_aspect_ratio, "longer side over shorter side, at most", _count
+    )
+    request_timeout: int = _variable(
+        "REQUEST_TIMEOUT", 30, "a request that is not read and answered after so long ends", _count
     )
     api_key: str = _variable(
         "API_KEY",
@@ -167,8 +178,8 @@ class Settings:
     log_level: str = _variable(
         "LOG_LEVEL", "INFO", "`INFO` (each request), `WARNING` (those refused) or `ERROR`", _level
     )
-    log_answers: tuple[str, ...] = _variable(
-        "LOG_ANSWERS",
+    log_predictions: tuple[str, ...] = _variable(
+        "LOG_PREDICTIONS",
         "age,gender",
         "of which answers the log counts age bands and labels, of those that are given; `none` for none",
         _counted,
@@ -180,8 +191,8 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
-        """What one picture may measure."""
-        return Limits(self.max_pixels, self.max_whole_pixels, self.min_side, self.max_side_ratio)
+        """What one image may measure."""
+        return Limits(self.max_pixels, self.max_full_decode_pixels, self.min_image_side, self.max_aspect_ratio)
 
 
 def variables() -> Iterator[Variable]:
@@ -193,6 +204,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     """The settings that `environment` gives, with defaults for what it leaves out.
 
     Raises:
-        SettingsError: a value cannot be used.
+        SettingsError: a value cannot be used, or a variable has another name now.
     """
+    for former, name in RENAMED.items():
+        if former in environment:
+            raise SettingsError(f"{former} is now {name}: rename it")
     return Settings(**{known.name: known.metadata["variable"].value(environment) for known in fields(Settings)})

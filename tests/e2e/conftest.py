@@ -15,9 +15,11 @@ from tests.gitlab import Pipeline, require_runner
 _CHOICES = "training/pipeline.yml"
 _ENTRY = "function/main.py"
 _BREAK = '\nraise RuntimeError("it does not start")\n'
-_ANSWERS = "function/serving/answers.py"
-_FIRST_LINE = "    def _one(self, picture: bytes, deadline: Deadline, tally: Tally | None) -> Answer | Problem:\n"
-# More pictures than a verification asks about, fewer than that and the watch together.
+_PREDICTIONS = "function/serving/inference.py"
+_FIRST_LINE = (
+    "    def _one(self, image: bytes, deadline: Deadline, stats: RequestStats | None) -> PredictionJson | Problem:\n"
+)
+# More images than a verification asks about, fewer than that and the watch together.
 _WEAR = """        self.answered = getattr(self, "answered", 0) + 1
         if self.answered > 45:
             raise RuntimeError("worn out")
@@ -29,7 +31,7 @@ class After:
     """What is seen once a pipeline has ended."""
 
     pipeline: Pipeline
-    answer: dict[str, Any]
+    prediction: dict[str, Any]
     traffic: dict[str, int]
     production: str
 
@@ -85,8 +87,8 @@ def unstartable(delivery: Stage, worsened: After) -> After:
 def wearing(delivery: Stage, unstartable: After) -> After:
     """A push after which the function starts, answers as it should, and fails after a while."""
     mended = _text(delivery, _ENTRY).removesuffix(_BREAK)
-    worn = _text(delivery, _ANSWERS).replace(_FIRST_LINE, _FIRST_LINE + _WEAR)
-    return _after(delivery, "Wear out", {_ENTRY: mended, _ANSWERS: worn}, passes=False)
+    worn = _text(delivery, _PREDICTIONS).replace(_FIRST_LINE, _FIRST_LINE + _WEAR)
+    return _after(delivery, "Wear out", {_ENTRY: mended, _PREDICTIONS: worn}, passes=False)
 
 
 @pytest.fixture(scope="session")
@@ -112,4 +114,4 @@ def _text(delivery: Stage, path: str) -> str:
 
 def _options(delivery: Stage, options: str) -> str:
     """training/pipeline.yml with other options for train."""
-    return re.sub(r'(TRAIN:\n    value: )".*"', rf'\1"{options}"', _text(delivery, _CHOICES))
+    return re.sub(r'(TRAIN_ARGS:\n    value: )".*"', rf'\1"{options}"', _text(delivery, _CHOICES))

@@ -41,11 +41,11 @@ class Stage:
 
     def live(self) -> dict[str, Any]:
         """What the service answers about a face: the predictions, and the model that made them."""
-        answer = httpx.post(
+        response = httpx.post(
             self.service()["uri"] + "/predict", content=FACE, headers={"Content-Type": "image/jpeg"}, timeout=60
         )
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
         return found
 
     def traffic(self) -> dict[str, int]:
@@ -81,7 +81,7 @@ def stage(folder: Path) -> Iterator[Stage]:
         gitlab.environment = environment | tools(folder)
         gitlab.variables = {
             "DATA_BUCKET": "gs://faces",
-            "FACES": archive,
+            "DATASET_ARCHIVE": archive,
             "REGISTRY": "gs://releases",
             "SERVICE": SERVICE,
             "PRESET": "smoke",
@@ -135,7 +135,7 @@ def tools(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def _google(state: Path, environment: dict[str, str]) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.cloud", "--state", str(state), "--service", SERVICE]
+    command = [sys.executable, "-m", "tests.fake_gcp", "--state", str(state), "--service", SERVICE]
     paths = os.pathsep.join((str(ROOT), str(ROOT / "function")))
     double = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment, "PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True

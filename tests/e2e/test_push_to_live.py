@@ -17,15 +17,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_the_first_push_trains_a_release_and_makes_it_answer(first: After) -> None:
-    assert first.answer["model"]["version"] == first.production
+    assert first.prediction["model"]["version"] == first.production
     assert "has no production release yet" in first.pipeline.logs["gate"]
-    assert set(first.answer["predictions"][0]) == {"age", "gender"}
+    assert set(first.prediction["predictions"][0]) == {"age", "gender"}
 
 
 def test_a_change_of_the_training_puts_a_new_release_live(first: After, retrained: After) -> None:
     assert retrained.production != first.production
-    assert retrained.answer["model"]["version"] == retrained.production
-    assert retrained.answer["predictions"] != first.answer["predictions"]
+    assert retrained.prediction["model"]["version"] == retrained.production
+    assert retrained.prediction["predictions"] != first.prediction["predictions"]
     assert f"not found worse than {first.production}" in retrained.pipeline.logs["gate"]
 
 
@@ -44,21 +44,21 @@ def test_a_change_of_the_function_alone_makes_a_new_revision_with_the_same_model
 ) -> None:
     assert "train" not in redeployed.pipeline.logs
     assert redeployed.revision != retrained.revision
-    assert redeployed.answer == retrained.answer
+    assert redeployed.prediction == retrained.prediction
     assert redeployed.production == retrained.production
 
 
 def test_a_worse_model_is_stopped_at_the_gate(redeployed: After, worsened: After) -> None:
     assert "gate closed" in worsened.pipeline.logs["gate"]
     assert "publish" not in worsened.pipeline.logs
-    assert (worsened.answer, worsened.traffic) == (redeployed.answer, redeployed.traffic)
+    assert (worsened.prediction, worsened.traffic) == (redeployed.prediction, redeployed.traffic)
     assert worsened.production == redeployed.production
 
 
 def test_a_revision_that_does_not_start_gets_no_traffic(redeployed: After, unstartable: After) -> None:
     assert "it does not start" in unstartable.pipeline.logs["deploy"]
     assert "rollout" not in unstartable.pipeline.logs
-    assert (unstartable.answer, unstartable.traffic) == (redeployed.answer, redeployed.traffic)
+    assert (unstartable.prediction, unstartable.traffic) == (redeployed.prediction, redeployed.traffic)
 
 
 def test_a_revision_that_fails_under_traffic_loses_it_again(redeployed: After, wearing: After) -> None:
@@ -67,12 +67,12 @@ def test_a_revision_that_fails_under_traffic_loses_it_again(redeployed: After, w
     assert "10 % of the traffic goes to" in told
     assert "requests failed" in told
     assert f"all traffic is back at {redeployed.revision}" in told
-    assert (wearing.answer, wearing.traffic) == (redeployed.answer, redeployed.traffic)
+    assert (wearing.prediction, wearing.traffic) == (redeployed.prediction, redeployed.traffic)
     assert wearing.production == redeployed.production
 
 
 def test_a_rollback_brings_the_earlier_answers_back(first: After, rolled_back: After) -> None:
-    assert rolled_back.answer == first.answer
+    assert rolled_back.prediction == first.prediction
     assert rolled_back.production == first.production
 
 

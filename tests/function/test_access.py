@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from serving.exchange import HEADERS
+from serving.middleware import HEADERS
 from tests.conftest import FUNCTION
 from tests.server import Server, serve
 
@@ -46,10 +46,10 @@ def test_the_key_is_taken_in_either_header(guarded: Server, face: bytes, sent: d
 )
 def test_without_the_key_nothing_is_answered(guarded: Server, face: bytes, sent: dict[str, str]) -> None:
     for method, path in (("POST", "/predict"), ("POST", "/"), ("GET", "/model"), ("HEAD", "/model")):
-        answer = httpx.request(method, guarded.url + path, content=face, headers=JPEG | sent, timeout=30)
-        assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-        assert method == "HEAD" or "API key is missing or wrong" in answer.json()["detail"]
+        response = httpx.request(method, guarded.url + path, content=face, headers=JPEG | sent, timeout=30)
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
+        assert method == "HEAD" or "API key is missing or wrong" in response.json()["detail"]
 
 
 def test_health_page_and_description_ask_for_no_key(guarded: Server) -> None:
@@ -57,7 +57,7 @@ def test_health_page_and_description_ask_for_no_key(guarded: Server) -> None:
         assert guarded.get(path).status_code == 200
 
 
-def test_a_named_origin_may_send_a_picture_and_read_the_answer(guarded: Server, face: bytes) -> None:
+def test_a_named_origin_may_send_an_image_and_read_the_answer(guarded: Server, face: bytes) -> None:
     asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
     preflight = httpx.options(f"{guarded.url}/predict", headers=asked, timeout=30)
     assert preflight.status_code == 204
@@ -67,37 +67,37 @@ def test_a_named_origin_may_send_a_picture_and_read_the_answer(guarded: Server, 
         preflight.headers["Access-Control-Allow-Headers"].lower().replace(",", "").split()
     )
     headers = JPEG | {"Origin": ORIGIN, "X-API-Key": KEY}
-    answer = httpx.post(f"{guarded.url}/predict", content=face, headers=headers, timeout=30)
-    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
-    assert answer.headers["Access-Control-Expose-Headers"] == "X-Request-Id"
-    assert answer.headers["Vary"] == "Origin"
-    assert "Access-Control-Allow-Credentials" not in answer.headers
+    response = httpx.post(f"{guarded.url}/predict", content=face, headers=headers, timeout=30)
+    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert response.headers["Access-Control-Expose-Headers"] == "X-Request-Id"
+    assert response.headers["Vary"] == "Origin"
+    assert "Access-Control-Allow-Credentials" not in response.headers
 
 
 def test_another_origin_is_told_nothing(guarded: Server, server: Server) -> None:
     for running, origin in ((guarded, "https://other.example"), (guarded, f"{ORIGIN}.evil"), (server, ORIGIN)):
-        for answer in (
+        for response in (
             httpx.get(f"{running.url}/health", headers={"Origin": origin}, timeout=30),
             httpx.options(f"{running.url}/predict", headers={"Origin": origin}, timeout=30),
         ):
-            assert not [name for name in answer.headers if name.startswith("access-control")]
-            assert answer.headers.get("Vary") == ("Origin" if running is guarded else None)
+            assert not [name for name in response.headers if name.startswith("access-control")]
+            assert response.headers.get("Vary") == ("Origin" if running is guarded else None)
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/page.js", "/health", "/nothing", "/favicon.ico", "/static/x"])
 def test_every_answer_has_the_headers_that_protect_and_none_names_the_server(server: Server, path: str) -> None:
     for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE"):
-        answer = httpx.request(method, server.url + path, timeout=30)
-        assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
-        assert "Server" not in answer.headers
-        assert answer.headers["X-Request-Id"]
-        if answer.is_error and method != "HEAD":
-            assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
+        response = httpx.request(method, server.url + path, timeout=30)
+        assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
+        assert "Server" not in response.headers
+        assert response.headers["X-Request-Id"]
+        if response.is_error and method != "HEAD":
+            assert response.json()["request_id"] == response.headers["X-Request-Id"]
 
 
 def test_answers_are_never_kept_and_the_page_only_until_it_changes(server: Server, face: bytes) -> None:
-    for answer in (server.post(face), server.post(b""), server.get("/health"), server.get("/model")):
-        assert answer.headers["Cache-Control"] == "no-store"
+    for response in (server.post(face), server.post(b""), server.get("/health"), server.get("/model")):
+        assert response.headers["Cache-Control"] == "no-store"
     for path in ("/", "/page.css", "/page.js", "/docs", "/openapi.json"):
         first = server.get(path)
         again = httpx.get(server.url + path, headers={"If-None-Match": first.headers["ETag"]}, timeout=30)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from age_gender.local import Local
+from age_gender.local import LocalPredictor
 from age_gender.table import json_line
 from serving.settings import Settings
 from tests.command import age_gender
@@ -29,9 +29,9 @@ pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=".venv-batch is not 
 
 
 def batch(
-    pictures: Path | str, output: Path | str, *options: str, **environment: str
+    images: Path | str, output: Path | str, *options: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    return age_gender("batch", pictures, "--output", output, *options, python=PYTHON, given=b"", **environment)
+    return age_gender("batch", images, "--output", output, *options, python=PYTHON, given=b"", **environment)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def table(path: Path) -> list[dict[str, Any]]:
 
 def expected(folder: Path, settings: Settings = DEFAULT) -> list[dict[str, Any]]:
     """What the function answers for a folder, one by one."""
-    local = Local(settings)
+    local = LocalPredictor(settings)
     paths = sorted(map(str, folder.rglob("*.jpg")))
     return [json.loads(json_line(path, *local.predict([Path(path).read_bytes()]))) for path in paths]
 
@@ -55,7 +55,7 @@ def expected(folder: Path, settings: Settings = DEFAULT) -> list[dict[str, Any]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("faces")
     write_faces(found / "drawn", FACES)
-    (found / "bad.jpg").write_text("no picture")
+    (found / "bad.jpg").write_text("no image")
     (found / "empty.jpg").touch()
     (found / "notes.txt").write_text("not asked for")
     return found
@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def answered(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The answers of an undisturbed run."""
-    output = tmp_path_factory.mktemp("out") / "answers.jsonl"
+    output = tmp_path_factory.mktemp("out") / "predictions.jsonl"
     done = batch(folder, output, "--part-size", "7")
     assert (done.returncode, done.stdout) == (1, f"{output}: {FACES} answered, 2 not\n"), done.stderr
     return output
@@ -82,7 +82,7 @@ def test_the_summary_says_what_answered_and_nothing_else_is_left(folder: Path, a
     summary = json.loads(Path(f"{answered}.summary.json").read_text())
     manifest = json.loads((FUNCTION / "model" / "manifest.json").read_text())
     assert summary["model"]["sha256"] == manifest["model"]["sha256"]
-    assert (summary["pictures"], summary["answered"], summary["failed"]) == (str(folder), FACES, 2)
+    assert (summary["images"], summary["answered"], summary["failed"]) == (str(folder), FACES, 2)
     left = {path.name for path in answered.parent.iterdir()}
     assert left == {answered.name + end for end in ("", ".errors.jsonl", ".summary.json")}
 
@@ -119,7 +119,7 @@ def test_a_finished_batch_is_not_run_again_nor_mixed_with_another(folder: Path, 
 
 @pytest.mark.slow
 def test_a_killed_run_is_taken_up_and_ends_as_an_undisturbed_one(folder: Path, answered: Path, tmp_path: Path) -> None:
-    output = tmp_path / "answers.jsonl"
+    output = tmp_path / "predictions.jsonl"
     # Small parts, so that the kill falls between the first and the last.
     parts = kill_at_the_first_part(folder, output, "--part-size", "1")
     kept = [path.name for path in parts.glob("part-*.jsonl")]
@@ -156,17 +156,17 @@ def kill_at_the_first_part(folder: Path, output: Path, *options: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "options", "code", "told"),
+    ("images", "options", "code", "told"),
     [
-        ("nowhere", ["--output", "a.jsonl"], 2, "nowhere: no picture there"),
+        ("nowhere", ["--output", "a.jsonl"], 2, "nowhere: no image there"),
         ("nowhere", ["--output", "a.csv"], 2, "must end in .parquet or .jsonl"),
         ("nowhere", ["--output", "a.jsonl", "--haeds", "age"], 2, "neither age-gender nor Beam knows --haeds"),
         ("nowhere", ["--output", "a.jsonl", "--model", "nowhere"], 3, "nowhere/manifest.json"),
         ("nowhere", ["--output", "a.jsonl", "--part-size", "0"], 2, "at least 1"),
     ],
 )
-def test_what_cannot_be_meant_is_told(pictures: str, options: list[str], code: int, told: str) -> None:
-    done = age_gender("batch", pictures, *options, python=PYTHON)
+def test_what_cannot_be_meant_is_told(images: str, options: list[str], code: int, told: str) -> None:
+    done = age_gender("batch", images, *options, python=PYTHON)
     assert done.returncode == code
     assert told in done.stderr
 
@@ -189,7 +189,7 @@ def test_predict_does_not_import_beam(folder: Path) -> None:
 
 @pytest.fixture
 def bucket(emulator: Emulator, folder: Path) -> str:
-    """A bucket with the folder's pictures."""
+    """A bucket with the folder's images."""
     name = f"faces-{time.monotonic_ns()}"
     emulator.create_bucket(name)
     for path in folder.rglob("*.jpg"):
@@ -208,18 +208,18 @@ def credentials(tmp_path: Path) -> str:
     return str(tmp_path / "credentials.json")
 
 
-@pytest.mark.parametrize("pictures", ["in", "in/drawn/*.jpg"])
+@pytest.mark.parametrize("images", ["in", "in/drawn/*.jpg"])
 def test_cloud_storage_is_read_and_written(
-    pictures: str, bucket: str, emulator: Emulator, folder: Path, answered: Path, credentials: str
+    images: str, bucket: str, emulator: Emulator, folder: Path, answered: Path, credentials: str
 ) -> None:
-    output = f"gs://{bucket}/out/answers.jsonl"
+    output = f"gs://{bucket}/out/predictions.jsonl"
     cloud = {"STORAGE_EMULATOR_HOST": emulator.url, "GOOGLE_APPLICATION_CREDENTIALS": credentials}
-    done = batch(f"gs://{bucket}/{pictures}", output, "--project", "faces", **cloud)
-    assert done.stdout == f"{output}: {FACES} answered, {0 if '*' in pictures else 2} not\n", done.stderr
+    done = batch(f"gs://{bucket}/{images}", output, "--project", "faces", **cloud)
+    assert done.stdout == f"{output}: {FACES} answered, {0 if '*' in images else 2} not\n", done.stderr
     listed = httpx.get(f"{emulator.url}/storage/v1/b/{bucket}/o", params={"prefix": "out/"}).json()["items"]
     ends = ("", ".errors.jsonl", ".summary.json")
-    assert [each["name"] for each in listed] == [f"out/answers.jsonl{end}" for end in ends]
-    text = httpx.get(f"{emulator.url}/storage/v1/b/{bucket}/o/out%2Fanswers.jsonl?alt=media").text
+    assert [each["name"] for each in listed] == [f"out/predictions.jsonl{end}" for end in ends]
+    text = httpx.get(f"{emulator.url}/storage/v1/b/{bucket}/o/out%2Fpredictions.jsonl?alt=media").text
     assert text.replace(f"gs://{bucket}/in", str(folder)) == answered.read_text()
 
 
@@ -229,7 +229,7 @@ def test_two_thousand_real_faces_are_answered_as_by_the_function(utkface: Path, 
     folder.mkdir()
     for path in sorted(utkface.glob("*.jpg"))[::10][:2000]:
         (folder / path.name).symlink_to(path)
-    output = tmp_path / "answers.jsonl"
+    output = tmp_path / "predictions.jsonl"
     done = batch(folder, output)
     assert (done.returncode, done.stdout) == (0, f"{output}: 2000 answered, 0 not\n"), done.stderr
     assert lines(output) == expected(folder)

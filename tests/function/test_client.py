@@ -12,14 +12,14 @@ from email.utils import formatdate
 
 import pytest
 
-from age_gender.answer import Age, Answer, Caution, Choice, parse
 from age_gender.client import Client
-from age_gender.local import Local
+from age_gender.local import LocalPredictor
+from age_gender.prediction import Age, Choice, Prediction, PredictionWarning, parse
 from age_gender.transport import FIRST_WAIT, LONGEST_WAIT, ServerError, wait
 from serving.settings import Settings
 from tests.conftest import FUNCTION
+from tests.scripted_server import ANSWERED, PREDICTION, Scripted, standing
 from tests.server import Server, serve
-from tests.stand import ANSWERED, PREDICTION, Scripted, standing
 from training.faces import draw
 
 ALL_HEADS = Settings(heads=("age", "gender", "ethnicity"))
@@ -27,8 +27,8 @@ BUSY = (503, {"status": 503, "detail": "busy"}, {"Retry-After": "0"})
 
 
 @pytest.fixture(scope="module")
-def local() -> Local:
-    return Local(ALL_HEADS)
+def local() -> LocalPredictor:
+    return LocalPredictor(ALL_HEADS)
 
 
 @pytest.fixture(scope="module")
@@ -38,36 +38,36 @@ def faces() -> list[bytes]:
 
 def test_the_client_gives_what_the_function_says(server: Server, face: bytes) -> None:
     (said,) = server.post(face).json()["predictions"]
-    (answer,) = Client(server.url).predict([face])
-    assert answer.age is not None
-    assert answer.gender is not None
-    assert (answer.age.years, answer.gender.label) == (said["age"]["years"], said["gender"]["label"])
-    assert json.loads(json.dumps(answer.as_json())) == said
+    (prediction,) = Client(server.url).predict([face])
+    assert prediction.age is not None
+    assert prediction.gender is not None
+    assert (prediction.age.years, prediction.gender.label) == (said["age"]["years"], said["gender"]["label"])
+    assert json.loads(json.dumps(prediction.as_json())) == said
 
 
-def test_more_pictures_than_one_request_carries_are_answered_in_their_order(
-    server: Server, local: Local, faces: list[bytes]
+def test_more_images_than_one_request_carries_are_answered_in_their_order(
+    server: Server, local: LocalPredictor, faces: list[bytes]
 ) -> None:
-    answers = Client(server.url).predict(faces)
-    assert len(answers) > 2 * Client.max_pictures
-    assert len(set(answers)) == len(answers)
-    assert answers == local.predict(faces)
+    predictions = Client(server.url).predict(faces)
+    assert len(predictions) > 2 * Client.max_images
+    assert len(set(predictions)) == len(predictions)
+    assert predictions == local.predict(faces)
 
 
 @pytest.mark.parametrize("source", ["client", "local"])
-def test_a_bad_picture_fails_for_itself(source: str, server: Server, local: Local, face: bytes) -> None:
-    asked: Client | Local = Client(server.url) if source == "client" else local
-    empty, text = b"", b"no picture"
-    (good_answer,) = asked.predict([face])
-    answers = asked.predict([text, face, empty])
-    assert [answer.error.status if answer.error else 200 for answer in answers] == [415, 200, 415]
-    assert answers[1] == good_answer
+def test_a_bad_image_fails_for_itself(source: str, server: Server, local: LocalPredictor, face: bytes) -> None:
+    asked: Client | LocalPredictor = Client(server.url) if source == "client" else local
+    empty, text = b"", b"no image"
+    (good_prediction,) = asked.predict([face])
+    predictions = asked.predict([text, face, empty])
+    assert [prediction.error.status if prediction.error else 200 for prediction in predictions] == [415, 200, 415]
+    assert predictions[1] == good_prediction
     for none in ([text], [text, empty]):
-        assert [answer.error.status for answer in asked.predict(none) if answer.error] == [415] * len(none)
+        assert [prediction.error.status for prediction in asked.predict(none) if prediction.error] == [415] * len(none)
     assert asked.predict([]) == []
 
 
-def test_a_server_that_allows_less_is_sent_less(faces: list[bytes], local: Local) -> None:
+def test_a_server_that_allows_less_is_sent_less(faces: list[bytes], local: LocalPredictor) -> None:
     with serve(FUNCTION, MAX_IMAGES="3", HEADS="age,gender,ethnicity") as small:
         assert Client(small.url).predict(faces[:8]) == local.predict(faces[:8])
 
@@ -80,9 +80,9 @@ def test_what_a_busy_server_left_out_of_a_batch_is_asked_again() -> None:
 
 
 def test_warnings_and_unknown_members_are_taken_as_they_come() -> None:
-    warned = {**PREDICTION, "warnings": [{"code": "flat", "detail": "no face"}], "mood": "new"}
-    assert parse(warned) == Answer(
-        Age(30, 25, 35), {"gender": Choice("male", 0.9)}, warnings=(Caution("flat", "no face"),)
+    warned = {**PREDICTION, "warnings": [{"code": "low_contrast", "detail": "no face"}], "mood": "new"}
+    assert parse(warned) == Prediction(
+        Age(30, 25, 35), {"gender": Choice("male", 0.9)}, warnings=(PredictionWarning("low_contrast", "no face"),)
     )
 
 
@@ -135,10 +135,10 @@ def test_one_connection_is_kept_for_many_requests() -> None:
         assert len(stand.connections) == 1
 
 
-def test_many_threads_share_one_client(server: Server, local: Local, faces: list[bytes]) -> None:
+def test_many_threads_share_one_client(server: Server, local: LocalPredictor, faces: list[bytes]) -> None:
     with Client(server.url) as client, ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda face: client.predict([face])[0], faces))
-    assert answers == local.predict(faces)
+        predictions = list(threads.map(lambda face: client.predict([face])[0], faces))
+    assert predictions == local.predict(faces)
 
 
 def test_a_kept_connection_that_was_closed_meanwhile_is_no_failure() -> None:
@@ -158,17 +158,17 @@ def test_the_key_is_sent_only_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("prediction", "told"),
     [
         ((401, {"status": 401, "title": "Unauthorized", "detail": "send X-API-Key"}, {}), "401: send X-API-Key"),
         ((403, b"<html>Forbidden", {}), "403, but not as this function does"),
         ((200, b"<html>hello", {}), "200, but not as this function does"),
         ((200, {"predictions": [{"age": 3}]}, {}), "200, but not as this function does"),
-        ((200, {"predictions": []}, {}), "0 answers for 1 pictures"),
+        ((200, {"predictions": []}, {}), "0 answers for 1 images"),
     ],
 )
-def test_a_server_that_cannot_be_used_is_told_apart_from_a_bad_picture(answer: Scripted, told: str) -> None:
-    with standing(answer) as stand, pytest.raises(ServerError, match=told):
+def test_a_server_that_cannot_be_used_is_told_apart_from_a_bad_image(prediction: Scripted, told: str) -> None:
+    with standing(prediction) as stand, pytest.raises(ServerError, match=told):
         Client(stand.url).predict([b"x"])
 
 

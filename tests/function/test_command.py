@@ -20,12 +20,12 @@ from training.faces import draw, write_faces
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three faces, one of them in a subfolder, and a file that is no picture."""
+    """Three faces, one of them in a subfolder, and a file that is no image."""
     found = tmp_path_factory.mktemp("faces")
     (found / "more").mkdir()
     for number, name in enumerate(("a.jpg", "b.JPEG", "more/c.jpg")):
         (found / name).write_bytes(draw(age=20 + 20 * number, gender=number % 2, ethnicity=0, seed=number))
-    (found / "notes.txt").write_text("no picture")
+    (found / "notes.txt").write_text("no image")
     return found
 
 
@@ -67,21 +67,21 @@ def test_files_folders_and_patterns_are_found_each_once(names: list[str], found:
     assert [each["file"] for each in lines(done.stdout)] == [str(folder / name) for name in found]
 
 
-def test_standard_input_is_a_picture(face: bytes) -> None:
-    (answer,) = lines(age_gender("predict", "-", "--json", given=face).stdout)
-    assert (answer["file"], list(answer)) == ("-", ["file", "age", "gender", "warnings"])
+def test_standard_input_is_an_image(face: bytes) -> None:
+    (prediction,) = lines(age_gender("predict", "-", "--json", given=face).stdout)
+    assert (prediction["file"], list(prediction)) == ("-", ["file", "age", "gender", "warnings"])
 
 
-def test_a_picture_that_fails_is_named_and_the_others_are_answered(folder: Path) -> None:
+def test_an_image_that_fails_is_named_and_the_others_are_answered(folder: Path) -> None:
     text = str(folder / "notes.txt")
     done = age_gender("predict", text, folder / "a.jpg", "--json")
     failed, answered = lines(done.stdout)
     assert done.returncode == 1
     assert (failed["file"], failed["error"]["status"]) == (text, 415)
     assert "age" in answered
-    assert f"age-gender: {text}: the bytes are no picture of a known format" in done.stderr
+    assert f"age-gender: {text}: the bytes are no image of a known format" in done.stderr
     table = age_gender("predict", text, folder / "a.jpg")
-    assert "notes.txt  not answered: the bytes are no picture" in table.stdout
+    assert "notes.txt  not answered: the bytes are no image" in table.stdout
     assert table.returncode == 1
 
 
@@ -89,9 +89,9 @@ def test_a_picture_that_fails_is_named_and_the_others_are_answered(folder: Path)
     ("arguments", "code", "told"),
     [
         ([], 2, "usage"),
-        (["predict"], 2, "required: picture"),
-        (["predict", "nowhere.jpg"], 2, "nowhere.jpg: no picture there"),
-        (["predict", FUNCTION / "serving"], 2, "no picture there"),
+        (["predict"], 2, "required: image"),
+        (["predict", "nowhere.jpg"], 2, "nowhere.jpg: no image there"),
+        (["predict", FUNCTION / "serving"], 2, "no image there"),
         (["predict", "-", "--mood", "good"], 2, "unknown: --mood good"),
         (["predict", "-", "--heads", "mood"], 2, "HEADS is 'mood'"),
         (["predict", "-", "--heads", "age", "--url", "http://127.0.0.1:1"], 2, "--heads and --model are for"),
@@ -150,7 +150,7 @@ def test_the_deployed_source_leaves_the_client_out(tmp_path: Path) -> None:
     # gcloud's rules are git's.
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     (tmp_path / ".gitignore").write_bytes((FUNCTION / ".gcloudignore").read_bytes())
-    asked = ["age_gender/client.py", "requirements-batch.txt", "main.py", "serving/answers.py", "requirements.txt"]
+    asked = ["age_gender/client.py", "requirements-batch.txt", "main.py", "serving/inference.py", "requirements.txt"]
     told = subprocess.run(["git", "check-ignore", *asked], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert told.stdout.split() == asked[:2]
     # The image is built from the same folder.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.raw import exchange
+from tests.raw_http import exchange
 from tests.server import Server
 
 
@@ -49,27 +49,27 @@ GET, POST, HOST, JPEG = "GET /health HTTP/1.1", "POST /predict HTTP/1.1", "Host:
     ],
 )
 def test_what_is_hardly_http_is_refused_by_a_problem_too(server: Server, sent: bytes, status: int, said: str) -> None:
-    answer = exchange(server.url, sent)
-    assert (answer.status, answer.json()["status"]) == (status, status)
-    assert said in answer.json()["detail"]
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "server" not in answer.headers
+    response = exchange(server.url, sent)
+    assert (response.status, response.json()["status"]) == (status, status)
+    assert said in response.json()["detail"]
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "server" not in response.headers
     assert server.get("/health").is_success
 
 
 def test_odd_but_right_requests_are_answered(server: Server, face: bytes) -> None:
     wanted = server.post(face).json()["predictions"]
-    picture = (POST, HOST, JPEG)
+    image = (POST, HOST, JPEG)
     length = f"Content-Length: {len(face)}"
     chunks = (
         b"".join(f"{len(part):x};ext\r\n".encode() + part + b"\r\n" for part in (face[:7], face[7:])) + b"0\r\n\r\n"
     )
     for sent in (
-        request(*picture, length, "Expect: 100-continue", body=face),
-        request(*picture, length, "Content-Encoding: identity", body=face),
-        request(*picture, "Transfer-Encoding: chunked", body=chunks),
-        request("POST //predict?a=b#c HTTP/1.1", *picture[1:], length, body=face),
+        request(*image, length, "Expect: 100-continue", body=face),
+        request(*image, length, "Content-Encoding: identity", body=face),
+        request(*image, "Transfer-Encoding: chunked", body=chunks),
+        request("POST //predict?a=b#c HTTP/1.1", *image[1:], length, body=face),
     ):
         assert exchange(server.url, sent).json()["predictions"] == wanted
     assert exchange(server.url, request("GET http://elsewhere/health HTTP/1.1", HOST)).status == 200

@@ -11,7 +11,7 @@ from PIL import Image
 
 from serving import images
 from serving.formats import FORMATS
-from tests.function.bad_pictures import header, png, saved
+from tests.function.bad_images import header, png, saved
 from training.faces import draw
 
 
@@ -23,7 +23,7 @@ def halves(size: tuple[int, int] = (64, 64)) -> Image.Image:
 
 
 def cornered(orientation: int) -> Image.Image:
-    """A picture that shows red, green, blue and white from the top left clockwise once `orientation` is honoured."""
+    """An image that shows red, green, blue and white from the top left clockwise once `orientation` is honoured."""
     upright = Image.new("RGB", (64, 64), "white")
     for color, place in (("red", (0, 0)), ("lime", (32, 0)), ("blue", (32, 32))):
         upright.paste(color, (*place, place[0] + 32, place[1] + 32))
@@ -47,7 +47,7 @@ def corners(pixels: images.Pixels) -> list[list[int]]:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_picture_is_turned_as_its_camera_was_held(orientation: int, kind: str) -> None:
+def test_an_image_is_turned_as_its_camera_was_held(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     pixels = images.decode(saved(cornered(orientation), kind, exif=exif), 32)
@@ -55,7 +55,7 @@ def test_a_picture_is_turned_as_its_camera_was_held(orientation: int, kind: str)
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0" + bytes(range(256))])
-def test_a_garbled_orientation_leaves_the_picture_as_it_is(exif: bytes) -> None:
+def test_a_garbled_orientation_leaves_the_image_as_it_is(exif: bytes) -> None:
     pixels = images.decode(saved(cornered(1), "JPEG", exif=exif), 32)
     assert corners(pixels) == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]
 
@@ -81,7 +81,7 @@ def sixteen_bit_png(color_type: int, pixel: bytes, transparent: bytes = b"") -> 
 
 
 @pytest.mark.parametrize(
-    ("picture", "color"),
+    ("image", "color"),
     [
         (sixteen_bit_png(0, b"\x80\xff"), (128, 128, 128)),
         (sixteen_bit_png(0, b"\x80\xff", transparent=b"\x80\xff"), (255, 255, 255)),
@@ -92,8 +92,8 @@ def sixteen_bit_png(color_type: int, pixel: bytes, transparent: bytes = b"") -> 
         (sixteen_bit_png(6, b"\xff\xff\0\0\0\0\x40\0"), (255, 191, 191)),
     ],
 )
-def test_sixteen_bits_a_channel_become_eight(picture: bytes, color: tuple[int, int, int]) -> None:
-    assert images.decode(picture, 16)[8, 8].tolist() == pytest.approx(color, abs=1)
+def test_sixteen_bits_a_channel_become_eight(image: bytes, color: tuple[int, int, int]) -> None:
+    assert images.decode(image, 16)[8, 8].tolist() == pytest.approx(color, abs=1)
 
 
 def transparent_palette() -> Image.Image:
@@ -103,7 +103,7 @@ def transparent_palette() -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("picture", "color"),
+    ("image", "color"),
     [
         (saved(Image.new("L", (32, 32), 200)), (200, 200, 200)),
         (saved(Image.new("L", (32, 32), 200), "JPEG"), (200, 200, 200)),
@@ -119,8 +119,8 @@ def transparent_palette() -> Image.Image:
         (saved(Image.new("1", (32, 32), 1)), (255, 255, 255)),
     ],
 )
-def test_every_kind_of_pixel_becomes_rgb_over_white(picture: bytes, color: tuple[int, int, int]) -> None:
-    assert images.decode(picture, 16)[8, 8].tolist() == pytest.approx(color, abs=1)
+def test_every_kind_of_pixel_becomes_rgb_over_white(image: bytes, color: tuple[int, int, int]) -> None:
+    assert images.decode(image, 16)[8, 8].tolist() == pytest.approx(color, abs=1)
 
 
 def test_colours_that_nobody_sees_do_not_bleed_into_those_beside_them() -> None:
@@ -136,7 +136,7 @@ def test_an_avif_shows_what_the_jpeg_shows(face: bytes) -> None:
     assert np.abs(avif - images.decode(face, 96)).mean() < 3
 
 
-def test_the_first_of_the_pictures_that_a_phone_packs_into_one_jpeg_is_taken(face: bytes) -> None:
+def test_the_first_of_the_images_that_a_phone_packs_into_one_jpeg_is_taken(face: bytes) -> None:
     first = Image.open(BytesIO(face))
     packed = saved(first, "MPO", save_all=True, append_images=[halves(first.size)], quality=95)
     alone = saved(first, "JPEG", quality=95)
@@ -144,7 +144,7 @@ def test_the_first_of_the_pictures_that_a_phone_packs_into_one_jpeg_is_taken(fac
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_bytes_after_the_picture_do_no_harm(kind: str) -> None:
+def test_bytes_after_the_image_do_no_harm(kind: str) -> None:
     data = saved(halves(), kind)
     assert np.array_equal(images.decode(data + b"PK\3\4" + bytes(5000), 32), images.decode(data, 32))
 
@@ -156,8 +156,8 @@ def test_a_progressive_jpeg_shows_the_same(face: bytes) -> None:
 
 
 def test_the_size_that_was_sent_is_known() -> None:
-    picture = images.read(saved(Image.new("RGB", (1200, 800)), "JPEG"), 96)
-    assert (picture.width, picture.height, picture.pixels.shape) == (1200, 800, (96, 96, 3))
+    image = images.read(saved(Image.new("RGB", (1200, 800)), "JPEG"), 96)
+    assert (image.width, image.height, image.pixels.shape) == (1200, 800, (96, 96, 3))
 
 
 def test_a_printers_jpeg_becomes_rgb() -> None:
@@ -165,7 +165,7 @@ def test_a_printers_jpeg_becomes_rgb() -> None:
     assert images.decode(saved(red, "JPEG"), 16)[8, 8].tolist() == pytest.approx((255, 0, 0), abs=40)
 
 
-def test_the_middle_of_a_long_picture_is_kept() -> None:
+def test_the_middle_of_a_long_image_is_kept() -> None:
     image = Image.new("RGB", (300, 100), "black")
     image.paste("white", (100, 0, 200, 100))
     assert images.decode(saved(image), 32).min() > 200

@@ -26,8 +26,8 @@ from training.faces import draw
 QUICK, SLOW = 64, 12
 
 
-def instances(*pictures: bytes) -> bytes:
-    return json.dumps({"instances": [{"b64": b64encode(picture).decode()} for picture in pictures]}).encode()
+def instances(*images: bytes) -> bytes:
+    return json.dumps({"instances": [{"b64": b64encode(image).decode()} for image in images]}).encode()
 
 
 def large() -> bytes:
@@ -75,8 +75,8 @@ def trickling(server: Server, face: bytes) -> Iterator[list[socket.socket]]:
 def seconds_for_all(server: Server, face: bytes) -> float:
     began = time.monotonic()
     with ThreadPoolExecutor(QUICK) as clients:
-        answers = list(clients.map(lambda _: server.post(face), range(4 * QUICK)))
-    assert {answer.status_code for answer in answers} == {200}
+        responses = list(clients.map(lambda _: server.post(face), range(4 * QUICK)))
+    assert {response.status_code for response in responses} == {200}
     return time.monotonic() - began
 
 
@@ -87,7 +87,7 @@ def test_many_clients_get_what_one_gets_alone_bit_for_bit(server: Server) -> Non
         assert list(clients.map(lambda face: server.post(face).content, faces * 8)) == alone * 8
 
 
-@pytest.mark.alone
+@pytest.mark.serial
 def test_quick_clients_do_not_wait_for_slow_ones(server: Server, face: bytes) -> None:
     alone = min(seconds_for_all(server, face) for _ in range(2))
     with trickling(server, face):
@@ -95,31 +95,31 @@ def test_quick_clients_do_not_wait_for_slow_ones(server: Server, face: bytes) ->
 
 
 def test_a_body_that_is_not_whole_in_time_is_told_so(face: bytes) -> None:
-    with serve(FUNCTION, REQUEST_SECONDS="1") as server, trickling(server, face) as clients:
+    with serve(FUNCTION, REQUEST_TIMEOUT="1") as server, trickling(server, face) as clients:
         began = time.monotonic()
         for client in clients:
-            answer = client.recv(2000)
-            assert answer.startswith(b"HTTP/1.1 408")
-            assert b"not whole after 1 seconds" in answer + client.recv(2000)
+            prediction = client.recv(2000)
+            assert prediction.startswith(b"HTTP/1.1 408")
+            assert b"not whole after 1 seconds" in prediction + client.recv(2000)
         assert time.monotonic() - began < 4
 
 
 def test_a_request_that_gets_no_turn_in_time_is_told_to_come_later() -> None:
-    picture = large()
-    with serve(FUNCTION, REQUEST_SECONDS="1") as server, ThreadPoolExecutor(60) as clients:
+    image = large()
+    with serve(FUNCTION, REQUEST_TIMEOUT="1") as server, ThreadPoolExecutor(60) as clients:
         began = time.monotonic()
-        answers = list(clients.map(lambda _: server.post(picture), range(60)))
+        responses = list(clients.map(lambda _: server.post(image), range(60)))
         assert time.monotonic() - began < 10
-    refused = [answer for answer in answers if answer.status_code == 503]
-    assert 0 < len(refused) < len(answers)
+    refused = [response for response in responses if response.status_code == 503]
+    assert 0 < len(refused) < len(responses)
     assert refused[0].headers["Retry-After"] == "1"
     assert "no time left" in refused[0].json()["detail"]
 
 
 def test_a_stop_finishes_what_is_in_flight() -> None:
-    picture = large()
+    image = large()
     with serve(FUNCTION) as server, ThreadPoolExecutor(1) as client:
-        waiting = client.submit(server.post, instances(*[picture] * 10), "application/json")
+        waiting = client.submit(server.post, instances(*[image] * 10), "application/json")
         time.sleep(0.3)
         assert not waiting.done()
         server.process.send_signal(signal.SIGTERM)
@@ -135,8 +135,8 @@ def test_memory_after_twenty_thousand_mixed_requests_is_flat(face: bytes) -> Non
         (face, "image/jpeg"),
         (png.getvalue(), "image/png"),
         (face[:-300], "image/jpeg"),
-        (b"no picture", "image/jpeg"),
-        (instances(face, b"no picture", face), "application/json"),
+        (b"no image", "image/jpeg"),
+        (instances(face, b"no image", face), "application/json"),
         (b"{", "application/json"),
         (b"x" * 100_000, "text/plain"),
         (b"", "image/jpeg"),
@@ -146,8 +146,8 @@ def test_memory_after_twenty_thousand_mixed_requests_is_flat(face: bytes) -> Non
         def ask(count: int) -> float:
             with ThreadPoolExecutor(8) as clients:
                 requests = islice(cycle(mixed), count)
-                answers = clients.map(lambda one: server.post(*one), requests)
-                assert max(answer.status_code for answer in answers) < 500
+                responses = clients.map(lambda one: server.post(*one), requests)
+                assert max(response.status_code for response in responses) < 500
             processes = psutil.Process(server.process.pid).children(recursive=True)
             return float(sum(process.memory_full_info().uss for process in processes)) / 1e6
 

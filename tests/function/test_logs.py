@@ -43,10 +43,10 @@ def test_a_prediction_is_one_line_as_cloud_logging_reads_it(face: bytes) -> None
             "X-Request-Id": "my.request-7",
             "X-Cloud-Trace-Context": f"{TRACE}/123;o=1",
         }
-        answer = httpx.post(f"{server.url}/predict?x=y", content=face, headers=headers, timeout=30)
+        response = httpx.post(f"{server.url}/predict?x=y", content=face, headers=headers, timeout=30)
         found = [line for line in lines(server) if line["httpRequest"]["requestUrl"] == "/predict"]
     (line,) = found
-    assert answer.headers["X-Request-Id"] == line["request_id"] == "my.request-7"
+    assert response.headers["X-Request-Id"] == line["request_id"] == "my.request-7"
     assert line["severity"] == "INFO"
     assert re.fullmatch(r"POST /predict 200 in \d+\.\d ms", line["message"])
     latency = line["httpRequest"].pop("latency")
@@ -55,10 +55,10 @@ def test_a_prediction_is_one_line_as_cloud_logging_reads_it(face: bytes) -> None
         "requestMethod": "POST",
         "requestUrl": "/predict",
         "status": 200,
-        "responseSize": str(len(answer.content)),
+        "responseSize": str(len(response.content)),
     }
     assert line["logging.googleapis.com/trace"] == f"projects/some-project/traces/{TRACE}"
-    assert (line["pictures"], line["release"]) == (1, answer.json()["model"]["version"])
+    assert (line["images"], line["release"]) == (1, response.json()["model"]["version"])
 
 
 def test_a_trace_is_read_from_either_header_and_nothing_else_passes_for_one() -> None:
@@ -88,7 +88,7 @@ def test_nothing_of_a_request_is_in_the_log(face: bytes) -> None:
     described = with_description(face, name)
     with serve(FUNCTION, LOG_LEVEL="INFO", API_KEY=f"{name}-the-key") as server:
         key = {"X-API-Key": f"{name}-the-key", "User-Agent": name, "X-Forwarded-For": "203.0.113.7"}
-        form = [("picture", (f"{name}.jpg", picture, "image/jpeg")) for picture in (described, face[:900], b"\x00")]
+        form = [("image", (f"{name}.jpg", image, "image/jpeg")) for image in (described, face[:900], b"\x00")]
         assert httpx.post(f"{server.url}/predict?name={name}", files=form, headers=key, timeout=30).is_success
         encoded = base64.b64encode(face).decode()
         for body in ({"instances": [{"b64": encoded}]}, {"instances": [{"b64": f"{encoded}%"}]}, {name: name}):
@@ -107,17 +107,17 @@ def test_nothing_of_a_request_is_in_the_log(face: bytes) -> None:
 def test_a_failure_is_one_line_that_says_where_and_not_with_what(tmp_path: Path, face: bytes) -> None:
     broken = tmp_path / "function"
     shutil.copytree(FUNCTION, broken, ignore=shutil.ignore_patterns("__pycache__"))
-    with (broken / "serving" / "answers.py").open("a") as source:
-        source.write("\n\ndef _fail(_, pictures, *__):\n    raise RuntimeError(f'cannot use {pictures[0]!r}')\n")
-        source.write("\nAnswerer.answer = _fail\n")
+    with (broken / "serving" / "inference.py").open("a") as source:
+        source.write("\n\ndef _fail(_, images, *__):\n    raise RuntimeError(f'cannot use {images[0]!r}')\n")
+        source.write("\nInferenceService.predict = _fail\n")
     with serve(broken) as server:
-        answer = server.post(face)
+        response = server.post(face)
         failure, request = lines(server)
-    assert answer.status_code == 500
-    assert answer.json()["request_id"] == failure["request_id"] == request["request_id"]
-    assert "Runtime" not in answer.text
+    assert response.status_code == 500
+    assert response.json()["request_id"] == failure["request_id"] == request["request_id"]
+    assert "Runtime" not in response.text
     assert failure["severity"] == request["severity"] == "ERROR"
-    assert re.search(r"answers\.py\", line \d+, in _fail\n.*\nRuntimeError$", failure["stack_trace"])
+    assert re.search(r"inference\.py\", line \d+, in _fail\n.*\nRuntimeError$", failure["stack_trace"])
     assert "JFIF" not in json.dumps(failure)
 
 
@@ -130,8 +130,8 @@ def test_log_level_chooses_what_is_written(face: bytes) -> None:
 
 def test_a_request_id_that_is_not_one_is_replaced(server: Server) -> None:
     for sent in ("", "x" * 65, "a b", "<script>", "a/b"):
-        answer = httpx.get(f"{server.url}/v2", headers={"X-Request-Id": sent}, timeout=30)
-        assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
+        response = httpx.get(f"{server.url}/v2", headers={"X-Request-Id": sent}, timeout=30)
+        assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-Id"])
 
 
 def test_lines_are_readable_at_a_terminal() -> None:

@@ -21,8 +21,8 @@ from training.faces import draw
 MANIFEST = json.loads((FUNCTION / "model" / "manifest.json").read_text())
 
 
-def instances(*pictures: bytes) -> bytes:
-    return json.dumps({"instances": [{"b64": base64.b64encode(picture).decode()} for picture in pictures]}).encode()
+def instances(*images: bytes) -> bytes:
+    return json.dumps({"instances": [{"b64": base64.b64encode(image).decode()} for image in images]}).encode()
 
 
 def encoded(face: bytes, kind: str) -> bytes:
@@ -31,17 +31,17 @@ def encoded(face: bytes, kind: str) -> bytes:
     return out.getvalue()
 
 
-def predictions(answer: httpx.Response) -> list[dict[str, Any]]:
-    assert answer.status_code == 200, answer.text
-    result: list[dict[str, Any]] = answer.json()["predictions"]
+def predictions(response: httpx.Response) -> list[dict[str, Any]]:
+    assert response.status_code == 200, response.text
+    result: list[dict[str, Any]] = response.json()["predictions"]
     return result
 
 
 def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) -> None:
-    answer = server.post(face).json()
-    (prediction,) = answer["predictions"]
-    assert list(answer) == ["predictions", "model"]
-    assert answer["model"] == {
+    body = server.post(face).json()
+    (prediction,) = body["predictions"]
+    assert list(body) == ["predictions", "model"]
+    assert body["model"] == {
         "name": MANIFEST["name"],
         "version": MANIFEST["version"],
         "sha256": MANIFEST["model"]["sha256"],
@@ -57,7 +57,7 @@ def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) 
 
 def test_every_way_of_sending_gives_the_same_answer(server: Server, face: bytes) -> None:
     wanted = predictions(server.post(face))
-    form = httpx.post(server.url + "/predict", files={"picture": ("face.jpg", face, "image/jpeg")}, timeout=30)
+    form = httpx.post(server.url + "/predict", files={"image": ("face.jpg", face, "image/jpeg")}, timeout=30)
     assert predictions(form) == wanted
     assert predictions(server.post(instances(face), "application/json")) == wanted
     assert predictions(server.post(face, path="/")) == wanted
@@ -69,25 +69,25 @@ def test_lossless_formats_of_the_same_pixels_agree(server: Server, face: bytes, 
     assert predictions(server.post(encoded(face, kind), f"image/{kind.lower()}")) == predictions(server.post(face))
 
 
-def test_several_pictures_are_answered_in_the_order_sent(server: Server) -> None:
+def test_several_images_are_answered_in_the_order_sent(server: Server) -> None:
     faces = [draw(age, 0, 0, seed=age) for age in (2, 30, 80)]
     alone = [predictions(server.post(face))[0] for face in faces]
-    form = [("picture", ("face.jpg", face, "image/jpeg")) for face in faces]
+    form = [("image", ("face.jpg", face, "image/jpeg")) for face in faces]
     together = predictions(server.post(instances(*faces), "application/json"))
     assert together == alone
     assert predictions(httpx.post(server.url + "/predict", files=form, timeout=30)) == together
 
 
-def test_a_bad_picture_among_good_ones_answers_for_itself(server: Server, face: bytes) -> None:
-    answers = predictions(server.post(instances(face, b"no picture", face), "application/json"))
-    assert answers[0] == answers[2]
-    assert answers[1]["error"]["status"] == 415
+def test_a_bad_image_among_good_ones_answers_for_itself(server: Server, face: bytes) -> None:
+    found = predictions(server.post(instances(face, b"no image", face), "application/json"))
+    assert found[0] == found[2]
+    assert found[1]["error"]["status"] == 415
 
 
-def test_only_bad_pictures_are_a_problem_that_lists_each(server: Server) -> None:
-    answer = server.post(instances(b"a", b""), "application/json")
-    assert answer.status_code == 422
-    assert [error["status"] for error in answer.json()["errors"]] == [415, 415]
+def test_only_bad_images_are_a_problem_that_lists_each(server: Server) -> None:
+    response = server.post(instances(b"a", b""), "application/json")
+    assert response.status_code == 422
+    assert [error["status"] for error in response.json()["errors"]] == [415, 415]
 
 
 def test_ethnicity_is_answered_only_where_it_was_asked_for(face: bytes) -> None:
@@ -125,7 +125,7 @@ def form(parts: int, name: str) -> bytes:
     ("body", "content_type", "status", "said"),
     [
         (b"", "image/jpeg", 415, "empty"),
-        (b"no picture", "image/jpeg", 415, "no picture of a known format"),
+        (b"no image", "image/jpeg", 415, "no image of a known format"),
         (b"\xff\xd8\xff\xe0 broken", "image/jpeg", 422, "damaged or truncated"),
         (draw(30, 0, 0, seed=1)[:1200], "image/jpeg", 422, "truncated"),
         (huge(), "image/png", 413, "10000x10000"),
@@ -134,41 +134,41 @@ def form(parts: int, name: str) -> bytes:
         (b"{", "application/json", 400, "not JSON"),
         (b"[" * 100_000, "application/json", 400, "not JSON"),
         (b"[]", "application/json", 400, "instances"),
-        (b'{"instances": []}', "application/json", 400, "no picture"),
+        (b'{"instances": []}', "application/json", 400, "no image"),
         (b'{"instances": [7]}', "application/json", 400, "instance 0"),
         (b'{"instances": [{"b64": "%%%"}]}', "application/json", 400, "base64"),
-        (instances(*[b"x"] * 33), "application/json", 413, "33 pictures"),
-        (b"--b\r\n\r\n", "multipart/form-data", 400, "no picture"),
-        (form(1, "picture"), "multipart/form-data; boundary=another", 400, "no picture"),
-        (form(1, "picture").replace(b"; filename", b"; notes"), "multipart/form-data; boundary=b", 400, "no picture"),
+        (instances(*[b"x"] * 33), "application/json", 413, "33 images"),
+        (b"--b\r\n\r\n", "multipart/form-data", 400, "no image"),
+        (form(1, "image"), "multipart/form-data; boundary=another", 400, "no image"),
+        (form(1, "image").replace(b"; filename", b"; notes"), "multipart/form-data; boundary=b", 400, "no image"),
         (
-            form(1, "picture").replace(b"x\r\n", b"--c\r\n"),
+            form(1, "image").replace(b"x\r\n", b"--c\r\n"),
             "multipart/form-data; boundary=b",
             415,
-            "no picture of a known",
+            "no image of a known",
         ),
-        (form(33, "picture"), "multipart/form-data; boundary=b", 413, "33 pictures"),
-        (form(2000, "picture"), "multipart/form-data; boundary=b", 413, "1000 parts"),
-        (form(1, "p" * 2**20), "multipart/form-data; boundary=b", 415, "no picture of a known"),
-        (form(1, "picture"), "multipart/mixed; boundary=b", 415, "multipart/mixed"),
+        (form(33, "image"), "multipart/form-data; boundary=b", 413, "33 images"),
+        (form(2000, "image"), "multipart/form-data; boundary=b", 413, "1000 parts"),
+        (form(1, "p" * 2**20), "multipart/form-data; boundary=b", 415, "no image of a known"),
+        (form(1, "image"), "multipart/mixed; boundary=b", 415, "multipart/mixed"),
         (b"\x00" * (20 * 2**20 + 1), "image/jpeg", 413, "20971520 bytes"),
     ],
 )
 def test_bad_input_gets_a_problem_that_says_what_was_found(
     server: Server, body: bytes, content_type: str, status: int, said: str
 ) -> None:
-    answer = server.post(body, content_type)
-    problem = answer.json()
-    assert (answer.status_code, problem["status"]) == (status, status)
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    response = server.post(body, content_type)
+    problem = response.json()
+    assert (response.status_code, problem["status"]) == (status, status)
+    assert response.headers["Content-Type"] == "application/problem+json"
     assert said in problem["detail"]
     assert server.get("/health").is_success
 
 
 def test_a_chunked_body_past_the_limit_is_refused(server: Server) -> None:
     chunks = (b"\x00" * 2**20 for _ in range(22))
-    answer = httpx.post(server.url, content=chunks, headers={"Content-Type": "image/jpeg"}, timeout=30)
-    assert answer.status_code == 413
+    response = httpx.post(server.url, content=chunks, headers={"Content-Type": "image/jpeg"}, timeout=30)
+    assert response.status_code == 413
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_a_chunked_body_past_the_limit_is_refused(server: Server) -> None:
     ],
 )
 def test_a_wrong_method_is_told_the_right_ones(server: Server, method: str, path: str, allow: str) -> None:
-    answer = httpx.request(method, server.url + path, timeout=30)
-    assert (answer.status_code, answer.headers["Allow"]) == (405, allow)
+    response = httpx.request(method, server.url + path, timeout=30)
+    assert (response.status_code, response.headers["Allow"]) == (405, allow)
 
 
 def test_an_unknown_path_is_not_found(server: Server) -> None:
@@ -225,17 +225,17 @@ def test_vertex_ai_chooses_port_and_paths(face: bytes) -> None:
         AIP_PREDICT_ROUTE="/v1/endpoints/1:predict",
     ) as server:
         assert server.get("/v1/endpoints/1").json()["status"] == "ok"
-        answer = server.post(instances(face), "application/json", "/v1/endpoints/1:predict")
-        assert predictions(answer) == predictions(server.post(face))
+        prediction = server.post(instances(face), "application/json", "/v1/endpoints/1:predict")
+        assert predictions(prediction) == predictions(server.post(face))
         assert predictions(server.post(instances(face), "application/json", f"/v1/models/{MANIFEST['name']}:predict"))
 
 
 def test_a_large_upload_stays_in_memory(tmp_path: Path) -> None:
-    picture = BytesIO()
-    Image.effect_noise((1200, 1200), 50).save(picture, "PNG")
-    assert len(picture.getvalue()) > 2**20
+    image = BytesIO()
+    Image.effect_noise((1200, 1200), 50).save(image, "PNG")
+    assert len(image.getvalue()) > 2**20
     with serve(FUNCTION, TMPDIR=str(tmp_path)) as server:
         # Gone once the server has begun: whatever is written there from now on fails.
         tmp_path.rmdir()
-        form = {"picture": ("face.png", picture.getvalue(), "image/png")}
+        form = {"image": ("face.png", image.getvalue(), "image/png")}
         assert predictions(httpx.post(f"{server.url}/predict", files=form, timeout=30))

@@ -84,9 +84,9 @@ def test_every_route_is_described_and_nothing_else(document: Document) -> None:
 
 def test_options_names_exactly_the_methods_described(guarded: Server, document: Document) -> None:
     for path, methods in document["paths"].items():
-        answer = httpx.options(guarded.url + path, timeout=30)
-        assert answer.status_code == 204
-        assert set(answer.headers["Allow"].split(", ")) == set(map(str.upper, methods))
+        response = httpx.options(guarded.url + path, timeout=30)
+        assert response.status_code == 204
+        assert set(response.headers["Allow"].split(", ")) == set(map(str.upper, methods))
 
 
 def test_the_key_is_asked_for_where_the_description_says_so(guarded: Server, document: Document) -> None:
@@ -113,36 +113,36 @@ def test_every_example_of_a_request_is_answered_and_of_an_answer_is_true(guarded
         for media, content in bodies.items():
             if "example" not in content:
                 continue
-            answer = httpx.request(
+            response = httpx.request(
                 method, guarded.url + path, json=content["example"], headers={"X-API-Key": KEY}, timeout=30
             )
-            assert (answer.status_code, media) == (200, "application/json"), answer.text
-            validate(answer.json(), "Answer", document)
-            validate(operation["responses"]["200"]["content"]["application/json"]["example"], "Answer", document)
+            assert (response.status_code, media) == (200, "application/json"), response.text
+            validate(response.json(), "Predictions", document)
+            validate(operation["responses"]["200"]["content"]["application/json"]["example"], "Predictions", document)
             run += 1
     # /, /predict, TensorFlow Serving's and Vertex AI's
     assert run == 4
 
 
 def test_the_limits_described_are_those_of_the_settings() -> None:
-    with serve(FUNCTION, MAX_IMAGES="3", MAX_REQUEST_BYTES="54321", MIN_SIDE="40", HEADS="gender") as narrow:
+    with serve(FUNCTION, MAX_IMAGES="3", MAX_REQUEST_BYTES="54321", MIN_IMAGE_SIDE="40", HEADS="gender") as narrow:
         described = narrow.get("/openapi.json").json()
         example = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
-        answer = narrow.post(json.dumps(example).encode(), "application/json")
+        response = narrow.post(json.dumps(example).encode(), "application/json")
     schemas = described["components"]["schemas"]
     assert schemas["Instances"]["properties"]["instances"]["maxItems"] == 3
     assert set(schemas["Prediction"]["properties"]) == {"gender", "warnings"}
     body = described["paths"]["/predict"]["post"]["requestBody"]
-    for limit in ("3 pictures", "54321 bytes", "no side below 40"):
+    for limit in ("3 images", "54321 bytes", "no side below 40"):
         assert limit in body["description"]
-    validate(answer.json(), "Answer", described)
+    validate(response.json(), "Predictions", described)
 
 
 def test_problems_of_every_kind_follow_the_description(server: Server, document: Document) -> None:
     several = json.dumps({"instances": [{"b64": "AAAA"}, {"b64": ""}]}).encode()
-    for answer in (server.post(several, "application/json"), server.post(b"", "text/plain"), server.get("/nothing")):
-        assert answer.headers["Content-Type"] == problems.MEDIA_TYPE
-        validate(answer.json(), "Problem", document)
+    for response in (server.post(several, "application/json"), server.post(b"", "text/plain"), server.get("/nothing")):
+        assert response.headers["Content-Type"] == problems.MEDIA_TYPE
+        validate(response.json(), "Problem", document)
 
 
 def test_the_page_of_it_names_every_operation_and_loads_nothing_from_elsewhere(
@@ -176,8 +176,8 @@ def test_the_page_of_it_is_accessible_in_both_modes_and_on_a_phone(guarded: Serv
     assert complaints == []
 
 
-def pictures() -> strategies.SearchStrategy[bytes]:
-    """Pictures of any measures, formats and colours that are allowed."""
+def images() -> strategies.SearchStrategy[bytes]:
+    """Images of any measures, formats and colours that are allowed."""
 
     def encode(size: tuple[int, int], color: tuple[int, int, int], kind: str) -> bytes:
         out = BytesIO()
@@ -192,17 +192,17 @@ def pictures() -> strategies.SearchStrategy[bytes]:
 
 @pytest.mark.slow
 def test_whatever_is_drawn_from_the_description_is_answered_as_it_says(guarded: Server) -> None:
-    drawn = pictures()
+    drawn = images()
     for media in ("image/jpeg", "image/png", "image/webp"):
         schemathesis.openapi.media_type(media, drawn)
     schemathesis.openapi.format("binary", drawn)
-    schemathesis.openapi.format("byte", drawn.map(lambda picture: base64.b64encode(picture).decode()))
+    schemathesis.openapi.format("byte", drawn.map(lambda image: base64.b64encode(image).decode()))
     config = SchemathesisConfig.from_dict(
         {
             "headers": {"X-API-Key": KEY},
             "generation": {"max-examples": 10, "deterministic": True, "database": "none"},
             "checks": {
-                # too many pictures
+                # too many images
                 "negative_data_rejection": {"expected-statuses": [400, 401, 413, 415, 422]},
                 # tensors are not taken
                 "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", 501]},

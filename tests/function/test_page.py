@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser import choose, file, halves, jpeg, picture, wait_for_answer
+from tests.browser import choose, file, halves, image_of, jpeg, wait_for_prediction
 from tests.server import Server
 from training.faces import draw
 
@@ -43,7 +43,7 @@ def test_a_dropped_picture_is_answered(page: Page, face: bytes) -> None:
     expect(page.locator("#intake")).to_have_class("over")
     page.dispatch_event("#intake", "drop", {"dataTransfer": carried})
     expect(page.locator("#intake")).not_to_have_class("over")
-    wait_for_answer(page)
+    wait_for_prediction(page)
     expect(page.locator("#answer dt").first).to_have_text("Age")
 
 
@@ -62,7 +62,7 @@ def test_a_pasted_picture_is_answered(page: Page, context: BrowserContext, way: 
         page.keyboard.press("Control+V")
     else:
         page.get_by_role("button", name="Paste").click()
-    wait_for_answer(page)
+    wait_for_prediction(page)
     expect(page.locator("#answer dt").first).to_have_text("Age")
 
 
@@ -81,8 +81,8 @@ def test_the_camera_takes_a_picture_and_is_switched_off(page: Page, sent: list[b
     track = page.evaluate_handle("document.getElementById('finder').srcObject.getVideoTracks()[0]")
     page.keyboard.press("Enter")
     expect(dialog).to_be_hidden()
-    wait_for_answer(page)
-    assert picture(sent[0]).width >= 240
+    wait_for_prediction(page)
+    assert image_of(sent[0]).width >= 240
     assert track.evaluate("(track) => track.readyState") == "ended"
 
 
@@ -111,7 +111,7 @@ def test_a_camera_that_is_not_there_is_explained(page: Page) -> None:
 
 def test_a_file_that_is_no_picture_is_explained_by_the_server(page: Page) -> None:
     choose(page, file(b"no picture", "notes.jpg"))
-    expect(page.locator("#answer .problem")).to_contain_text("no picture of a known format")
+    expect(page.locator("#answer .problem")).to_contain_text("no image of a known format")
     expect(page.locator("#frame")).to_be_hidden()
 
 
@@ -119,7 +119,7 @@ def test_a_file_that_is_no_picture_does_not_get_the_answer_of_the_one_before(pag
     choose(page, file(face))
     expect(page.locator("#answer dt").first).to_have_text("Age")
     choose(page, file(b"no picture", "notes.txt", "text/plain"))
-    expect(page.locator("#answer .problem")).to_contain_text("no picture of a known format")
+    expect(page.locator("#answer .problem")).to_contain_text("no image of a known format")
 
 
 def test_a_key_is_asked_for_where_one_is_needed(page: Page, face: bytes) -> None:
@@ -171,7 +171,7 @@ def test_an_answer_that_comes_late_does_not_replace_a_newer_one(page: Page) -> N
         choose(page, file(jpeg(halves(600, 300))))
     with page.expect_response("**/predict"):
         page.keyboard.press("ArrowRight")
-    wait_for_answer(page)
+    wait_for_prediction(page)
     shown = page.locator("#answer").inner_text()
     old = {"predictions": [{"age": {"years": 99, "low": 98, "high": 100}}]}
     with page.expect_response("**/predict"):

@@ -6,12 +6,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser import PHONE, choose, file, halves, jpeg, wait_for_answer
+from tests.browser import PHONE, choose, file, halves, jpeg, wait_for_prediction
 from tests.server import Server
 
 
 def test_warnings_are_shown_in_plain_words(page: Page, face: bytes) -> None:
-    warning = {"code": "small", "detail": "The picture is very small; a larger one is answered better."}
+    warning = {"code": "low_resolution", "detail": "The picture is very small; a larger one is answered better."}
     page.route("**/predict", lambda route: add_warning(route, warning))
     choose(page, file(face))
     expect(page.locator("#answer .warnings li")).to_have_text([warning["detail"]])
@@ -21,11 +21,11 @@ def test_warnings_are_shown_in_plain_words(page: Page, face: bytes) -> None:
 
 
 def add_warning(route: Route, warning: dict[str, str]) -> None:
-    answer = route.fetch()
-    body = answer.json()
+    response = route.fetch()
+    body = response.json()
     for prediction in body["predictions"]:
         prediction["warnings"] = [warning]
-    route.fulfill(response=answer, json=body)
+    route.fulfill(response=response, json=body)
 
 
 @pytest.mark.parametrize("colours", ["light", "dark", "forced"])
@@ -36,10 +36,12 @@ def test_everybody_can_use_it_says_axe(page: Page, face: bytes, colours: str) ->
         page.emulate_media(color_scheme="dark" if colours == "dark" else "light", reduced_motion="reduce")
     violations = [violation(page)]
     choose(page, file(jpeg(halves(600, 300))))
-    wait_for_answer(page)
+    wait_for_prediction(page)
     page.get_by_text("Move by sliders").click()
     violations.append(violation(page))
-    page.route("**/predict", lambda route: add_warning(route, {"code": "flat", "detail": "The picture is flat."}))
+    page.route(
+        "**/predict", lambda route: add_warning(route, {"code": "low_contrast", "detail": "The picture is flat."})
+    )
     choose(page, file(face), file(b"no picture"))
     expect(page.locator(".tile .problem")).to_be_visible()
     violations.append(violation(page))

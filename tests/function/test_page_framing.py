@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import PHONE, choose, edges, file, halves, jpeg, picture, record, wait_for_answer
+from tests.browser import PHONE, choose, edges, file, halves, image_of, jpeg, record, wait_for_prediction
 from tests.server import Server
 
 # value of the EXIF orientation tag: turn by 90 degrees clockwise to see it upright
@@ -20,15 +20,15 @@ def framed(page: Page, sent: list[bytes], change: Callable[[], object]) -> Image
     """What is sent after the user changed the frame."""
     with page.expect_response("**/predict"):
         change()
-    wait_for_answer(page)
-    return picture(sent[-1])
+    wait_for_prediction(page)
+    return image_of(sent[-1])
 
 
 @pytest.mark.parametrize("way", ["mouse", "keys", "sliders"])
 def test_the_frame_is_moved_and_zoomed(page: Page, sent: list[bytes], way: str) -> None:
     choose(page, file(jpeg(halves(600, 300))))
-    wait_for_answer(page)
-    first = picture(sent[0])
+    wait_for_prediction(page)
+    first = image_of(sent[0])
     assert (first.size, edges(first)) == ((300, 300), ["red", "blue"])
     frame = page.get_by_role("application", name="Frame the face")
     expect(frame).to_be_focused()
@@ -73,7 +73,7 @@ def test_two_fingers_zoom(browser: Browser, server: Server) -> None:
     page.goto("/")
     sent = record(page)
     choose(page, file(jpeg(halves(600, 300))))
-    wait_for_answer(page)
+    wait_for_prediction(page)
     box = page.locator("#frame").bounding_box()
     assert box is not None
     fingers = phone.new_cdp_session(page)
@@ -101,16 +101,16 @@ def test_a_picture_is_turned_upright_by_its_exif(page: Page, sent: list[bytes]) 
     exif[ORIENTATION] = TURN_RIGHT
     lying = halves(600, 300).transpose(Image.Transpose.ROTATE_90)
     choose(page, file(jpeg(lying, exif=exif)))
-    wait_for_answer(page)
-    assert edges(picture(sent[0])) == ["red", "blue"]
+    wait_for_prediction(page)
+    assert edges(image_of(sent[0])) == ["red", "blue"]
 
 
 def test_a_large_picture_is_sent_small_and_a_transparent_one_on_white(page: Page, sent: list[bytes]) -> None:
     choose(page, file(jpeg(halves(3000, 2000))))
-    wait_for_answer(page)
-    assert picture(sent[0]).size == (512, 512)
+    wait_for_prediction(page)
+    assert image_of(sent[0]).size == (512, 512)
     out = io.BytesIO()
     Image.new("RGBA", (120, 100)).save(out, "PNG")
     choose(page, file(out.getvalue(), "clear.png", "image/png"))
-    wait_for_answer(page)
-    assert picture(sent[-1]).getpixel((50, 50)) == (255, 255, 255)
+    wait_for_prediction(page)
+    assert image_of(sent[-1]).getpixel((50, 50)) == (255, 255, 255)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from serving import release
-from serving.predictor import Predictor, age_answers, age_intervals, age_levels, sharpen
+from serving.predictor import Predictor, age_intervals, age_levels, decide_ages, sharpen
+from serving.release import AgeDecision
 from tests.conftest import FUNCTION
 
 
@@ -41,7 +42,9 @@ def test_the_answer_is_the_whole_year_nearest_to_most_others() -> None:
     distribution[0, [25, 30, 35]] = 0.2, 0.6, 0.2
     distribution[1, [23, 24, 30, 60]] = 0.29, 0.2, 0.02, 0.49
     assert age_levels(distribution, (0.5,))[0] == pytest.approx([30, 30], abs=0.5)
-    assert age_answers(distribution).tolist() == [30, 28]
+    assert decide_ages(distribution, AgeDecision(5, 2.0)).tolist() == [30, 28]
+    # Without a cost of a miss it is the median.
+    assert decide_ages(distribution, AgeDecision(5, 0.0)).tolist() == [30, 30]
 
 
 def test_answers_are_whole_years_within_their_interval(predictor: Predictor) -> None:

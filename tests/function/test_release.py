@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from serving import release
-from serving.answers import Answerer
-from serving.deadlines import Deadline
+from serving.inference import InferenceService
 from serving.predictor import Predictor
 from serving.release import ReleaseError
 from serving.settings import Settings
+from serving.timeouts import Deadline
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
 from tests.ports import free_port
@@ -81,7 +81,7 @@ def test_storage_that_is_not_there_ends_the_start_within_the_deadline(monkeypatc
     assert time.monotonic() - began < 4
 
 
-@pytest.mark.parametrize("found", [0, 2, 4, None, "3"])
+@pytest.mark.parametrize("found", [0, 2, 5, None, "3", "4"])
 def test_a_manifest_of_another_format_is_refused(copy: Path, found: object) -> None:
     edit(copy, format=found)
     with pytest.raises(ReleaseError, match=f"format {found!r}"):
@@ -110,9 +110,9 @@ def test_a_release_with_a_head_that_is_not_known_here_is_refused(copy: Path) -> 
 def test_a_release_without_a_head_that_is_switched_on_is_refused(copy: Path, face: bytes) -> None:
     edit(copy, heads={head: HEADS[head] for head in ("age", "gender")})
     predictor = Predictor(release.load(str(copy)))
-    assert set(Answerer(predictor, Settings()).answer([face], Deadline.after(9))[0]) >= {"age", "gender"}
+    assert set(InferenceService(predictor, Settings()).predict([face], Deadline.after(9))[0]) >= {"age", "gender"}
     with pytest.raises(ReleaseError, match=r"HEADS asks for ethnicity, release .* answers age, gender; leave it out"):
-        Answerer(predictor, Settings(heads=("gender", "ethnicity")))
+        InferenceService(predictor, Settings(heads=("gender", "ethnicity")))
 
 
 @pytest.mark.parametrize("labels", [[], ["male"]])

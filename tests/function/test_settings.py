@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from serving.settings import BUNDLED_RELEASE, Settings, SettingsError, from_environment, variables
+from serving.settings import BUNDLED_RELEASE, RENAMED, Settings, SettingsError, from_environment, variables
 from tests.conftest import FUNCTION, ROOT
 from tests.server import refusal
 
@@ -50,7 +50,7 @@ def test_values_are_read() -> None:
         {
             "HEADS": "ethnicity, age",
             "MODEL_SHA256": "ABC",
-            "MIN_SIDE": "40",
+            "MIN_IMAGE_SIDE": "40",
             "CORS_ORIGINS": "https://a.example, http://localhost:3000",
             "LOG_LEVEL": "warning",
             "AIP_HTTP_PORT": "8085",
@@ -59,7 +59,7 @@ def test_values_are_read() -> None:
     )
     assert settings.heads == ("age", "ethnicity")
     assert settings.model_sha256 == "abc"
-    assert settings.limits.min_side == 40
+    assert settings.limits.min_image_side == 40
     assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
     assert settings.log_level == "WARNING"
     assert settings.http_port == 8085
@@ -74,7 +74,7 @@ def test_values_are_read() -> None:
         ("MAX_IMAGES", "0", "above 0"),
         ("MAX_IMAGES", "-1", "above 0"),
         ("MAX_PIXELS", "1e6", "whole number"),
-        ("MIN_SIDE", "٣", "whole number"),
+        ("MIN_IMAGE_SIDE", "٣", "whole number"),
         ("API_KEY", "short", "16 or more"),
         ("API_KEY", "a key with spaces in it", "without spaces"),
         ("CORS_ORIGINS", "*", "https://app.example"),
@@ -95,3 +95,14 @@ def test_a_key_that_cannot_be_used_is_not_repeated() -> None:
     assert message == (
         "cannot start: API_KEY is no usable value; it takes 16 or more printable ASCII characters without spaces"
     )
+
+
+@pytest.mark.parametrize(("former", "name"), RENAMED.items())
+def test_a_variable_of_a_former_version_is_refused_with_its_new_name(former: str, name: str) -> None:
+    assert name in {variable.name for variable in variables()}
+    with pytest.raises(SettingsError, match=f"^{former} is now {name}: rename it$"):
+        from_environment({former: "1"})
+
+
+def test_the_function_does_not_start_with_a_former_variable() -> None:
+    assert refusal(FUNCTION, REQUEST_SECONDS="5") == "cannot start: REQUEST_SECONDS is now REQUEST_TIMEOUT: rename it"

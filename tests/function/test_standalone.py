@@ -28,7 +28,7 @@ def run(environment: str, code: str, folder: Path) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def answer(environment: str, folder: Path, face: bytes) -> dict[str, Any]:
+def predict(environment: str, folder: Path, face: bytes) -> dict[str, Any]:
     with serve(folder, python(environment), HEADS="age,gender,ethnicity") as server:
         (prediction,) = server.post(face).json()["predictions"]
     return dict(prediction)
@@ -58,7 +58,7 @@ def test_the_start_is_spared_the_accelerators_library(alone: Path) -> None:
 
 def test_both_runtimes_answer_the_same_face_alike(alone: Path, face: bytes) -> None:
     # Their int8 kernels round differently: measured on 500 faces by 0.2 years on average, by 3.2 at most.
-    litert, tflite = (answer(environment, alone, face) for environment in RUNTIMES)
+    litert, tflite = (predict(environment, alone, face) for environment in RUNTIMES)
     assert tflite["age"] == pytest.approx(litert["age"], abs=2.0)
     for head in ("gender", "ethnicity"):
         assert tflite[head]["label"] == litert[head]["label"]

@@ -99,7 +99,7 @@ def test_what_no_repetition_mends_ends_at_once(
 )
 def test_a_start_that_fails_says_one_line(storage: FaultyStorage, uri: str, name: str, fault: Fault, said: str) -> None:
     storage.plan(name, fault)
-    process = start(FUNCTION, free_port(), {"MODEL_URI": uri, "FETCH_SECONDS": str(DEADLINE)})
+    process = start(FUNCTION, free_port(), {"MODEL_URI": uri, "MODEL_FETCH_TIMEOUT": str(DEADLINE)})
     _, errors = process.communicate(timeout=DEADLINE + START)
     (line,) = errors.splitlines()
     assert said in line

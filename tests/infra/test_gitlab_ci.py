@@ -40,8 +40,8 @@ def _lines(job: dict[str, Any]) -> Iterator[str]:
     yield from (line for part in ("before_script", "script") for line in job.get(part, []) if isinstance(line, str))
 
 
-# $TRAIN alone stands without quotes: it is any number of words, none at best.
-COMMANDS = [(name, shlex.split(line.replace(" $TRAIN", ""))) for name, job in JOBS.items() for line in _lines(job)]
+# $TRAIN_ARGS alone stands without quotes: it is any number of words, none at best.
+COMMANDS = [(name, shlex.split(line.replace(" $TRAIN_ARGS", ""))) for name, job in JOBS.items() for line in _lines(job)]
 STEPS = {name: words[3:] for name, words in COMMANDS if words[:3] == ["python", "-m", "training"]}
 
 
@@ -88,7 +88,7 @@ def test_every_command_exists_and_takes_what_it_is_given(words: list[str]) -> No
     elif words[0] == "pip":
         assert (ROOT / words[-1]).is_file()
     else:
-        assert words[0] in {"make", "npm", "apt-get", "mkdir", "cp", "printf", "."}
+        assert words[0] in {"make", "npm", "apt-get", "mkdir", "cp", "printf", "false", "."}
 
 
 def test_the_whole_way_is_in_the_pipeline_in_its_order() -> None:
@@ -147,8 +147,8 @@ def test_faces_are_for_developers_alone() -> None:
 def test_what_makes_a_model_is_what_training_imports_of_the_function() -> None:
     listed = " ".join(PIPELINE[".retraining"]["rules"][-1]["changes"])
     (modules,) = re.findall(r"function/serving/\{([\w,]+)\}\.py", listed)
-    (rooms,) = re.findall(r"training/\{([\w,]+)\}/\*\.py", listed)
-    folders = (ROOT / "training", *(ROOT / "training" / room for room in rooms.split(",")))
+    (packages,) = re.findall(r"training/\{([\w,]+)\}/\*\.py", listed)
+    folders = (ROOT / "training", *(ROOT / "training" / package for package in packages.split(",")))
     imported = _imported(FUNCTION / "serving", {file for folder in folders for file in folder.glob("*.py")})
     # It brings bytes, whose digest is checked elsewhere.
     assert set(modules.split(",")) == imported - {"storage"}
@@ -177,6 +177,18 @@ def _imports(source: str, package: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
             yield str(node.module).removeprefix(f"{package}.")
+
+
+def test_former_variables_are_refused_with_their_new_names() -> None:
+    job = PIPELINE["renamed-variables"]
+    variables = yaml.safe_load(FILES[1].read_text())["variables"]
+    for former, name in {"FACES": "DATASET_ARCHIVE", "DATA_SHA256": "DATA_FINGERPRINT", "TRAIN": "TRAIN_ARGS"}.items():
+        assert f"${former} ||" in job["rules"][0]["if"]
+        assert f"{former} is now {name}" in job["script"][0]
+        assert name in variables
+    assert "LOGS is now LOG_URI" in job["script"][0]
+    assert job["script"][-1] == "false"
+    assert PIPELINE["stages"][0] == job["stage"]
 
 
 def test_no_job_is_handed_a_secret() -> None:

@@ -47,9 +47,9 @@ def training(bases: None) -> Iterator[str]:
 def test_function_answers_as_nobody_special(function: str, face: bytes, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with images.container(function) as made, _started(function, made, log) as url:
-        answer = httpx.post(f"{url}/predict", content=face, headers={"Content-Type": "image/jpeg"})
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["predictions"][0].keys() >= {"age", "gender"}
+        response = httpx.post(f"{url}/predict", content=face, headers={"Content-Type": "image/jpeg"})
+        assert response.status_code == 200, response.text
+        assert response.json()["predictions"][0].keys() >= {"age", "gender"}
         assert _users() == {UID}
     # Whatever this user may not do would be told there.
     assert "ERROR" not in log.read_text()

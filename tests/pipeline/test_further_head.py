@@ -52,8 +52,8 @@ def run(folder: Path, *arguments: object) -> str:
     return done.stdout
 
 
-def answer(server: Server, picture: bytes) -> dict[str, Any]:
-    answered = server.post(picture)
+def predict(server: Server, image: bytes) -> dict[str, Any]:
+    answered = server.post(image)
     assert answered.is_success, answered.text
     found: dict[str, Any] = answered.json()["predictions"][0]
     return found
@@ -88,15 +88,15 @@ def test_a_further_head_is_trained_and_answered(tmp_path: Path) -> None:
     said = run(code, "-m", "training", "gate", "--preset", "smoke", "--work", work)
     assert "pass  glasses_calibration_error" in said
     assert "No accuracy is asked of glasses" in said
-    pictures = {
+    images = {
         worn: run(code, "-c", f"from training.faces import draw; print(draw(30, 1, 2, {worn}, seed=7).hex())")
         for worn in (0, 1)
     }
     with serve(code / "function", MODEL_URI=str(work / "release"), HEADS="age,gender,glasses") as server:
-        answers = [answer(server, bytes.fromhex(pictures[worn])) for worn in (0, 1)]
+        predictions = [predict(server, bytes.fromhex(images[worn])) for worn in (0, 1)]
         described = server.get("/openapi.json").json()["components"]["schemas"]["Prediction"]["properties"]
-    assert [list(each)[:3] for each in answers] == [["age", "gender", "glasses"]] * 2
-    assert [each["glasses"]["label"] for each in answers] == ["bare", "glasses"]
+    assert [list(each)[:3] for each in predictions] == [["age", "gender", "glasses"]] * 2
+    assert [each["glasses"]["label"] for each in predictions] == ["bare", "glasses"]
     assert described["glasses"]["properties"]["label"] == {"enum": ["bare", "glasses"]}
     # The bundled release knows nothing of them.
     with (
@@ -104,4 +104,4 @@ def test_a_further_head_is_trained_and_answered(tmp_path: Path) -> None:
         serve(code / "function", HEADS="age,glasses"),
     ):
         pass
-    assert draw(30, 1, 2, seed=7).hex() == pictures[0].strip()
+    assert draw(30, 1, 2, seed=7).hex() == images[0].strip()

@@ -39,7 +39,7 @@ def test_faces_become_a_release_that_the_function_serves(tmp_path: Path) -> None
     *_, release, _ = done.stdout.splitlines()
     address = Path(release.removeprefix("release: "))
     assert (work / "release.env").read_text() == f"VERSION={address.name}\n"
-    signature = training("signature", address.name, "--registry", registry, "--trusted-key", public(key))
+    signature = training("verify-signature", address.name, "--registry", registry, "--trusted-key", public(key))
     assert signature.stdout == f"{address.name}: signed by the key {digest(key)}\n"
     assert training("promote", "--registry", registry, address.name).returncode == 0
     assert f"* {address.name}" in training("releases", "--registry", registry).stdout
@@ -56,7 +56,7 @@ def exit_code(*arguments: str) -> int | str | None:
         return end.code
 
 
-@pytest.mark.parametrize("step", [command.run.__name__ for command in COMMANDS])
+@pytest.mark.parametrize("step", [command.name for command in COMMANDS])
 def test_each_step_explains_itself(step: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(step, "--help") == 0
     assert "usage: python -m training" in capsys.readouterr().out
@@ -73,15 +73,26 @@ def test_each_step_explains_itself(step: str, capsys: pytest.CaptureFixture[str]
         (("publish", "--work", "{tmp}", "--registry", "{tmp}/r"), 1, "run `python -m training convert` first"),
         (("promote", "--registry", "{tmp}/r", "1"), 1, "holds no release 1; it holds none"),
         (("rollback", "--registry", "{tmp}/r"), 1, "no earlier release"),
-        (("signature", "1", "--registry", "{tmp}/r"), 1, "whose releases are trusted? name --trusted-key"),
-        (("signature", "1", "--registry", "{tmp}/r", "--allow-unsigned"), 1, "holds no release 1; it holds none"),
-        (("signature", "function/model", "--trusted-identity", "me"), 1, "the release holds no signature, model.sig"),
-        (("signature", "1", "--allow-unsigned"), 1, "name the registry that holds it with --registry"),
+        (("verify-signature", "1", "--registry", "{tmp}/r"), 1, "whose releases are trusted? name --trusted-key"),
+        (
+            ("verify-signature", "1", "--registry", "{tmp}/r", "--allow-unsigned"),
+            1,
+            "holds no release 1; it holds none",
+        ),
+        (
+            ("verify-signature", "function/model", "--trusted-identity", "me"),
+            1,
+            "the release holds no signature",
+        ),
+        (("verify-signature", "1", "--allow-unsigned"), 1, "name the registry that holds it with --registry"),
         (("reproduce", "1", "--registry", "{tmp}/r"), 1, "holds no release 1; it holds none"),
         (("train", "--preset", "huge"), 2, "invalid choice"),
         (("train", "--set", "epoch=3"), 1, "cannot set 'epoch'; there are architecture, epochs"),
         (("train", "--set", "epochs=many"), 1, "cannot set epochs to 'many'; it is of the kind int"),
         (("dance",), 2, "invalid choice"),
+        (("signature", "1", "--allow-unsigned"), 2, "signature is now verify-signature: rename it"),
+        (("prepare", "--data", "x", "--preset", "seed"), 2, "seed is now baseline: rename it"),
+        (("gate", "--preset", "seed"), 2, "seed is now baseline: rename it"),
     ],
 )
 def test_a_step_that_cannot_go_on_says_why_in_one_line(

@@ -18,7 +18,7 @@ def gitlab(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose CI/CD variables are all set."""
     require_runner()
     made = project(tmp_path_factory.mktemp("gitlab"))
-    made.variables = {"DATA_BUCKET": "gs://f", "REGISTRY": "gs://r", "SERVICE": "projects/p", "LOGS": "gs://l"}
+    made.variables = {"DATA_BUCKET": "gs://f", "REGISTRY": "gs://r", "SERVICE": "projects/p", "LOG_URI": "gs://l"}
     return made
 
 
@@ -29,9 +29,9 @@ def gitlab(tmp_path_factory: pytest.TempPathFactory) -> Project:
         ("docs/training.md", CHECKS | LIVE),
         ("infra/README.md", CHECKS | LIVE),
         ("tests/server.py", CHECKS | LIVE),
-        ("training/delivery/service.py", CHECKS | LIVE),
-        ("training/releases/registry.py", CHECKS | LIVE),
-        ("training/watching/drift.py", CHECKS | LIVE),
+        ("training/deployment/service.py", CHECKS | LIVE),
+        ("training/registry/registry.py", CHECKS | LIVE),
+        ("training/monitoring/drift.py", CHECKS | LIVE),
         ("training/requirements-delivery.txt", CHECKS | LIVE),
         ("training/train.py", EVERYTHING),
         ("training/learning/losses.py", EVERYTHING),
@@ -39,7 +39,7 @@ def gitlab(tmp_path_factory: pytest.TempPathFactory) -> Project:
         ("training/requirements-gpu.txt", EVERYTHING),
         ("training/templates/report.html", EVERYTHING),
         ("function/serving/predictor.py", EVERYTHING),
-        ("function/serving/pages.py", CHECKS | DEPLOY | LIVE),
+        ("function/serving/static_files.py", CHECKS | DEPLOY | LIVE),
         ("function/requirements.txt", CHECKS | DEPLOY | LIVE),
         ("function/serving/page/index.html", CHECKS | DEPLOY | LIVE),
     ],

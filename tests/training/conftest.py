@@ -19,8 +19,8 @@ from training.evaluate import evaluate
 from training.faces import write_faces
 from training.prepare import prepare
 from training.presets import PRESETS
-from training.releases.registry import Registry
-from training.releases.signing import Signer, sign
+from training.registry.registry import Registry
+from training.registry.signing import Signer, sign
 from training.train import train
 
 # Enough steps for the smallest network to see what the drawn faces show.
@@ -45,7 +45,7 @@ def trained(data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def candidate(data: Path, trained: Path) -> Path:
+def challenger(data: Path, trained: Path) -> Path:
     """The release made from it, evaluated."""
     folder = data.parent / "release"
     convert(data, trained, folder, ConvertConfig())

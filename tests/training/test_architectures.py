@@ -13,7 +13,7 @@ from training.labels import AGE_CLASSES, ETHNICITIES
 from training.learning import architectures
 from training.presets import PRESETS
 
-SIZES = {"default": 1_285_115, "teacher": 3_609_595, "imagenet": 925_179, "seed": 817_339, "smoke": 34_219}
+SIZES = {"default": 1_285_115, "teacher": 3_609_595, "imagenet": 925_179, "baseline": 817_339, "smoke": 34_219}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -25,11 +25,11 @@ def test_the_size_of_each_network_is_known(preset: str) -> None:
 @pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
 def test_each_network_answers_three_distributions(architecture: str) -> None:
     model = architectures.ARCHITECTURES[architecture](96)
-    answers = model(np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 3)).astype(np.float32))
-    shapes = {head: tuple(values.shape) for head, values in answers.items()}
+    predictions = model(np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 3)).astype(np.float32))
+    shapes = {head: tuple(values.shape) for head, values in predictions.items()}
     assert shapes == {"age": (2, AGE_CLASSES), "gender": (2, 1), "ethnicity": (2, len(ETHNICITIES))}
     for head in ("age", "ethnicity"):
-        assert np.asarray(answers[head]).sum(axis=1) == pytest.approx(1, abs=1e-4)
+        assert np.asarray(predictions[head]).sum(axis=1) == pytest.approx(1, abs=1e-4)
 
 
 def test_the_original_network_is_three_default_blocks_and_three_branches() -> None:

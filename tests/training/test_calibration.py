@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from serving.predictor import Outputs, age_intervals, sharpen
+from serving.release import AgeDecision
+from training.calibration import intervals, temperature
 from training.data.shards import LabelArray
-from training.fitting import calibration, intervals
 from training.labels import AGE_CLASSES, band
 
 FACES = 4000
+DECISION = AgeDecision(5, 2.0)
 
 
 def drawn(sure: float) -> tuple[Outputs, LabelArray]:
@@ -32,7 +34,7 @@ def drawn(sure: float) -> tuple[Outputs, LabelArray]:
 
 @pytest.mark.parametrize("sure", [0.5, 1.0, 2.0])
 def test_temperatures_undo_too_much_and_too_little_confidence(sure: float) -> None:
-    fitted = calibration.fit(*drawn(sure), coverage=0.8)
+    fitted = temperature.fit(*drawn(sure), coverage=0.8, decision=DECISION)
     assert fitted.temperatures == {head: pytest.approx(sure, rel=0.1) for head in ("gender", "ethnicity")}
 
 
@@ -40,7 +42,9 @@ def test_temperatures_undo_too_much_and_too_little_confidence(sure: float) -> No
 def test_the_interval_covers_the_stated_share_of_other_faces_in_every_age_band(coverage: float) -> None:
     outputs, labels = drawn(1.5)
     half = FACES // 2
-    fitted = calibration.fit({head: values[:half] for head, values in outputs.items()}, labels[:half], coverage)
+    fitted = temperature.fit(
+        {head: values[:half] for head, values in outputs.items()}, labels[:half], coverage, DECISION
+    )
     _, low, high = age_intervals(outputs["age"][half:], fitted)
     found = intervals.covered(low, high, labels[half:, 0])
     assert found.mean() == pytest.approx(coverage, abs=0.04)
@@ -53,7 +57,7 @@ def test_intervals_are_as_narrow_as_the_coverage_allows() -> None:
     outputs, labels = drawn(1.0)
     widths = []
     for coverage in (0.6, 0.8, 0.9):
-        _, low, high = age_intervals(outputs["age"], calibration.fit(outputs, labels, coverage))
+        _, low, high = age_intervals(outputs["age"], temperature.fit(outputs, labels, coverage, DECISION))
         widths.append(float((high - low).mean()))
     assert widths == sorted(widths)
     # A normal distribution of 5 years: 2 x 1.28 standard deviations hold 80 %.
@@ -62,5 +66,5 @@ def test_intervals_are_as_narrow_as_the_coverage_allows() -> None:
 
 def test_few_faces_give_one_level_for_all_ages() -> None:
     outputs, labels = drawn(1.0)
-    fitted = calibration.fit({head: values[:30] for head, values in outputs.items()}, labels[:30], 0.8)
+    fitted = temperature.fit({head: values[:30] for head, values in outputs.items()}, labels[:30], 0.8, DECISION)
     assert len(fitted.age_at) == len(fitted.age_low) == len(fitted.age_high) == 1

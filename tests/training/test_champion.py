@@ -18,12 +18,12 @@ from training.__main__ import main
 from training.config import EvaluateConfig
 from training.evaluate import compare, evaluate, score
 from training.evaluation import champion, comparison
-from training.evaluation.metrics import Faces
-from training.evaluation.verdict import Override, Verdict
+from training.evaluation.gate_result import GateResult, Override
+from training.evaluation.metrics import ScoredSamples
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish
-from training.releases.registry import Registry, release_files
+from training.registry.registry import Registry, release_files
 
 LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
 QUICK = EvaluateConfig(bootstrap=50)
@@ -59,9 +59,9 @@ def turned_genders(manifest: Manifest) -> None:
 
 
 @pytest.fixture
-def work(data: Path, candidate: Path, tmp_path: Path) -> Path:
+def work(data: Path, challenger: Path, tmp_path: Path) -> Path:
     """A folder of the steps' files, with a release that can be evaluated."""
-    shutil.copytree(candidate, tmp_path / "release")
+    shutil.copytree(challenger, tmp_path / "release")
     (tmp_path / "data").symlink_to(data)
     return tmp_path
 
@@ -77,22 +77,22 @@ def in_production(work: Path, edit: Callable[[Manifest], None] = keep) -> champi
 
 
 @pytest.fixture(scope="module")
-def answers(data: Path, candidate: Path) -> Faces:
-    return score(Predictor(release.load(str(candidate))), data)
+def predictions(data: Path, challenger: Path) -> ScoredSamples:
+    return score(Predictor(release.load(str(challenger))), data)
 
 
 @pytest.fixture
-def meet(work: Path, answers: Faces) -> Callable[[champion.Champion], Verdict]:
+def meet(work: Path, predictions: ScoredSamples) -> Callable[[champion.Champion], GateResult]:
     """What the gate says after the release has met a champion; the report is left out."""
 
-    def met(found: champion.Champion) -> Verdict:
-        compare(found, release.load(str(work / "release")), answers, work / "data", QUICK).save(work / "release")
+    def met(found: champion.Champion) -> GateResult:
+        compare(found, release.load(str(work / "release")), predictions, work / "data", QUICK).save(work / "release")
         return gate(work / "release", LENIENT)
 
     return met
 
 
-Meet = Callable[[champion.Champion], Verdict]
+Meet = Callable[[champion.Champion], GateResult]
 
 
 def test_the_first_release_meets_thresholds_only(work: Path, meet: Meet) -> None:
@@ -232,7 +232,7 @@ def test_gitlab_gets_the_figures_as_open_metrics(data: Path, work: Path) -> None
     found = {name: float(value) for name, value in (line.split(" ") for line in lines if line[0] != "#")}
     assert found["age_mae_years"] == measured["overall"]["age_mae"]["value"]
     assert found["model_bytes"] == (work / "release" / "model.tflite").stat().st_size
-    assert {"gender_accuracy_ratio", "ethnicity_accuracy_ratio", "false_alarms_ratio"} <= set(found)
+    assert {"gender_accuracy_ratio", "ethnicity_accuracy_ratio", "false_positive_ratio"} <= set(found)
 
 
 def test_the_bundled_release_holds_what_the_gate_writes(tmp_path: Path) -> None:

@@ -12,28 +12,28 @@ from tests.bench_gate import exchanged, mixed, worsened
 from training.config import EvaluateConfig, GateConfig
 from training.evaluation import comparison
 from training.evaluation.comparison import EVERYONE, Comparison, Difference, compare
-from training.evaluation.metrics import CELL_FACES, FIGURES, Array, Faces
+from training.evaluation.metrics import METRICS, MIN_SUBGROUP_SIZE, Array, ScoredSamples
 from training.gate import against
 
 HEADS = {"age", "gender", "ethnicity"}
 FEW = EvaluateConfig(paired_bootstrap=1000)
 
 
-def faces(count: int, seed: int = 0) -> Faces:
+def faces(count: int, seed: int = 0) -> ScoredSamples:
     """Labels at random, and answers that are right as often as those of a good release."""
     random = np.random.default_rng(seed)
     labels = np.stack([random.integers(0, high, count) for high in (90, 2, 5)], axis=1).astype(np.uint8)
     return answered(labels, random)
 
 
-def answered(labels: np.ndarray[tuple[int, int], np.dtype[np.uint8]], random: np.random.Generator) -> Faces:
+def answered(labels: np.ndarray[tuple[int, int], np.dtype[np.uint8]], random: np.random.Generator) -> ScoredSamples:
     age, gender, ethnicity = labels.astype(np.int64).T
     years = np.rint(age + random.normal(0, 5, len(age)))
     choices = (
         np.where(random.random(len(age)) < 0.95, gender, 1 - gender),
         np.where(random.random(len(age)) < 0.85, ethnicity, (ethnicity + 1) % 5),
     )
-    return Faces(
+    return ScoredSamples(
         labels,
         years,
         years - 5,
@@ -55,8 +55,8 @@ def test_a_difference_is_the_challengers_mean_minus_the_champions() -> None:
     new = mixed(new, faces(400, 2), np.arange(400) < 200)
     for row in compare(old, new, HEADS, FEW):
         if row.group == EVERYONE:
-            column = FIGURES.index(row.figure)
-            wanted = new.figures()[:, column].mean() - old.figures()[:, column].mean()
+            column = METRICS.index(row.metric)
+            wanted = new.metrics()[:, column].mean() - old.metrics()[:, column].mean()
             assert row.difference == pytest.approx(wanted, abs=2e-6)
             assert row.low <= row.difference <= row.high
 
@@ -74,7 +74,7 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says() -> None:
 def test_equals_are_called_worse_as_often_as_the_level_allows() -> None:
     random = np.random.default_rng(4)
     one, other = random.gamma(1.5, 3.0, (2, 400, 250)).round()
-    doubts = np.array([row.doubt for row in differences(one, other)])
+    doubts = np.array([row.p_not_worse for row in differences(one, other)])
     for level in (0.01, 0.05, 0.2):
         spread = 3 * np.sqrt(level * (1 - level) / len(doubts))
         assert abs((doubts < level).mean() - level) <= spread
@@ -86,19 +86,19 @@ def test_what_is_hard_for_both_cancels_out() -> None:
     noise = (random.random(hard.shape) < 0.1) * 1.0
     (paired,), (apart,) = differences(hard, hard + noise), differences(hard, np.roll(hard, 1) + noise)
     assert paired.high - paired.low < (apart.high - apart.low) / 5
-    assert paired.doubt < 0.01 < apart.doubt
+    assert paired.p_not_worse < 0.01 < apart.p_not_worse
 
 
 def test_the_same_answers_are_no_worse_beyond_doubt() -> None:
     rows = compare(faces(500), faces(500), HEADS, FEW)
-    assert {(row.difference, row.low, row.high, row.doubt) for row in rows} == {(0, 0, 0, 1)}
+    assert {(row.difference, row.low, row.high, row.p_not_worse) for row in rows} == {(0, 0, 0, 1)}
 
 
 def test_only_groups_with_enough_faces_are_judged_and_only_the_given_heads() -> None:
-    found = faces(CELL_FACES * 8)
+    found = faces(MIN_SUBGROUP_SIZE * 8)
     rows = compare(found, found, {"age", "gender"}, FEW)
-    assert {row.figure for row in rows} == {"age_mae", "age_within_5", "gender_accuracy"}
-    assert min(row.n for row in rows) >= CELL_FACES
+    assert {row.metric for row in rows} == {"age_mae", "age_within_5", "gender_accuracy"}
+    assert min(row.n for row in rows) >= MIN_SUBGROUP_SIZE
     names = {row.group for row in rows}
     assert {EVERYONE, "male", "female", "white", "0-12 years", "60+ years"} <= names
     # a tenth of all, without those below 13: too few
@@ -124,7 +124,7 @@ def test_a_worsening_in_one_group_is_named() -> None:
     rows = compare(found, worse, HEADS, EvaluateConfig())
     checks = {check.name: check for check in against(Comparison("", differences=rows), GateConfig())}
     assert not checks["age_mae, indian"].passed
-    assert not checks[f"worse among {len(rows) - 4} figures of groups"].passed
+    assert not checks[f"worse among {len(rows) - 4} metrics of groups"].passed
     assert not [name for name in checks if "white" in name or "asian" in name]
 
 

@@ -1,4 +1,4 @@
-"""A candidate release is what the Keras model was."""
+"""A converted release is what the Keras model was."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from serving import release
 from serving.predictor import Predictor
 from training import convert as converting
 from training.config import ConvertConfig
-from training.convert import Candidate, Score, convert
+from training.convert import Score, Variant, convert
 from training.data import shards
 from training.errors import StepError
 from training.learning import checkpoints
@@ -25,18 +25,18 @@ def score(age_mae: float, gender: float, ethnicity: float) -> Score:
 
 
 def test_the_file_answers_the_mean_of_what_the_keras_model_says_of_both_sides(
-    data: Path, trained: Path, candidate: Path
+    data: Path, trained: Path, challenger: Path
 ) -> None:
     faces = np.asarray(shards.shards(data, "validation")[0].load()[0][:20])
     sides = [checkpoints.best_model(trained).predict(pixels, verbose=0) for pixels in (faces, faces[:, :, ::-1])]
-    found = Predictor(release.load(str(candidate))).run(faces)
+    found = Predictor(release.load(str(challenger))).run(faces)
     for head, values in found.items():
         assert values == pytest.approx((sides[0][head] + sides[1][head]) / 2, abs=0.05)
 
 
-def test_a_mirrored_face_gets_the_same_answer(data: Path, candidate: Path) -> None:
+def test_a_mirrored_face_gets_the_same_answer(data: Path, challenger: Path) -> None:
     faces = np.asarray(shards.shards(data, "validation")[0].load()[0][:20])
-    predictor = Predictor(release.load(str(candidate)))
+    predictor = Predictor(release.load(str(challenger)))
     one, other = (predictor.run(np.ascontiguousarray(pixels)) for pixels in (faces, faces[:, :, ::-1]))
     for head, values in one.items():
         assert values == pytest.approx(other[head], abs=0.01)
@@ -54,24 +54,24 @@ def test_without_the_mirror_image_the_file_answers_as_the_keras_model_does(
         assert values == pytest.approx(wanted[head], abs=0.05)
 
 
-def test_the_manifest_says_where_the_model_comes_from(data: Path, candidate: Path) -> None:
-    manifest = json.loads((candidate / "manifest.json").read_text())
+def test_the_manifest_says_where_the_model_comes_from(data: Path, challenger: Path) -> None:
+    manifest = json.loads((challenger / "manifest.json").read_text())
     assert manifest["provenance"]["data"]["sha256"] == shards.fingerprint(data).sha256
     assert manifest["provenance"]["preset"] == "smoke"
     assert set(manifest["conversion"]) == {"keras", "float32", "float16", "int8"}
-    assert manifest["model"]["bytes"] == (candidate / "model.tflite").stat().st_size
+    assert manifest["model"]["bytes"] == (challenger / "model.tflite").stat().st_size
     assert "non-commercial" in manifest["intended_use"]["data_terms"]
 
 
 def test_a_conversion_that_disagrees_is_refused_and_leaves_the_earlier_release(
-    data: Path, trained: Path, candidate: Path, tmp_path: Path
+    data: Path, trained: Path, challenger: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "release"
-    shutil.copytree(candidate, folder)
+    shutil.copytree(challenger, folder)
     strict = replace(ConvertConfig(), max_probability_disagreement=-1.0)
     with pytest.raises(StepError, match="disagree on gender"):
         convert(data, trained, folder, strict)
-    assert (folder / "model.tflite").read_bytes() == (candidate / "model.tflite").read_bytes()
+    assert (folder / "model.tflite").read_bytes() == (challenger / "model.tflite").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_a_conversion_that_disagrees_is_refused_and_leaves_the_earlier_release(
 )
 def test_the_smallest_file_that_is_as_good_is_chosen(int8: Score, chosen: str) -> None:
     reference = score(5.0, 0.9, 0.8)
-    candidates = [
-        Candidate("float32", bytes(40), {}, reference),
-        Candidate("float16", bytes(20), {}, reference),
-        Candidate("int8", bytes(10), {}, int8),
+    variants = [
+        Variant("float32", bytes(40), {}, reference),
+        Variant("float16", bytes(20), {}, reference),
+        Variant("int8", bytes(10), {}, int8),
     ]
-    assert converting._choose(candidates, reference, ConvertConfig()).precision == chosen
+    assert converting._choose(variants, reference, ConvertConfig()).precision == chosen
 
 
 def test_another_epoch_can_be_converted_while_its_checkpoint_is_there(

@@ -14,7 +14,7 @@ import pytest
 from training.config import Augmentation, TrainConfig
 from training.data import shards
 from training.learning.dataset import batches, targets, training_batches
-from training.learning.teacher import ANSWER_COLUMNS, answers_file
+from training.learning.teacher import PREDICTION_COLUMNS, predictions_file
 
 BATCH = 32
 STILL = Augmentation(rotation=0, shift=0, scale=0, light=0, tint=0, blur=0, erase=0)
@@ -73,9 +73,9 @@ def test_an_age_is_a_gaussian_of_the_stated_width_around_its_year() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_a_teacher_takes_its_share_of_every_target(share: float) -> None:
     labels = np.array([[30, 1, 3]], np.uint8)
-    answers = np.zeros((1, ANSWER_COLUMNS), np.float32)
-    answers[0, [20, 117, 118]] = 1.0, 0.5, 1.0
-    heads = targets(labels, replace(PLAIN, age_sigma=0.05, teacher_share=share), answers)
+    predictions = np.zeros((1, PREDICTION_COLUMNS), np.float32)
+    predictions[0, [20, 117, 118]] = 1.0, 0.5, 1.0
+    heads = targets(labels, replace(PLAIN, age_sigma=0.05, teacher_share=share), predictions)
     assert heads["age"].numpy()[0, [20, 30]] == pytest.approx([share, 1 - share])
     assert heads["gender"].numpy()[0, 0] == pytest.approx(1 - share / 2)
     assert heads["ethnicity"].numpy()[0] == pytest.approx([share, 0, 0, 1 - share, 0])
@@ -85,11 +85,11 @@ def test_a_teachers_answers_stay_with_their_faces(data: Path, tmp_path: Path) ->
     """Each answer names the face's own age, gender and ethnicity, so that one that went astray would show."""
     for shard in shards.shards(data, "train"):
         labels = shard.load()[1]
-        answers = np.zeros((len(labels), ANSWER_COLUMNS), np.float32)
+        predictions = np.zeros((len(labels), PREDICTION_COLUMNS), np.float32)
         rows = np.arange(len(labels))
-        answers[rows, labels[:, 0]] = answers[rows, 118 + labels[:, 2]] = 1
-        answers[:, 117] = labels[:, 1]
-        np.save(answers_file(tmp_path, shard), answers)
+        predictions[rows, labels[:, 0]] = predictions[rows, 118 + labels[:, 2]] = 1
+        predictions[:, 117] = labels[:, 1]
+        np.save(predictions_file(tmp_path, shard), predictions)
     pixels, labels = stored(data, "train")
     labels_of = {face.tobytes(): row.tolist() for face, row in zip(pixels, labels, strict=True)}
     for found, heads in islice(training_batches(data, replace(PLAIN, teacher_share=1.0), 1, tmp_path), 3):

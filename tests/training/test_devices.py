@@ -17,7 +17,7 @@ import pytest
 
 from tests.ports import free_port
 from tests.training.conftest import SHORT
-from training import run
+from training import runs
 from training.errors import StepError
 from training.learning import checkpoints, devices
 
@@ -81,8 +81,8 @@ def start_cluster(data: Path, folders: list[Path], epochs: int) -> list[subproce
 def test_two_devices_share_each_batch_and_learn(data: Path, tmp_path: Path) -> None:
     output = finish(start(data, tmp_path / "model", logical=2, epochs=3, steps=20))
     assert "1 machine(s), 2 device(s)" in output
-    assert run.load(tmp_path / "model").devices == 2
-    rows = run.history(tmp_path / "model")
+    assert runs.load(tmp_path / "model").devices == 2
+    rows = runs.history(tmp_path / "model")
     assert len(rows) == 3
     assert rows[-1]["loss"] < rows[0]["loss"]
 
@@ -94,7 +94,7 @@ def test_two_machines_end_with_the_same_weights_also_after_a_break(data: Path, t
         assert "2 machine(s), 2 device(s)" in output
     for one, other in zip(*map(weights, folders), strict=True):
         assert np.array_equal(one, other)
-    assert run.history(folders[0]) == run.history(folders[1])
+    assert runs.history(folders[0]) == runs.history(folders[1])
 
     # The second machine was broken off before it could write its last state.
     for folder in folders:
@@ -124,7 +124,7 @@ def test_a_training_that_is_terminated_continues_and_ends_as_well(data: Path, tr
         for _, path in checkpoints.epochs(folder):
             keras.models.load_model(path)
     finish(process)
-    rows, whole = run.history(folder), run.history(trained)
+    rows, whole = runs.history(folder), runs.history(trained)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[-1]["val_age_error"] == pytest.approx(whole[-1]["val_age_error"], abs=6)
     assert rows[-1]["val_gender_accuracy"] == pytest.approx(whole[-1]["val_gender_accuracy"], abs=0.2)

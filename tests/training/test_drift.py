@@ -12,7 +12,16 @@ import pytest
 from serving.release import MANIFEST
 from tests.loglines import BUNDLED
 from training.config import DriftConfig
-from training.watching.drift import Comparison, Sample, Verdict, chance, chi_squared_tail, compare, of_release, psi
+from training.monitoring.drift import (
+    DriftComparison,
+    DriftStatus,
+    Sample,
+    chance,
+    chi_squared_tail,
+    compare,
+    of_release,
+    psi,
+)
 
 Shares = npt.NDArray[np.float64]
 
@@ -31,17 +40,17 @@ def shares(measure: str) -> Shares:
     return result
 
 
-def simulated(measure: str, served: Shares, pictures: int, together: int = 1) -> list[Comparison]:
+def simulated(measure: str, served: Shares, images: int, together: int = 1) -> list[DriftComparison]:
     """Comparisons of random samples: test faces as they are, requests drawn from `served`.
 
     Args:
         measure: one of the release's.
         served: shares of what is really served.
-        pictures: a sample.
-        together: pictures a request, all of them alike.
+        images: a sample.
+        together: images a request, all of them alike.
     """
     random = np.random.default_rng(7)
-    names, requests = list(TESTED.measures[measure]), pictures // together
+    names, requests = list(TESTED.measures[measure]), images // together
     before = random.multinomial(FACES, shares(measure), size=TIMES)
     now = together * random.multinomial(requests, served, size=TIMES)
 
@@ -52,10 +61,10 @@ def simulated(measure: str, served: Shares, pictures: int, together: int = 1) ->
     return [one for a, b in pairs for one in compare(sample(a, FACES), sample(b, requests), DriftConfig())]
 
 
-def alarms(comparisons: list[Comparison]) -> float:
+def alarms(comparisons: list[DriftComparison]) -> float:
     """The share of them that says drift."""
     assert len(comparisons) == TIMES
-    return float(np.mean([one.verdict is Verdict.DRIFTED for one in comparisons]))
+    return float(np.mean([one.verdict is DriftStatus.DRIFTED for one in comparisons]))
 
 
 def test_the_index_is_that_of_the_textbook() -> None:
@@ -78,45 +87,45 @@ def test_the_tail_is_that_of_the_tables(value: float, freedom: int, tail: float)
 
 
 @pytest.mark.parametrize("measure", ["age", "gender", "ethnicity"])
-@pytest.mark.parametrize("pictures", [100, 500, 5000])
-def test_without_drift_the_index_is_what_chance_leaves(measure: str, pictures: int) -> None:
-    found = simulated(measure, shares(measure), pictures)
+@pytest.mark.parametrize("images", [100, 500, 5000])
+def test_without_drift_the_index_is_what_chance_leaves(measure: str, images: int) -> None:
+    found = simulated(measure, shares(measure), images)
     average = np.mean([one.psi for one in found])
     assert average == pytest.approx(chance(found[0].expected, found[0].served), rel=0.08)
     # and as seldom large as the distribution says
     assert np.mean([one.probability < 0.05 for one in found]) == pytest.approx(0.05, abs=0.02)
 
 
-@pytest.mark.parametrize("measure", ["age", "gender", "ethnicity", "likeness"])
-@pytest.mark.parametrize("pictures", [100, 200, 1000])
-def test_false_alarms_are_rarer_than_one_in_a_thousand(measure: str, pictures: int) -> None:
-    assert alarms(simulated(measure, shares(measure), pictures)) <= 0.001
+@pytest.mark.parametrize("measure", ["age", "gender", "ethnicity", "input_check"])
+@pytest.mark.parametrize("images", [100, 200, 1000])
+def test_false_alarms_are_rarer_than_one_in_a_thousand(measure: str, images: int) -> None:
+    assert alarms(simulated(measure, shares(measure), images)) <= 0.001
 
 
 def test_uncorrected_the_usual_threshold_would_cry_at_small_samples() -> None:
     found = simulated("age", shares("age"), 30)
     assert np.mean([one.psi > DriftConfig().psi for one in found]) > 0.1
-    assert {one.verdict for one in found} == {Verdict.TOO_FEW}
+    assert {one.verdict for one in found} == {DriftStatus.TOO_FEW}
 
 
-def test_pictures_of_one_request_do_not_pass_for_independent_ones() -> None:
+def test_images_of_one_request_do_not_pass_for_independent_ones() -> None:
     alike = simulated("age", shares("age"), 640, together=32)
     assert np.mean([one.corrected > DriftConfig().psi for one in alike]) > 0.3
-    assert {one.verdict for one in alike} == {Verdict.TOO_FEW}
+    assert {one.verdict for one in alike} == {DriftStatus.TOO_FEW}
     assert alarms(simulated("age", shares("age"), 3200, together=32)) < 0.01
 
 
 def mixed(measure: str, bin_number: int, share: float) -> Shares:
-    """What is served when so many of all pictures are replaced by ones of one bin."""
+    """What is served when so many of all images are replaced by ones of one bin."""
     served = (1 - share) * shares(measure)
     served[bin_number] += share
     return served
 
 
 @pytest.mark.parametrize(
-    ("measure", "bin_number", "share", "pictures", "power"),
+    ("measure", "bin_number", "share", "images", "power"),
     [
-        # a third of the pictures are now children
+        # a third of the images are now children
         ("age", 0, 0.35, 100, 0.8),
         ("age", 0, 0.35, 500, 0.99),
         # a school class
@@ -124,14 +133,14 @@ def mixed(measure: str, bin_number: int, share: float) -> Shares:
         # hardly a woman left
         ("gender", 0, 0.6, 200, 0.97),
         # one in six is no face
-        ("likeness", 1, 0.15, 200, 0.95),
+        ("input_check", 1, 0.15, 200, 0.95),
     ],
 )
-def test_real_drift_is_seen(measure: str, bin_number: int, share: float, pictures: int, power: float) -> None:
-    assert alarms(simulated(measure, mixed(measure, bin_number, share), pictures)) >= power
+def test_real_drift_is_seen(measure: str, bin_number: int, share: float, images: int, power: float) -> None:
+    assert alarms(simulated(measure, mixed(measure, bin_number, share), images)) >= power
 
 
-def test_a_small_shift_is_no_alarm_however_many_pictures_prove_it() -> None:
+def test_a_small_shift_is_no_alarm_however_many_images_prove_it() -> None:
     found = simulated("gender", mixed("gender", 0, 0.25), 50_000)
     assert np.mean([one.probability < DriftConfig().significance for one in found]) > 0.99
     assert alarms(found) == 0
@@ -139,18 +148,18 @@ def test_a_small_shift_is_no_alarm_however_many_pictures_prove_it() -> None:
 
 def test_a_release_expects_the_answers_on_its_test_faces() -> None:
     assert {name: sum(counts.values()) for name, counts in TESTED.measures.items()} == dict.fromkeys(
-        ("age", "gender", "ethnicity", "likeness"), FACES
+        ("age", "gender", "ethnicity", "input_check"), FACES
     )
     # columns of the confusion matrices: answers, not labels
     measured = {
         "faces": 10,
         "confusion": {"age_band": [[0] * 5] * 5, "gender": [[4, 3], [1, 2]], "ethnicity": [[0] * 5] * 5},
-        "likeness": {"false_alarms": 0.1},
+        "input_check": {"false_positive_rate": 0.1},
     }
     manifest = json.loads((BUNDLED / MANIFEST).read_text())
     expected = of_release(measured, manifest)
     assert expected.measures["gender"] == {"male": 5, "female": 5}
-    assert expected.measures["likeness"] == {"a face": 9, "no face": 1}
+    assert expected.measures["input_check"] == {"a face": 9, "no face": 1}
 
 
 def test_only_what_both_know_and_somebody_counted_is_compared() -> None:
@@ -159,12 +168,12 @@ def test_only_what_both_know_and_somebody_counted_is_compared() -> None:
         {"age": {"0-12": 100, "60+": 0, "40-59": 100}, "sides": {"0-31": 200}, "gender": {"male": 0, "female": 0}}, 200
     )
     (one,) = compare(before, now, DriftConfig())
-    assert (one.measure, one.bins, one.pictures) == ("age", ("0-12", "40-59"), 200)
+    assert (one.measure, one.bins, one.images) == ("age", ("0-12", "40-59"), 200)
     assert one.moved() == ("40-59", 0.25, 0.5)
-    assert one.verdict is Verdict.DRIFTED
+    assert one.verdict is DriftStatus.DRIFTED
 
 
 def test_one_bin_alone_cannot_drift() -> None:
     sample = Sample({"formats": {"JPEG": 500, "PNG": 0}}, 500)
     (one,) = compare(sample, sample, DriftConfig())
-    assert (one.psi, one.corrected, one.probability, one.verdict) == (0, 0, 1, Verdict.STABLE)
+    assert (one.psi, one.corrected, one.probability, one.verdict) == (0, 0, 1, DriftStatus.STABLE)

@@ -1,4 +1,4 @@
-"""The same picture is recognized however it was encoded; another face is not."""
+"""The same image is recognized however it was encoded; another face is not."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_faces_of_the_same_labels_stay_apart() -> None:
     assert groups(stack(faces)) == list(range(100))
 
 
-def test_a_picture_encoded_again_joins_its_original() -> None:
+def test_an_image_encoded_again_joins_its_original() -> None:
     first, second = draw(30, 0, 0, seed=1), draw(60, 1, 3, seed=2)
     copies = [reencoded(first, quality=40), reencoded(second, quality=75, subsampling=0), brighter(first)]
     assert groups(stack([thumbnail(jpeg) for jpeg in (first, second, *copies)])) == [0, 1, 0, 1, 0]
@@ -73,11 +73,11 @@ def test_a_chain_is_one_group_though_its_ends_differ() -> None:
     assert groups(stack([at_angle(0), at_angle(18), at_angle(90), at_angle(9)])) == [0, 0, 2, 0]
 
 
-def test_pictures_of_one_grey_join_nothing() -> None:
+def test_images_of_one_grey_join_nothing() -> None:
     assert groups(stack([bytes(256), bytes(256), b"\xff" * 256, at_angle(0)])) == [0, 1, 2, 3]
 
 
-def test_no_picture_gives_no_group() -> None:
+def test_no_image_gives_no_group() -> None:
     assert groups(np.empty((0, 256), np.uint8)) == []
 
 

@@ -14,9 +14,9 @@ from serving.storage import Cache, digest
 from tests.releases import MODEL, half, release
 from training.__main__ import main
 from training.errors import StepError
-from training.releases import retention
-from training.releases.registry import Registry
-from training.releases.retention import Retention, prune
+from training.registry import retention
+from training.registry.registry import Registry
+from training.registry.retention import Retention, prune
 
 ALL = Retention(keep=0, days=0)
 

@@ -72,13 +72,13 @@ def test_convert_replaces_no_folder_of_others(occupied: Path, data: Path, traine
     assert _files(occupied) == before
 
 
-def test_each_step_replaces_what_it_made(data: Path, trained: Path, candidate: Path, tmp_path: Path) -> None:
-    for made in (data, trained, candidate):
+def test_each_step_replaces_what_it_made(data: Path, trained: Path, challenger: Path, tmp_path: Path) -> None:
+    for made in (data, trained, challenger):
         shutil.copytree(made, tmp_path / made.name)
         (tmp_path / made.name / "notes.txt").write_text("theirs")
-    from training import convert, prepare, run
+    from training import convert, prepare, runs
 
-    for folder, own in (("data", prepare._FOLDER), ("model", run.FOLDER), ("release", convert._FOLDER)):
+    for folder, own in (("data", prepare._FOLDER), ("model", runs.FOLDER), ("release", convert._FOLDER)):
         with pytest.raises(StepError, match=r"holds 'notes\.txt'"):
             own.clear(tmp_path / folder)
         (tmp_path / folder / "notes.txt").unlink()

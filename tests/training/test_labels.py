@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.tally import AGE_BANDS, age_band
+from serving.request_stats import AGE_BANDS, age_band
 from training.labels import MAX_AGE, LabelError, Labels, band, parse
 
 

@@ -16,15 +16,15 @@ from training.data import shards
 from training.errors import StepError
 from training.evaluate import compare, evaluate, score
 from training.evaluation import champion
-from training.learning.teacher import write_answers
+from training.learning.teacher import write_predictions
 
 CONFIG = EvaluateConfig(bootstrap=100, paired_bootstrap=200)
 
 
 @pytest.fixture
-def older(candidate: Path, tmp_path: Path) -> Path:
+def older(challenger: Path, tmp_path: Path) -> Path:
     """A release that knows no ethnicity."""
-    folder = Path(shutil.copytree(candidate, tmp_path / "older"))
+    folder = Path(shutil.copytree(challenger, tmp_path / "older"))
     manifest = json.loads((folder / MANIFEST).read_text())
     for part in ("heads", "calibration"):
         del manifest[part]["ethnicity"]
@@ -39,27 +39,27 @@ def test_it_is_not_evaluated(data: Path, older: Path) -> None:
 
 def test_it_teaches_nobody(data: Path, older: Path, tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"lacks the heads that are trained, or their labels: ethnicity; choose"):
-        write_answers((str(older),), data, tmp_path / "answers")
+        write_predictions((str(older),), data, tmp_path / "answers")
 
 
-def test_a_teacher_of_other_labels_is_refused(data: Path, candidate: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(candidate, tmp_path / "other"))
+def test_a_teacher_of_other_labels_is_refused(data: Path, challenger: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(challenger, tmp_path / "other"))
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["heads"]["gender"]["labels"].reverse()
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(StepError, match=r"or their labels: gender; choose"):
-        write_answers((str(folder),), data, tmp_path / "answers")
+        write_predictions((str(folder),), data, tmp_path / "answers")
 
 
-def test_as_a_champion_it_is_compared_by_the_heads_that_it_has(data: Path, older: Path, candidate: Path) -> None:
-    challenger: Release = release.load(str(candidate))
-    predictor = champion.named(str(candidate)).predictor
+def test_as_a_champion_it_is_compared_by_the_heads_that_it_has(data: Path, older: Path, challenger: Path) -> None:
+    converted: Release = release.load(str(challenger))
+    predictor = champion.named(str(challenger)).predictor
     assert predictor
-    found = compare(champion.named(str(older)), challenger, score(predictor, data), data, CONFIG)
+    found = compare(champion.named(str(older)), converted, score(predictor, data), data, CONFIG)
     assert found.notes[0] == (
         "Ethnicity is not compared, for the champion has no such head. Only the thresholds judge it."
     )
-    assert {row.figure for row in found.differences} == {"age_mae", "age_within_5", "gender_accuracy"}
+    assert {row.metric for row in found.differences} == {"age_mae", "age_within_5", "gender_accuracy"}
 
 
 def test_faces_with_fewer_labels_are_to_be_prepared_again(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def test_gradients_reach_the_kernel_as_if_it_were_not_rounded(pair: tuple[keras.
     gradients = []
     for layer, options in zip(pair, ({"training": True}, {}), strict=True):
         with tf.GradientTape() as tape:
-            answer = tf.reduce_sum(layer(PIXELS, **options))
-        gradients.append(tape.gradient(answer, layer.trainable_variables[0]))
+            prediction = tf.reduce_sum(layer(PIXELS, **options))
+        gradients.append(tape.gradient(prediction, layer.trainable_variables[0]))
     ours, plain = gradients
     np.testing.assert_allclose(ours, plain, atol=1e-4)
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.emulator import Emulator
 from training.errors import StepError
-from training.watching.logfiles import MAX_LINE, lines
+from training.monitoring.logfiles import MAX_LINE, lines
 
 HOUR = "run.googleapis.com/stderr/2026/11/25/10:00:00_10:59:59_S0.json"
 

@@ -1,11 +1,11 @@
-"""Figures that can be checked by hand."""
+"""Metrics that can be checked by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from serving.predictor import Age, Choice, Prediction
+from serving.predictor import AgeEstimate, FacePrediction, LabelEstimate
 from training.config import EvaluateConfig
 from training.evaluation import metrics
 from training.labels import band
@@ -13,9 +13,9 @@ from training.labels import band
 CONFIG = EvaluateConfig(bootstrap=500)
 
 
-def prediction(years: int, gender: str, ethnicity: str) -> Prediction:
-    choices = {"gender": Choice(gender, 0.9), "ethnicity": Choice(ethnicity, 0.9)}
-    return Prediction(Age(years, years - 3, years + 3), choices)
+def prediction(years: int, gender: str, ethnicity: str) -> FacePrediction:
+    choices = {"gender": LabelEstimate(gender, 0.9), "ethnicity": LabelEstimate(ethnicity, 0.9)}
+    return FacePrediction(AgeEstimate(years, years - 3, years + 3), choices)
 
 
 FACES = metrics.collect(
@@ -31,12 +31,12 @@ FACES = metrics.collect(
 
 def test_overall_figures_are_means_over_the_faces() -> None:
     overall = metrics.measure(FACES, CONFIG)["overall"]
-    values = {name: figure["value"] for name, figure in overall.items() if name != "n"}
+    values = {name: metric["value"] for name, metric in overall.items() if name != "n"}
     assert values == {
         "age_mae": pytest.approx((1 + 10 + 1 + 6) / 4),
         "age_within_5": 0.5,
         "age_band_accuracy": 0.75,
-        "age_coverage": 0.5,
+        "interval_coverage": 0.5,
         "gender_accuracy": 0.75,
         "ethnicity_accuracy": 0.75,
     }
@@ -62,15 +62,15 @@ def test_a_calibration_error_is_the_mean_distance_between_stated_and_found() -> 
 
 
 def test_the_worst_cell_leaves_children_and_small_groups_out() -> None:
-    many = metrics.Faces(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
-    worst = metrics.worst_cell(metrics.measure(many, CONFIG))
+    many = metrics.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
+    worst = metrics.worst_subgroup(metrics.measure(many, CONFIG))
     assert worst is not None
     assert (worst["gender"], worst["n"], worst["gender_accuracy"]["value"]) == ("male", 50, 1.0)
-    assert metrics.worst_cell(metrics.measure(FACES, CONFIG)) is None
+    assert metrics.worst_subgroup(metrics.measure(FACES, CONFIG)) is None
 
 
 def test_the_interval_holds_the_value_and_narrows_with_more_faces() -> None:
-    many = metrics.Faces(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
+    many = metrics.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
     few, more = (metrics.measure(faces, CONFIG)["overall"]["age_mae"] for faces in (FACES, many))
     assert few["low"] <= few["value"] <= few["high"]
     assert more["high"] - more["low"] < few["high"] - few["low"]

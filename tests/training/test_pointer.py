@@ -9,8 +9,8 @@ import pytest
 
 from tests.releases import publish
 from training.errors import StepError
-from training.releases.registry import Pointer, Registry
-from training.releases.storage import ConflictError
+from training.registry.registry import Pointer, Registry
+from training.registry.storage import ConflictError
 
 
 def test_promotions_are_remembered_and_rolled_back_one_by_one(registry: Registry, uri: str) -> None:

@@ -22,8 +22,8 @@ from training.presets import PRESETS
 SMOKE = PRESETS["smoke"].train
 
 
-def test_a_release_names_its_faces_its_machines_and_each_configuration(data: Path, candidate: Path) -> None:
-    made = json.loads((candidate / "manifest.json").read_text())["provenance"]
+def test_a_release_names_its_faces_its_machines_and_each_configuration(data: Path, challenger: Path) -> None:
+    made = json.loads((challenger / "manifest.json").read_text())["provenance"]
     assert made["source"] == {"name": json.loads((data / "origin.json").read_text())["name"]}
     assert made["convert"] == json.loads(json.dumps(asdict(ConvertConfig())))
     assert made["devices"] == 1

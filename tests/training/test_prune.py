@@ -9,10 +9,10 @@ import pytest
 
 from tests.releases import MODEL, half, release, versions
 from training.__main__ import main
-from training.releases import retention
-from training.releases.registry import Pointer, Registry
-from training.releases.retention import Retention, prune
-from training.releases.storage import ConflictError, Stored
+from training.registry import retention
+from training.registry.registry import Pointer, Registry
+from training.registry.retention import Retention, prune
+from training.registry.storage import ConflictError, Stored
 
 ALL = Retention(keep=0, days=0)
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from tests.releases import half, release, versions
-from training.releases import retention
-from training.releases.registry import Registry
-from training.releases.retention import Retention, prune
-from training.releases.storage import ConflictError, File
+from training.registry import retention
+from training.registry.registry import Registry
+from training.registry.retention import Retention, prune
+from training.registry.storage import ConflictError, File
 
 ALL = Retention(keep=0, days=0)
 

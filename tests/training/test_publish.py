@@ -1,4 +1,4 @@
-"""From figures to a release: the gate, the card and publishing."""
+"""From metrics to a release: the gate, the card and publishing."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from training.evaluation.report import local_report
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish
-from training.releases.registry import Registry, release_files
-from training.releases.signing import Signer, Trust, verify_published
-from training.releases.storage import ConflictError
+from training.registry.registry import Registry, release_files
+from training.registry.signing import Signer, Trust, verify_published
+from training.registry.storage import ConflictError
 
 LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
 
 
 @pytest.fixture
-def mine(candidate: Path, tmp_path: Path) -> Path:
-    shutil.copytree(candidate, tmp_path / "release")
+def mine(challenger: Path, tmp_path: Path) -> Path:
+    shutil.copytree(challenger, tmp_path / "release")
     return tmp_path / "release"
 
 
@@ -40,7 +40,7 @@ def mine(candidate: Path, tmp_path: Path) -> Path:
         ({"age_mae": 0.01}, ["age_mae"]),
         ({"gender_accuracy": 1.01, "ethnicity_accuracy": 1.01}, ["gender_accuracy", "ethnicity_accuracy"]),
         ({"age_within_5": 1.01, "gender_accuracy_from_13": 1.01}, ["age_within_5", "gender_accuracy_from_13"]),
-        ({"coverage_error": -1.0}, ["age_coverage_error"]),
+        ({"coverage_error": -1.0}, ["interval_coverage_error"]),
         ({"calibration_error": -1.0}, ["gender_calibration_error", "ethnicity_calibration_error"]),
         ({"max_bytes": 10}, ["bytes"]),
     ],
@@ -52,14 +52,14 @@ def test_the_gate_names_what_fails(mine: Path, change: dict[str, float], failed:
 def test_the_gate_looks_at_groups_with_enough_faces(mine: Path) -> None:
     path = mine / "metrics.json"
     measured = json.loads(path.read_text())
-    shares = {"n": 60, "age_coverage": {"value": 0.5}, "gender_accuracy": {"value": 0.4}}
+    shares = {"n": 60, "interval_coverage": {"value": 0.5}, "gender_accuracy": {"value": 0.4}}
     measured["by_age_band"][0] |= shares
     measured["by_gender_and_ethnicity_from_13_years"][0] |= shares
-    measured["by_age_band"][1] |= {"n": 10, "age_coverage": {"value": 0.0}}
+    measured["by_age_band"][1] |= {"n": 10, "interval_coverage": {"value": 0.0}}
     path.write_text(json.dumps(measured))
-    checks = {check.name: check for check in gate(mine, replace(LENIENT, band_coverage=0.75, cell_gap=0.05)).checks}
-    assert (checks["worst_band_coverage"].found, checks["worst_band_coverage"].passed) == (0.5, False)
-    assert not checks["worst_cell_gap"].passed
+    checks = {check.name: check for check in gate(mine, replace(LENIENT, band_coverage=0.75, subgroup_gap=0.05)).checks}
+    assert (checks["worst_band_coverage"].value, checks["worst_band_coverage"].passed) == (0.5, False)
+    assert not checks["worst_subgroup_gap"].passed
 
 
 def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path: Path) -> None:
@@ -137,15 +137,15 @@ def test_a_signature_of_other_files_in_the_way_is_never_overwritten(mine: Path, 
     assert registry.releases() == []
 
 
-def test_the_report_needs_no_other_file_and_shows_no_face(candidate: Path) -> None:
-    report = (candidate / "report.html").read_text()
+def test_the_report_needs_no_other_file_and_shows_no_face(challenger: Path) -> None:
+    report = (challenger / "report.html").read_text()
     assert report.count("data:image/png;base64,") == 9
     assert "http" not in report
     assert "jpeg" not in report
 
 
-def test_the_local_report_shows_faces_and_is_not_published(mine: Path, candidate: Path, tmp_path: Path) -> None:
-    local = local_report(candidate)
+def test_the_local_report_shows_faces_and_is_not_published(mine: Path, challenger: Path, tmp_path: Path) -> None:
+    local = local_report(challenger)
     assert local.read_text().count("data:image/jpeg;base64,") > 24
     gate(mine, LENIENT)
     address = Path(publish(mine, Registry(str(tmp_path / "registry"))))

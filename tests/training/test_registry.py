@@ -11,8 +11,8 @@ import pytest
 
 from tests.releases import publish, release, versions
 from training.errors import StepError
-from training.releases.registry import Pointer, Registry, release_files
-from training.releases.storage import ConflictError
+from training.registry.registry import Pointer, Registry, release_files
+from training.registry.storage import ConflictError
 
 
 def test_a_new_registry_is_empty(registry: Registry) -> None:

@@ -14,10 +14,10 @@ from tests.emulator import Emulator
 from tests.faulty_storage import Fault, FaultyStorage, faulty
 from tests.releases import MODEL, release
 from training.errors import StepError
-from training.releases import bucket
-from training.releases.registry import Pointer, Registry
-from training.releases.retention import Retention, prune
-from training.releases.storage import ConflictError
+from training.registry import gcs
+from training.registry.registry import Pointer, Registry
+from training.registry.retention import Retention, prune
+from training.registry.storage import ConflictError
 
 LARGE = 9 * 1024 * 1024
 UPLOAD, FIRST_PART, LAST_PART = "uploadType=multipart", "uploadType=resumable&ifGen", "upload_id="
@@ -38,9 +38,9 @@ PASSING = [
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent connection is given up at once, and a request soon."""
-    monkeypatch.setattr(bucket, "_SILENCE", 1)
-    monkeypatch.setattr(bucket, "_PATIENCE", 20)
-    monkeypatch.setattr(bucket, "_FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(gcs, "_SILENCE", 1)
+    monkeypatch.setattr(gcs, "_PATIENCE", 20)
+    monkeypatch.setattr(gcs, "_FIRST_PAUSE", 0.05)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_passing_fault_of_any_request_changes_nothing(
 def test_a_lost_answer_to_a_part_of_a_large_file_is_recognised(
     storage: FaultyStorage, registry: Registry, monkeypatch: pytest.MonkeyPatch, lost: str, fault: Fault
 ) -> None:
-    monkeypatch.setattr(bucket, "_SILENCE", 30)
+    monkeypatch.setattr(gcs, "_SILENCE", 30)
     storage.plan(lost, fault, times=3)
     files = release("1", LARGE)
     registry.publish("1", files)
@@ -183,5 +183,5 @@ def _meanwhile(registry: Registry, version: str) -> Fault:
 
 def _with_patience(seconds: float, work: Callable[[], object]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bucket, "_PATIENCE", seconds)
+        patch.setattr(gcs, "_PATIENCE", seconds)
         work()

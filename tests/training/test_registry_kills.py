@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from serving.release import ReleaseError, load
-from tests import victims
+from tests import killed_processes
 from tests.emulator import Emulator
+from tests.killed_processes import Scales, Victim, scales
 from tests.releases import MODEL, release
-from tests.victims import Scales, Victim, scales
 from training.errors import StepError
-from training.releases.registry import Registry
+from training.registry.registry import Registry
 
 pytestmark = pytest.mark.slow
 # kills of each kind in each kind of storage, 240 in all
@@ -133,7 +133,7 @@ def watched(uri: str, version: str, files: dict[str, bytes]) -> Iterator[None]:
 @pytest.mark.timeout(300)
 def test_killed_publishers_lose_nothing_and_show_no_half_release(executioner: Executioner) -> None:
     sizes = {
-        size: executioner.whole(victims.publish, f"{executioner.uri}/0", f"{size}", release(f"{size}", size))
+        size: executioner.whole(killed_processes.publish, f"{executioner.uri}/0", f"{size}", release(f"{size}", size))
         for size in (100, 20_000, LARGE)
     }
     seen = 0
@@ -144,7 +144,7 @@ def test_killed_publishers_lose_nothing_and_show_no_half_release(executioner: Ex
         size = LARGE if trial % 20 == 9 else executioner.dice.choice([100, 20_000])
         files = release(version, size)
         with watched(registry.uri, version, files):
-            executioner.kill(sizes[size], victims.publish, registry.uri, version, files)
+            executioner.kill(sizes[size], killed_processes.publish, registry.uri, version, files)
             seen += require_whole_or_unseen(registry, version, files)
             registry.publish(version, files)
         require_whole(f"{registry.uri}/{version}", files)
@@ -160,13 +160,13 @@ def test_killed_promoters_leave_the_pointer_before_or_after(executioner: Executi
     for version in (*names, "measured"):
         registry.publish(version, release(version))
     registry.promote("0")
-    whole = executioner.whole(victims.promote, uri, "measured")
+    whole = executioner.whole(killed_processes.promote, uri, "measured")
     moved = 0
     while executioner.kills < PROMOTERS:
         before = registry.production()
         assert before is not None
         version = executioner.dice.choice([name for name in names if name != before.version])
-        executioner.kill(whole, victims.promote, uri, version)
+        executioner.kill(whole, killed_processes.promote, uri, version)
         after = registry.production()
         assert after is not None
         if after != before:
@@ -178,7 +178,7 @@ def test_killed_promoters_leave_the_pointer_before_or_after(executioner: Executi
         assert all(file.held for name in after.promoted for file in registry.storage.files(name))
         if executioner.dice.random() < 0.5:
             before = registry.production()
-            executioner.kill(whole, victims.rollback, uri)
+            executioner.kill(whole, killed_processes.rollback, uri)
             assert before is not None
             after = registry.production()
             assert after is not None
@@ -199,14 +199,14 @@ def test_killed_pruners_remove_whole_releases_and_none_that_was_promoted(executi
         registry.promote("1")
         return registry
 
-    whole = executioner.whole(victims.prune, prepare(f"{executioner.uri}/measured").uri)
+    whole = executioner.whole(killed_processes.prune, prepare(f"{executioner.uri}/measured").uri)
     while executioner.kills < PRUNERS:
         registry = prepare(f"{executioner.uri}/{executioner.trials}")
-        executioner.kill(whole, victims.prune, registry.uri)
+        executioner.kill(whole, killed_processes.prune, registry.uri)
         require_whole(f"{registry.uri}/1", release("1"))
         seen += sum(require_whole_or_unseen(registry, version, release(version)) for version in ("0", "2"))
         # By another one, which finds what the first has begun.
-        victims.prune(registry.uri)
+        killed_processes.prune(registry.uri)
         left = [file.name for version in registry.storage.folders() for file in registry.storage.files(version)]
         assert left == ["0/manifest.json", *sorted(f"1/{name}" for name in release("1")), "2/manifest.json"]
         assert versions(registry) == ["1"]

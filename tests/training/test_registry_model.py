@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.emulator import Emulator
 from tests.releases import MODEL, release
 from training.errors import StepError
-from training.releases.registry import Registry
-from training.releases.retention import Retention, prune
-from training.releases.storage import ConflictError
+from training.registry.registry import Registry
+from training.registry.retention import Retention, prune
+from training.registry.storage import ConflictError
 
 VERSIONS = st.sampled_from(["1", "2", "3", "4"])
 
@@ -25,7 +25,7 @@ class Registries(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        folder = tempfile.mkdtemp(dir=self.room)
+        folder = tempfile.mkdtemp(dir=self.folder)
         self.clients = [Registry(self.prefix + folder) for _ in range(2)]
         self.published: set[str] = set()
         self.removed: set[str] = set()
@@ -33,7 +33,7 @@ class Registries(RuleBasedStateMachine):
         self.promoted: set[str] = set()
 
     # where the registries lie: a folder, behind "" or gs://bucket
-    room, prefix = Path(), ""
+    folder, prefix = Path(), ""
 
     @rule(client=st.integers(0, 1), version=VERSIONS)
     def publish(self, client: int, version: str) -> None:
@@ -102,7 +102,7 @@ def test_any_sequence_of_operations_agrees_with_the_model(
     strict_storage: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", strict_storage.url)
-    monkeypatch.setattr(Registries, "room", tmp_path)
+    monkeypatch.setattr(Registries, "folder", tmp_path)
     monkeypatch.setattr(Registries, "prefix", f"gs://{strict_storage.bucket}" if kind == "bucket" else "")
     some = settings(
         max_examples=30 if kind == "folder" else 5,

@@ -15,8 +15,8 @@ from tests.conftest import FUNCTION, ROOT
 from training import reproduce
 from training.errors import StepError
 from training.presets import PRESETS
-from training.releases.registry import Registry, release_files
-from training.repetition import Figure, Repetition, compare
+from training.registry.registry import Registry, release_files
+from training.reproduction_report import Metric, ReproductionReport, compare
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -140,24 +140,30 @@ def test_a_preset_that_the_commit_does_not_know_is_named() -> None:
         planned(release)
 
 
-def figure(repeated: float) -> Figure:
-    return Figure("age_mae", 5.0, 4.8, 5.2, repeated)
+def metric(repeated: float) -> Metric:
+    return Metric("age_mae", 5.0, 4.8, 5.2, repeated)
 
 
 @pytest.mark.parametrize(
     ("repetition", "holds", "said"),
     [
-        (Repetition(True, [figure(5.0)], []), True, "the same model file, to the bit"),
+        (ReproductionReport(True, [metric(5.0)], []), True, "the same model file, to the bit"),
         (
-            Repetition(False, [figure(5.1)], ["cores 4 then, 2 now"]),
+            ReproductionReport(False, [metric(5.1)], ["cores 4 then, 2 now"]),
             True,
             "another model file (cores 4 then, 2 now), all",
         ),
-        (Repetition(False, [figure(5.3)], []), False, "nothing known differs; GPUs and interrupted trainings are not"),
-        (Repetition(False, [figure(float("nan"))], []), False, "OUTSIDE"),
+        (
+            ReproductionReport(False, [metric(5.3)], []),
+            False,
+            "nothing known differs; GPUs and interrupted trainings are not",
+        ),
+        (ReproductionReport(False, [metric(float("nan"))], []), False, "OUTSIDE"),
     ],
 )
-def test_a_repetition_holds_to_the_bit_or_within_the_intervals(repetition: Repetition, holds: bool, said: str) -> None:
+def test_a_repetition_holds_to_the_bit_or_within_the_intervals(
+    repetition: ReproductionReport, holds: bool, said: str
+) -> None:
     assert repetition.holds is holds
     assert said in str(repetition)
 
@@ -172,23 +178,23 @@ def test_a_repetition_holds_to_the_bit_or_within_the_intervals(repetition: Repet
     ],
 )
 def test_a_repetition_says_what_was_not_as_it_was(
-    candidate: Path, change: Callable[[dict[str, Any]], None], said: list[str]
+    challenger: Path, change: Callable[[dict[str, Any]], None], said: list[str]
 ) -> None:
-    release = json.loads((candidate / "manifest.json").read_text())
-    release["metrics"] = json.loads((candidate / "metrics.json").read_text())["overall"]
+    release = json.loads((challenger / "manifest.json").read_text())
+    release["metrics"] = json.loads((challenger / "metrics.json").read_text())["overall"]
     change(release["provenance"]["trained"]["on"][-1])
-    repetition = compare(release, candidate)
+    repetition = compare(release, challenger)
     assert repetition.same_model
     assert [changed[: len(start)] for changed, start in zip(repetition.changes, said, strict=True)] == said
-    assert {figure.name for figure in repetition.figures} >= {"age_mae", "gender_accuracy"}
+    assert {metric.name for metric in repetition.metrics} >= {"age_mae", "gender_accuracy"}
 
 
-def test_a_training_that_was_interrupted_is_told_of(candidate: Path) -> None:
-    release = json.loads((candidate / "manifest.json").read_text())
+def test_a_training_that_was_interrupted_is_told_of(challenger: Path) -> None:
+    release = json.loads((challenger / "manifest.json").read_text())
     release["metrics"] = {}
     release["provenance"]["trained"]["on"] *= 3
     release["provenance"]["devices"] = 4
-    assert compare(release, candidate).changes == [
+    assert compare(release, challenger).changes == [
         "the training was interrupted 2 times",
         "4 devices then, 1 now",
     ]

@@ -18,9 +18,9 @@ from tests.conftest import FUNCTION
 from tests.signatures import bundle, digest, public, restate, write_key
 from training.commands import signing as options
 from training.errors import StepError
-from training.releases import keys, signing
-from training.releases.registry import Registry, release_files
-from training.releases.signing import Signer, Trust, sign, verify, verify_published
+from training.registry import keys, signing
+from training.registry.registry import Registry, release_files
+from training.registry.signing import Signer, Trust, sign, verify, verify_published
 
 PROJECT = "gitlab.com/group/project//.gitlab-ci.yml@refs/heads/main"
 FILES = sorted(path.name for path in (FUNCTION / "model").iterdir())

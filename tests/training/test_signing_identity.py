@@ -13,11 +13,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.notary import Notary, id_token, notary
+from tests.fake_sigstore import Notary, id_token, notary
 from tests.signatures import bundle, digest, public, restate
 from training.errors import StepError
-from training.releases import signing
-from training.releases.signing import Signer, Trust, sign, verify
+from training.registry import signing
+from training.registry.signing import Signer, Trust, sign, verify
 
 PROJECT = "gitlab.com/group/project//.gitlab-ci.yml@refs/heads/main"
 

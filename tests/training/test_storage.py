@@ -8,8 +8,8 @@ from threading import Barrier
 
 import pytest
 
-from training.releases.addresses import open_storage
-from training.releases.storage import ConflictError, Storage
+from training.registry.addresses import open_storage
+from training.registry.storage import ConflictError, Storage
 
 
 @pytest.fixture

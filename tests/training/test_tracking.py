@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
+from tests.fake_mlflow import tracking_server
 from tests.ports import free_port
-from tests.tracker import tracking_server
 from tests.training.conftest import SHORT
 from tests.training.test_devices import finish, start_cluster
-from training import run, tracking
+from training import runs, tracking
 from training.__main__ import main
 from training.data import shards
 from training.errors import StepError
@@ -81,7 +81,7 @@ def test_a_training_logs_parameters_fingerprint_epochs_and_plots(client: Any, da
     assert expected.items() <= logged.data.params.items()
     assert logged.info.run_name == f"smoke {fingerprint.sha256[:8]}"
     assert logged.info.status == "FINISHED"
-    rows = run.history(tmp_path / "model")
+    rows = runs.history(tmp_path / "model")
     assert {"loss", "val_age_error"} < rows[0].keys() == logged.data.metrics.keys()
     for name in rows[0]:
         assert steps(client, logged.info.run_id, name) == {1: rows[0][name], 2: rows[1][name]}
@@ -125,7 +125,7 @@ def test_a_server_that_begins_to_refuse_does_not_stop_a_training(
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "epoch", run_deleted)
         train(data, tmp_path / "model", replace(BRIEF, epochs=3), "smoke", resume=False)
-    assert len(run.history(tmp_path / "model")) == 3
+    assert len(runs.history(tmp_path / "model")) == 3
     warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: MLflow")]
     assert len(warned) == 3  # two epochs and the end
     assert "epochs" in warned[0]
@@ -137,7 +137,7 @@ def test_epochs_that_the_server_missed_follow_with_the_next(
     client: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [{"epoch": 1.0, "loss": 5.0}, {"epoch": 2.0, "loss": 4.0}]
-    tracker = tracking.begin(tmp_path, run.Run("smoke", "0" * 64, BRIEF), data, resume=False)
+    tracker = tracking.begin(tmp_path, runs.TrainingRun("smoke", "0" * 64, BRIEF), data, resume=False)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with tracker:
         there, tracker.client = tracker.client, type(client)(f"http://127.0.0.1:{free_port()}")
@@ -150,14 +150,14 @@ def test_epochs_that_the_server_missed_follow_with_the_next(
 
 @pytest.mark.slow
 def test_evaluate_and_publish_add_to_the_run_but_no_faces(
-    client: Any, data: Path, trained: Path, candidate: Path, tmp_path: Path
+    client: Any, data: Path, trained: Path, challenger: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "data").symlink_to(data)
     shutil.copytree(trained, tmp_path / "model")
-    shutil.copytree(candidate, tmp_path / "release")
+    shutil.copytree(challenger, tmp_path / "release")
     # This training began without a server, and goes on with one.
-    with tracking.begin(tmp_path / "model", run.load(trained), data, resume=True) as tracker:
-        tracker.epochs(run.history(trained))
+    with tracking.begin(tmp_path / "model", runs.load(trained), data, resume=True) as tracker:
+        tracker.epochs(runs.history(trained))
     plots = files(client, tracker.run_id)
     assert main(["evaluate", "--work", str(tmp_path)]) == 0
     overall = metrics.load(tmp_path / "release")["overall"]
@@ -180,13 +180,13 @@ def test_evaluate_and_publish_add_to_the_run_but_no_faces(
 
 @pytest.mark.slow
 def test_gitlab_gets_a_semantic_version_and_flat_files(
-    data: Path, candidate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, challenger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # MLflow at GitLab's path stands in for it: it takes the same calls, but does not read the tag.
     with tracking_server(tmp_path, "/api/v4/projects/7/ml/mlflow") as gitlab:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", gitlab)
-        tracker = tracking.begin(tmp_path, run.Run("smoke", "0" * 64, BRIEF), data, resume=False)
-        tracker.release(candidate, "gs://registry/version")
+        tracker = tracking.begin(tmp_path, runs.TrainingRun("smoke", "0" * 64, BRIEF), data, resume=False)
+        tracker.release(challenger, "gs://registry/version")
         (version,) = tracker.client.search_model_versions("name='age-gender-detection'")
         assert version.tags["gitlab.version"] == tracking.semantic(version.tags["version"])
         assert "model.tflite" in files(tracker.client, tracker.run_id)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from serving import manifest_v3
 from serving.release import MANIFEST
 from tests.loglines import BUNDLED, RELEASE, Line, entry, line, with_http
-from training.watching.traffic import Traffic, count
+from training.monitoring.traffic import Traffic, count
 
 MANIFEST_OF_BUNDLED: dict[str, Any] = json.loads((BUNDLED / MANIFEST).read_text())
 
@@ -22,37 +23,47 @@ def counted(*lines: Line | bytes, since: datetime | None = None) -> Traffic:
     return count(encoded, MANIFEST_OF_BUNDLED, since)
 
 
-def test_requests_pictures_and_bins_add_up() -> None:
+def test_requests_images_and_bins_add_up() -> None:
     several = line(
-        pictures=4,
+        images=4,
         failed=1,
-        answers={"age": {"0-12": 2, "60+": 1}, "gender": {"male": 3}, "ethnicity": {"other": 3}},
-        warnings={"small": 2, "unlike": 1},
+        predictions={"age": {"0-12": 2, "60+": 1}, "gender": {"male": 3}, "ethnicity": {"other": 3}},
+        warnings={"low_resolution": 2, "not_a_face": 1},
         sides={"0-31": 2, "512+": 1},
         formats={"PNG": 3},
     )
-    found = counted(line(), several, with_http(422, pictures=1, failed=1), with_http(401))
-    assert (found.requests, found.requests_answered, found.pictures, found.failed) == (4, 2, 6, 2)
+    found = counted(line(), several, with_http(422, images=1, failed=1), with_http(401))
+    assert (found.requests, found.requests_answered, found.images, found.failed) == (4, 2, 6, 2)
     assert found.bins["age"] == {"0-12": 2, "13-19": 0, "20-39": 1, "40-59": 0, "60+": 1}
     assert found.bins["gender"] == {"male": 3, "female": 1}
     assert found.bins["ethnicity"]["other"] == 3
-    assert found.warnings == {"flat": 0, "small": 2, "narrow": 0, "unlike": 1}
+    assert found.warnings == {"low_contrast": 0, "low_resolution": 2, "extreme_aspect_ratio": 0, "not_a_face": 1}
     assert found.bins["sides"]["0-31"] == 2
     assert (found.damaged, found.others, found.of_other_releases) == (0, 0, 0)
 
 
 def test_entries_of_cloud_logging_count_as_the_lines_do() -> None:
-    lines = [line(), line("0-12", warnings={"flat": 1}), with_http(500), with_http(422, pictures=1, failed=1)]
+    lines = [line(), line("0-12", warnings={"low_contrast": 1}), with_http(500), with_http(422, images=1, failed=1)]
     assert counted(*map(entry, lines)) == counted(*lines)
     # its numbers have passed through a format that knows no whole ones
-    floats = entry(line(pictures=1.0, failed=0.0, answers={"age": {"0-12": 1.0}}))
+    floats = entry(line(images=1.0, failed=0.0, predictions={"age": {"0-12": 1.0}}))
     assert counted(floats).bins["age"]["0-12"] == 1
+
+
+def test_lines_of_a_function_that_read_format_3_count_as_those_of_now() -> None:
+    now = line(warnings={"low_contrast": 1, "not_a_face": 1}, images=2, failed=1)
+    names, codes = manifest_v3.LOG_FIELDS, manifest_v3.WARNING_CODES
+    former = {next((old for old, new in names.items() if new == name), name): value for name, value in now.items()}
+    former["warnings"] = {old: 1 for old, new in codes.items() if new in ("low_contrast", "not_a_face")}
+    assert {"pictures", "answers"} <= former.keys()
+    assert counted(former) == counted(now)
+    assert counted(entry(former)) == counted(now)
 
 
 def test_server_errors_are_those_of_requests_for_answers() -> None:
     found = counted(
         with_http(500),
-        with_http(503, pictures=1, failed=1),
+        with_http(503, images=1, failed=1),
         with_http(501, path="/v2/models/faces/infer"),
         with_http(500, "GET", "/health"),
         line(),
@@ -99,16 +110,16 @@ WHOLE = json.dumps(line()).encode()
         b'{"release":' + b"[" * 100_000,
         b'{"jsonPayload": null}',
         b'{"jsonPayload": 7}',
-        json.dumps(line(pictures="many")).encode(),
-        json.dumps(line(pictures=-1)).encode(),
-        json.dumps(line(pictures=1.5)).encode(),
-        json.dumps(line(pictures=1e400)).encode(),
+        json.dumps(line(images="many")).encode(),
+        json.dumps(line(images=-1)).encode(),
+        json.dumps(line(images=1.5)).encode(),
+        json.dumps(line(images=1e400)).encode(),
         json.dumps(line(failed=2)).encode(),
-        json.dumps(line(answers=[])).encode(),
-        json.dumps(line(answers={"age": {"0-12": 2}})).encode(),
-        json.dumps(line(answers={"age": {"exactly 31": 1}})).encode(),
-        json.dumps(line(answers={"mood": {"good": 1}})).encode(),
-        json.dumps(line(answers={"age": {"0-12": True}, "gender": None})).encode(),
+        json.dumps(line(predictions=[])).encode(),
+        json.dumps(line(predictions={"age": {"0-12": 2}})).encode(),
+        json.dumps(line(predictions={"age": {"exactly 31": 1}})).encode(),
+        json.dumps(line(predictions={"mood": {"good": 1}})).encode(),
+        json.dumps(line(predictions={"age": {"0-12": True}, "gender": None})).encode(),
         json.dumps(line(warnings={"name": 1})).encode(),
         json.dumps(line(httpRequest={"requestMethod": "POST"})).encode(),
         json.dumps(line(httpRequest="GET")).encode(),

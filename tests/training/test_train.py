@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.training.conftest import SHORT
-from training import run
+from training import runs
 from training.data import shards
 from training.errors import StepError
 from training.learning import checkpoints
-from training.learning.losses import merit
+from training.learning.losses import selection_metric
 from training.learning.schedules import optimizer, steps_per_epoch
 from training.train import train
 
@@ -24,17 +24,17 @@ BRIEF = replace(SHORT, epochs=2, max_steps=3)
 def test_training_beats_chance_on_drawn_faces(data: Path, trained: Path) -> None:
     loaded = [shard.load() for shard in shards.shards(data, "test")]
     pixels, labels = (np.concatenate(parts) for parts in zip(*loaded, strict=True))
-    answers = checkpoints.best_model(trained).predict(pixels, verbose=0)
-    gender = ((answers["gender"][:, 0] > 0.5) == labels[:, 1]).mean()
-    ethnicity = (answers["ethnicity"].argmax(axis=1) == labels[:, 2]).mean()
+    predictions = checkpoints.best_model(trained).predict(pixels, verbose=0)
+    gender = ((predictions["gender"][:, 0] > 0.5) == labels[:, 1]).mean()
+    ethnicity = (predictions["ethnicity"].argmax(axis=1) == labels[:, 2]).mean()
     assert gender > 0.75
     assert ethnicity > 0.4
 
 
 def test_a_run_leaves_its_configuration_history_logs_and_two_checkpoints(data: Path, trained: Path) -> None:
-    left = run.load(trained)
+    left = runs.load(trained)
     assert (left.preset, left.config, left.data) == ("smoke", SHORT, shards.fingerprint(data).sha256)
-    assert [row["epoch"] for row in run.history(trained)] == [1, 2, 3]
+    assert [row["epoch"] for row in runs.history(trained)] == [1, 2, 3]
     assert [epoch for epoch, _ in checkpoints.epochs(trained)] == [2, 3]
     assert list(trained.glob("tensorboard/events*"))
 
@@ -46,12 +46,12 @@ def test_resume_continues_after_the_last_completed_epoch(data: Path, tmp_path: P
     # What a run looks like that was broken off in its third epoch.
     first = tmp_path / "first"
     train(data, first, longer, "smoke", resume=False)
-    rows = run.history(first)
-    run.write_history(first, rows[:2])
+    rows = runs.history(first)
+    runs.write_history(first, rows[:2])
     (first / "epoch-0003.keras").unlink()
     train(data, first, longer, "smoke", resume=True)
-    assert [row["epoch"] for row in run.history(first)] == [1, 2, 3]
-    assert run.history(first)[:2] == rows[:2]
+    assert [row["epoch"] for row in runs.history(first)] == [1, 2, 3]
+    assert runs.history(first)[:2] == rows[:2]
 
 
 def test_a_checkpoint_holds_the_optimizer_too(trained: Path) -> None:
@@ -64,7 +64,7 @@ def test_resume_leaves_a_finished_training_as_it_is(data: Path, trained: Path) -
     before = (trained / "best.keras").read_bytes()
     train(data, trained, SHORT, "smoke", resume=True)
     assert (trained / "best.keras").read_bytes() == before
-    assert len(run.history(trained)) == SHORT.epochs
+    assert len(runs.history(trained)) == SHORT.epochs
 
 
 def test_resume_refuses_another_configuration(data: Path, trained: Path) -> None:
@@ -77,15 +77,15 @@ def test_training_without_data_says_what_to_run(tmp_path: Path) -> None:
         train(tmp_path / "data", tmp_path / "model", BRIEF, "smoke", resume=False)
 
 
-def figures(years: float, gender: float = 0.9, ethnicity: float = 0.8) -> dict[str, float]:
+def metrics(years: float, gender: float = 0.9, ethnicity: float = 0.8) -> dict[str, float]:
     names = ("val_age_error", "val_gender_accuracy", "val_ethnicity_accuracy")
     return dict(zip(names, (years, gender, ethnicity), strict=True))
 
 
 def test_an_epoch_is_worth_more_the_better_each_head_does() -> None:
-    assert merit(figures(5.0)) < merit(figures(5.1))
-    assert merit(figures(5.0, gender=0.92)) < merit(figures(5.0))
-    assert merit(figures(5.0, ethnicity=0.83)) < merit(figures(5.0))
+    assert selection_metric(metrics(5.0)) < selection_metric(metrics(5.1))
+    assert selection_metric(metrics(5.0, gender=0.92)) < selection_metric(metrics(5.0))
+    assert selection_metric(metrics(5.0, ethnicity=0.83)) < selection_metric(metrics(5.0))
 
 
 def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path: Path) -> No
     config = replace(BRIEF, epochs=9, patience=2)
     for epoch, years in enumerate((7.0, 5.0, 5.5, 5.4), 1):
         assert not checkpoints.finished(tmp_path, config)
-        checkpoints.write(tmp_path, Model(), {"epoch": float(epoch), **figures(years)})
+        checkpoints.write(tmp_path, Model(), {"epoch": float(epoch), **metrics(years)})
     assert checkpoints.finished(tmp_path, config)
     assert [epoch for epoch, _ in checkpoints.epochs(tmp_path)] == [3, 4]
 

@@ -17,6 +17,11 @@ class Command:
     # adds what it takes
     arguments: Callable[[argparse.ArgumentParser], None]
 
+    @property
+    def name(self) -> str:
+        """As it is typed."""
+        return self.run.__name__.replace("_", "-")
+
 
 def work(parser: argparse.ArgumentParser) -> None:
     """Where the steps from faces to a release leave their files."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from training.commands import Command, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
 from training.labels import PATTERN
-from training.presets import PRESETS
+from training.presets import PRESETS, RENAMED
 
 
 def fetch(options: argparse.Namespace) -> int:
@@ -44,7 +44,7 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
-    from training.data import gaps
+    from training.data import coverage
     from training.prepare import prepare, summary
 
     config = PRESETS[options.preset].prepare
@@ -53,7 +53,7 @@ def prepare(options: argparse.Namespace) -> int:
     fingerprint = prepare(options.data, options.work / "data", config, options.expect)
     print(summary(fingerprint))
     print(f"fingerprint: {fingerprint.sha256}")
-    for gap in gaps.find(options.work / "data"):
+    for gap in coverage.find(options.work / "data"):
         print(f"warning: {gap}", file=sys.stderr)
     print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
     return 0
@@ -140,7 +140,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from training.evaluation import champion, comparison
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import REPORT_FILE, local_report
-    from training.releases.registry import Registry
+    from training.registry.registry import Registry
 
     folder, model = options.work / "release", options.work / "model"
     against = champion.NOBODY
@@ -150,9 +150,9 @@ def evaluate(options: argparse.Namespace) -> int:
         against = champion.named(options.champion)
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), against)
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
-    for name, figure in measured["overall"].items():
+    for name, metric in measured["overall"].items():
         if name != "n":
-            print(f"{name:20} {figure['value']:8.4f}  ({figure['low']:.4f} to {figure['high']:.4f})")
+            print(f"{name:20} {metric['value']:8.4f}  ({metric['low']:.4f} to {metric['high']:.4f})")
     compared = comparison.load(folder, measured["sha256"])
     print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")
@@ -167,10 +167,10 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def gate(options: argparse.Namespace) -> int:
-    """Check the figures against the preset's thresholds and the champion's; exit code 1 where one fails."""
-    from training.evaluation.verdict import Override
+    """Check the metrics against the preset's thresholds and the champion's; exit code 1 where one fails."""
+    from training.evaluation.gate_result import Override
     from training.gate import gate
-    from training.run import load
+    from training.runs import load
 
     preset = options.preset or load(options.work / "model").preset
     override = Override(options.by, options.override) if options.override else None
@@ -190,7 +190,9 @@ def gate(options: argparse.Namespace) -> int:
 
 def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
-    parser.add_argument("--preset", choices=PRESETS, help="whose thresholds (default: the trained one's)")
+    parser.add_argument(
+        "--preset", type=_current, choices=PRESETS, help="whose thresholds (default: the trained one's)"
+    )
     parser.add_argument(
         "--override", metavar="REASON", default="", help="let it through all the same; the manifest tells why"
     )
@@ -202,8 +204,17 @@ def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _current(name: str) -> str:
+    """The name of a preset; argparse refuses that of a former version."""
+    if name in RENAMED:
+        raise argparse.ArgumentTypeError(f"{name} is now {RENAMED[name]}: rename it")
+    return name
+
+
 def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:
-    parser.add_argument("--preset", choices=PRESETS, default="default", help=f"{purpose} (default: default)")
+    parser.add_argument(
+        "--preset", type=_current, choices=PRESETS, default="default", help=f"{purpose} (default: default)"
+    )
 
 
 COMMANDS = (

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from training.commands import Command, signing
 
 
-def signature(options: argparse.Namespace) -> int:
+def verify_signature(options: argparse.Namespace) -> int:
     """Check that a release is, file by file, what somebody trusted signed; exit code 1 where it is not."""
-    from training.releases.registry import Registry
-    from training.releases.signing import verify, verify_published
+    from training.registry.registry import Registry
+    from training.registry.signing import verify, verify_published
 
     trust = signing.trust(options)
     local = Path(options.version)
@@ -25,7 +24,7 @@ def signature(options: argparse.Namespace) -> int:
     return 0
 
 
-def _signature_arguments(parser: argparse.ArgumentParser) -> None:
+def _verify_signature_arguments(parser: argparse.ArgumentParser) -> None:
     _release(parser)
     signing.trust_arguments(parser)
 
@@ -42,9 +41,9 @@ def reproduce(options: argparse.Namespace) -> int:
             print(reproduce.script(manifest, plan, work))
             return 0
         reproduce.run(manifest, plan, tree, work)
-    from training import repetition
+    from training import reproduction_report
 
-    again = repetition.compare(manifest, work / "release")
+    again = reproduction_report.compare(manifest, work / "release")
     print(again)
     return 0 if again.holds else 1
 
@@ -62,12 +61,12 @@ def _release(parser: argparse.ArgumentParser) -> None:
 
 
 def _manifest(options: argparse.Namespace) -> dict[str, Any]:
-    from serving.release import MANIFEST
-    from training.releases.registry import Registry, require_version
+    from serving.release import MANIFEST, parse_manifest
+    from training.registry.registry import Registry, require_version
 
     local = Path(options.version, MANIFEST)
     if local.is_file():
-        manifest: dict[str, Any] = json.loads(local.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = parse_manifest(local.read_bytes())
         # It becomes a part of the path that the steps work in.
         require_version(manifest["version"])
         return manifest
@@ -84,6 +83,6 @@ def _registry(options: argparse.Namespace) -> str:
 
 
 COMMANDS = (
-    Command(signature, _signature_arguments),
+    Command(verify_signature, _verify_signature_arguments),
     Command(reproduce, _reproduce_arguments),
 )

@@ -8,14 +8,14 @@ from pathlib import Path
 from serving.heads import CHOICES
 from training.commands import Command, registry, signing, work
 from training.files import write_text
-from training.releases.registry import Entry, Pointer, Registry
+from training.registry.registry import Entry, Pointer, Registry
 
 
 def publish(options: argparse.Namespace) -> int:
     """Write the release into the registry, never over an existing version."""
     from training import tracking
     from training.publish import publish
-    from training.releases.signatures import SIGNATURE
+    from training.registry.signatures import SIGNATURE
 
     release = options.work / "release"
     address = publish(release, Registry(options.registry), signing.signer(options))
@@ -35,7 +35,7 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _signed(signature: Path) -> str:
-    from training.releases import signatures
+    from training.registry import signatures
 
     if not signature.is_file():
         return "unsigned: neither --signing-key nor SIGSTORE_ID_TOKEN says who signs"
@@ -61,9 +61,9 @@ def _described(entry: Entry) -> str:
         return "incomplete: publish it again, or let `prune` remove it"
     if entry.pruned:
         return "removed by `prune`"
-    figures, preset = entry.manifest["metrics"], entry.manifest["provenance"]["preset"]
-    found = [f"age {figures['age_mae']['value']:.2f} years"]
-    shares = {head: figures[f"{head}_accuracy"] for head in CHOICES if f"{head}_accuracy" in figures}
+    metrics, preset = entry.manifest["metrics"], entry.manifest["provenance"]["preset"]
+    found = [f"age {metrics['age_mae']['value']:.2f} years"]
+    shares = {head: metrics[f"{head}_accuracy"] for head in CHOICES if f"{head}_accuracy" in metrics}
     found += [f"{head} {share['value']:.1%}" for head, share in shares.items()]
     return f"{preset:8}  {'  '.join(found)}  {entry.manifest['created']}"
 
@@ -81,12 +81,12 @@ def _promote_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prune(options: argparse.Namespace) -> int:
     """Remove old releases that never were in production, and what killed publishers left."""
-    from training.releases.retention import Retention, prune
+    from training.registry.retention import Retention, prune
 
     going = 0
-    for verdict in prune(Registry(options.registry), Retention(options.keep, options.older_than), options.dry_run):
-        going += verdict.goes
-        print(f"{'goes ' if verdict.goes else 'stays'}  {verdict.version:20}  {verdict.reason}")
+    for decision in prune(Registry(options.registry), Retention(options.keep, options.older_than), options.dry_run):
+        going += decision.goes
+        print(f"{'goes ' if decision.goes else 'stays'}  {decision.version:20}  {decision.reason}")
     print(f"{going} would go; nothing was changed" if options.dry_run else f"{going} removed")
     return 0
 

@@ -6,8 +6,8 @@ import argparse
 import os
 
 from training.errors import StepError
-from training.releases import keys
-from training.releases.signing import GITLAB, Signer, Trust
+from training.registry import keys
+from training.registry.signing import GITLAB, Signer, Trust
 
 
 def trust_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Which faces are the same picture: a 16x16 grey thumbnail each, compared with all others."""
+"""Which faces are the same image: a 16x16 grey thumbnail each, compared with all others."""
 
 from __future__ import annotations
 

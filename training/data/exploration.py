@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from training.data.staging import Face
 from training.files import write_text
 from training.labels import AGE_CLASSES, CHOICES, Head
-from training.pages import render
+from training.templating import render
 
 # (age, classes of each choice) -> faces
 Counts = npt.NDArray[np.int64]

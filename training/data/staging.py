@@ -21,13 +21,13 @@ CREATE TABLE faces (
     row INTEGER PRIMARY KEY, path TEXT, labels TEXT, stamp TEXT, digest TEXT
 );
 CREATE TABLE rejected (path TEXT, reason TEXT);
-CREATE TABLE pictures (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, thumbnail BLOB, root INTEGER);
+CREATE TABLE images (number INTEGER PRIMARY KEY, digest TEXT UNIQUE, thumbnail BLOB, root INTEGER);
 CREATE TABLE groups (root INTEGER PRIMARY KEY, name TEXT, split TEXT);
 """
 _NAME_GROUPS = """
 INSERT INTO groups (root, name) SELECT root, substr(digest, 1, 16) FROM (
     SELECT root, digest, ROW_NUMBER() OVER (PARTITION BY root ORDER BY stamp, digest) AS place
-    FROM pictures JOIN faces USING (digest)
+    FROM images JOIN faces USING (digest)
 ) WHERE place = 1;
 UPDATE groups SET split = split_of(name);
 """
@@ -74,7 +74,7 @@ class Staging:
             "INSERT INTO faces (row, path, labels, stamp, digest) VALUES (?, ?, ?, ?, ?)",
             (self.accepted, path, json.dumps([labels.age, *labels.choices]), labels.stamp, digest),
         )
-        self.database.execute("INSERT OR IGNORE INTO pictures (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail))
+        self.database.execute("INSERT OR IGNORE INTO images (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail))
         self.pixels.write(pixels.data)
         self.accepted += 1
 
@@ -86,25 +86,25 @@ class Staging:
         """Move every byte-identical file whose twins have other labels to the rejected ones."""
         self.database.executescript(_MOVE_CONTRADICTIONS)
 
-    def pictures(self) -> int:
-        """How many different pictures there are."""
-        return int(self.database.execute("SELECT COUNT(*) FROM pictures").fetchone()[0])
+    def images(self) -> int:
+        """How many different images there are."""
+        return int(self.database.execute("SELECT COUNT(*) FROM images").fetchone()[0])
 
     def thumbnails(self, start: int, stop: int) -> Thumbnails:
-        """(stop - start, THUMBNAIL_SIDE**2) uint8, of pictures `start` to `stop`."""
+        """(stop - start, THUMBNAIL_SIDE**2) uint8, of images `start` to `stop`."""
         rows = self.database.execute(
-            "SELECT thumbnail FROM pictures WHERE number > ? AND number <= ? ORDER BY number", (start, stop)
+            "SELECT thumbnail FROM images WHERE number > ? AND number <= ? ORDER BY number", (start, stop)
         )
         return np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, THUMBNAIL_SIDE**2)
 
     def group(self, roots: Iterable[int], split_of: Callable[[str], str]) -> None:
-        """Give every picture its group and its split.
+        """Give every image its group and its split.
 
         Args:
-            roots: for each picture, in order, the smallest row of those it belongs with.
+            roots: for each image, in order, the smallest row of those it belongs with.
             split_of: a group's name -> its split. The member collected first names the group.
         """
-        self.database.executemany("UPDATE pictures SET root = ? WHERE number = ?", zip(roots, count(1), strict=False))
+        self.database.executemany("UPDATE images SET root = ? WHERE number = ?", zip(roots, count(1), strict=False))
         self.database.create_function("split_of", 1, split_of, deterministic=True)
         self.database.executescript(_NAME_GROUPS)
 
@@ -112,7 +112,7 @@ class Staging:
         """The accepted faces of one split, or all, ordered by digest: an order without meaning that never changes."""
         rows = self.database.execute(
             "SELECT row, path, labels, digest, name, split FROM faces"
-            " JOIN pictures USING (digest) JOIN groups USING (root)"
+            " JOIN images USING (digest) JOIN groups USING (root)"
             " WHERE ? IS NULL OR split = ? ORDER BY digest, path",
             (split, split),
         )

@@ -1,1 +1,1 @@
-"""Answers and labels -> figures, what they say beside the champion's, and the pages that tell it."""
+"""Answers and labels -> metrics, what they say beside the champion's, and the pages that tell it."""

@@ -9,12 +9,12 @@ from typing import Any
 from serving.heads import labels
 from training.config import EvaluateConfig
 from training.evaluation.report import TITLES
-from training.pages import render
+from training.templating import render
 
 # Goes into every manifest, so that it travels with the model.
 INTENDED_USE = {
     "purpose": (
-        "Aggregate statistics over consenting people and research on such models, from pictures that show one "
+        "Aggregate statistics over consenting people and research on such models, from images that show one "
         "aligned, cropped face each."
     ),
     "out_of_scope": [
@@ -25,19 +25,19 @@ INTENDED_USE = {
         "on people who did not agree to it",
     ],
     "data_terms": (
-        "Weights trained on UTKFace inherit its terms: non-commercial research only, and the copyright of each picture "
+        "Weights trained on UTKFace inherit its terms: non-commercial research only, and the copyright of each image "
         "stays with its owner. A trunk started from HSE-FaceRes goes back to VGGFace2 and IMDB-WIKI, which are for "
         "research only too; one from EfficientNet-Lite0's ImageNet weights uses those under the Apache License 2.0. "
         "For any other use, train on your own faces and start from weights whose terms allow it. The release holds no "
-        "picture."
+        "image."
     ),
 }
 
 
 def render_card(manifest: dict[str, Any], measured: dict[str, Any]) -> str:
-    """The card as Markdown, from a manifest and the figures of `metrics.measure`."""
+    """The card as Markdown, from a manifest and the metrics of `metrics.measure`."""
     groups = [("all", measured["overall"]), ("13 and older", measured["from_13_years"]), *_named(manifest, measured)]
-    # Older figures, the bundled release's among them, do not tell how they were measured.
+    # Older metrics, the bundled release's among them, do not tell how they were measured.
     confidence = measured.get("config", asdict(EvaluateConfig()))["confidence"]
     return render(
         "card.md",

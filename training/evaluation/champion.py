@@ -12,7 +12,7 @@ from serving.release import Release, ReleaseError
 from training.data.shards import Fingerprint
 from training.errors import StepError
 from training.labels import missing
-from training.releases.registry import Registry
+from training.registry.registry import Registry
 
 
 @dataclass(frozen=True)

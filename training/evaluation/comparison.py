@@ -14,17 +14,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from serving import manifest_v3
 from serving.heads import AGE
-from serving.tally import AGE_BANDS
+from serving.request_stats import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
-from training.evaluation.metrics import CELL_FACES, FIGURES, Array, Faces
+from training.evaluation.metrics import METRICS, MIN_SUBGROUP_SIZE, Array, ScoredSamples
 from training.files import write_text
 from training.labels import CHOICES, ETHNICITIES, GENDERS, band, by_head
 
 COMPARISON_FILE = "comparison.json"
 EVERYONE = "all"
-# Figures that may get worse, by the head whose answers they judge, and the sign of "worse". An interval that holds more
+# Metrics that may get worse, by the head whose answers they judge, and the sign of "worse". An interval that holds more
 # faces is no better, so that the coverage has thresholds of its own.
 COMPARED = {
     "age_mae": (AGE, 1),
@@ -37,23 +38,23 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of one group of faces under both releases: years for age_mae, shares for the others."""
+    """One metric of one group of faces under both releases: years for age_mae, shares for the others."""
 
     group: str
     n: int
-    figure: str
+    metric: str
     champion: float
     challenger: float
     # ends of the bootstrap interval of challenger - champion
     low: float
     high: float
     # share of the resamples in which the challenger is no worse: the smaller, the surer that it is worse
-    doubt: float
+    p_not_worse: float
 
     @property
     def name(self) -> str:
         """What the gate calls it."""
-        return f"{self.figure}, {self.group}"
+        return f"{self.metric}, {self.group}"
 
     @property
     def difference(self) -> float:
@@ -97,21 +98,23 @@ class Comparison:
 def load(folder: Path, sha256: str) -> Comparison:
     """What `evaluate` found for the model with that digest; without a champion where it left nothing."""
     path = folder / COMPARISON_FILE
-    record = json.loads(path.read_text()) if path.is_file() else {}
+    record = manifest_v3.rename(json.loads(path.read_text())) if path.is_file() else {}
     if record.get("sha256") != sha256:
         return Comparison(sha256, notes=("It was compared with no other release.",))
     differences = tuple(Difference(**row) for row in record.pop("differences"))
     return Comparison(**record | {"notes": tuple(record["notes"]), "differences": differences})
 
 
-def compare(champion: Faces, challenger: Faces, heads: set[str], config: EvaluateConfig) -> tuple[Difference, ...]:
-    """The differences in every figure that judges one of `heads`, over everyone and each group with enough faces."""
+def compare(
+    champion: ScoredSamples, challenger: ScoredSamples, heads: set[str], config: EvaluateConfig
+) -> tuple[Difference, ...]:
+    """The differences in every metric that judges one of `heads`, over everyone and each group with enough faces."""
     random = np.random.default_rng(config.seed)
-    before, after = (dict(zip(FIGURES, faces.figures().T, strict=True)) for faces in (champion, challenger))
+    before, after = (dict(zip(METRICS, faces.metrics().T, strict=True)) for faces in (champion, challenger))
     return tuple(
-        _difference(name, figure, before[figure][mask], after[figure][mask], config, random)
+        _difference(name, metric, before[metric][mask], after[metric][mask], config, random)
         for name, mask in groups(challenger.labels)
-        for figure, (head, _) in COMPARED.items()
+        for metric, (head, _) in COMPARED.items()
         if head in heads
     )
 
@@ -128,20 +131,20 @@ def groups(labels: LabelArray) -> Iterator[tuple[str, Mask]]:
         for g, gender in enumerate(GENDERS)
     ]
     yield EVERYONE, np.ones(len(labels), np.bool_)
-    yield from ((name, mask) for name, mask in found if mask.sum() >= CELL_FACES)
+    yield from ((name, mask) for name, mask in found if mask.sum() >= MIN_SUBGROUP_SIZE)
 
 
 def _difference(
-    group: str, figure: str, before: Array, after: Array, config: EvaluateConfig, random: np.random.Generator
+    group: str, metric: str, before: Array, after: Array, config: EvaluateConfig, random: np.random.Generator
 ) -> Difference:
-    _, worse = COMPARED[figure]
+    _, worse = COMPARED[metric]
     resampled = _resampled(after - before, config.paired_bootstrap, random)
     tail = (1 - config.confidence) / 2
     low, high = np.quantile(resampled, (tail, 1 - tail)).tolist()
     # One is added to both counts, for the found faces are a sample too (Davison and Hinkley 1997, section 4.2).
-    doubt = (1 + int((worse * resampled <= 0).sum())) / (1 + len(resampled))
+    p_not_worse = (1 + int((worse * resampled <= 0).sum())) / (1 + len(resampled))
     means = round(float(before.mean()), 6), round(float(after.mean()), 6)
-    return Difference(group, len(before), figure, *means, round(low, 6), round(high, 6), round(doubt, 6))
+    return Difference(group, len(before), metric, *means, round(low, 6), round(high, 6), round(p_not_worse, 6))
 
 
 def _resampled(differences: Array, resamples: int, random: np.random.Generator) -> Array:

@@ -1,4 +1,4 @@
-"""Predictions and labels -> figures, overall and for every group, each with its n and a bootstrap interval."""
+"""Predictions and labels -> metrics, overall and for every group, each with its n and a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serving import manifest_v3
 from serving.heads import AGE
-from serving.predictor import Prediction
-from serving.release import MANIFEST
-from serving.tally import AGE_BANDS
+from serving.predictor import FacePrediction
+from serving.release import MANIFEST, parse_manifest
+from serving.request_stats import AGE_BANDS
+from training.calibration.intervals import covered
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.errors import StepError
-from training.fitting.intervals import covered
 from training.labels import CHOICES, ETHNICITIES, GENDERS, LABELS, Head, band, by_head
 
 Array = npt.NDArray[np.float64]
@@ -25,21 +26,21 @@ Array = npt.NDArray[np.float64]
 # what `evaluate` leaves in a release
 METRICS_FILE = "metrics.json"
 
-FIGURES = (
+METRICS = (
     "age_mae",
     "age_within_5",
     "age_band_accuracy",
-    "age_coverage",
+    "interval_coverage",
     *(f"{head}_accuracy" for head in LABELS),
 )
 
 RELIABILITY_BINS = 15
 # Fewer faces than these say little about a gender and ethnicity.
-CELL_FACES = 50
+MIN_SUBGROUP_SIZE = 50
 
 
 @dataclass(frozen=True)
-class Faces:
+class ScoredSamples:
     """N scored faces: what was answered and what was labelled, as arrays of length N.
 
     Of the choices, (N, len(CHOICES)).
@@ -54,8 +55,8 @@ class Faces:
     # of the answered labels
     probabilities: Array
 
-    def figures(self) -> Array:
-        """(N, len(FIGURES)): each face's share in each figure, so that a figure is the mean of its column."""
+    def metrics(self) -> Array:
+        """(N, len(METRICS)): each face's share in each metric, so that a metric is the mean of its column."""
         age = self.labels[:, 0].astype(np.int64)
         error = np.abs(self.years - age)
         columns = (
@@ -73,9 +74,9 @@ class Faces:
         return result
 
 
-def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
+def collect(predictions: list[FacePrediction], labels: LabelArray) -> ScoredSamples:
     """Put predictions into arrays, in the order of `labels`."""
-    return Faces(
+    return ScoredSamples(
         labels=labels,
         years=np.array([prediction.age.years for prediction in predictions]),
         low=np.array([prediction.age.low for prediction in predictions]),
@@ -85,26 +86,26 @@ def collect(predictions: list[Prediction], labels: LabelArray) -> Faces:
     )
 
 
-def _index(head: Head, prediction: Prediction) -> int:
+def _index(head: Head, prediction: FacePrediction) -> int:
     """-1 for a label or a head that only other releases have: never right, and not judged (see `champion.terms`)."""
     answered = prediction.choices.get(head.name)
     return head.labels.index(answered.label) if answered and answered.label in head.labels else -1
 
 
-def _probability(head: Head, prediction: Prediction) -> float:
+def _probability(head: Head, prediction: FacePrediction) -> float:
     answered = prediction.choices.get(head.name)
     return answered.probability if answered else 0.0
 
 
-def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
-    """All figures: overall, by each attribute and by their crossings; calibration errors; confusion matrices."""
-    figures = faces.figures()
+def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
+    """All metrics: overall, by each attribute and by their crossings; calibration errors; confusion matrices."""
+    metrics = faces.metrics()
     random = np.random.default_rng(config.seed)
 
     def group(mask: npt.NDArray[np.bool_], **names: str) -> dict[str, Any]:
-        return {**names, "n": int(mask.sum()), **_figures(figures[mask], config, random)}
+        return {**names, "n": int(mask.sum()), **_metrics(metrics[mask], config, random)}
 
-    everyone = np.ones(len(figures), np.bool_)
+    everyone = np.ones(len(metrics), np.bool_)
     labelled = by_head(faces.labels)
     bands, genders, ethnicities = band(labelled[AGE]), labelled["gender"], labelled["ethnicity"]
     return {
@@ -137,7 +138,7 @@ def measure(faces: Faces, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """The figures of the release in `folder`.
+    """The metrics of the release in `folder`.
 
     Raises:
         StepError: there are none, or they were measured on another model file.
@@ -145,15 +146,15 @@ def load(folder: Path) -> dict[str, Any]:
     path = folder / METRICS_FILE
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training evaluate` first")
-    measured: dict[str, Any] = json.loads(path.read_text())
-    if measured["sha256"] != json.loads((folder / MANIFEST).read_text())["model"]["sha256"]:
+    measured: dict[str, Any] = manifest_v3.rename(json.loads(path.read_text()))
+    if measured["sha256"] != parse_manifest((folder / MANIFEST).read_text())["model"]["sha256"]:
         raise StepError(f"{path} belongs to another model; run `python -m training evaluate` again")
     return measured
 
 
-def worst_cell(measured: dict[str, Any]) -> dict[str, Any] | None:
+def worst_subgroup(measured: dict[str, Any]) -> dict[str, Any] | None:
     """The gender and ethnicity, 13 and older, whose gender is read worst, of those with enough faces; None for none."""
-    cells = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= CELL_FACES]
+    cells = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= MIN_SUBGROUP_SIZE]
     return min(cells, key=lambda row: float(row["gender_accuracy"]["value"]), default=None)
 
 
@@ -173,22 +174,22 @@ def _calibration_error(probabilities: Array, right: npt.NDArray[np.bool_]) -> fl
     return round(sum(n * abs(stated - found) for n, stated, found in rows) / len(probabilities), 4)
 
 
-def _figures(figures: Array, config: EvaluateConfig, random: np.random.Generator) -> dict[str, dict[str, float]]:
+def _metrics(metrics: Array, config: EvaluateConfig, random: np.random.Generator) -> dict[str, dict[str, float]]:
     """The mean of each column with its percentile bootstrap interval (Efron 1979)."""
-    faces = len(figures)
+    faces = len(metrics)
     if not faces:
         return {}
     # How often each face is drawn is multinomial; one product then gives all resampled means.
     draws = random.multinomial(faces, np.full(faces, 1 / faces), size=config.bootstrap)
     tail = (1 - config.confidence) / 2
-    low, high = np.quantile(draws @ figures / faces, (tail, 1 - tail), axis=0)
+    low, high = np.quantile(draws @ metrics / faces, (tail, 1 - tail), axis=0)
     return {
         name: {"value": round(value, 4), "low": round(low[column], 4), "high": round(high[column], 4)}
-        for column, (name, value) in enumerate(zip(FIGURES, figures.mean(axis=0).tolist(), strict=True))
+        for column, (name, value) in enumerate(zip(METRICS, metrics.mean(axis=0).tolist(), strict=True))
     }
 
 
-def _confusions(faces: Faces) -> dict[str, list[list[int]]]:
+def _confusions(faces: ScoredSamples) -> dict[str, list[list[int]]]:
     labelled = by_head(faces.labels)
     found = {"age_band": _confusion(band(labelled[AGE]), band(faces.years), len(AGE_BANDS))}
     for head, answered in zip(CHOICES, faces.choices.T, strict=True):

@@ -1,4 +1,4 @@
-"""The pictures of a report, as matplotlib figures."""
+"""The images of a report, as matplotlib figures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.calibration.intervals import covered
 from training.evaluation import metrics
-from training.evaluation.metrics import Array, Faces
-from training.fitting.intervals import covered
+from training.evaluation.metrics import Array, ScoredSamples
 from training.labels import CHOICES
 
 # years; width of the steps in which errors and coverage are drawn
@@ -18,7 +18,7 @@ _OLDEST = 100
 
 
 def learning_curves(history: list[dict[str, float]]) -> Figure:
-    """Training and validation figures over the epochs of `history`, keras's logs, of which there is at least one."""
+    """Training and validation metrics over the epochs of `history`, keras's logs, of which there is at least one."""
     figure = Figure(figsize=(9, 3), layout="constrained")
     columns = ("age_error", *(f"{head.name}_accuracy" for head in CHOICES))
     titles = ("age error, years", *(f"{head.name} right" for head in CHOICES))
@@ -32,7 +32,7 @@ def learning_curves(history: list[dict[str, float]]) -> Figure:
     return figure
 
 
-def age_scatter(faces: Faces) -> Figure:
+def age_scatter(faces: ScoredSamples) -> Figure:
     """Answered against labelled age, a dot a face."""
     figure, axes = _figure()
     axes.scatter(faces.labels[:, 0], faces.years, s=4, alpha=0.3)
@@ -41,7 +41,7 @@ def age_scatter(faces: Faces) -> Figure:
     return figure
 
 
-def error_by_age(faces: Faces) -> Figure:
+def error_by_age(faces: ScoredSamples) -> Figure:
     """The quarters of the signed error in each decade of labelled age: below zero the network answers too young."""
     figure, axes = _figure()
     ages = faces.labels[:, 0].astype(np.float64)
@@ -53,7 +53,7 @@ def error_by_age(faces: Faces) -> Figure:
     return figure
 
 
-def coverage_by_age(faces: Faces, stated: float) -> Figure:
+def coverage_by_age(faces: ScoredSamples, stated: float) -> Figure:
     """The share of faces, by decade of labelled age, whose age lies in the answered interval; `stated` is the aim."""
     figure, axes = _figure()
     ages = faces.labels[:, 0].astype(np.float64)

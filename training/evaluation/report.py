@@ -1,4 +1,4 @@
-"""report.html: the figures of one evaluation as tables and plots, in one file that needs nothing else."""
+"""report.html: the metrics of one evaluation as tables and plots, in one file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from PIL import Image
 
 from serving.images import Pixels
 from serving.release import Release
-from serving.tally import AGE_BANDS
+from serving.request_stats import AGE_BANDS
 from training.evaluation import metrics, plots
-from training.evaluation.metrics import Faces
+from training.evaluation.metrics import ScoredSamples
 from training.labels import CHOICES, LABELS
-from training.pages import data_uri, plot_uri, render
+from training.templating import data_uri, plot_uri, render
 
 REPORT_FILE = "report.html"
 TITLES = {
     "age_mae": "age error, years",
     "age_within_5": "within 5 years",
     "age_band_accuracy": "age band right",
-    "age_coverage": "age in its interval",
+    "interval_coverage": "age in its interval",
     **{f"{head.name}_accuracy": f"{head.name} right" for head in CHOICES},
 }
 # faces drawn of each kind, and pixels of their side
@@ -39,7 +39,7 @@ class Evaluation:
     release: Release
     # as `metrics.measure` gives it, with how it was measured
     measured: dict[str, Any]
-    faces: Faces
+    faces: ScoredSamples
     # a row of keras's logs for each epoch; empty where the training is not at hand
     history: list[dict[str, float]]
 
@@ -56,7 +56,7 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         "report.html",
         release=evaluation.release,
         measured=evaluation.measured,
-        worst_cell=metrics.worst_cell(evaluation.measured),
+        worst_subgroup=metrics.worst_subgroup(evaluation.measured),
         titles=TITLES,
         heads=LABELS,
         plots=[plot_uri(plot) for plot in _plots(evaluation)],
@@ -85,13 +85,13 @@ def _plots(evaluation: Evaluation) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class _Row:
-    """Faces under one heading: a picture and a caption each."""
+    """Faces under one heading: an image and a caption each."""
 
     title: str
     faces: list[tuple[str, str]]
 
 
-def _drawn(faces: Faces, face: Callable[[int], Pixels]) -> Iterator[_Row]:
+def _drawn(faces: ScoredSamples, face: Callable[[int], Pixels]) -> Iterator[_Row]:
     error = np.abs(faces.years - faces.labels[:, 0])
     yield _row("Age: the best", np.argsort(error, kind="stable"), faces, face)
     yield _row("Age: the worst", np.argsort(-error, kind="stable"), faces, face)
@@ -101,11 +101,11 @@ def _drawn(faces: Faces, face: Callable[[int], Pixels]) -> Iterator[_Row]:
         yield _row(title, wrong[np.argsort(-probabilities[wrong])], faces, face)
 
 
-def _row(title: str, places: Any, faces: Faces, face: Callable[[int], Pixels]) -> _Row:
-    return _Row(title, [(_picture(face(place)), _caption(faces, place)) for place in places[:_DRAWN_FACES]])
+def _row(title: str, places: Any, faces: ScoredSamples, face: Callable[[int], Pixels]) -> _Row:
+    return _Row(title, [(_image(face(place)), _caption(faces, place)) for place in places[:_DRAWN_FACES]])
 
 
-def _caption(faces: Faces, place: int) -> str:
+def _caption(faces: ScoredSamples, place: int) -> str:
     age, *labelled = faces.labels[place]
     return f"{faces.years[place]:.0f} {_named(faces.choices[place])}, labelled {age} {_named(labelled)}"
 
@@ -114,7 +114,7 @@ def _named(choices: Iterable[int]) -> str:
     return " ".join(head.labels[number] for head, number in zip(CHOICES, choices, strict=True))
 
 
-def _picture(face: Pixels) -> str:
+def _image(face: Pixels) -> str:
     file = io.BytesIO()
     Image.fromarray(face).resize((_DRAWN_SIDE, _DRAWN_SIDE)).save(file, "JPEG")
     return data_uri(file.getvalue(), "image/jpeg")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import keras
 
-from training import run
+from training import runs
 from training.config import TrainConfig
 from training.errors import StepError
-from training.learning.losses import merit
+from training.learning.losses import selection_metric
 
-# of all epochs, the one with the best validation figures
+# of all epochs, the one with the best validation metrics
 BEST = "best.keras"
 
 _EPOCH = re.compile(r"epoch-(\d{4})\.keras")
@@ -26,14 +26,14 @@ def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
     Args:
         folder: of the run.
         model: with its optimizer.
-        row: the epoch's number (from 1) and its figures.
+        row: the epoch's number (from 1) and its metrics.
     """
     epoch = int(row["epoch"])
     # A run that is continued repeats the epoch it was broken off in.
-    rows = [earlier for earlier in run.history(folder) if earlier["epoch"] < epoch]
-    if merit(row) < min(map(merit, rows), default=float("inf")):
+    rows = [earlier for earlier in runs.history(folder) if earlier["epoch"] < epoch]
+    if selection_metric(row) < min(map(selection_metric, rows), default=float("inf")):
         _save(model, folder / BEST)
-    run.write_history(folder, [*rows, row])
+    runs.write_history(folder, [*rows, row])
     _save(model, folder / f"epoch-{epoch:04d}.keras")
     for _, path in epochs(folder)[:-_KEPT]:
         path.unlink()
@@ -46,7 +46,7 @@ def epochs(folder: Path) -> list[tuple[int, Path]]:
 
 
 def best_model(folder: Path) -> keras.Model:
-    """The model of the epoch with the best validation figures.
+    """The model of the epoch with the best validation metrics.
 
     Raises:
         StepError: nothing was trained in `folder`.
@@ -72,12 +72,12 @@ def model_after(folder: Path, epoch: int) -> keras.Model:
 
 def finished(folder: Path, config: TrainConfig) -> bool:
     """Whether the training in `folder` went through all its epochs, or stopped because nothing improved."""
-    rows = run.history(folder)
+    rows = runs.history(folder)
     return bool(rows) and (len(rows) >= config.epochs or _epochs_since_best(rows) >= config.patience)
 
 
 def _epochs_since_best(rows: list[dict[str, float]]) -> int:
-    merits = [merit(row) for row in rows]
+    merits = [selection_metric(row) for row in rows]
     return len(merits) - 1 - merits.index(min(merits))
 
 

@@ -15,7 +15,7 @@ from training.data import shards
 from training.data.shards import LABEL_COLUMNS, Shard
 from training.labels import AGE_CLASSES, CHOICES, by_head
 from training.learning import teacher
-from training.learning.teacher import ANSWER_COLUMNS, ANSWER_WIDTHS
+from training.learning.teacher import PREDICTION_COLUMNS, PREDICTION_WIDTHS
 
 Heads: TypeAlias = dict[str, tf.Tensor]
 
@@ -36,24 +36,24 @@ def batches(folder: Path, split: str, batch: int) -> tf.data.Dataset:
     return counted.batch(batch).map(lambda *strings: tuple(_decode(strings, fingerprint.size))).prefetch(2)
 
 
-def training_batches(folder: Path, config: TrainConfig, seed: int, answers: Path | None = None) -> tf.data.Dataset:
+def training_batches(folder: Path, config: TrainConfig, seed: int, predictions: Path | None = None) -> tf.data.Dataset:
     """Endless shuffled and augmented training faces: (N, size, size, 3) float32 and targets by head.
 
     Args:
         folder: what `prepare` wrote.
         config: batch, augmentation, and how labels become targets (see `targets`).
         seed: of the order and of the augmentation.
-        answers: a teacher's answers to the same faces, as `teacher.write_answers` leaves them.
+        predictions: a teacher's answers to the same faces, as `teacher.write_predictions` leaves them.
     """
-    return learnable(training_records(folder, config, seed, answers), folder, config, seed)
+    return learnable(training_records(folder, config, seed, predictions), folder, config, seed)
 
 
-def training_records(folder: Path, config: TrainConfig, seed: int, answers: Path | None = None) -> tf.data.Dataset:
+def training_records(folder: Path, config: TrainConfig, seed: int, predictions: Path | None = None) -> tf.data.Dataset:
     """Endless shuffled batches of training faces as they lie in the shards: (N,) strings, for `learnable`."""
     size = shards.fingerprint(folder).size
     found = shards.shards(folder, "train")
     return (
-        _files(found, answers)
+        _files(found, predictions)
         .shuffle(len(found), seed=seed)
         .repeat()
         .interleave(lambda *files: _read(files, size), cycle_length=_INTERLEAVED_SHARDS)
@@ -84,7 +84,7 @@ def validation_batches(folder: Path, config: TrainConfig) -> tf.data.Dataset:
     )
 
 
-def targets(labels: tf.Tensor, config: TrainConfig, answers: tf.Tensor | None = None) -> Heads:
+def targets(labels: tf.Tensor, config: TrainConfig, predictions: tf.Tensor | None = None) -> Heads:
     """Labels, and a teacher's answers where there are any, -> what the network shall answer.
 
     Neighbouring years share the credit of an age: a Gaussian over the years (label distribution learning, Gao et al.
@@ -94,7 +94,7 @@ def targets(labels: tf.Tensor, config: TrainConfig, answers: tf.Tensor | None = 
     Args:
         labels: (N, LABEL_COLUMNS) uint8.
         config: the width of the Gaussian, and the teacher's share.
-        answers: (N, ANSWER_COLUMNS) float32 probabilities.
+        predictions: (N, PREDICTION_COLUMNS) float32 probabilities.
 
     Returns:
         {"age": (N, AGE_CLASSES), and of each choice (N, its width)} float32 probabilities.
@@ -106,9 +106,9 @@ def targets(labels: tf.Tensor, config: TrainConfig, answers: tf.Tensor | None = 
         AGE: tf.nn.softmax(-tf.square(years - ages) / (2 * config.age_sigma**2)),
         **{head.name: _certain(labelled[head.name], head.width) for head in CHOICES},
     }
-    if answers is None:
+    if predictions is None:
         return heads
-    taught = dict(zip(heads, tf.split(answers, ANSWER_WIDTHS, axis=1), strict=True))
+    taught = dict(zip(heads, tf.split(predictions, PREDICTION_WIDTHS, axis=1), strict=True))
     share = config.teacher_share
     return {name: (1 - share) * head + share * taught[name] for name, head in heads.items()}
 
@@ -118,17 +118,17 @@ def _certain(classes: tf.Tensor, width: int) -> tf.Tensor:
     return tf.cast(classes, tf.float32)[:, None] if width == 1 else tf.one_hot(classes, width)
 
 
-def _files(found: list[Shard], answers: Path | None = None) -> tf.data.Dataset:
+def _files(found: list[Shard], predictions: Path | None = None) -> tf.data.Dataset:
     """The names of the files of each shard: pixels, labels and, where there is a teacher, its answers."""
     columns = [[str(shard.pixels) for shard in found], [str(shard.labels) for shard in found]]
-    if answers is not None:
-        columns.append([str(teacher.answers_file(answers, shard)) for shard in found])
+    if predictions is not None:
+        columns.append([str(teacher.predictions_file(predictions, shard)) for shard in found])
     return tf.data.Dataset.from_tensor_slices(tuple(columns))
 
 
 def _layout(size: int) -> tuple[tuple[tf.DType, tuple[int, ...]], ...]:
     """Type and shape of one face's record in each file of a shard."""
-    return (tf.uint8, (size, size, 3)), (tf.uint8, (LABEL_COLUMNS,)), (tf.float32, (ANSWER_COLUMNS,))
+    return (tf.uint8, (size, size, 3)), (tf.uint8, (LABEL_COLUMNS,)), (tf.float32, (PREDICTION_COLUMNS,))
 
 
 def _read(files: tuple[tf.Tensor, ...], size: int) -> tf.data.Dataset:

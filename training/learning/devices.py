@@ -39,7 +39,7 @@ def strategy() -> tf.distribute.Strategy:
 def scaled(config: TrainConfig, devices: int) -> TrainConfig:
     """`config` for a batch that grows with the devices, as each step then sees `devices` times the faces.
 
-    The step size grows with the root of the batch, as Adam's noise does (Malladi et al. 2022, arXiv:2205.10287). An
+    The learning rate grows with the root of the batch, as Adam's noise does (Malladi et al. 2022, arXiv:2205.10287). An
     epoch stays one pass over the faces, so it takes as many fewer steps.
     """
     return replace(config, batch=config.batch * devices, learning_rate=config.learning_rate * math.sqrt(devices))

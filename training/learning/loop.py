@@ -18,8 +18,8 @@ from training.learning import losses
 from training.learning.dataset import Heads
 
 Batch: TypeAlias = tuple[tf.Tensor, Heads]
-# What an epoch was like: the means over its faces, by name (see `losses.figures`).
-Figures: TypeAlias = dict[str, float]
+# What an epoch was like: the means over its faces, by name (see `losses.metrics`).
+Metrics: TypeAlias = dict[str, float]
 
 
 class Loop:
@@ -39,15 +39,15 @@ class Loop:
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
         return iter(self.strategy.experimental_distribute_dataset(batches.with_options(options)))
 
-    def epoch(self, batches: Iterator[Batch], steps: int, title: str) -> Figures:
-        """Learn from `steps` batches; the figures are of the answers before each step."""
+    def epoch(self, batches: Iterator[Batch], steps: int, title: str) -> Metrics:
+        """Learn from `steps` batches; the metrics are of the answers before each step."""
         progress = tqdm(range(steps), desc=title, unit="step", leave=False, disable=not sys.stderr.isatty())
-        figures = _means(self._learn_everywhere(batches) for _ in progress)
+        metrics = _means(self._learn_everywhere(batches) for _ in progress)
         if self.strategy.num_replicas_in_sync > 1:
             self._share_statistics()
-        return figures
+        return metrics
 
-    def validate(self, batches: Iterable[Batch]) -> Figures:
+    def validate(self, batches: Iterable[Batch]) -> Metrics:
         """Look at every batch, learn nothing. Each machine looks at all of them, and so finds the same."""
         return _means(self._look(self.model(pixels, training=False), heads) for pixels, heads in batches)
 
@@ -74,13 +74,13 @@ class Loop:
                 seen = self.strategy.run(lambda own: tf.identity(own.value), args=(variable,))
                 variable.assign(self.strategy.reduce("MEAN", seen, axis=None))
 
-    def _sums_of(self, answers: Heads, heads: Heads) -> dict[str, tf.Tensor]:
-        figures = losses.figures(heads, answers, self.config)
-        sums = {name: tf.reduce_sum(values) for name, values in figures.items()}
-        return sums | {"faces": tf.cast(tf.shape(answers["age"])[0], tf.float32)}
+    def _sums_of(self, predictions: Heads, heads: Heads) -> dict[str, tf.Tensor]:
+        metrics = losses.metrics(heads, predictions, self.config)
+        sums = {name: tf.reduce_sum(values) for name, values in metrics.items()}
+        return sums | {"faces": tf.cast(tf.shape(predictions["age"])[0], tf.float32)}
 
 
-def _means(batches: Iterable[dict[str, tf.Tensor]]) -> Figures:
+def _means(batches: Iterable[dict[str, tf.Tensor]]) -> Metrics:
     totals: dict[str, tf.Tensor] = {}
     for sums in batches:
         # Added up where they are: asking for a number would make the host wait for the device at each step.

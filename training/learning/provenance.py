@@ -13,13 +13,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from training import run
+from training import runs
 from training.config import ConvertConfig, TrainConfig
 from training.data import shards
-from training.data.sources import ORIGIN_FILE
+from training.data.readers import ORIGIN_FILE
 from training.files import write_text
-from training.releases.commits import commit
-from training.releases.lineage import release_at
+from training.git import commit
+from training.registry.addresses import release_at
 
 # Beside a run: on which machines it was trained, one more for each time it was continued, and from which releases.
 _MAKING = "making.json"
@@ -34,7 +34,7 @@ def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, An
         trained: the run.
         config: of the conversion, which is under way.
     """
-    found, here = run.load(trained), environment()
+    found, here = runs.load(trained), environment()
     return {
         "commit": commit(),
         "pipeline": os.environ.get("CI_PIPELINE_URL", ""),
@@ -43,7 +43,7 @@ def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, An
         "preset": found.preset,
         "config": asdict(found.config),
         "devices": found.devices,
-        "epochs": len(run.history(trained)),
+        "epochs": len(runs.history(trained)),
         "convert": asdict(config),
         "tools": here["tools"],
         "trained": _read(trained / _MAKING),

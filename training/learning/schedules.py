@@ -1,4 +1,4 @@
-"""How the step size falls, and the optimizers that take it."""
+"""How the learning rate falls, and the optimizers that take it."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ from training.errors import StepError
 from training.labels import AGE_CLASSES, CHOICES, COLUMNS, LABELS
 
 # Columns of an answers file, float32 probabilities: years, and what each choice answers.
-ANSWER_WIDTHS = (AGE_CLASSES, *(head.width for head in CHOICES))
-ANSWER_COLUMNS = sum(ANSWER_WIDTHS)
+PREDICTION_WIDTHS = (AGE_CLASSES, *(head.width for head in CHOICES))
+PREDICTION_COLUMNS = sum(PREDICTION_WIDTHS)
 
-Answers = npt.NDArray[np.float32]
+Predictions = npt.NDArray[np.float32]
 
 
-def write_answers(uris: tuple[str, ...], data: Path, folder: Path) -> None:
+def write_predictions(uris: tuple[str, ...], data: Path, folder: Path) -> None:
     """Write into `folder` what the releases at `uris` answer to each training face, a file for each shard.
 
     The answers of several teachers, and those to a face and to its mirror image, are averaged: a quieter teacher at no
@@ -39,7 +39,10 @@ def write_answers(uris: tuple[str, ...], data: Path, folder: Path) -> None:
     found = shards.shards(data, "train")
 
     def write(shard: Shard) -> None:
-        np.save(answers_file(folder, shard), np.mean([_answers(predictor, shard) for predictor in predictors], axis=0))
+        np.save(
+            predictions_file(folder, shard),
+            np.mean([_predictions(predictor, shard) for predictor in predictors], axis=0),
+        )
 
     progress = tqdm(total=len(found), desc="teacher", unit="shard", disable=not sys.stderr.isatty())
     with progress, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -47,9 +50,9 @@ def write_answers(uris: tuple[str, ...], data: Path, folder: Path) -> None:
             progress.update()
 
 
-def answers_file(folder: Path, shard: Shard) -> Path:
+def predictions_file(folder: Path, shard: Shard) -> Path:
     """Where the answers to the faces of `shard` are kept."""
-    return folder / shard.labels.name.replace(".labels.", ".answers.")
+    return folder / shard.labels.name.replace(".labels.", ".predictions.")
 
 
 def _predictor(uri: str) -> Predictor:
@@ -65,8 +68,8 @@ def _predictor(uri: str) -> Predictor:
     return found
 
 
-def _answers(predictor: Predictor, shard: Shard) -> Answers:
-    """(n, ANSWER_COLUMNS) for the faces of one shard."""
+def _predictions(predictor: Predictor, shard: Shard) -> Predictions:
+    """(n, PREDICTION_COLUMNS) for the faces of one shard."""
     pixels, _ = shard.load()
     rows = []
     for faces in shards.pieces(pixels, predictor.release.size):
@@ -75,12 +78,12 @@ def _answers(predictor: Predictor, shard: Shard) -> Answers:
         if not predictor.release.manifest["model"].get("mirror"):
             sides.append(_row(predictor.run(np.ascontiguousarray(faces[:, :, ::-1]))))
         rows.append(np.mean(sides, axis=0))
-    answers: Answers = np.concatenate(rows).astype(np.float32)
-    return answers
+    predictions: Predictions = np.concatenate(rows).astype(np.float32)
+    return predictions
 
 
-def _row(outputs: Outputs) -> Answers:
-    """(N, ANSWER_COLUMNS). What an int8 file answers adds up to 1 only nearly."""
+def _row(outputs: Outputs) -> Predictions:
+    """(N, PREDICTION_COLUMNS). What an int8 file answers adds up to 1 only nearly."""
     each = (outputs[head] for head in COLUMNS)
     return np.concatenate(
         [values if values.shape[1] == 1 else values / values.sum(axis=1, keepdims=True) for values in each], axis=1

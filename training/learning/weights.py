@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from serving.release import MANIFEST
+from serving.release import MANIFEST, parse_manifest
 from training.config import NAMED_WEIGHTS
 from training.errors import StepError
-from training.releases.addresses import open_storage
+from training.registry.addresses import open_storage
 
 FILE = "weights.npz"
 
@@ -63,7 +62,7 @@ def _read(uri: str) -> Arrays:
     manifest = storage.read(MANIFEST)
     if manifest is None:
         raise StepError(f"no initial weights {uri!r}: it is no release, and none of {', '.join(NAMED_WEIGHTS)}")
-    entry = json.loads(manifest.data).get("weights")
+    entry = parse_manifest(manifest.data).get("weights")
     found = storage.read(entry["file"]) if entry else None
     if found is None:
         raise StepError(

@@ -1,6 +1,6 @@
 // The view in which a square is framed: by pointer, touch, wheel, keys or sliders.
 
-import { central, mostZoom, moved, zoomed } from "./pictures.js";
+import { central, mostZoom, moved, zoomed } from "./images.js";
 
 // part of the view on each side that shows what is left out
 const MARGIN = 0.1;

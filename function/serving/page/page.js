@@ -1,9 +1,9 @@
 // The page: pictures come in, are framed and asked for, and their answers are shown.
 
-import { element, figures, sentence, summary } from "./answers.js";
+import { element, figures, sentence, summary } from "./predictions.js";
 import { Framing } from "./framing.js";
 import { listen } from "./intake.js";
-import { Picture } from "./pictures.js";
+import { Picture } from "./images.js";
 import { Refusal, ask, model, runs, useKey } from "./server.js";
 
 // milliseconds without a change of the frame before it is asked for

@@ -1,7 +1,7 @@
 // Pictures to the server and its answers back.
 
 // At most this many pictures and bytes go into one request, well below the server's own default limits.
-const MAX_PICTURES = 32;
+const MAX_IMAGES = 32;
 const MAX_BYTES = 8 * 2 ** 20;
 
 // Held in memory only; it is gone with the page.
@@ -24,7 +24,7 @@ export function* runs(pictures) {
   let run = [];
   let bytes = 0;
   for (const picture of pictures) {
-    if (run.length && (run.length === MAX_PICTURES || bytes + picture.blob.size > MAX_BYTES)) {
+    if (run.length && (run.length === MAX_IMAGES || bytes + picture.blob.size > MAX_BYTES)) {
       yield run;
       [run, bytes] = [[], 0];
     }
@@ -38,7 +38,7 @@ export function* runs(pictures) {
 export async function ask(blobs) {
   const form = new FormData();
   // The file's own name is nobody's business.
-  for (const blob of blobs) form.append("picture", blob, "picture");
+  for (const blob of blobs) form.append("image", blob, "image");
   const headers = apiKey ? { "X-API-Key": apiKey } : {};
   const { response, body } = await exchange("predict", { method: "POST", body: form, headers });
   if (response.ok) return body.predictions;

@@ -46,7 +46,7 @@ run "one_instance_is_as_measured" {
     error_message = "A probe looks elsewhere than at /health."
   }
   assert {
-    # The release may take FETCH_SECONDS, 20, to arrive.
+    # The release may take MODEL_FETCH_TIMEOUT, 20, to arrive.
     condition     = one(google_cloud_run_v2_service.function.template).containers[0].startup_probe[0].period_seconds * one(google_cloud_run_v2_service.function.template).containers[0].startup_probe[0].failure_threshold >= 40
     error_message = "A slow start is taken for a failed one."
   }
@@ -94,7 +94,7 @@ run "the_pipeline_learns_its_variables" {
     condition = split("\n", output.gitlab_variables) == tolist([
       "glab variable set DATA_BUCKET gs://faces-project-faces",
       "glab variable set GOOGLE_CLOUD_PROJECT faces-project",
-      "glab variable set LOGS gs://faces-project-logs",
+      "glab variable set LOG_URI gs://faces-project-logs",
       "glab variable set REGISTRY gs://faces-project-releases",
       "glab variable set SERVICE projects/faces-project/locations/europe-west1/services/age-gender",
       "glab variable set SERVICE_URL https://age-gender.example.com",

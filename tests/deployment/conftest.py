@@ -1,0 +1,131 @@
+"""A cloud on loopback, services in it as Terraform leaves them, and a registry in its storage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import FUNCTION, ROOT
+from tests.emulator import Emulator
+from tests.fake_gcp.server import FakeCloud, cloud
+from training.deployment import build, deploy
+from training.deployment.build import BuiltImage
+from training.deployment.config import DeployConfig
+from training.deployment.releases import find, tag_of
+from training.deployment.resources import ServiceName
+from training.deployment.service import CloudRunService
+from training.registry.registry import Registry, release_files
+
+FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
+_PROJECT = ServiceName("a-project", "europe-west1", "")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One service, one registry with two releases, the first in production, and what helps with them."""
+
+    double: FakeCloud
+    service: CloudRunService
+    registry: Registry
+    folder: Path
+    # of function/ as it is
+    image: BuiltImage
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return "--service", str(self.service.name), "--registry", self.registry.uri
+
+    def deploy(self, version: str = FIRST, function: Path | None = None) -> str:
+        """Deploy without the command, function/ as it is without another build."""
+        release = find(self.registry, version)
+        if function:
+            return deploy.deploy(self.service, release, FAST, function)
+        return deploy.add_candidate(self.service, release, self.image)
+
+    def go_live(self, version: str = FIRST, function: Path | None = None) -> str:
+        """Deploy and send everybody there, as a rollout leaves it."""
+        revision = self.deploy(version, function)
+        tags = self.service.traffic().tags | {tag_of(version): revision}
+        self.service.route({revision: 100}, tags)
+        return revision
+
+    def served(self) -> str:
+        """The version that users get."""
+        version: str = httpx.get(f"{self.service.address()}/health").json()["model"]["version"]
+        return version
+
+    def production(self) -> str:
+        production = self.registry.production()
+        assert production
+        return production.version
+
+    def changed_function(self, file: str, old: str, new: str) -> Path:
+        """A copy of function/ with one change, and the bundled model left out."""
+        source = self.folder / "function"
+        shutil.copytree(FUNCTION, source, ignore=shutil.ignore_patterns("model", "__pycache__", "age_gender"))
+        text = (source / file).read_text()
+        assert text.count(old) == 1
+        (source / file).write_text(text.replace(old, new))
+        return source
+
+
+FAST = DeployConfig(poll_seconds=0.05)
+
+
+@pytest.fixture(scope="session")
+def storage(emulator: Emulator) -> Iterator[Emulator]:
+    emulator.create_bucket(_PROJECT.source_bucket)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def double(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCloud]:
+    with cloud(tmp_path_factory.mktemp("cloud")) as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment().items():
+            patch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def image(double: FakeCloud) -> BuiltImage:
+    """Built once, by the first service."""
+    return build.build(FUNCTION, replace(_PROJECT, name="first"), "", FAST)
+
+
+@pytest.fixture
+def place(double: FakeCloud, storage: Emulator, image: BuiltImage, tmp_path: Path) -> Iterator[Place]:
+    # Terraform's own settings, which every revision keeps.
+    name = replace(_PROJECT, name=f"service-{len(double.services)}")
+    double.create_service(str(name), HEADS="age,gender")
+    registry = Registry(f"gs://{storage.bucket}/{name.name}")
+    registry.publish(FIRST, release_of(FIRST))
+    registry.publish(SECOND, release_of(SECOND))
+    registry.promote(FIRST)
+    yield Place(double, CloudRunService(name, FAST), registry, tmp_path, image)
+    double.services[str(name)].stop()
+
+
+def release_of(version: str) -> dict[str, bytes]:
+    """The bundled model as another version; the second one is less sure of genders."""
+    files = release_files(FUNCTION / "model")
+    manifest = json.loads(files["manifest.json"])
+    manifest["version"] = version
+    if version == SECOND:
+        manifest["calibration"]["gender"]["temperature"] *= 2
+    return {"model.tflite": files["model.tflite"], "manifest.json": json.dumps(manifest).encode()}
+
+
+def training(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """A command as people type it."""
+    command = [sys.executable, "-m", "training", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,0 +1,69 @@
+"""The double refuses what Google refuses; otherwise it would prove nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.deployment.conftest import Place
+
+Json = dict[str, Any]
+PINNED = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+
+
+def unknown_field(service: Json) -> None:
+    service["trafic"] = []
+
+
+def unknown_template_field(service: Json) -> None:
+    service["template"]["containers"][0]["enviroment"] = []
+
+
+def wrong_sum(service: Json) -> None:
+    service["traffic"][0]["percent"] = 90
+
+
+def foreign_revision(service: Json) -> None:
+    service["traffic"] = [{"type": PINNED, "revision": "other", "percent": 100}]
+
+
+def same_tag_twice(service: Json) -> None:
+    service["traffic"] += [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "tag": "a"}] * 2
+
+
+def bad_label(service: Json) -> None:
+    service["template"].setdefault("labels", {})["commit"] = "Not+Allowed"
+
+
+def reserved_variable(service: Json) -> None:
+    service["template"]["containers"][0]["env"] = [{"name": "PORT", "value": "1"}]
+
+
+def stale_etag(service: Json) -> None:
+    service["etag"] = '"stale"'
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (unknown_field, 400),
+        (unknown_template_field, 400),
+        (wrong_sum, 400),
+        (foreign_revision, 400),
+        (same_tag_twice, 400),
+        (bad_label, 400),
+        (reserved_variable, 400),
+        (stale_etag, 409),
+    ],
+)
+def test_the_double_refuses(place: Place, spoil: Callable[[Json], None], code: int) -> None:
+    address = f"{place.double.url}/v2/{place.service.name}"
+    service = httpx.get(address).json()
+    assert httpx.patch(address, json=service).status_code == 200
+    service = httpx.get(address).json()
+    spoil(service)
+    refused = httpx.patch(address, json=service)
+    assert refused.status_code == refused.json()["error"]["code"] == code

@@ -1,0 +1,30 @@
+"""The double as a process of its own; see the package."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from pathlib import Path
+
+from tests.fake_gcp.server import cloud
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.fake_gcp", description="A loopback double of Google Cloud.")
+    parser.add_argument("--port", type=int, default=0, help="where it listens (default: any free one)")
+    parser.add_argument("--state", type=Path, required=True, help="folder of what it builds")
+    parser.add_argument("--service", action="append", default=[], help="projects/P/locations/R/services/NAME")
+    options = parser.parse_args()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with cloud(options.state, options.port) as running:
+        for name in options.service:
+            running.create_service(name)
+        print(running.url, flush=True)
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()

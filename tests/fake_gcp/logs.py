@@ -1,0 +1,100 @@
+"""Cloud Logging: entries of requests and of what functions write, found by filters."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.fake_gcp.errors import ApiError
+
+Entry = dict[str, Any]
+
+REQUESTS = "run.googleapis.com%2Frequests"
+STDERR = "run.googleapis.com%2Fstderr"
+_SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+_TERM = re.compile(r'([\w.]+)\s*(>=|=)\s*(?:"([^"]*)"|(\w+))')
+# what a line's own fields become in the entry
+_LIFTED = {"severity": "severity", "httpRequest": "httpRequest", "logging.googleapis.com/trace": "trace"}
+
+
+class FakeLog:
+    """All entries, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._lock = threading.Lock()
+
+    def request(self, project: str, resource: dict[str, str], http: dict[str, Any]) -> None:
+        """What Cloud Run itself writes of each request."""
+        severity = "ERROR" if http["status"] >= 500 else "WARNING" if http["status"] >= 400 else "INFO"
+        self._add(project, REQUESTS, resource, {"severity": severity, "httpRequest": http})
+
+    def line(self, project: str, resource: dict[str, str], text: str) -> None:
+        """A line of standard error: JSON as a payload with its known fields lifted, anything else as text."""
+        try:
+            payload = json.loads(text)
+        except ValueError:
+            payload = None
+        if not isinstance(payload, dict):
+            return self._add(project, STDERR, resource, {"textPayload": text})
+        lifted = {target: payload.pop(name) for name, target in _LIFTED.items() if name in payload}
+        payload.pop("time", None)
+        return self._add(project, STDERR, resource, {**lifted, "jsonPayload": payload})
+
+    def listed(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One page of entries:list."""
+        if unknown := request.keys() - {"resourceNames", "filter", "orderBy", "pageSize", "pageToken"}:
+            raise ApiError(400, f"unknown fields {sorted(unknown)}")
+        projects = {name.removeprefix("projects/") for name in request["resourceNames"]}
+        terms = _terms(request.get("filter", ""))
+        with self._lock:
+            found = [
+                entry
+                for entry in self._entries
+                if entry["logName"].split("/")[1] in projects and all(_holds(entry, *term) for term in terms)
+            ]
+        if request.get("orderBy", "timestamp asc") == "timestamp desc":
+            found.reverse()
+        start = int(request.get("pageToken", 0))
+        end = start + int(request.get("pageSize", 50))
+        return {"entries": found[start:end], **({"nextPageToken": str(end)} if end < len(found) else {})}
+
+    def _add(self, project: str, log: str, resource: dict[str, str], rest: Entry) -> None:
+        entry = {
+            "logName": f"projects/{project}/logs/{log}",
+            "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "resource": {"type": "cloud_run_revision", "labels": resource},
+            **rest,
+        }
+        with self._lock:
+            self._entries.append({**entry, "insertId": str(len(self._entries))})
+
+
+def _terms(text: str) -> list[tuple[str, str, str]]:
+    """`a="b"` and `a>="b"`, joined by AND or line ends; nothing else of the language is understood."""
+    terms, rest = [], text.strip()
+    while rest:
+        match = _TERM.match(rest)
+        if not match:
+            raise ApiError(400, f"the filter is not understood at {rest!r}")
+        terms.append((match[1], match[2], match[3] if match[3] is not None else match[4]))
+        rest = re.sub(r"^(AND\b)?\s*", "", rest[match.end() :].strip())
+    return terms
+
+
+def _holds(entry: Entry, field: str, operator: str, wanted: str) -> bool:
+    found: Any = entry
+    for name in field.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    if found is None:
+        return False
+    if operator == "=":
+        return str(found) == wanted
+    if field == "severity":
+        return _SEVERITIES.index(found) >= _SEVERITIES.index(wanted)
+    if field == "timestamp":
+        return datetime.fromisoformat(found) >= datetime.fromisoformat(wanted)
+    raise ApiError(400, f"{field} has no order here")

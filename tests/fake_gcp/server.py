@@ -1,0 +1,183 @@
+"""The double's addresses: Google's REST paths, and below /run/ what the services answer."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import flask
+import proto
+from google.cloud import run_v2
+from google.cloud.devtools import cloudbuild_v1
+from google.longrunning import operations_pb2
+from google.protobuf import json_format
+from werkzeug.serving import make_server
+
+from tests.fake_gcp.builds import FakeBuilds
+from tests.fake_gcp.errors import ApiError
+from tests.fake_gcp.logs import FakeLog
+from tests.fake_gcp.services import FakeService, placeholder
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
+_SERVICE = "/v2/projects/<project>/locations/<location>/services/<service>"
+
+
+@dataclass
+class FakeCloud:
+    """One running double."""
+
+    url: str
+    builds: FakeBuilds
+    log: FakeLog = field(default_factory=FakeLog)
+    services: dict[str, FakeService] = field(default_factory=dict)
+    operations: dict[str, operations_pb2.Operation] = field(default_factory=dict)
+
+    def create_service(self, name: str, **environment: str) -> None:
+        """Have a service with the placeholder's image, and these variables of its container."""
+        if not re.fullmatch(r"projects/[^/]+/locations/[^/]+/services/[a-z]([a-z0-9-]{0,47}[a-z0-9])?", name):
+            raise ApiError(400, f"{name} names no service")
+        uri = f"{self.url}/run/{name.rpartition('/')[2]}"
+        message = placeholder(name, uri, environment)
+        service = self.services[name] = FakeService(run_v2.Service(message), self.builds, self.log)
+        operation = service.update(message, [])
+        while not operation.done:
+            threading.Event().wait(0.01)
+
+    def environment(self) -> dict[str, str]:
+        """What clients find it by."""
+        return {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{self.url}/" for api in ("RUN", "CLOUDBUILD", "LOGGING")}
+
+    def service(self, name: str) -> FakeService:
+        if name not in self.services:
+            raise ApiError(404, f"Resource '{name}' was not found")
+        return self.services[name]
+
+    def stop(self) -> None:
+        """End every revision."""
+        for service in self.services.values():
+            service.stop()
+
+
+@contextmanager
+def cloud(state: Path, port: int = 0) -> Iterator[FakeCloud]:
+    """Start the double on a port, and stop it and its revisions afterwards; built sources lie in `state`."""
+    shutil.rmtree(state / "images", ignore_errors=True)
+    app = flask.Flask("cloud")
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    running = FakeCloud(f"http://127.0.0.1:{server.port}", FakeBuilds(state))
+    app.register_error_handler(ApiError, lambda error: (error.body(), error.code))
+    for routes in (_service_routes, _revision_routes, _other_routes, _user_routes):
+        routes(app, running)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield running
+    finally:
+        server.shutdown()
+        server.server_close()
+        running.stop()
+
+
+def _service_routes(app: flask.Flask, cloud: FakeCloud) -> None:
+    @app.get(_SERVICE)
+    def get_service(**_: str) -> flask.Response:
+        return _json(cloud.service(_name()).message)
+
+    @app.patch(_SERVICE)
+    def update_service(**_: str) -> flask.Response:
+        mask = [_snake(path) for path in flask.request.args.get("updateMask", "").split(",") if path]
+        wanted = _parsed(run_v2.Service)
+        if wanted.name not in ("", _name()):
+            raise ApiError(400, "the name of the service is not that of the address")
+        operation = cloud.service(_name()).update(wanted, mask)
+        cloud.operations[operation.name] = operation
+        return _json(operation)
+
+
+def _revision_routes(app: flask.Flask, cloud: FakeCloud) -> None:
+    @app.get(f"{_SERVICE}/revisions")
+    def list_revisions(**_: str) -> flask.Response:
+        service = cloud.service(_name().removesuffix("/revisions"))
+        found = [revision.message for revision in reversed(service.revisions.values())]
+        return _json(run_v2.ListRevisionsResponse(revisions=found))
+
+    @app.get(f"{_SERVICE}/revisions/<revision>")
+    def get_revision(**_: str) -> flask.Response:
+        service, short = _name().split("/revisions/")
+        if short not in cloud.service(service).revisions:
+            raise ApiError(404, f"Resource '{_name()}' was not found")
+        return _json(cloud.service(service).revisions[short].message)
+
+
+def _other_routes(app: flask.Flask, cloud: FakeCloud) -> None:
+    @app.get("/v2/projects/<project>/locations/<location>/operations/<operation>")
+    def get_operation(**_: str) -> flask.Response:
+        if _name() not in cloud.operations:
+            raise ApiError(404, f"operation {_name()} not found")
+        return _json(cloud.operations[_name()])
+
+    @app.post("/v2/projects/<project>/locations/<location>/builds:submit")
+    def submit_build(**_: str) -> flask.Response:
+        request = _parsed(run_v2.SubmitBuildRequest)
+        request.parent = _name().removesuffix("/builds:submit")
+        return _json(cloud.builds.submit(request))
+
+    @app.get("/v1/projects/<project>/locations/<location>/builds/<build>")
+    def get_build(**_: str) -> flask.Response:
+        return _json(cloud.builds.get(_name()))
+
+    @app.post("/v2/entries:list")
+    def list_entries() -> dict[str, Any]:
+        return cloud.log.listed(flask.request.get_json())
+
+
+def _user_routes(app: flask.Flask, cloud: FakeCloud) -> None:
+    @app.get("/")
+    def ready() -> str:
+        return "ready"
+
+    @app.route("/run/<service>", defaults={"path": ""}, methods=_METHODS)
+    @app.route("/run/<service>/", defaults={"path": ""}, methods=_METHODS)
+    @app.route("/run/<service>/<path:path>", methods=_METHODS)
+    def ask(service: str, path: str) -> flask.Response:
+        name, _, tag = service.partition("@")
+        found = [each for each in cloud.services.values() if each.message.name.endswith(f"/services/{name}")]
+        revision = found[0].chosen(tag) if found else None
+        if revision is None:
+            return flask.Response("404 Page not found", 404)
+        request = flask.request
+        status, body, headers = revision.respond(request.method, f"/{path}", dict(request.headers), request.get_data())
+        return flask.Response(body, status, headers)
+
+
+def _name() -> str:
+    """The resource that the address names, without the API's version."""
+    return flask.request.path.split("/", 2)[2]
+
+
+def _snake(path: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", path)
+
+
+def _parsed(kind: type[proto.Message]) -> Any:
+    message = kind()
+    try:
+        json_format.Parse(flask.request.get_data(), kind.pb(message), ignore_unknown_fields=False)
+    except json_format.ParseError as error:
+        raise ApiError(400, f"Invalid JSON payload received. {error}") from error
+    return message
+
+
+def _json(message: Any) -> flask.Response:
+    plain = type(message).pb(message) if isinstance(message, proto.Message) else message
+    return flask.Response(json_format.MessageToJson(plain), mimetype="application/json")
+
+
+# Its descriptors must be known before an operation's metadata is written.
+_ = cloudbuild_v1.BuildOperationMetadata

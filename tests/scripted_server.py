@@ -1,0 +1,59 @@
+"""A server that answers from a list: what clients do when a function behaves badly."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+# status, JSON or bytes of the body, headers
+Scripted = tuple[int, object, dict[str, str]]
+
+PREDICTION = {"age": {"years": 30, "low": 25, "high": 35}, "gender": {"label": "male", "probability": 0.9}}
+ANSWERED: Scripted = (200, {"predictions": [PREDICTION]}, {})
+
+
+@dataclass
+class Stand:
+    """A server that answers from a list, and what it was asked."""
+
+    url: str = ""
+    asked: list[dict[str, str]] = field(default_factory=list)
+    connections: set[tuple[str, int]] = field(default_factory=set)
+
+
+@contextmanager
+def standing(*predictions: Scripted, hang_up: bool = False) -> Iterator[Stand]:
+    """Give `answers` one after the other; `hang_up` closes each connection after its answer, without saying so."""
+    stand, left = Stand(), list(predictions)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            stand.asked.append(dict(self.headers))
+            stand.connections.add(self.client_address)
+            status, body, headers = left.pop(0)
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+            self.close_connection = hang_up
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    stand.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield stand
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,143 @@
+"""Releases onto Cloud Run, and back."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training.commands import Command, registry, signing
+from training.deployment.config import DeployConfig, RolloutConfig, VerifyConfig
+from training.files import write_text
+
+if TYPE_CHECKING:
+    from training.deployment.service import CloudRunService
+
+
+def deploy(options: argparse.Namespace) -> int:
+    """Build the function and add a revision that serves a release, without traffic, tagged `candidate`."""
+    from training.deployment.deploy import deploy
+    from training.deployment.releases import find
+    from training.deployment.service import CANDIDATE
+    from training.registry.registry import Registry
+    from training.registry.signing import verify_published
+
+    service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
+    release = find(registry, options.release)
+    print(f"release: {release.uri}, SHA-256 {release.sha256}")
+    # Before anything is built of it.
+    print(f"signed by: {verify_published(registry, release.version, trust)}", flush=True)
+    revision = deploy(service, release, DeployConfig())
+    found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
+    print(found, end="")
+    if options.env_file:
+        options.env_file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(options.env_file, found)
+    return 0
+
+
+def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
+    _service_argument(parser)
+    registry(parser)
+    parser.add_argument("--release", default="", metavar="VERSION", help="what to serve (default: production's)")
+    parser.add_argument("--env-file", type=Path, help="file to write REVISION=… and CANDIDATE_URL=… to")
+    signing.trust_arguments(parser)
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Ask the candidate real requests and compare it with the production revision; exit code 1 where a check fails."""
+    from training.deployment.probe_images import drawn, real
+    from training.deployment.verification import verify
+
+    config = VerifyConfig()
+    images = real(options.faces, config.faces) if options.faces else drawn(config.faces)
+    found = verify(_service(options), options.revision, images, config)
+    print(*found.checks, "", *found.comparison, sep="\n")
+    print(f"\nnot verified: {', '.join(found.failed)}" if found.failed else "\nverified")
+    return 1 if found.failed else 0
+
+
+def _verify_arguments(parser: argparse.ArgumentParser) -> None:
+    _service_argument(parser)
+    _revision_argument(parser)
+    parser.add_argument("--faces", type=Path, metavar="FOLDER", help="real faces to ask about (default: drawn ones)")
+
+
+def rollout(options: argparse.Namespace) -> int:
+    """Send some of the traffic to the candidate, watch it, then all; on any failure the traffic goes back."""
+    from training.deployment.rollout import rollout
+    from training.registry.registry import Registry
+
+    chosen = {name: value for name in ("percent", "minutes") if (value := getattr(options, name)) is not None}
+    config = dataclasses.replace(RolloutConfig(), **chosen)
+    version = rollout(
+        _service(options), Registry(options.registry), options.revision, config, partial(print, flush=True)
+    )
+    print(f"production: {version}")
+    return 0
+
+
+def _rollout_arguments(parser: argparse.ArgumentParser) -> None:
+    _service_argument(parser)
+    registry(parser)
+    _revision_argument(parser)
+    default = RolloutConfig()
+    parser.add_argument(
+        "--percent", type=int, choices=range(1, 100), metavar="1..99", help=f"first step (default: {default.percent})"
+    )
+    parser.add_argument("--minutes", type=float, help=f"how long it is watched (default: {default.minutes:g})")
+
+
+def discard(options: argparse.Namespace) -> int:
+    """Take the candidate's address away, and whatever traffic an interrupted rollout left it."""
+    from training.deployment.deploy import discard
+
+    print(f"candidate no more: {discard(_service(options)) or 'there was none'}")
+    return 0
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Go back to the release before, or to an earlier one: the traffic of --service, then the pointer."""
+    from training.registry.registry import Registry
+
+    registry = Registry(options.registry)
+    if options.service:
+        from training.deployment.rollback import rollback
+
+        print(f"all traffic goes to {rollback(_service(options), registry, options.version)}")
+    else:
+        registry.rollback(options.version)
+    print(f"production: {registry.in_production()}")
+    return 0
+
+
+def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    registry(parser)
+    _service_argument(parser, required=False)
+    parser.add_argument("version", nargs="?", default="", help="an earlier one (default: the one before)")
+
+
+def _service(options: argparse.Namespace) -> CloudRunService:
+    from training.deployment.resources import ServiceName
+    from training.deployment.service import CloudRunService
+
+    return CloudRunService(ServiceName.of(options.service), DeployConfig())
+
+
+def _service_argument(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument("--service", required=required, help="projects/PROJECT/locations/REGION/services/NAME")
+
+
+def _revision_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--revision", required=True, help="as `deploy` names it")
+
+
+COMMANDS = (
+    Command(deploy, _deploy_arguments),
+    Command(verify, _verify_arguments),
+    Command(rollout, _rollout_arguments),
+    Command(discard, _service_argument),
+    Command(rollback, _rollback_arguments),
+)

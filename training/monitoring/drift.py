@@ -1,0 +1,182 @@
+"""What was served against what was to be expected: population stability index, measure by measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from serving import heads
+from serving.heads import AGE
+from serving.request_stats import AGE_BANDS
+from training.config import DriftConfig
+from training.monitoring.traffic import Counts, Traffic
+
+Array = npt.NDArray[np.float64]
+
+# bins of the measure `input_check`: what a warning of `low_contrast` or `not_a_face` is about
+_FACE, _NO_FACE = "a face", "no face"
+# Added to each bin, so that an empty one has a logarithm.
+_PRIOR = 0.5
+
+
+class DriftStatus(StrEnum):
+    """What can be said of one measure."""
+
+    STABLE = "stable"
+    DRIFTED = "DRIFTED"
+    TOO_FEW = "too few"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images in bins, by measure."""
+
+    # measure -> bin -> images
+    measures: dict[str, Counts]
+    # that know nothing of each other: requests, whose images often resemble each other, or test faces
+    independent: int
+
+
+@dataclass(frozen=True)
+class DriftComparison:
+    """One measure: how images fell into its bins, expected and served."""
+
+    measure: str
+    bins: tuple[str, ...]
+    # (bins,) images
+    expected: Array
+    served: Array
+    # of the smaller sample
+    independent: int
+    config: DriftConfig
+
+    @property
+    def images(self) -> int:
+        """Served ones."""
+        return int(self.served.sum())
+
+    @property
+    def psi(self) -> float:
+        """The index as it is mostly given, uncorrected."""
+        return psi(self.expected, self.served)
+
+    @property
+    def corrected(self) -> float:
+        """What is left of it beyond what chance alone leaves, at least 0."""
+        return max(0.0, self.psi - chance(self.expected, self.served))
+
+    @property
+    def probability(self) -> float:
+        """Of an index as large as this one if nothing has drifted."""
+        return significance(self.expected, self.served)
+
+    @property
+    def verdict(self) -> DriftStatus:
+        """Drifted only where the index is large, and larger than chance explains."""
+        if min(self.independent, self.expected.sum(), self.served.sum()) < self.config.independent:
+            return DriftStatus.TOO_FEW
+        drifted = self.corrected > self.config.psi and self.probability < self.config.significance
+        return DriftStatus.DRIFTED if drifted else DriftStatus.STABLE
+
+    def moved(self) -> tuple[str, float, float]:
+        """The bin that adds most to the index, and its shares, expected and served."""
+        shares = [counts / max(counts.sum(), 1) for counts in (self.expected, self.served)]
+        most = int(np.argmax(_terms(self.expected, self.served)))
+        return self.bins[most], float(shares[0][most]), float(shares[1][most])
+
+
+def psi(expected: Array, served: Array) -> float:
+    """Population stability index of two counts, each (bins,): the sum of (q - p) ln(q / p) over the shares p and q."""
+    return float(_terms(expected, served).sum())
+
+
+def chance(expected: Array, served: Array) -> float:
+    """What the index is on average while nothing has drifted: (B - 1)(1/n + 1/m) for B bins and n and m images.
+
+    Yurdakul (2018), "Statistical properties of population stability index", Western Michigan University: the index over
+    (1/n + 1/m) then follows, nearly, a chi-squared distribution of B - 1 degrees of freedom.
+    """
+    return _freedom(expected, served) * _scale(expected, served)
+
+
+def significance(expected: Array, served: Array) -> float:
+    """The probability, under the distribution told at `chance`, of an index at least as large."""
+    scale = _scale(expected, served)
+    freedom = _freedom(expected, served)
+    return chi_squared_tail(psi(expected, served) / scale, freedom) if freedom and math.isfinite(scale) else 1.0
+
+
+def chi_squared_tail(value: float, freedom: int) -> float:
+    """The probability that a chi-squared variable of so many degrees of freedom exceeds `value`.
+
+    The regularized upper gamma function Q(freedom / 2, value / 2), by its recurrence from Q(1/2, x) = erfc(sqrt x) or
+    Q(1, x) = exp(-x) (Abramowitz and Stegun 1964, 26.4.4 and 26.4.5).
+    """
+    half = value / 2
+    order, tail = (0.5, math.erfc(math.sqrt(half))) if freedom % 2 else (1.0, math.exp(-half))
+    while order < freedom / 2:
+        tail += half**order * math.exp(-half) / math.gamma(order + 1)
+        order += 1
+    return tail
+
+
+def compare(expected: Sample, served: Sample, config: DriftConfig) -> list[DriftComparison]:
+    """Every measure that both know and that was served at all; bins that are empty in both are left out."""
+    independent = min(expected.independent, served.independent)
+    found = []
+    for measure, now in served.measures.items():
+        before = expected.measures.get(measure, {})
+        names = tuple(name for name in now if now[name] or before.get(name))
+        if before and any(now.values()):
+            found.append(
+                DriftComparison(measure, names, _array(before, names), _array(now, names), independent, config)
+            )
+    return found
+
+
+def of_traffic(traffic: Traffic) -> Sample:
+    """What was served; `input_check` is made of the two warnings of which an image has one at most."""
+    no_face = traffic.warnings["low_contrast"] + traffic.warnings["not_a_face"]
+    input_check = {_FACE: traffic.answered - no_face, _NO_FACE: no_face}
+    return Sample(traffic.bins | {"input_check": input_check}, traffic.requests_answered)
+
+
+def of_release(measured: dict[str, Any], manifest: dict[str, Any]) -> Sample:
+    """What a release answered on its test faces, from its metrics.json."""
+    faces = measured["faces"]
+    no_face = round(measured["input_check"]["false_positive_rate"] * faces)
+    input_check = {_FACE: faces - no_face, _NO_FACE: no_face}
+    return Sample({**dict(_heads(measured, manifest)), "input_check": input_check}, faces)
+
+
+def _heads(measured: dict[str, Any], manifest: dict[str, Any]) -> Iterator[tuple[str, Counts]]:
+    labels = {"age_band": AGE_BANDS, **heads.labels(manifest)}
+    for table, names in labels.items():
+        # Rows are labels, columns are answers.
+        answered = np.sum(measured["confusion"][table], axis=0)
+        yield AGE if table == "age_band" else table, dict(zip(names, answered.tolist(), strict=True))
+
+
+def _array(counts: Counts, names: tuple[str, ...]) -> Array:
+    return np.array([counts[name] for name in names], np.float64)
+
+
+def _terms(expected: Array, served: Array) -> Array:
+    before, now = ((counts + _PRIOR) / (counts + _PRIOR).sum() for counts in (expected, served))
+    terms: Array = (now - before) * np.log(now / before)
+    return terms
+
+
+def _scale(expected: Array, served: Array) -> float:
+    n, m = expected.sum(), served.sum()
+    return float(1 / n + 1 / m) if n and m else math.inf
+
+
+def _freedom(expected: Array, served: Array) -> int:
+    return int(((expected + served) > 0).sum()) - 1

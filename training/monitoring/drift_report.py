@@ -1,0 +1,160 @@
+"""A release's log against what was to be expected of it: the verdict, as a table, as metrics and as an entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from serving import manifest_v3
+from serving.release import MANIFEST, parse_manifest
+from training.config import DriftConfig
+from training.errors import StepError
+from training.evaluation.metrics import METRICS_FILE
+from training.monitoring import drift, logfiles, traffic
+from training.monitoring.drift import DriftComparison, DriftStatus
+from training.monitoring.traffic import Traffic
+from training.openmetrics import Gauge
+from training.registry.addresses import open_storage
+from training.registry.storage import Storage
+
+_TITLES = ("measure", "images", "PSI", "corrected", "limit", "verdict", "moved most")
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """One look at a release's log."""
+
+    traffic: Traffic
+    # what was expected, in words
+    reference: str
+    comparisons: list[DriftComparison]
+
+    @property
+    def drifted(self) -> list[str]:
+        """Measures."""
+        return [one.measure for one in self.comparisons if one.verdict is DriftStatus.DRIFTED]
+
+    @property
+    def verdict(self) -> DriftStatus:
+        """Of all measures together."""
+        if self.drifted:
+            return DriftStatus.DRIFTED
+        judged = [one for one in self.comparisons if one.verdict is DriftStatus.STABLE]
+        return DriftStatus.STABLE if judged else DriftStatus.TOO_FEW
+
+
+def create(
+    release: str, logs: str, config: DriftConfig, reference: str = "", since: datetime | None = None
+) -> DriftReport:
+    """Compare what a release answered with its answers on the test faces, or with an earlier stretch of its log.
+
+    Args:
+        release: its folder or gs:// address.
+        logs: a file, a folder or gs://bucket/folder.
+        config: the thresholds.
+        reference: the same, of the earlier stretch; "" for the test faces.
+        since: earlier requests of `logs` are left out.
+
+    Raises:
+        StepError: the release, its metrics or a log is missing.
+    """
+    storage = open_storage(release)
+    manifest = parse_manifest(_file(storage, release, MANIFEST))
+    served = traffic.count(logfiles.lines(logs, since), manifest, since)
+    if reference:
+        earlier = traffic.count(logfiles.lines(reference), manifest)
+        words, expected = f"{earlier.answered:,} images of the earlier log", drift.of_traffic(earlier)
+    else:
+        measured = manifest_v3.rename(json.loads(_file(storage, release, METRICS_FILE)))
+        words, expected = f"its answers on {measured['faces']:,} test faces", drift.of_release(measured, manifest)
+    return DriftReport(served, words, drift.compare(expected, drift.of_traffic(served), config))
+
+
+def table(report: DriftReport) -> str:
+    """For people."""
+    rows = [_TITLES, *map(_row, report.comparisons)] if report.comparisons else []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))] if rows else []
+    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+    return "\n".join([_asked(report), *lines, _quality(report.traffic), _rest(report.traffic), _conclusion(report)])
+
+
+def gauges(report: DriftReport) -> Iterator[Gauge]:
+    """For programs."""
+    served, measures = report.traffic, [({"measure": one.measure}, one) for one in report.comparisons]
+    yield Gauge("drift_detected", "1 where a measure has drifted.", [({}, report.verdict is DriftStatus.DRIFTED)])
+    yield Gauge("drift_psi", "Population stability index, uncorrected.", [(name, one.psi) for name, one in measures])
+    corrected = [(name, one.corrected) for name, one in measures]
+    yield Gauge("drift_psi_corrected", "What chance alone does not explain of it.", corrected)
+    yield Gauge("drift_requests", "Requests for answers in the log.", [({}, served.requests)])
+    yield Gauge("drift_server_error_share", "Of these, answered by 5xx.", [({}, served.server_error_share)])
+    yield Gauge("drift_images", "Images in the log.", [({}, served.images)])
+    yield Gauge("drift_failed_share", "Of these, not answered.", [({}, served.failed_share)])
+    warned = [({"code": code}, share) for code, share in served.warned_shares.items()]
+    yield Gauge("drift_warned_share", "Of those answered, with a warning.", warned)
+    yield Gauge("drift_damaged_lines", "Lines that could not be read.", [({}, served.damaged)])
+
+
+def entry(report: DriftReport) -> dict[str, Any]:
+    """For an alert: the fields of one entry of a log."""
+    return {
+        "message": _conclusion(report),
+        "release": report.traffic.release,
+        "verdict": report.verdict.name.lower(),
+        "drifted": report.drifted,
+        "psi": {one.measure: round(one.corrected, 4) for one in report.comparisons},
+        "images": report.traffic.answered,
+    }
+
+
+def _file(storage: Storage, release: str, name: str) -> bytes:
+    stored = storage.read(name)
+    if stored is None:
+        raise StepError(f"{release} holds no {name}; --release takes a release's folder or gs:// address")
+    return stored.data
+
+
+def _row(one: DriftComparison) -> tuple[str, ...]:
+    name, before, now = one.moved()
+    moved = f"{name}: {before:.1%} -> {now:.1%}"
+    metrics = f"{one.psi:.4f}", f"{one.corrected:.4f}", f"{one.config.psi:.4f}"
+    return one.measure, f"{one.images:,}", *metrics, one.verdict, moved
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
+    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield cell.rjust(width) if 1 <= column <= 4 else cell.ljust(width)
+
+
+def _asked(report: DriftReport) -> str:
+    served = report.traffic
+    return (
+        f"release {served.release}: {served.requests:,} requests with {served.images:,} images, against "
+        f"{report.reference}"
+    )
+
+
+def _quality(served: Traffic) -> str:
+    warned = ", ".join(f"{code} {share:.1%}" for code, share in served.warned_shares.items() if share)
+    return (
+        f"not answered: {served.failed_share:.1%} of the images; warned of: {warned or 'none'}; "
+        f"server errors: {served.server_error_share:.1%} of the requests"
+    )
+
+
+def _rest(served: Traffic) -> str:
+    named = f" such as {served.other_release}" if served.other_release else ""
+    return (
+        f"other lines: {served.damaged:,} damaged, {served.of_other_releases:,} of other releases{named}, "
+        f"{served.others:,} that are no request for an answer"
+    )
+
+
+def _conclusion(report: DriftReport) -> str:
+    if report.drifted:
+        return f"drifted: {', '.join(report.drifted)}"
+    if report.verdict is DriftStatus.STABLE:
+        return "nothing has drifted"
+    return f"too few requests to tell: {report.traffic.requests_answered:,} were answered"
