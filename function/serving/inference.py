@@ -8,8 +8,9 @@ from http import HTTPStatus
 from typing import Any
 
 from serving import images, input_check
+from serving.estimates import Estimate
 from serving.heads import AGE
-from serving.predictor import AgeEstimate, LabelEstimate, Predictor
+from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.release import ReleaseError
 from serving.request_stats import RequestStats
@@ -87,7 +88,7 @@ class InferenceService:
                 "there was no time left to answer, others were before it; try again later or send less at once",
                 {"Retry-After": "1"},
             )
-        heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
+        heads: dict[str, Estimate] = {AGE: estimates.age, **estimates.choices}
         prediction: PredictionJson = {head: heads[head]._asdict() for head in self._settings.heads}
         if warnings:
             prediction["warnings"] = [warning._asdict() for warning in warnings]

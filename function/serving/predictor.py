@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from serving.estimates import AgeEstimate, LabelEstimate
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
 from serving.release import AgeDecision, Calibration, Release, ReleaseError
@@ -20,21 +21,6 @@ Outputs = dict[str, npt.NDArray[np.float32]]
 Years = npt.NDArray[np.int64]
 
 _TINY = 1e-7
-
-
-class AgeEstimate(NamedTuple):
-    """Whole years, as labels are; the stated share of people of such a face is from `low` to `high` years old."""
-
-    years: int
-    low: int
-    high: int
-
-
-class LabelEstimate(NamedTuple):
-    """The most likely label, and how likely it is."""
-
-    label: str
-    probability: float
 
 
 class FacePrediction(NamedTuple):

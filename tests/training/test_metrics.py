@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.predictor import AgeEstimate, FacePrediction, LabelEstimate
+from serving.estimates import AgeEstimate, LabelEstimate
+from serving.predictor import FacePrediction
 from training.config import EvaluateConfig
 from training.evaluation import metrics
 from training.labels import band
