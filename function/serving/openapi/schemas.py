@@ -6,7 +6,7 @@ from typing import Any
 
 from serving.heads import AGE
 from serving.input_check import CODES
-from serving.predictor import AgeEstimate, LabelEstimate
+from serving.prediction import AgeEstimate, LabelEstimate
 from serving.release import Release
 from serving.settings import Settings
 
