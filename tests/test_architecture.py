@@ -30,7 +30,7 @@ LAYERS = (
 STEPS = {f"training.{name}" for name in LAYERS[-3]}
 # the lowest layer of both halves
 LEAVES = (
-    "serving.estimates",
+    "serving.prediction",
     "serving.timeouts",
     "serving.formats",
     "serving.limits",

@@ -7,23 +7,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
-from serving.estimates import AgeEstimate, Estimate, LabelEstimate
 from serving.heads import AGE
+from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
 
+Estimate = AgeEstimate | LabelEstimate
 E = TypeVar("E", AgeEstimate, LabelEstimate)
 
 FILE, WARNINGS = "file", "warnings"
 _FIELDS: dict[type, dict[str, type]] = {kind: get_type_hints(kind) for kind in (AgeEstimate, LabelEstimate)}
-
-
-@dataclass(frozen=True)
-class PredictionWarning:
-    """A reason to trust the prediction less."""
-
-    code: str
-    """Stable name, such as `not_a_face`."""
-    detail: str
-    """The same for people."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +39,7 @@ class Prediction:
     """None where the server has this head disabled."""
     choices: Mapping[str, LabelEstimate] = field(default_factory=dict, hash=False)
     """Label estimates by head. Left out of the hash because a dict has none."""
-    warnings: tuple[PredictionWarning, ...] = ()
+    warnings: tuple[InputWarning, ...] = ()
     """Empty for an image without complaint."""
     error: PredictionError | None = None
     """None where there are estimates."""
@@ -72,7 +63,7 @@ class Prediction:
         """Return the function's own JSON; members without a value are left out."""
         members: dict[str, Any] = {head: estimate._asdict() for head, estimate in self.estimates.items()}
         if self.warnings:
-            members[WARNINGS] = [asdict(warning) for warning in self.warnings]
+            members[WARNINGS] = [warning._asdict() for warning in self.warnings]
         if self.error:
             members["error"] = asdict(self.error)
         return members
@@ -111,9 +102,7 @@ def parse(prediction: Mapping[str, Any]) -> Prediction:
             for head, value in prediction.items()
             if isinstance(value, Mapping) and "label" in value
         },
-        warnings=tuple(
-            PredictionWarning(str(each["code"]), str(each["detail"])) for each in prediction.get(WARNINGS, ())
-        ),
+        warnings=tuple(InputWarning(str(each["code"]), str(each["detail"])) for each in prediction.get(WARNINGS, ())),
         error=None if error is None else parse_problem(error),
     )
 

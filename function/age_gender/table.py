@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from age_gender.prediction import Prediction
-from serving.estimates import LabelEstimate
+from serving.prediction import LabelEstimate
 
 # Characters. Longer names lose their beginning, because the names in a folder differ at their end.
 _MAX_NAME = 48

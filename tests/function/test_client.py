@@ -14,9 +14,9 @@ import pytest
 
 from age_gender.client import Client
 from age_gender.local import LocalPredictor
-from age_gender.prediction import Prediction, PredictionWarning, parse
+from age_gender.prediction import Prediction, parse
 from age_gender.transport import FIRST_WAIT, MAX_WAIT, ServerError, wait
-from serving.estimates import AgeEstimate, LabelEstimate
+from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
 from serving.settings import Settings
 from tests.conftest import FUNCTION
 from tests.scripted_server import ANSWERED, PREDICTION, Scripted, scripted
@@ -87,7 +87,7 @@ def test_parse_reads_warnings_and_ignores_unknown_members() -> None:
     assert parse(warned) == Prediction(
         AgeEstimate(30, 25, 35),
         {"gender": LabelEstimate("male", 0.9)},
-        warnings=(PredictionWarning("low_contrast", "no face"),),
+        warnings=(InputWarning("low_contrast", "no face"),),
     )
 
 

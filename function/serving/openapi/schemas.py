@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving.estimates import AgeEstimate, LabelEstimate
 from serving.heads import AGE
 from serving.input_check import CODES
+from serving.prediction import AgeEstimate, LabelEstimate
 from serving.release import Release
 from serving.settings import Settings
 
