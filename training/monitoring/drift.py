@@ -116,8 +116,8 @@ def significance(expected: Array, served: Array) -> float:
 def chi_squared_tail(value: float, freedom: int) -> float:
     """Return the probability that a chi-squared variable with `freedom` degrees of freedom exceeds `value`.
 
-    It is the regularized upper gamma function Q(freedom / 2, value / 2), by its recurrence from Q(1/2, x) = erfc(sqrt x) or
-    Q(1, x) = exp(-x) (Abramowitz and Stegun 1964, 26.4.4 and 26.4.5).
+    It is the regularized upper gamma function Q(freedom / 2, value / 2), by its recurrence from
+    Q(1/2, x) = erfc(sqrt x) or Q(1, x) = exp(-x) (Abramowitz and Stegun 1964, 26.4.4 and 26.4.5).
     """
     half = value / 2
     order, tail = (0.5, math.erfc(math.sqrt(half))) if freedom % 2 else (1.0, math.exp(-half))
