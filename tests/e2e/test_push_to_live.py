@@ -49,7 +49,7 @@ def test_a_change_of_the_function_alone_makes_a_new_revision_with_the_same_model
 
 
 def test_a_worse_model_is_stopped_at_the_gate(redeployed: After, worsened: After) -> None:
-    assert "gate closed" in worsened.pipeline.logs["gate"]
+    assert "gate failed" in worsened.pipeline.logs["gate"]
     assert "publish" not in worsened.pipeline.logs
     assert (worsened.prediction, worsened.traffic) == (redeployed.prediction, redeployed.traffic)
     assert worsened.production == redeployed.production
