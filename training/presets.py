@@ -39,8 +39,8 @@ _TEACHING = PrepareConfig(size=128)
 RENAMED = {"seed": "baseline"}
 
 PRESETS = {
-    # The reason to choose this project. docs/model.md tells what each number is worth, and how the bundled release was
-    # made with a teacher.
+    # The reason to choose this project. docs/explanation/model.md states the effect of each number and the recipe of
+    # the bundled release.
     "default": Preset(
         TrainConfig(
             architecture="mobilenet_9",

@@ -182,7 +182,8 @@ def gate(options: argparse.Namespace) -> int:
     else:
         print(f"gate closed: {'; '.join(found.failed)}")
     if not found.open:
-        print("ways on: more or better faces, another preset, or --override REASON --by NAME (docs/gate.md)")
+        print("ways on: more or better faces, another preset, or --override REASON --by NAME")
+        print("see docs/how-to/override-the-gate.md")
     if found.override:
         print(f"GATE OVERRIDDEN by {found.override.by}: {found.override.reason}")
     return 0 if found.open else 1
