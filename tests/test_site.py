@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from age_gender.__main__ import parser as client_parser
+from docs.site import reference
 from serving import release
-from serving.openapi.document import document
-from serving.settings import BUNDLED_RELEASE, Settings, variables
+from serving.settings import BUNDLED_RELEASE, variables
 from tests.browser import chromium
 from tests.conftest import ROOT
 from tests.test_documents import commands
@@ -55,11 +55,10 @@ def generated() -> Iterator[tuple[str, str]]:
     """Yield each page of the reference with a text that the code defines."""
     for known in variables():
         yield "settings", known.name
-    bundled = release.load(str(BUNDLED_RELEASE))
-    described = document(Settings(), bundled)
+    described = reference.openapi()
     for path in described["paths"]:
         if not path.endswith((".css", ".js")):
-            yield "http", path.replace(bundled.name, "<name>").replace(bundled.version, "<version>")
+            yield "http", path
     for name in described["components"]["schemas"]:
         yield "http", name
     for program in (client_parser(), training_parser()):

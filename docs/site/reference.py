@@ -13,7 +13,10 @@ from typing import Any
 
 from age_gender.__main__ import parser as client_parser
 from serving import release
+from serving.api import Api
+from serving.inference import InferenceService
 from serving.openapi.document import document
+from serving.predictor import Predictor
 from serving.settings import BUNDLED_RELEASE, Settings, variables
 from training import config
 from training.__main__ import parser as training_parser
@@ -32,16 +35,20 @@ def settings() -> str:
     )
 
 
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI description with default settings, and placeholders for the release in its paths."""
+    bundled, defaults = release.load(str(BUNDLED_RELEASE)), Settings()
+    routes = Api(defaults, InferenceService(Predictor(bundled), defaults)).routes
+    described = document(defaults, bundled, routes)
+    named = ((path.replace(bundled.name, "<name>"), methods) for path, methods in described["paths"].items())
+    return described | {"paths": {path.replace(bundled.version, "<version>"): methods for path, methods in named}}
+
+
 def http() -> str:
     """Return every route of the OpenAPI description, then its schemas."""
-    bundled = release.load(str(BUNDLED_RELEASE))
-    described = document(Settings(), bundled)
+    described = openapi()
     routes = [
-        (
-            f"`{method.upper()} {path.replace(bundled.name, '<name>').replace(bundled.version, '<version>')}`",
-            operation["summary"],
-            ", ".join(operation["responses"]),
-        )
+        (f"`{method.upper()} {path}`", operation["summary"], ", ".join(operation["responses"]))
         for path, methods in described["paths"].items()
         for method, operation in methods.items()
         if method in {"get", "post"} and not path.endswith((".css", ".js"))
