@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md, held against the imports and definitions of the code."""
+"""The rules of docs/explanation/architecture.md, checked against imports and definitions."""
 
 from __future__ import annotations
 

@@ -200,7 +200,8 @@ def gate(options: argparse.Namespace) -> int:
     else:
         print(f"gate failed: {found.failed_titles}")
     if not found.publishable:
-        print("next steps: more or better faces, another preset, or --override REASON --by NAME (docs/gate.md)")
+        print("next steps: more or better faces, another preset, or --override REASON --by NAME")
+        print("see docs/how-to/override-the-gate.md")
     if found.override:
         print(f"GATE OVERRIDDEN by {found.override.by}: {found.override.reason}")
     return 0 if found.publishable else 1
