@@ -36,7 +36,7 @@ LEAVES = (
     "serving.logs",
     "serving.static_files",
     "serving.problems",
-    "serving.storage",
+    "serving.addresses",
     "age_gender.prediction",
     "age_gender.progress",
     "training.errors",

@@ -16,11 +16,12 @@ from training.labels import CHOICES
 from training.learning import architectures, checkpoints, dataset, devices, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
+from training.registry.signing import Trust
 from training.runs import TrainingRun
 from training.tracking import Tracker
 
 
-def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool) -> Path:
+def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool, trust: Trust | None = None) -> Path:
     """Train and leave the best model of all epochs in `folder`/best.keras.
 
     Args:
@@ -29,6 +30,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         config: how to train, on one device; `devices.scaled` tells what changes on several.
         preset: its name, for the record.
         resume: continue after the last completed epoch, where there is one.
+        trust: whose signature teachers and initial weights must have, None for nobody's.
 
     Raises:
         StepError: there are no shards, `folder` holds a training under another configuration, MLFLOW_TRACKING_URI names
@@ -55,16 +57,19 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     if first:
         print(f"continuing after epoch {first}")
     with strategy.scope():
-        model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps)
+        model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps, trust)
     with tracker:
-        _learn(Loop(model, config, strategy), data, folder, first, steps, tracker)
+        predictions = _predictions(data, folder, config, trust)
+        _learn(Loop(model, config, strategy), data, folder, first, steps, tracker, predictions)
     return folder / checkpoints.BEST
 
 
-def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker) -> None:
+def _learn(
+    loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker, predictions: Path | None
+) -> None:
     config = loop.config
     # Another seed after each break, so that a continued run does not see the same faces in the same order again.
-    faces = dataset.training_batches(data, config, config.seed + first, _predictions(data, folder, config))
+    faces = dataset.training_batches(data, config, config.seed + first, predictions)
     batches, validation = loop.learn(faces), dataset.validation_batches(data, config)
     log = tf.summary.create_file_writer(str(folder / "tensorboard"))
     for epoch in range(first + 1, config.epochs + 1):
@@ -106,17 +111,17 @@ def _clear(folder: Path, started: TrainingRun) -> None:
     runs.save(folder, started)
 
 
-def _predictions(data: Path, folder: Path, config: TrainConfig) -> Path | None:
+def _predictions(data: Path, folder: Path, config: TrainConfig, trust: Trust | None) -> Path | None:
     """The folder of the teachers' answers, where there are any."""
     if not config.teachers:
         return None
     predictions = folder / "teacher"
-    teacher.write_predictions(config.teachers, data, predictions)
+    teacher.write_predictions(config.teachers, data, predictions, trust)
     return predictions
 
 
-def _build(config: TrainConfig, size: int, steps: int) -> keras.Model:
-    model = architectures.build(config, size)
+def _build(config: TrainConfig, size: int, steps: int, trust: Trust | None) -> keras.Model:
+    model = architectures.build(config, size, trust)
     # Compiled, a model keeps its optimizer's state in its file.
     model.compile(optimizer=optimizer(config, steps))
     return model

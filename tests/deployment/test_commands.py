@@ -33,7 +33,7 @@ def test_a_release_goes_live_and_back_by_four_commands(place: Place) -> None:
 
 def test_a_release_that_nobody_trusted_signed_is_not_even_built(place: Place, tmp_path: Path) -> None:
     before = len(place.double.builds.images)
-    for options, said in (((), "whose releases are trusted?"), (("--trusted-identity", "somebody"), "no signature")):
+    for options, said in (((), "no signer is trusted"), (("--trusted-identity", "somebody"), "no signature")):
         done = training("deploy", *place.arguments, *options)
         assert done.returncode == 1
         assert said in done.stderr
@@ -46,7 +46,7 @@ def test_a_release_that_nobody_trusted_signed_is_not_even_built(place: Place, tm
         (("deploy", "--service", "age-gender", "--registry", "r", "--allow-unsigned"), "is not projects/PROJECT/loc"),
         (("deploy", "--service", "{service}", "--registry", "{folder}", "--allow-unsigned"), "name one by --release"),
         (("rollout", "--service", "{service}", "--registry", "r", "--revision", "none"), "none is not the candidate"),
-        (("rollback", "--service", "{service}", "--registry", "{folder}"), "no earlier release in production"),
+        (("rollback", "--service", "{service}", "--registry", "{folder}"), "no earlier production release"),
         (("verify", "--service", "{service}x", "--revision", "none"), "was not found"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The command line's commands, one module a kind; each is a function of its options and what it takes."""
+"""Commands of the command line, one module by subject."""
 
 from __future__ import annotations
 
@@ -7,32 +7,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# Default registry of `make pipeline`.
+REGISTRY = "build/registry"
+
 
 @dataclass(frozen=True)
 class Command:
-    """One command: called as its function is, explained by its docstring."""
+    """A command with the name and the docstring of its function."""
 
-    # options -> exit code
     run: Callable[[argparse.Namespace], int]
-    # adds what it takes
+    """Options -> exit code."""
     arguments: Callable[[argparse.ArgumentParser], None]
+    """Adds the command's options to a parser."""
 
     @property
     def name(self) -> str:
-        """As it is typed."""
+        """Name on the command line."""
         return self.run.__name__.replace("_", "-")
 
 
 def work(parser: argparse.ArgumentParser) -> None:
-    """Where the steps from faces to a release leave their files."""
+    """Add --work, the folder of the steps from faces to a release."""
     parser.add_argument(
         "--work",
         type=Path,
         default=Path("build/pipeline"),
-        help="folder of the steps' files (default: build/pipeline)",
+        help="folder for the files of the steps (default: build/pipeline)",
     )
 
 
 def registry(parser: argparse.ArgumentParser) -> None:
-    """Where releases are."""
+    """Add --registry, which is required."""
     parser.add_argument("--registry", required=True, help="folder or gs://bucket/path of the releases")
+
+
+def listed_registry(parser: argparse.ArgumentParser) -> None:
+    """Add --registry with the default of `make pipeline`, for commands that only read."""
+    parser.add_argument(
+        "--registry", default=REGISTRY, help=f"folder or gs://bucket/path of the releases (default: {REGISTRY})"
+    )

@@ -8,8 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from training.commands import Command, work
+from training.commands import Command, signing, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
+from training.errors import StepError
 from training.labels import PATTERN
 from training.presets import PRESETS, RENAMED
 
@@ -84,7 +85,8 @@ def train(options: argparse.Namespace) -> int:
     named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
     chosen = {name: value for name, value in named.items() if value is not None}
     config = with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
-    best = train(options.work / "data", options.work / "model", config, options.preset, options.resume)
+    trust = signing.trust_if_any(options)
+    best = train(options.work / "data", options.work / "model", config, options.preset, options.resume, trust)
     print(f"best model: {best}")
     return 0
 
@@ -113,6 +115,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="another number than the preset's, for example epochs=30; training/config.py names and explains them",
     )
+    signing.trust_arguments(parser)
 
 
 def convert(options: argparse.Namespace) -> int:
@@ -143,11 +146,13 @@ def evaluate(options: argparse.Namespace) -> int:
     from training.registry.registry import Registry
 
     folder, model = options.work / "release", options.work / "model"
-    against = champion.NOBODY
-    if options.registry:
-        against = champion.in_production(Registry(options.registry))
-    elif options.champion:
-        against = champion.named(options.champion)
+    against, trust = champion.NOBODY, signing.trust_if_any(options)
+    if options.registry is not None:
+        against = champion.in_production(Registry(options.registry), trust, options.first_release)
+    elif options.first_release:
+        raise StepError("--first-release needs --registry, which has no production release yet")
+    elif options.champion is not None:
+        against = champion.named(options.champion, trust)
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), against)
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
     for name, metric in measured["overall"].items():
@@ -164,6 +169,12 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--registry", help="compare with the production release of this folder or gs://bucket/path")
     against.add_argument("--champion", metavar="RELEASE", help="compare with this one; folder or gs:// address")
+    parser.add_argument(
+        "--first-release",
+        action="store_true",
+        help="the registry has no production release yet, or does not exist: only the thresholds count",
+    )
+    signing.trust_arguments(parser)
 
 
 def gate(options: argparse.Namespace) -> int:

@@ -8,18 +8,20 @@ from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, 
 from training.deployment.service_client import ServedModel, ServiceClient
 from training.errors import StepError
 from training.registry.registry import Registry
+from training.registry.signing import Trust
 
 # that the first answer may take, a start from nothing included
 _SECONDS = 60
 
 
-def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
+def rollback(service: CloudRunService, registry: Registry, version: str, trust: Trust | None = None) -> str:
     """Send all traffic to the revision that served `version` to everybody, or to a new one that serves it.
 
     Args:
         service: whose traffic it is.
         registry: whose pointer follows.
         version: an earlier one, or "" for the one before; the one in production for the function as it was before.
+        trust: whose signature the release must have, None for nobody's.
 
     Returns:
         the revision's name.
@@ -29,7 +31,7 @@ def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
     """
     pointer = registry.production()
     stays = pointer is not None and version == pointer.version
-    release = find(registry, version if stays else registry.earlier(version))
+    release = find(registry, version if stays else registry.earlier(version), trust)
     traffic = service.traffic()
     revision = traffic.tags.get(PRODUCTION if stays else tag_of(release.version)) or add(service, release)
     tags = traffic.tags | {CANDIDATE: revision}
@@ -45,5 +47,5 @@ def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
     del tags[CANDIDATE]
     service.route({revision: 100}, tags | {PRODUCTION: revision, tag_of(release.version): revision})
     if not stays:
-        registry.rollback(release.version)
+        registry.rollback(release.version, trust)
     return revision

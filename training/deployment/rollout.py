@@ -16,6 +16,7 @@ from training.deployment.service_client import ServiceClient
 from training.errors import StepError
 from training.faces import draw
 from training.registry.registry import Registry
+from training.registry.signing import Trust
 from training.registry.storage import ConflictError
 
 Say = Callable[[str], None]
@@ -31,7 +32,14 @@ class Interrupted(StepError):  # noqa: N818 - what happened, not what is wrong
     """The job was told to end."""
 
 
-def rollout(service: CloudRunService, registry: Registry, revision: str, config: RolloutConfig, say: Say) -> str:
+def rollout(
+    service: CloudRunService,
+    registry: Registry,
+    revision: str,
+    config: RolloutConfig,
+    say: Say,
+    trust: Trust | None = None,
+) -> str:
     """Send traffic to the candidate step by step, and point `production` at its release.
 
     Whatever goes wrong on the way, all traffic goes back to the revision in production. A rollout that was killed may
@@ -44,7 +52,7 @@ def rollout(service: CloudRunService, registry: Registry, revision: str, config:
         StepError: why it went back; or it is not the candidate, and nothing was moved.
     """
     service.require_candidate(revision)
-    version = _require_release(service, registry, revision)
+    version = _require_release(service, registry, revision, trust)
     pointer, before = registry.production(), service.traffic()
     production = before.tags.get(PRODUCTION, before.production)
     tags = before.tags | {PRODUCTION: production}
@@ -57,7 +65,7 @@ def rollout(service: CloudRunService, registry: Registry, revision: str, config:
         say(f"all traffic goes to {revision}")
         if registry.production() != pointer:
             raise ConflictError(f"the production pointer of {registry.uri} was moved by somebody else meanwhile")
-        registry.promote(version)
+        registry.promote(version, trust)
     return version
 
 
@@ -108,11 +116,11 @@ def verdict(candidate: Seen, current: Seen, config: RolloutConfig) -> str:
     return ""
 
 
-def _require_release(service: CloudRunService, registry: Registry, revision: str) -> str:
+def _require_release(service: CloudRunService, registry: Registry, revision: str, trust: Trust | None) -> str:
     """The version that the revision serves, whole and as the registry has it."""
     variables = environment(service.revision(revision))
-    release = find(registry, served(variables, registry))
-    if variables.get("MODEL_SHA256") != release.sha256:
+    release = find(registry, served(variables, registry), trust)
+    if not release.pinned().items() <= variables.items():
         raise StepError(f"{revision} does not pin release {release.version} of {registry.uri}; deploy it again")
     return release.version
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from serving import release
 from serving.heads import AGE
 from serving.predictor import Predictor
 from serving.release import Release, ReleaseError
 from training.data.shards import Fingerprint
 from training.errors import StepError
 from training.labels import missing
+from training.registry import releases
 from training.registry.registry import Registry
+from training.registry.releases import StoredRelease
+from training.registry.signing import Trust
 
 
 @dataclass(frozen=True)
@@ -31,36 +33,47 @@ class Champion:
 NOBODY = Champion(notes=("It was compared with no other release: `evaluate --registry` names the one in production.",))
 
 
-def named(uri: str) -> Champion:
-    """The release in a folder or at a gs:// address.
+def named(uri: str, trust: Trust | None = None) -> Champion:
+    """Return the release in a folder or at a gs:// address.
 
     Raises:
-        StepError: there is none that can be run.
+        StepError: there is none that can be run, or it is not as it was published.
     """
     try:
-        return _load(uri)
-    except ReleaseError as error:
+        return _champion(releases.read(uri, trust))
+    except (ReleaseError, StepError) as error:
         raise StepError(f"{error} (--champion names a release's folder or gs:// address)") from error
 
 
-def in_production(registry: Registry) -> Champion:
-    """The release that a registry's pointer names; one that today's code cannot run is an obstacle, not an error.
+def in_production(registry: Registry, trust: Trust | None = None, first_release: bool = False) -> Champion:
+    """Return a registry's production release. One that today's code cannot run is an obstacle, not an error.
+
+    Args:
+        registry: of the releases.
+        trust: whose signature the release must have, None for nobody's.
+        first_release: whether there is no production release yet, so that only the thresholds count.
 
     Raises:
-        StepError: the registry cannot be reached.
+        StepError: the registry cannot be read, the release is not as it was published, or `first_release` is wrong.
     """
     pointer = registry.production()
-    if pointer is None:
+    if first_release:
+        if pointer:
+            raise StepError(f"{registry.uri} has {pointer.version} in production; leave --first-release out")
         return Champion(notes=(f"{registry.uri} has no production release yet: only the thresholds count.",))
+    if pointer is None:
+        registry.require()
+        raise StepError(
+            f"{registry.uri} has no production release to compare with; `promote` one, or use --first-release"
+        )
     try:
-        return _load(registry.address(pointer.version))
+        return _champion(registry.read(pointer.version, trust))
     except ReleaseError as error:
         return Champion(pointer.version, obstacle=f"Production cannot be scored here: {error}.")
 
 
-def _load(uri: str) -> Champion:
-    found = release.load(uri)
-    return Champion(found.version, Predictor(found))
+def _champion(found: StoredRelease) -> Champion:
+    return Champion(found.version, Predictor(found.served()))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from training.errors import StepError
 from training.labels import AGE_CLASSES, CHOICES
 from training.learning import faceres, imagenet, weights
 from training.learning.layers import RoundedConv2D, RoundedDepthwiseConv2D, RoundedReLU6
+from training.registry.signing import Trust
 
 Tensor: TypeAlias = keras.KerasTensor
 
@@ -33,7 +34,7 @@ _MOBILENET_BLOCKS = (
 )
 
 
-def build(config: TrainConfig, size: int) -> keras.Model:
+def build(config: TrainConfig, size: int, trust: Trust | None = None) -> keras.Model:
     """The network that `config` names, for faces of `size` pixels.
 
     Raises:
@@ -47,7 +48,7 @@ def build(config: TrainConfig, size: int) -> keras.Model:
     elif config.init_from == "faceres":
         faceres.load_faceres(model)
     elif config.init_from:
-        weights.load(model, config.init_from)
+        weights.load(model, config.init_from, trust)
     if config.init_from:
         _freeze(model, config.frozen_blocks)
     return model

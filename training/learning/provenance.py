@@ -19,7 +19,7 @@ from training.data import shards
 from training.data.readers import ORIGIN_FILE
 from training.files import write_text
 from training.git import commit
-from training.registry.addresses import release_at
+from training.registry.releases import release_at
 
 # Beside a run: on which machines it was trained, one more for each time it was continued, and from which releases.
 _MAKING = "making.json"

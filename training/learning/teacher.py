@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from serving import release
 from serving.predictor import Outputs, Predictor
+from serving.release import ReleaseError
 from training.data import shards
 from training.data.shards import Shard
 from training.errors import StepError
 from training.labels import AGE_CLASSES, CHOICES, COLUMNS, LABELS
+from training.registry import releases
+from training.registry.signing import Trust
 
 # Columns of an answers file, float32 probabilities: years, and what each choice answers.
 PREDICTION_WIDTHS = (AGE_CLASSES, *(head.width for head in CHOICES))
@@ -25,7 +27,7 @@ PREDICTION_COLUMNS = sum(PREDICTION_WIDTHS)
 Predictions = npt.NDArray[np.float32]
 
 
-def write_predictions(uris: tuple[str, ...], data: Path, folder: Path) -> None:
+def write_predictions(uris: tuple[str, ...], data: Path, folder: Path, trust: Trust | None = None) -> None:
     """Write into `folder` what the releases at `uris` answer to each training face, a file for each shard.
 
     The answers of several teachers, and those to a face and to its mirror image, are averaged: a quieter teacher at no
@@ -34,7 +36,7 @@ def write_predictions(uris: tuple[str, ...], data: Path, folder: Path) -> None:
     Raises:
         StepError: a release cannot be used, or answers other classes.
     """
-    predictors = [_predictor(uri) for uri in uris]
+    predictors = [_predictor(uri, trust) for uri in uris]
     folder.mkdir(parents=True, exist_ok=True)
     found = shards.shards(data, "train")
 
@@ -55,10 +57,10 @@ def predictions_file(folder: Path, shard: Shard) -> Path:
     return folder / shard.labels.name.replace(".labels.", ".predictions.")
 
 
-def _predictor(uri: str) -> Predictor:
+def _predictor(uri: str, trust: Trust | None) -> Predictor:
     try:
-        found = Predictor(release.load(uri))
-    except release.ReleaseError as error:
+        found = Predictor(releases.read(uri, trust).served())
+    except (ReleaseError, StepError) as error:
         raise StepError(f"the teacher cannot be used: {error}") from error
     if other := [head for head, names in LABELS.items() if found.release.labels.get(head) != names]:
         raise StepError(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
+import zipfile
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from serving.release import MANIFEST, parse_manifest
 from training.config import NAMED_WEIGHTS
 from training.errors import StepError
-from training.registry.addresses import open_storage
+from training.registry import releases
+from training.registry.signing import Trust
 
 FILE = "weights.npz"
 
@@ -35,13 +35,13 @@ def dump(model: keras.Model) -> bytes:
     return file.getvalue()
 
 
-def load(model: keras.Model, uri: str) -> None:
+def load(model: keras.Model, uri: str, trust: Trust | None = None) -> None:
     """Start each layer of `model` from the layer of the same name and shape in the release at `uri`, and say how many.
 
     Raises:
         StepError: there is no such release, it carries no weights, they are damaged, or no layer of them fits.
     """
-    stored = _read(uri)
+    stored = _read(uri, trust)
     layers = [layer for layer in model.layers if layer.weights]
     taken = sum(_set(layer, stored) for layer in layers)
     if not taken:
@@ -57,18 +57,21 @@ def _set(layer: keras.Layer, stored: Arrays) -> bool:
     return True
 
 
-def _read(uri: str) -> Arrays:
-    storage = open_storage(uri)
-    manifest = storage.read(MANIFEST)
-    if manifest is None:
-        raise StepError(f"no initial weights {uri!r}: it is no release, and none of {', '.join(NAMED_WEIGHTS)}")
-    entry = parse_manifest(manifest.data).get("weights")
-    found = storage.read(entry["file"]) if entry else None
-    if found is None:
+def _read(uri: str, trust: Trust | None) -> Arrays:
+    try:
+        found = releases.read(uri, trust)
+    except StepError as error:
+        raise StepError(f"no initial weights {uri!r}, and it is none of {', '.join(NAMED_WEIGHTS)}: {error}") from error
+    entry = found.manifest.get("weights")
+    data = found.files.get(entry["file"]) if entry else None
+    if data is None:
         raise StepError(
             f"{uri} carries no weights to start from (the bundled release leaves them out); choose one from a registry"
         )
-    if hashlib.sha256(found.data).hexdigest() != entry["sha256"]:
-        raise StepError(f"the weights of {uri} are not those that its manifest names; publish the release again")
-    with np.load(io.BytesIO(found.data)) as arrays:
-        return dict(arrays)
+    try:
+        with np.load(io.BytesIO(data)) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise StepError(
+            f"the weights of {uri} are no .npz file of arrays ({error}); publish the release again"
+        ) from error
