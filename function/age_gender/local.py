@@ -23,7 +23,7 @@ class LocalPredictor:
         Raises:
             ReleaseError: it cannot be read or run.
         """
-        self._inference = InferenceService(Predictor(release.load(settings.model_uri, settings.model_sha256)), settings)
+        self._inference = InferenceService(Predictor(release.load(settings.model_uri, settings.pins)), settings)
 
     @property
     def release(self) -> release.Release:
