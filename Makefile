@@ -106,13 +106,16 @@ docs: $(DEV_ENV)/.ready ## show the documentation at http://localhost:8000 [DOCS
 
 face-weights: $(FACE_WEIGHTS) ## download the initial weights of the preset `default` (needs npm)
 
-pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## train, evaluate and publish DATA=<folder or archive> [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
-	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN_ARGS)
-	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training evaluate --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training gate --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training publish --work "$(WORK)" --registry "$(REGISTRY)"
+# Each step prints its number and its name.
+step = @printf '\n%s\n' '$(1)/6 $(2)' && $(DEV_ENV)/bin/python -m training $(2) --work "$(WORK)"
+
+pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## train and publish a release: DATA=<folder or archive> [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
+	$(call step,1,prepare) --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)"
+	$(call step,2,train) --preset $(PRESET) --resume $(TRAIN_ARGS)
+	$(call step,3,convert)
+	$(call step,4,evaluate)
+	$(call step,5,gate)
+	$(call step,6,publish) --registry "$(REGISTRY)"
 
 # each lock and its list; uv resolves for every platform and pins every file by hash
 LOCKS := function/requirements function/requirements-tflite-runtime function/requirements-batch \
