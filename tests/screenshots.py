@@ -1,4 +1,4 @@
-"""Write the screenshots in docs/ and the example faces of the page: `python -m tests.screenshots docs`."""
+"""Images in docs/ and of the page: screenshots and example faces. `make screenshots` writes them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tests.server import serve
 WIDE, PHONE = ViewportSize(width=1080, height=760), ViewportSize(width=390, height=844)
 # pixels; drawn at a multiple of the size, then reduced for smooth edges
 SIZE, SMOOTH = (900, 675), 2
+# docs/example.jpg: the face in the fourth portrait, as left, top, right and bottom, and the side of the file
+FACE, FACE_SIDE = (220, 70, 680, 530), 320
 # a portrait: skin, hair, shirt, background, and whether the hair is long
 PORTRAITS = (
     ("#e8b998", "#4b2e1e", "#2f6f8f", "#d9e2e4", True),
@@ -37,7 +39,8 @@ EXAMPLE_SIDE, EXAMPLE_COUNT = 224, 3
 
 
 def main(folder: Path) -> None:
-    """Write page-light.png, page-dark.png and page-phone.png to `folder`, and the examples to the page."""
+    """Write example.jpg and page-{light,dark,phone}.png to `folder`, and the examples of the page."""
+    (folder / "example.jpg").write_bytes(documented_example())
     for number in range(EXAMPLE_COUNT):
         (EXAMPLES / f"example-{number + 1}.jpg").write_bytes(example(number))
     with serve(FUNCTION) as server, chromium() as browser:
@@ -71,6 +74,12 @@ class _Sketch:
         """Return x and y of each point, in pixels."""
         width, height = self.image.size
         return [value for x, y in points for value in (width / 2 + x * height, y * height)]
+
+
+def documented_example() -> bytes:
+    """Return docs/example.jpg, one aligned and cropped drawing, as a JPEG."""
+    face = Image.open(io.BytesIO(portrait(3))).crop(FACE)
+    return jpeg(face.resize((FACE_SIDE, FACE_SIDE), Image.Resampling.LANCZOS))
 
 
 def portrait(number: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from google.auth import iam
 
-from tests.scripted_server import standing
+from tests.scripted_server import scripted
 from training.deployment import identity
 from training.errors import StepError
 
@@ -29,7 +29,7 @@ def test_gitlab_identity_creates_a_service_account_token(tmp_path: Path, monkeyp
         "token_type": "Bearer",
         "expires_in": 3600,
     }
-    with standing((200, exchanged, {}), (200, {"token": token}, {})) as google:
+    with scripted((200, exchanged, {}), (200, {"token": token}, {})) as google:
         subject = tmp_path / "gitlab-oidc-token"
         subject.write_text("of GitLab")
         account = "age-gender-deployer@a-project.iam.gserviceaccount.com"
@@ -50,7 +50,7 @@ def test_gitlab_identity_creates_a_service_account_token(tmp_path: Path, monkeyp
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
         monkeypatch.setattr(iam, "_IAM_IDTOKEN_ENDPOINT", google.url + "/v1/serviceAccounts/{}:generateIdToken")
         assert identity.token(AUDIENCE) == token
-    headers = [{name.lower(): value for name, value in asked.items()} for asked in google.asked]
+    headers = [{name.lower(): value for name, value in request.items()} for request in google.requests]
     assert [each.get("authorization") for each in headers] == [None, "Bearer federated"]
 
 

@@ -44,7 +44,7 @@ def test_rollout_judges_an_idle_service_by_probe_requests(setup: Setup) -> None:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ('    raise RuntimeError("sometimes")\n', r"requests failed; the limit is 1.0% unforeseen failure"),
+        ('    raise RuntimeError("sometimes")\n', r"requests failed; the limit is 1.0% unexpected failure"),
         pytest.param(
             "    import time; time.sleep(1)\n",
             r"the 95th percentile of the latency is 1\.\d+ s; the limit is \d\.\d+ s",

@@ -27,7 +27,7 @@ def test_merge_request_compares_its_model_with_the_default_branch(tmp_path: Path
     proposed = gitlab.pipeline("smoke", "smoke-gate", branch=None)
     # The gate only warns.
     assert proposed.passed, proposed.output
-    assert "gate closed" in proposed.logs["smoke-gate"]
+    assert "gate failed" in proposed.logs["smoke-gate"]
     comparison = gitlab.artifact("smoke-gate", "build/smoke/comparison.md").read_text()
     version = baseline.logs["smoke-baseline"].partition("release: build/smoke-registry/")[2].partition("\n")[0]
     assert f"champion, {version}" in comparison

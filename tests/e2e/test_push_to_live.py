@@ -47,7 +47,7 @@ def test_change_of_the_function_deploys_a_revision_with_the_same_model(retrained
 
 
 def test_gate_stops_a_worse_model(redeployed: After, worsened: After) -> None:
-    assert "gate closed" in worsened.pipeline.logs["gate"]
+    assert "gate failed" in worsened.pipeline.logs["gate"]
     assert "publish" not in worsened.pipeline.logs
     assert (worsened.prediction, worsened.traffic) == (redeployed.prediction, redeployed.traffic)
     assert worsened.production == redeployed.production
