@@ -1,4 +1,4 @@
-"""A merge request: a training on drawn faces, compared with the default branch's."""
+"""Merge request pipelines: a training on drawn faces, compared with the default branch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 _PRESETS = "training/presets.py"
 
 
-def test_a_merge_request_shows_what_it_does_to_the_model(tmp_path: Path) -> None:
+def test_merge_request_compares_its_model_with_the_default_branch(tmp_path: Path) -> None:
     require_runner()
     gitlab = project(tmp_path)
     gitlab.environment = tools(tmp_path)

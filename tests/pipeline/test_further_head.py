@@ -100,7 +100,7 @@ def test_a_further_head_is_trained_and_answered(tmp_path: Path) -> None:
     assert described["glasses"]["properties"]["label"] == {"enum": ["bare", "glasses"]}
     # The bundled release knows nothing of them.
     with (
-        pytest.raises(AssertionError, match="HEADS asks for glasses, release"),
+        pytest.raises(AssertionError, match="HEADS names glasses, but release"),
         serve(code / "function", HEADS="age,glasses"),
     ):
         pass

@@ -1,4 +1,4 @@
-"""From labelled faces to a release that may be published."""
+"""Commands from labelled faces to a release."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import os
 import sys
 from pathlib import Path
 
-from training.commands import Command, work
+from training.commands import Command, positive, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
 from training.labels import PATTERN
 from training.presets import PRESETS, RENAMED
+from training.quiet import hide_runtime_messages
 
 
 def fetch(options: argparse.Namespace) -> int:
-    """Bring an archive of faces from a bucket, unless that very object is there already."""
+    """Download an archive of faces from a bucket, unless the same object is already there."""
     from training.fetch import fetch
 
     copy, fetched = fetch(options.uri, options.folder)
@@ -25,11 +26,11 @@ def fetch(options: argparse.Namespace) -> int:
 
 def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", help="gs://bucket/path of the archive")
-    parser.add_argument("folder", type=Path, help="where the copy goes")
+    parser.add_argument("folder", type=Path, help="folder for the copy")
 
 
 def draw(options: argparse.Namespace) -> int:
-    """Draw faces of nobody, labelled as real ones are: enough for a training that proves the way."""
+    """Generate synthetic labelled faces for a smoke test."""
     from training.faces import write_faces
 
     write_faces(options.folder, options.count)
@@ -38,12 +39,12 @@ def draw(options: argparse.Namespace) -> int:
 
 
 def _draw_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="where they go")
-    parser.add_argument("--count", type=int, default=600, help="how many (default: 600)")
+    parser.add_argument("folder", type=Path, help="output folder")
+    parser.add_argument("--count", type=positive, default=600, help="number of faces (default: 600)")
 
 
 def prepare(options: argparse.Namespace) -> int:
-    """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
+    """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
     from training.data import coverage
     from training.prepare import prepare, summary
 
@@ -65,45 +66,52 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         required=True,
-        help=f"folder, .tar, .tar.gz or .zip of {PATTERN}",
+        help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}",
     )
-    parser.add_argument("--size", type=int, help="pixels, side of the faces, instead of the preset's")
+    parser.add_argument("--size", type=positive, help="side of the faces in pixels (default: the preset's)")
     parser.add_argument(
         "--expect",
         metavar="SHA256",
         default="",
-        help="fingerprint that the faces must have, as an earlier run stated it for this size (default: any)",
+        help="required fingerprint, as an earlier run printed it for this size (default: any)",
     )
-    _preset(parser, "whose input size the shards have")
+    _preset(parser, "preset with the size of the faces")
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train a preset's network on the prepared faces; keep the best epoch."""
-    from training.train import train
+    """Train a preset's network on the prepared faces and keep the best epoch."""
+    from training import runs
+    from training.learning import inputs
 
     named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
     chosen = {name: value for name, value in named.items() if value is not None}
     config = with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
-    best = train(options.work / "data", options.work / "model", config, options.preset, options.resume)
-    print(f"best model: {best}")
+    data, folder = options.work / "data", options.work / "model"
+    # A run that resumes needs nothing new, and may be complete already.
+    if not (options.resume and runs.exists(folder)):
+        inputs.require(data, config)
+    hide_runtime_messages()
+    from training.train import train
+
+    print(f"best model: {train(data, folder, config, options.preset, options.resume)}")
     return 0
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
-    _preset(parser, "what to train")
+    _preset(parser, "preset to train")
     parser.add_argument("--resume", action="store_true", help="continue after the last completed epoch")
     parser.add_argument(
         "--init-from",
         metavar="RELEASE",
-        help="initial weights instead of the preset's: a release's folder or gs:// address to fine-tune it, "
-        '"faceres", "imagenet", or "" for random ones',
+        help="initial weights: folder or gs:// address of a release to fine-tune, "
+        '"faceres", "imagenet", or "" for random ones (default: the preset\'s)',
     )
     parser.add_argument(
         "--teacher",
         metavar="RELEASE",
         action="append",
-        help="release whose answers are learnt beside the labels, folder or gs:// address; may be given several times",
+        help="folder or gs:// address of a release to distill from; can be repeated",
     )
     parser.add_argument(
         "--set",
@@ -111,16 +119,24 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         dest="values",
         action="append",
         default=[],
-        help="another number than the preset's, for example epochs=30; training/config.py names and explains them",
+        help="change a number of the preset, for example epochs=30; training/config.py explains them; can be repeated",
     )
 
 
 def convert(options: argparse.Namespace) -> int:
-    """Convert the best model to TFLite and calibrate it: the beginning of a release."""
+    """Convert the best model to TFLite and calibrate it."""
+    from training import runs
+    from training.data import shards
+    from training.learning import checkpoints
+
+    data, trained = options.work / "data", options.work / "model"
+    runs.load(trained)
+    checkpoints.find(trained, options.epoch)
+    shards.fingerprint(data)
+    hide_runtime_messages()
     from training.convert import convert
 
-    config = ConvertConfig(epoch=options.epoch)
-    manifest = convert(options.work / "data", options.work / "model", options.work / "release", config)
+    manifest = convert(data, trained, options.work / "release", ConvertConfig(epoch=options.epoch))
     model = manifest["model"]
     print(f"release {manifest['version']}: {model['precision']}, {model['bytes']} bytes, SHA-256 {model['sha256']}")
     return 0
@@ -129,7 +145,7 @@ def convert(options: argparse.Namespace) -> int:
 def _convert_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument(
-        "--epoch", type=int, default=0, help="convert this epoch, one of the last two, instead of the best"
+        "--epoch", type=positive, default=0, help="epoch to convert, one of the last two (default: the best)"
     )
 
 
@@ -142,6 +158,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from training.evaluation.report import REPORT_FILE, local_report
     from training.registry.registry import Registry
 
+    hide_runtime_messages()
     folder, model = options.work / "release", options.work / "model"
     against = champion.NONE
     if options.registry:
@@ -180,7 +197,8 @@ def gate(options: argparse.Namespace) -> int:
     else:
         print(f"gate failed: {found.failed_titles}")
     if not found.publishable:
-        print("next steps: more or better faces, another preset, or --override REASON --by NAME (docs/gate.md)")
+        print("next steps: more or better faces, another preset, or --override REASON --by NAME")
+        print("see docs/how-to/override-the-gate.md")
     if found.override:
         print(f"GATE OVERRIDDEN by {found.override.by}: {found.override.reason}")
     return 0 if found.publishable else 1
@@ -209,7 +227,7 @@ def _gate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _current(name: str) -> str:
-    """The name of a preset; argparse refuses that of a former version."""
+    """Return the name of a preset, for argparse. A former name is refused with the new one."""
     if name in RENAMED:
         raise argparse.ArgumentTypeError(f"{name} is now {RENAMED[name]}: rename it")
     return name

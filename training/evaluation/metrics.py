@@ -156,7 +156,7 @@ def worst_subgroup(measured: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def reliability(probabilities: Array, right: npt.NDArray[np.bool_]) -> list[tuple[int, float, float]]:
-    """Return number of faces, mean probability and accuracy of each non-empty bin, of RELIABILITY_BINS equal ones."""
+    """Return the number of faces, mean probability and accuracy of each non-empty bin of RELIABILITY_BINS."""
     bins = np.minimum((probabilities * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
     return [
         (int(mask.sum()), float(probabilities[mask].mean()), float(right[mask].mean()))
