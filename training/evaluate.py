@@ -19,8 +19,8 @@ from training.calibration import input_check
 from training.config import EvaluateConfig
 from training.data import shards
 from training.errors import StepError
+from training.evaluation import baseline, comparison, metrics, report, summary
 from training.evaluation import champion as champions
-from training.evaluation import comparison, metrics, report, summary
 from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
 from training.evaluation.metrics import METRICS_FILE
@@ -59,6 +59,9 @@ def evaluate(
     measured = {"version": challenger.version, "sha256": challenger.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
+    training = np.concatenate([shard.load()[1] for shard in shards.shards(data, "train")])
+    coverage = challenger.manifest["calibration"]["age"]["coverage"]
+    measured["baseline"] = baseline.measure(training, faces.labels, coverage)
     measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
     compared = compare(champion, challenger, faces, data, config)
     compared.save(folder)

@@ -156,8 +156,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Evaluate the release on the test faces and write metrics and a report; compare it with the champion."""
     from training import tracking
     from training.evaluate import evaluate
-    from training.evaluation import champion, comparison
-    from training.evaluation.metric_table import MEASURED
+    from training.evaluation import champion, comparison, tables
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import REPORT_FILE, local_report
     from training.registry.registry import Registry
@@ -173,9 +172,7 @@ def evaluate(options: argparse.Namespace) -> int:
         against = champion.named(options.champion, trust)
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), against)
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
-    for name, spec in MEASURED.items():
-        metric = measured["overall"][name]
-        print(f"{spec.title:24} {spec.text(metric['value']):>11}  ({spec.interval(metric['low'], metric['high'])})")
+    print(tables.text(measured))
     compared = comparison.load(folder, measured["sha256"])
     print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")

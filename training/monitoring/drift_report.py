@@ -57,20 +57,34 @@ def create(
         since: requests in `logs` before this moment are ignored.
 
     Raises:
-        StepError: the release, its metrics or a log is missing.
+        StepError: the release, its metrics or a log is missing, or no line of a log is a line of the function.
     """
     found = releases.read(release)
     manifest = found.manifest
-    served = traffic.count(logfiles.lines(logs, since), manifest, since)
     if reference:
-        earlier = traffic.count(logfiles.lines(reference), manifest)
+        earlier = _counted(reference, manifest)
         words, expected = f"{earlier.answered:,} images of the reference log", drift.of_traffic(earlier)
     else:
         if METRICS_FILE not in found.files:
             raise StepError(f"{release} has no {METRICS_FILE}; compare with an earlier log: --reference")
         measured = manifest_v3.rename(json.loads(found.files[METRICS_FILE]))
-        words, expected = f"its predictions for {measured['faces']:,} test faces", drift.of_release(measured, manifest)
+        words = f"its predictions for {measured['faces']:,} test faces"
+        expected = drift.of_release(measured, manifest)
+    served = _counted(logs, manifest, since)
     return DriftReport(served, words, drift.compare(expected, drift.of_traffic(served), config))
+
+
+def _counted(logs: str, manifest: dict[str, Any], since: datetime | None = None) -> Traffic:
+    counted = traffic.count(logfiles.lines(logs, since), manifest, since)
+    # With `since`, all files can be older: a function without requests is no error.
+    if not counted.of_function and (counted.lines or since is None):
+        damaged = f", {counted.damaged:,} of them damaged" if counted.damaged else ""
+        raise StepError(
+            f"{logs}: none of the {counted.lines:,} lines is a log line of the function{damaged}; expected its "
+            "JSON lines (LOG_LEVEL=INFO), also as written by docker, kubectl or compose, or entries of Cloud Logging "
+            "as JSON"
+        )
+    return counted
 
 
 def table(report: DriftReport) -> str:
