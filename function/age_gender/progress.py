@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import TextIO
@@ -16,12 +17,16 @@ _PAUSE = 0.1
 
 
 class Progress:
-    """A bar on standard error if that is a terminal; otherwise nothing. Output lines appear above it."""
+    """A bar on standard error if that is a terminal; otherwise nothing. Output lines appear above it.
+
+    Lines may come from several threads.
+    """
 
     def __init__(self, total: int) -> None:
         self._total, self._done = total, 0
         self._shown = total >= MIN_IMAGES and sys.stderr.isatty()
         self._began = time.monotonic()
+        self._lock = threading.Lock()
         self._drawn = 0.0
 
     def __enter__(self) -> Progress:
@@ -32,12 +37,13 @@ class Progress:
 
     def advance(self) -> None:
         """Count one more image."""
-        self._done += 1
-        now = time.monotonic()
-        if self._shown and now - self._drawn >= _PAUSE:
-            self._drawn = now
-            sys.stderr.write(_ERASE + self._bar(now - self._began))
-            sys.stderr.flush()
+        with self._lock:
+            self._done += 1
+            now = time.monotonic()
+            if self._shown and now - self._drawn >= _PAUSE:
+                self._drawn = now
+                sys.stderr.write(_ERASE + self._bar(now - self._began))
+                sys.stderr.flush()
 
     def print(self, *lines: str) -> None:
         """Write lines to standard output."""
@@ -48,10 +54,11 @@ class Progress:
         self._write(sys.stderr, lines)
 
     def _write(self, stream: TextIO, lines: tuple[str, ...]) -> None:
-        if stream.isatty():
-            self._erase()
-        for line in lines:
-            print(line, file=stream)
+        with self._lock:
+            if stream.isatty():
+                self._erase()
+            for line in lines:
+                print(line, file=stream)
 
     def _erase(self) -> None:
         if self._shown:
