@@ -11,6 +11,7 @@ from typing import TextIO
 # Smaller jobs end before anyone has read the bar.
 MIN_IMAGES = 32
 _WIDTH = 30
+_BLOCKS = ("█", "░")
 _ERASE = "\r\x1b[K"
 # Seconds between two updates.
 _PAUSE = 0.1
@@ -70,4 +71,13 @@ class Progress:
         filled = _WIDTH * self._done // self._total
         rate = self._done / max(seconds, 0.001)
         left = (self._total - self._done) / rate
-        return f"{'█' * filled}{'░' * (_WIDTH - filled)} {self._done}/{self._total}  {rate:.0f}/s  {left:.0f} s left"
+        full, empty = _BLOCKS if _can_show(sys.stderr, "".join(_BLOCKS)) else "#."
+        return f"{full * filled}{empty * (_WIDTH - filled)} {self._done}/{self._total}  {rate:.0f}/s  {left:.0f} s left"
+
+
+def _can_show(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(stream.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

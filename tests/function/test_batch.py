@@ -237,6 +237,58 @@ def test_two_thousand_real_faces_are_predicted_as_by_the_function(utkface: Path,
     assert lines(output) == expected(folder)
 
 
+def test_any_folder_and_file_name_can_be_read(face: bytes, tmp_path: Path) -> None:
+    images = tmp_path / "faces [2026]"
+    images.mkdir()
+    for name in ("a.jpg", "b-\udce4.jpg", "c*.jfif"):
+        (images / name).write_bytes(face)
+    for name in ("IMG.HEIC", "notes.txt", "._a.jpg"):
+        (images / name).write_bytes(b"x")
+    (tmp_path / "out [1]").mkdir()
+    output = tmp_path / "out [1]" / "o.parquet"
+    done = batch(images, output)
+    assert (done.returncode, done.stdout) == (0, f"{output}: 3 predictions, 0 errors\n"), done.stderr
+    passed_over = "age-gender: passed over: 1 ._* of macOS, 1 .heic, 1 .txt; convert HEIC to JPEG first\n"
+    assert done.stderr == passed_over
+    names = [Path(row["file"]).name for row in table(output)]
+    assert names == ["a.jpg", "b-\\udce4.jpg", "c*.jfif"]
+    assert sorted(path.name for path in output.parent.iterdir()) == [
+        f"o.parquet{end}" for end in ("", ".errors.jsonl", ".summary.json")
+    ]
+    again = batch(images, output)
+    assert (again.returncode, again.stdout, again.stderr) == (0, done.stdout, passed_over)
+
+
+@pytest.mark.parametrize(
+    ("output", "in_the_way", "told"),
+    [
+        ("x" * 240 + ".jsonl", "", "File name too long; choose another --output"),
+        ("\udcff.jsonl", "", "the name of --output is not UTF-8"),
+        ("o.jsonl", "o.jsonl/", "o.jsonl is a folder"),
+        ("o.jsonl", "o.jsonl.summary.json/", "o.jsonl.summary.json is a folder"),
+        ("o.jsonl", "o.jsonl.parts", "o.jsonl.parts is a file where the batch needs a folder"),
+        ("o.jsonl", "o.jsonl.summary.json", "o.jsonl.summary.json is not of a batch"),
+        ("o.jsonl", "o.jsonl.parts/plan.json", "plan.json is not of a batch"),
+        ("o.jsonl", "o.jsonl.parts/inputs.jsonl", "inputs.jsonl is not of this batch"),
+        ("o.jsonl", "o.jsonl.parts/part-000000.jsonl", "part-000000.jsonl is not of this batch"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_at_the_start(
+    output: str, in_the_way: str, told: str, folder: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / in_the_way
+    theirs.parent.mkdir(exist_ok=True)
+    if in_the_way.endswith("/"):
+        theirs.mkdir()
+    elif in_the_way:
+        theirs.write_text('{"images": "theirs"}')
+    before = {path: path.is_dir() or path.read_text() for path in tmp_path.rglob("*")}
+    refused = batch(folder, tmp_path / output)
+    assert refused.returncode == 2
+    assert told in refused.stderr
+    assert {path: path.is_dir() or path.read_text() for path in tmp_path.rglob("*")} == before
+
+
 def test_no_file_of_others_is_overwritten_or_removed(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.jsonl"
     output.write_text("theirs")
