@@ -259,33 +259,42 @@ def test_any_folder_and_file_name_can_be_read(face: bytes, tmp_path: Path) -> No
     assert (again.returncode, again.stdout, again.stderr) == (0, done.stdout, passed_over)
 
 
-@pytest.mark.parametrize(
-    ("output", "in_the_way", "told"),
-    [
-        ("x" * 240 + ".jsonl", "", "File name too long; choose another --output"),
-        ("\udcff.jsonl", "", "the name of --output is not UTF-8"),
-        ("o.jsonl", "o.jsonl/", "o.jsonl is a folder"),
-        ("o.jsonl", "o.jsonl.summary.json/", "o.jsonl.summary.json is a folder"),
-        ("o.jsonl", "o.jsonl.parts", "o.jsonl.parts is a file where the batch needs a folder"),
-        ("o.jsonl", "o.jsonl.summary.json", "o.jsonl.summary.json is not of a batch"),
-        ("o.jsonl", "o.jsonl.parts/plan.json", "plan.json is not of a batch"),
-        ("o.jsonl", "o.jsonl.parts/inputs.jsonl", "inputs.jsonl is not of this batch"),
-        ("o.jsonl", "o.jsonl.parts/part-000000.jsonl", "part-000000.jsonl is not of this batch"),
-    ],
+# The name of the output, what is in its way (a folder ends in a slash), and the refusal.
+UNWRITABLE = (
+    ("x" * 240 + ".jsonl", "", "File name too long; choose another --output"),
+    ("\udcff.jsonl", "", "the name of --output is not UTF-8"),
+    ("1.jsonl", "1.jsonl/", "1.jsonl is a folder"),
+    ("2.jsonl", "2.jsonl.summary.json/", "2.jsonl.summary.json is a folder"),
+    ("3.jsonl", "3.jsonl.parts", "3.jsonl.parts is a file where the batch needs a folder"),
+    ("4.jsonl", "4.jsonl.summary.json", "4.jsonl.summary.json is not of a batch"),
+    ("5.jsonl", "5.jsonl.parts/plan.json", "plan.json is not of a batch"),
+    ("6.jsonl", "6.jsonl.parts/inputs.jsonl", "inputs.jsonl is not of this batch"),
+    ("7.jsonl", "7.jsonl.parts/part-000000.jsonl", "part-000000.jsonl is not of this batch"),
 )
-def test_an_output_that_cannot_be_written_is_refused_at_the_start(
-    output: str, in_the_way: str, told: str, folder: Path, tmp_path: Path
-) -> None:
-    theirs = tmp_path / in_the_way
-    theirs.parent.mkdir(exist_ok=True)
-    if in_the_way.endswith("/"):
-        theirs.mkdir()
-    elif in_the_way:
-        theirs.write_text('{"images": "theirs"}')
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_the_start(folder: Path, tmp_path: Path) -> None:
+    for _, in_the_way, _ in UNWRITABLE:
+        theirs = tmp_path / in_the_way
+        theirs.parent.mkdir(exist_ok=True)
+        if in_the_way.endswith("/"):
+            theirs.mkdir()
+        elif in_the_way:
+            theirs.write_text('{"images": "theirs"}')
     before = {path: path.is_dir() or path.read_text() for path in tmp_path.rglob("*")}
-    refused = batch(folder, tmp_path / output)
-    assert refused.returncode == 2
-    assert told in refused.stderr
+    # In one process, because importing Beam takes longer than a refusal.
+    code = (
+        "import json, sys; from age_gender.__main__ import main;"
+        "print([main(['batch', sys.argv[1], '--output', output]) for output in json.loads(sys.argv[2])])"
+    )
+    outputs = json.dumps([str(tmp_path / output) for output, _, _ in UNWRITABLE])
+    environment = {**os.environ, "PYTHONPATH": str(FUNCTION)}
+    done = subprocess.run(
+        [PYTHON, "-c", code, folder, outputs], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [2] * len(UNWRITABLE)
+    for told, (_, _, message) in zip(done.stderr.splitlines(), UNWRITABLE, strict=True):
+        assert message in told
     assert {path: path.is_dir() or path.read_text() for path in tmp_path.rglob("*")} == before
 
 
