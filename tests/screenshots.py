@@ -1,4 +1,4 @@
-"""The screenshots of the web page in docs/, of drawn faces: `python -m tests.screenshots docs`."""
+"""Images in docs/: screenshots of the web page, and the example face. `make screenshots` writes them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from tests.conftest import FUNCTION
 from tests.server import serve
 
 WIDE, PHONE = ViewportSize(width=1080, height=760), ViewportSize(width=390, height=844)
-# pixels; drawn at this many times the size, then reduced, so that edges are smooth
+# pixels; portraits are drawn at twice the size and then reduced, for smooth edges
 SIZE, SMOOTH = (900, 675), 2
+# the square of the fourth portrait that shows its face, as left, top, right and bottom, and the side of example.jpg
+FACE, EXAMPLE_SIDE = (220, 70, 680, 530), 320
 # a portrait: skin, hair, shirt, background, and whether the hair is long
 PORTRAITS = (
     ("#e8b998", "#4b2e1e", "#2f6f8f", "#d9e2e4", True),
@@ -25,12 +27,13 @@ PORTRAITS = (
     ("#c68e65", "#2a1c15", "#a5473f", "#e9e2d3", True),
     ("#f3d3bb", "#c08a3e", "#3f7a5b", "#d5e1ea", True),
 )
-# zoom keys that bring the face of a portrait into the guide, then arrow keys
+# keys that zoom and move a portrait's face into the guide
 FRAMING = ("+", "+", "+", "+", "+", "+", "ArrowDown", "ArrowDown")
 
 
 def main(folder: Path) -> None:
-    """Write page-light.png, page-dark.png and page-phone.png into `folder`."""
+    """Write example.jpg, page-light.png, page-dark.png and page-phone.png into `folder`."""
+    (folder / "example.jpg").write_bytes(example())
     with serve(FUNCTION) as server, chromium() as browser:
         page = _open(browser, server.url, WIDE, dark=False)
         _frame_one(page)
@@ -46,26 +49,32 @@ def main(folder: Path) -> None:
 
 
 class _Sketch:
-    """A drawing; x and y in parts of its height, from the middle of its upper edge."""
+    """A drawing with x and y as shares of its height, from the middle of its upper edge."""
 
     def __init__(self, ground: str) -> None:
         self.image = Image.new("RGB", (SIZE[0] * SMOOTH, SIZE[1] * SMOOTH), ground)
         self.canvas = ImageDraw.Draw(self.image)
 
     def box(self, x: float, y: float, across: float, down: float) -> tuple[float, float, float, float]:
-        """Corners of the box with that middle and those half sides, in pixels."""
+        """Return the corners in pixels of the box with this centre and these half sides."""
         left, top = self.points((x - across, y - down))
         right, bottom = self.points((x + across, y + down))
         return left, top, right, bottom
 
     def points(self, *places: tuple[float, float]) -> list[float]:
-        """x and y of each place, in pixels."""
+        """Return x and y of each place, in pixels."""
         width, height = self.image.size
         return [value for x, y in places for value in (width / 2 + x * height, y * height)]
 
 
+def example() -> bytes:
+    """Return the example face, one aligned and cropped drawing, as a JPEG."""
+    face = Image.open(io.BytesIO(portrait(3))).crop(FACE)
+    return jpeg(face.resize((EXAMPLE_SIDE, EXAMPLE_SIDE), Image.Resampling.LANCZOS))
+
+
 def portrait(number: int) -> bytes:
-    """One of `PORTRAITS` as a JPEG of `SIZE`: a drawing, nobody's face."""
+    """Return one of `PORTRAITS`, a drawing of no real person, as a JPEG of `SIZE`."""
     skin, hair, shirt, ground, long = PORTRAITS[number]
     sketch = _Sketch(ground)
     box, canvas = sketch.box, sketch.canvas
@@ -120,11 +129,11 @@ def _frame_one(page: Page) -> None:
 
 
 def _save(page: Page, path: Path) -> None:
-    # At rest: no ring of the keyboard's focus, nothing that fades.
+    # Remove the focus ring, and wait for transitions.
     page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(300)
     image = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-    # A palette makes a third of the bytes, and the eye does not see it.
+    # A palette takes a third of the bytes without a visible difference.
     image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
     page.close()
 

@@ -23,7 +23,7 @@ RENAMED = {
     "MIN_SIDE": "MIN_IMAGE_SIDE",
     "REQUEST_SECONDS": "REQUEST_TIMEOUT",
 }
-LOG_LEVELS = ("INFO", "WARNING", "ERROR")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingsError(Exception):
@@ -31,7 +31,7 @@ class SettingsError(Exception):
 
 
 class Variable(NamedTuple):
-    """One environment variable: what README.md says of it, and how it is read."""
+    """One environment variable: its line in the reference, and its parser."""
 
     name: str
     # what it is when unset or empty, as a deployment would write it
@@ -129,7 +129,7 @@ def _variable(
 # No repr: it would show the key.
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """How this copy of the function runs; the order is that of README.md."""
+    """How this copy of the function runs; the order is that of the reference."""
 
     model_uri: str = _variable(
         "MODEL_URI", "", "a folder or `gs://bucket/path/<version>`; unset, the bundled release", _release

@@ -1,4 +1,4 @@
-"""Identity tokens where there is no key: GitLab's identity, exchanged by the two services that do it."""
+"""Identity tokens from GitLab's identity, without a key."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from training.errors import StepError
 AUDIENCE = "https://age-gender-abcdefghij-ew.a.run.app"
 
 
-def test_a_service_on_loopback_asks_for_no_token() -> None:
+def test_service_on_loopback_needs_no_token() -> None:
     assert identity.token("http://127.0.0.1:8080/run/age-gender") == ""
 
 
-def test_gitlabs_own_identity_makes_the_token_of_the_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gitlab_identity_creates_a_service_account_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     payload = urlsafe_b64encode(json.dumps({"exp": 2_000_000_000}).encode()).decode().rstrip("=")
     token = f"{urlsafe_b64encode(b'{}').decode().rstrip('=')}.{payload}.AAAA"
     exchanged = {
@@ -54,9 +54,7 @@ def test_gitlabs_own_identity_makes_the_token_of_the_account(tmp_path: Path, mon
     assert [each.get("authorization") for each in headers] == [None, "Bearer federated"]
 
 
-def test_credentials_that_make_no_token_are_an_error_with_a_cure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_credentials_without_identity_tokens_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    with pytest.raises(StepError, match="act as a service account that may invoke"):
+    with pytest.raises(StepError, match="use a service account that may invoke"):
         identity.token(AUDIENCE)

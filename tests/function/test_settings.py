@@ -1,4 +1,4 @@
-"""Settings: what each variable takes, and README.md's table of them."""
+"""Settings: accepted values, and their table in the reference."""
 
 from __future__ import annotations
 
@@ -6,25 +6,19 @@ import re
 
 import pytest
 
+from docs.site import reference
 from serving.settings import BUNDLED_RELEASE, RENAMED, Settings, SettingsError, from_environment, variables
 from tests.conftest import FUNCTION, ROOT
 from tests.server import refusal
 
 
-def rows() -> list[tuple[str, ...]]:
-    """The cells of README.md's table of settings."""
-    _, _, rest = (ROOT / "README.md").read_text().partition("| setting | default | |\n|---|---|---|\n")
-    lines = re.match(r"(\|.*\n)+", rest)
-    assert lines is not None
-    return [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in lines[0].splitlines()]
-
-
-def test_readme_lists_every_setting_with_its_default_and_meaning_and_no_other() -> None:
-    known = [
+def test_the_reference_lists_every_setting_with_default_and_meaning() -> None:
+    assert "<!-- generated: settings -->" in (ROOT / "docs" / "reference" / "settings.md").read_text()
+    rows = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in reference.settings().splitlines()[2:]]
+    assert rows == [
         (f"`{variable.name}`", f"`{variable.default}`" if variable.default else "", variable.meaning)
         for variable in variables()
     ]
-    assert rows() == known
 
 
 def test_every_variable_read_from_the_environment_is_a_setting() -> None:
