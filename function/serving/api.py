@@ -9,14 +9,13 @@ from typing import Any
 
 from flask import Request, Response, g
 
-from serving import protocols, request_parsing, static_files
+from serving import connections, protocols, request_parsing, static_files
 from serving.access import Handler
 from serving.inference import InferenceService
 from serving.problems import Problem, json_text
 from serving.request_stats import RequestStats
 from serving.routes import Operation, Routes
 from serving.settings import Settings
-from serving.timeouts import Deadline
 
 _KSERVE = "Open Inference Protocol"
 _PREDICTION_PROBLEMS = (
@@ -103,8 +102,8 @@ class Api:
         return table
 
     def _predict(self, request: Request) -> Response:
-        deadline = Deadline.after(self._settings.request_timeout)
-        images = request_parsing.images(request, self._settings, deadline)
+        deadline = connections.deadline(request.environ, self._settings.request_timeout)
+        images = request_parsing.images(request, self._settings)
         g.stats = RequestStats(len(images))
         return _json({"predictions": self._inference.predict(images, deadline, g.stats), "model": self._model})
 
