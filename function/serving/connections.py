@@ -161,7 +161,7 @@ class _Body:
             raise InvalidChunkSize(bytes(buffer[:8]))
         line = _CHUNK_SIZE.match(buffer, begin)
         if line is None:
-            if buffer.find(b"\r\n", begin) >= 0 or len(buffer) > _MAX_CHUNK_LINE:
+            if buffer.find(b"\n", begin) >= 0 or len(buffer) > _MAX_CHUNK_LINE:
                 raise InvalidChunkSize(bytes(buffer[:8]))
             return False
         end, size = line.end(), int(line[1], 16)
