@@ -100,6 +100,18 @@ def body(request: Request, settings: Settings) -> bytes:
     return data
 
 
+def parse_json(data: bytes, expected: str) -> Any:
+    """Return the content of a JSON body.
+
+    Raises:
+        Problem: 400 with `expected`.
+    """
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON; {expected}") from error
+
+
 def decode_base64(text: str) -> bytes:
     """Decode base64 as clients send it: with line breaks, without padding, url-safe, or as a `data:` URI.
 
@@ -176,10 +188,7 @@ def _too_large(settings: Settings) -> Problem:
 
 
 def _instances(data: bytes) -> list[bytes | Problem]:
-    try:
-        content: Any = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON; {_EXPECTED_JSON}") from error
+    content = parse_json(data, _EXPECTED_JSON)
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
         raise Problem(HTTPStatus.BAD_REQUEST, f'the body has no list "instances"; {_EXPECTED_JSON}')
