@@ -52,7 +52,7 @@ def predict(request: Request) -> Response:
 
 if current_app:
     logs.setup(SETTINGS.log_level)
-    gunicorn_settings.configure(SETTINGS.http_port)
+    gunicorn_settings.configure(SETTINGS)
     middleware.install(current_app, predict, SETTINGS, INFERENCE.predictor.release.version)
 
 # The collector skips these objects from now on, so the server's processes share their memory.
