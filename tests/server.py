@@ -28,9 +28,9 @@ class Server:
     url: str
     process: subprocess.Popen[str]
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> httpx.Response:
         """GET a path."""
-        return _CLIENT.get(self.url + path)
+        return _CLIENT.get(self.url + path, headers=headers)
 
     def post(self, content: bytes, content_type: str = "image/jpeg", path: str = "/predict") -> httpx.Response:
         """POST a body of a stated type."""

@@ -43,6 +43,7 @@ LAYERS = (
 STEPS = {f"training.{name}" for name in LAYERS[-3]}
 # the lowest layer of both halves
 LEAVES = (
+    "serving.prediction",
     "serving.timeouts",
     "serving.formats",
     "serving.limits",
@@ -50,7 +51,6 @@ LEAVES = (
     "serving.static_files",
     "serving.problems",
     "serving.storage",
-    "age_gender.prediction",
     "age_gender.progress",
     "training.errors",
     "training.openmetrics",

@@ -1,4 +1,4 @@
-"""The command `age-gender`: its options, and nothing else."""
+"""The command line `age-gender`."""
 
 from __future__ import annotations
 
@@ -22,88 +22,88 @@ from serving.release import ReleaseError
 if TYPE_CHECKING:
     from serving.settings import Settings
 
-# Exit codes: every image was answered; some were not; the command cannot mean this; nothing here can answer.
-ANSWERED, SOME_FAILED, USAGE, UNUSABLE = 0, 1, 2, 3
+# Exit codes; the help text explains them.
+OK, SOME_FAILED, USAGE, UNUSABLE = 0, 1, 2, 3
 API_KEY = "AGE_GENDER_API_KEY"
-# requests under way at once
+# Concurrent requests to a server.
 _CONNECTIONS = 4
 
 _CODES = (
-    "exit codes: 0 every image was answered; 1 some were not, each is named on standard error; "
+    "exit codes: 0 every image has a prediction; 1 some have an error instead, which standard error names; "
     "2 wrong usage, or a name without an image; 3 the server or the release cannot be used"
 )
 
 
 class UsageError(Exception):
-    """The command cannot mean this."""
+    """The command line is wrong; the message says how to correct it."""
 
 
 class UnusableError(Exception):
-    """Nothing here can answer, or not now; the message says why and how to mend it."""
+    """No prediction is possible here or now; the message says why and what to do."""
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Answer images, from the release on this machine or from a server."""
+    """Predict images on this machine, or with --url on a server."""
     try:
         names = image_files.find(options.images)
     except image_files.NothingFoundError as error:
         raise UsageError(str(error)) from error
-    source = _server(options) if options.url else _local(options)
+    predictor = _server(options) if options.url else _local(options)
     threads = _CONNECTIONS if options.url else os.cpu_count() or 1
     table, failed = Table(names), 0
     with Progress(len(names)) as progress:
-        for name, prediction in runner.ask(names, source, threads):
+        for name, prediction in runner.predict_files(names, predictor, threads):
             progress.print(*([json_line(name, prediction)] if options.json else table.lines(name, prediction)))
             if prediction.error:
                 failed += 1
                 progress.complain(f"age-gender: {name}: {prediction.error.detail}")
             progress.advance()
-    return SOME_FAILED if failed else ANSWERED
+    return SOME_FAILED if failed else OK
 
 
 def batch(options: argparse.Namespace) -> int:
-    """Answer a folder or a gs:// pattern by Apache Beam; further options are Beam's own."""
+    """Predict a folder or a gs:// pattern with Apache Beam, which takes further options of its own."""
     settings = _settings(options)
     try:
-        with _unwarned():
-            from age_gender.batch import BatchError, BrokenOffError, Job, run
+        with _without_warnings():
+            from age_gender.batch import BatchError, InterruptedBatchError, Job, run
     except ImportError as error:
-        raise UnusableError(f"a batch needs {error.name}: install age-gender-detection[batch]") from error
+        raise UnusableError(f"a batch needs {error.name}: pip install '.[batch]' installs it") from error
     try:
         summary = run(options.images, Job.of(options.output, settings), options.part_size, options.beam)
     except BatchError as error:
         raise UsageError(str(error)) from error
-    except BrokenOffError as error:
+    except InterruptedBatchError as error:
         raise UnusableError(str(error)) from error
-    print(f"{options.output}: {summary['answered']} answered, {summary['failed']} not")
-    return SOME_FAILED if summary["failed"] else ANSWERED
+    print(f"{options.output}: {summary['answered']} predictions, {summary['failed']} errors")
+    return SOME_FAILED if summary["failed"] else OK
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command line and return its exit code."""
     program = parser()
     options, beam = program.parse_known_args(arguments)
     if options.run is predict and beam:
-        program.error(f"unknown: {' '.join(beam)}")
+        program.error(f"unknown arguments: {' '.join(beam)}")
     options.beam = beam
     try:
         code: int = options.run(options)
     except UsageError as error:
-        return _refuse(error, USAGE)
+        return _fail(error, USAGE)
     except (UnusableError, ServerError, ReleaseError) as error:
-        return _refuse(error, UNUSABLE)
+        return _fail(error, UNUSABLE)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of the output has had enough; Python must not try to write the rest at its end.
+        # The reader of the output has closed it. Python must not flush the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOME_FAILED
     return code
 
 
 @contextmanager
-def _unwarned() -> Iterator[None]:
-    """Importing Beam warns at length of what its dependencies may want one day; the pinned ones lack nothing."""
+def _without_warnings() -> Iterator[None]:
+    """Silence the import of Beam, which warns about optional dependencies."""
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -111,27 +111,27 @@ def _unwarned() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _refuse(error: Exception, code: int) -> int:
+def _fail(error: Exception, code: int) -> int:
     print(f"age-gender: {error}", file=sys.stderr)
     return code
 
 
-def _server(options: argparse.Namespace) -> runner.Source:
+def _server(options: argparse.Namespace) -> runner.Predictor:
     if options.heads or options.model:
-        raise UsageError("--heads and --model are for answers without a server; the function at --url has its own")
+        raise UsageError("--heads and --model work without --url only; a server has its own heads and model")
     return Client(options.url, os.environ.get(API_KEY))
 
 
-def _local(options: argparse.Namespace) -> runner.Source:
+def _local(options: argparse.Namespace) -> runner.Predictor:
     settings = _settings(options)
-    with _explained():
+    with _with_hint():
         from age_gender.local import LocalPredictor
 
         return LocalPredictor(settings)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    with _explained():
+    with _with_hint():
         from serving import settings
     named = {"HEADS": options.heads, "MODEL_URI": options.model}
     try:
@@ -141,47 +141,55 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Without the packages of the function there are answers from a server only."""
+def _with_hint() -> Iterator[None]:
+    """Explain a missing package of the function."""
     try:
         yield
     except ImportError as error:
-        wanted = "install age-gender-detection[local], or name a server by --url"
-        raise UnusableError(f"answers without a server need {error.name}: {wanted}") from error
+        raise UnusableError(
+            "predictions on this machine need the packages of the function, and "
+            f"{error.name} is missing: pip install '.[local]' installs them; or name a server with --url"
+        ) from error
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; `batch` leaves what it does not know to Beam."""
+    """Return the parser of the command line. `batch` leaves unknown options to Beam."""
     result = argparse.ArgumentParser(
-        "age-gender", description="Age and gender of aligned, cropped faces, one an image.", epilog=_CODES
+        "age-gender",
+        description="Estimate age and gender of faces. Each image is one aligned, cropped face.",
+        epilog=_CODES,
     )
     commands = result.add_subparsers(required=True, metavar="command")
     one = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__, epilog=_CODES)
     one.set_defaults(run=predict)
-    one.add_argument("images", nargs="+", metavar="image", help="file, folder, glob pattern, or - (standard input)")
-    one.add_argument("--url", help=f"ask the function there, with the key in {API_KEY} where it wants one")
-    one.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    one.add_argument("images", nargs="+", metavar="image", help="file, folder, glob pattern, or - for standard input")
+    one.add_argument("--url", help=f"URL of a deployed function; {API_KEY} holds its API key, if it requires one")
+    one.add_argument("--json", action="store_true", help="print one JSON object a line instead of a table")
     _local_options(one)
     many = commands.add_parser(
         "batch", help=batch.__doc__, description=batch.__doc__, epilog=_CODES, allow_abbrev=False
     )
     many.set_defaults(run=batch)
-    many.add_argument("images", help="folder or pattern, on a disk or under gs://; stands before Beam's options")
-    many.add_argument("--output", required=True, help="file of answers to write, .parquet or .jsonl")
-    many.add_argument("--part-size", type=_positive, default=500, help="images of one part (default: 500)")
+    many.add_argument("images", help="folder or pattern, local or gs://; it comes before Beam's options")
+    many.add_argument("--output", required=True, help="file of predictions to write, .parquet or .jsonl")
+    many.add_argument("--part-size", type=_positive, default=500, help="images in one part (default: 500)")
     _local_options(many)
     return result
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r}; it takes a whole number, at least 1")
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return int(text)
 
 
 def _local_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--heads", help=f"of {','.join(HEADS)} (default: HEADS or age,gender)")
-    parser.add_argument("--model", help="release: a folder or gs://… (default: MODEL_URI or the bundled one)")
+    parser.add_argument(
+        "--heads", help=f"estimates to make, comma-separated: {', '.join(HEADS)} (default: $HEADS, else age,gender)"
+    )
+    parser.add_argument(
+        "--model", help="release: a folder or gs://bucket/path (default: $MODEL_URI, else the bundled release)"
+    )
 
 
 if __name__ == "__main__":

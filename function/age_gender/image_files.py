@@ -1,4 +1,4 @@
-"""What is named on the command line -> images: files, folders, glob patterns, standard input."""
+"""The images that a command line names: files, folders, glob patterns, standard input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 STANDARD_INPUT = "-"
-# Of a folder, what bears one of these is taken; a file that is named itself is taken whatever it is called.
+# Folders are searched for these. A file named on its own may have any name.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif")
 
 
@@ -17,10 +17,12 @@ class NothingFoundError(Exception):
 
 
 def find(names: Sequence[str]) -> list[str]:
-    """The images that `names` lead to, each once: a folder's in the order of their names, with its subfolders'.
+    """Return the images that `names` lead to, each once.
+
+    The images of a folder and its subfolders come in the order of their paths.
 
     Raises:
-        NothingFoundError: one of the names leads to none.
+        NothingFoundError: a name leads to no image.
     """
     found: dict[str, None] = {}
     for name in names:
@@ -32,7 +34,7 @@ def find(names: Sequence[str]) -> list[str]:
 
 
 def read(name: str) -> bytes:
-    """The bytes of an image.
+    """Return the bytes of an image.
 
     Raises:
         OSError: it cannot be read.
@@ -41,7 +43,7 @@ def read(name: str) -> bytes:
 
 
 def is_image(name: str) -> bool:
-    """Whether a name ends as an image's does."""
+    """Tell whether a name has the suffix of an image."""
     return name.lower().endswith(SUFFIXES)
 
 

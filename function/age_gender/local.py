@@ -1,4 +1,4 @@
-"""The function's own answers on this machine, without a server."""
+"""Predictions on this machine, without a server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.timeouts import Deadline
 
 
 class LocalPredictor:
-    """Answers from one release; may be used from many threads."""
+    """The function's own decoder, model and calibration in this process. Safe for several threads."""
 
     def __init__(self, settings: Settings) -> None:
         """Load the release that `settings` names.
@@ -27,18 +27,18 @@ class LocalPredictor:
 
     @property
     def release(self) -> release.Release:
-        """What answers."""
+        """The loaded release."""
         return self._inference.predictor.release
 
     def predict(self, images: Sequence[bytes]) -> list[Prediction]:
-        """One answer an image, in the order given; an image that cannot be answered has an `error`."""
+        """Return one prediction an image, in order; an image without one has an `error`."""
         if not images:
             return []
         try:
-            # Nobody waits at the other end of a line: there is no time limit.
+            # No caller waits on a connection, so there is no time limit.
             predictions = self._inference.predict(list(images), Deadline.after(threading.TIMEOUT_MAX))
             return [parse(each) for each in predictions]
         except Problem as problem:
-            # Not one was answered: several are listed, one speaks for itself.
+            # Every image failed. Several are listed in `errors`; a single one is the problem itself.
             problems = problem.members.get("errors", [problem.details()])
             return [parse({"error": each}) for each in problems]

@@ -1,4 +1,4 @@
-"""How far it is, on one line at the bottom of a terminal."""
+"""A progress bar on the last line of a terminal."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import time
 from types import TracebackType
 from typing import TextIO
 
-# fewer are done before one has read the bar
-FEWEST = 32
+# Smaller jobs end before anyone has read the bar.
+MIN_IMAGES = 32
 _WIDTH = 30
 _ERASE = "\r\x1b[K"
-# seconds between two drawings
+# Seconds between two updates.
 _PAUSE = 0.1
 
 
 class Progress:
-    """A bar on standard error where that is a terminal, nothing elsewhere; lines of output go above it."""
+    """A bar on standard error if that is a terminal; otherwise nothing. Output lines appear above it."""
 
     def __init__(self, total: int) -> None:
         self._total, self._done = total, 0
-        self._shown = total >= FEWEST and sys.stderr.isatty()
+        self._shown = total >= MIN_IMAGES and sys.stderr.isatty()
         self._began = time.monotonic()
         self._drawn = 0.0
 
@@ -31,7 +31,7 @@ class Progress:
         self._erase()
 
     def advance(self) -> None:
-        """One more is done."""
+        """Count one more image."""
         self._done += 1
         now = time.monotonic()
         if self._shown and now - self._drawn >= _PAUSE:

@@ -1,35 +1,36 @@
-"""Answers as lines: a table for people, JSON for programs."""
+"""Predictions as lines of text: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from age_gender.prediction import Choice, Prediction
+from age_gender.prediction import Prediction
+from serving.prediction import LabelEstimate
 
-# characters; longer names lose their beginning, since files of one folder differ at their end
-_LONGEST_NAME = 48
-# characters of a choice
+# Characters. Longer names lose their beginning, because the names in a folder differ at their end.
+_MAX_NAME = 48
+# Characters of a label with its probability.
 _CHOICE = 14
 
 
 def json_line(name: str, prediction: Prediction) -> str:
-    """One answer, or the problem in its place, on one line."""
+    """Return one prediction, or its error, as one line of JSON."""
     return json.dumps({"file": name, **prediction.as_json()})
 
 
 class Table:
-    """Aligned lines, written as the answers come: which heads there are is known with the first that succeeds."""
+    """Aligned lines, one prediction at a time. The first prediction with estimates decides the columns."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._width = min(max(map(len, names)), _LONGEST_NAME)
+        self._width = min(max(map(len, names)), _MAX_NAME)
         self._heads: tuple[str, ...] = ()
 
     def lines(self, name: str, prediction: Prediction) -> list[str]:
-        """The lines of one answer: itself, and before the first of all the names of the columns."""
+        """Return the line of one prediction, after the column names where those change."""
         shown = shortened(name, self._width).ljust(self._width)
         if prediction.error:
-            return [f"{shown}  not answered: {prediction.error.detail}"]
+            return [f"{shown}  no prediction: {prediction.error.detail}"]
         cells = [shown, *_cells(prediction), *(f"warning: {warning.detail}" for warning in prediction.warnings)]
         return [*self._head(prediction), "  ".join(cells)]
 
@@ -43,7 +44,7 @@ class Table:
 
 
 def shortened(name: str, width: int) -> str:
-    """The name in at most `width` characters."""
+    """Return the end of a name in at most `width` characters."""
     return name if len(name) <= width else "…" + name[len(name) - width + 1 :]
 
 
@@ -55,5 +56,5 @@ def _cells(prediction: Prediction) -> list[str]:
     return [*cells, *(_choice(choice) for choice in prediction.choices.values())]
 
 
-def _choice(choice: Choice) -> str:
+def _choice(choice: LabelEstimate) -> str:
     return f"{choice.label} {100 * choice.probability:5.1f} %".rjust(_CHOICE)

@@ -1,4 +1,4 @@
-"""HTTP to one server over connections that are kept, with retries where a retry can help."""
+"""HTTP POST to one server: persistent connections, and retries where a retry can help."""
 
 from __future__ import annotations
 
@@ -11,78 +11,81 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import SplitResult, urlsplit
 
-# Answers that another try may turn into a better one; a prediction changes nothing, so that all may be sent again.
+# Statuses worth a retry. A prediction changes nothing on the server, so every request may be sent again.
 RETRIED = (
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
-# seconds: the wait after the first failure, doubled after each; and the longest that is waited, whatever is asked for
-FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+# Seconds. The wait doubles after each failure. MAX_WAIT also bounds what `Retry-After` asks for.
+FIRST_WAIT, MAX_WAIT = 0.5, 60.0
 
 
 class ServerError(Exception):
-    """The server cannot be used: not reached, not allowed, or not this function; the message says which."""
+    """The server cannot be used. The message says whether it is unreachable, refuses, or is not this function."""
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One HTTP answer."""
+class Response:
+    """An HTTP response."""
 
     status: int
+    """HTTP status."""
     body: bytes
+    """The whole body."""
     retry_after: str = ""
+    """Value of the header `Retry-After`, or empty."""
 
 
 class Transport:
-    """POST to one URL, from any number of threads; connections are kept for the next request of any of them."""
+    """POST requests to one URL. Threads share a pool of persistent connections."""
 
     def __init__(self, url: str, headers: dict[str, str], timeout: float, attempts: int) -> None:
         """Prepare, without connecting.
 
         Args:
-            url: http:// or https:// and a host; a path in it precedes those that are asked for.
-            headers: sent with every request.
-            timeout: seconds that connecting and each read may take.
+            url: http:// or https://, a host, and a path that precedes the paths of the requests.
+            headers: headers of every request.
+            timeout: seconds for connecting, and for each read.
             attempts: tries of one request, at least 1.
 
         Raises:
-            ServerError: it is no such URL.
+            ServerError: the URL is invalid.
         """
         self._url, self._parts = url, _parts(url)
         self._headers, self._timeout, self._attempts = headers, timeout, attempts
         self._idle: deque[http.client.HTTPConnection] = deque()
 
-    def post(self, path: str, body: bytes, content_type: str) -> Reply:
-        """Send one request, again after a wait where the server is busy or the connection breaks.
+    def post(self, path: str, body: bytes, content_type: str) -> Response:
+        """Send a request. Retry it after a wait where the server is busy or the connection breaks.
 
         Raises:
-            ServerError: no answer came.
+            ServerError: there was no response.
         """
         for attempt in range(1, self._attempts + 1):
             last = attempt == self._attempts
             try:
-                reply = self._send(path, body, content_type)
+                response = self._send(path, body, content_type)
             except (OSError, http.client.HTTPException) as error:
                 if last:
                     raise ServerError(
-                        f"{self._url} does not answer: {_reason(error)}; is the address right, and does the server run?"
+                        f"no response from {self._url}: {_reason(error)}; check the URL, and that the server runs"
                     ) from error
                 asked = ""
             else:
-                if last or reply.status not in RETRIED:
-                    return reply
-                asked = reply.retry_after
+                if last or response.status not in RETRIED:
+                    return response
+                asked = response.retry_after
             time.sleep(wait(attempt, asked))
         raise AssertionError("there is always a last attempt")
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
-    def _send(self, path: str, body: bytes, content_type: str) -> Reply:
+    def _send(self, path: str, body: bytes, content_type: str) -> Response:
         try:
             kept = self._idle.pop()
         except IndexError:
@@ -90,19 +93,19 @@ class Transport:
         try:
             return self._exchange(kept, path, body, content_type)
         except ConnectionError:
-            # The server closed it while nothing was asked: that is no failure, and a new one is made at once.
+            # The server closed the idle connection, which is no failure: open a new one at once.
             return self._exchange(self._connect(), path, body, content_type)
 
-    def _exchange(self, connection: http.client.HTTPConnection, path: str, body: bytes, content_type: str) -> Reply:
+    def _exchange(self, connection: http.client.HTTPConnection, path: str, body: bytes, content_type: str) -> Response:
         try:
             connection.request("POST", self._parts.path.rstrip("/") + path, body, self._with(content_type))
-            response = connection.getresponse()
-            reply = Reply(response.status, response.read(), response.getheader("Retry-After", ""))
+            reply = connection.getresponse()
+            response = Response(reply.status, reply.read(), reply.getheader("Retry-After", ""))
         except BaseException:
             connection.close()
             raise
         self._idle.append(connection)
-        return reply
+        return response
 
     def _with(self, content_type: str) -> dict[str, str]:
         return {**self._headers, "Content-Type": content_type, "Accept": "application/json"}
@@ -119,19 +122,22 @@ def _parts(url: str) -> SplitResult:
     except ValueError:
         usable = False
     if not usable:
-        raise ServerError(f"{url!r} is no address of a server; give one like https://faces.example")
+        raise ServerError(f"invalid URL {url!r}; it needs http:// or https:// and a host, as in https://faces.example")
     return parts
 
 
 def wait(attempt: int, retry_after: str) -> float:
-    """Seconds to wait after a number of failed attempts: what is asked for (RFC 9110, 10.2.3), or ever longer."""
+    """Return the seconds to wait after so many failed attempts.
+
+    The wait doubles each time. A longer `Retry-After` (RFC 9110, section 10.2.3) goes before, up to MAX_WAIT.
+    """
     try:
         asked = float(retry_after)
     except ValueError:
         asked = _until(retry_after)
-    # Half of the wait is random, so that many clients do not come back at the same moment.
-    own = FIRST_WAIT * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - nothing secret
-    return min(max(asked, own), LONGEST_WAIT)
+    # Half of the wait is random, to spread the retries of many clients.
+    own = FIRST_WAIT * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - not for cryptography
+    return min(max(asked, own), MAX_WAIT)
 
 
 def _until(date: str) -> float:

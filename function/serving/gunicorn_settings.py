@@ -1,9 +1,8 @@
-"""What is asked of gunicorn, which the framework starts without a way to configure it."""
+"""The configuration of gunicorn. functions-framework starts gunicorn without a way to configure it."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 from contextlib import suppress
 from http import HTTPStatus
@@ -15,44 +14,44 @@ from gunicorn.http.errors import ParseException
 from gunicorn.http.wsgi import Response
 
 from serving.logs import log
-from serving.problems import MEDIA_TYPE, Problem
+from serving.problems import MEDIA_TYPE, Problem, json_text
 
-# bytes; the framework lifts gunicorn's limit, and a line without end would fill the memory
 MAX_REQUEST_LINE = 8190
-# The framework's default, four a processor, lets a few clients that send slowly keep all others waiting; threads that
-# wait cost next to nothing.
+"""Bytes. The framework removes gunicorn's limit, and an endless line would fill the memory."""
+# The framework's default is four per processor, so a few slow clients would block all others. Idle threads are cheap.
 THREADS = 64
-# glibc's option of that number in malloc.h, and its value: by default so many threads have up to eight heaps a
-# processor, which keep what is freed, 7 MB of it
+# Option M_ARENA_MAX of glibc's malloc.h, and its value. By default, threads have up to eight heaps per processor, which
+# retain 7 MB of freed memory.
 _M_ARENA_MAX = -8
 _ARENAS = 2
-# gunicorn's own defaults, stated because the description promises them
+# gunicorn's defaults, explicit because the OpenAPI description states them.
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 8190
 
 _REFUSALS = {
-    414: f"the request's first line is too long; at most {MAX_REQUEST_LINE} bytes are read",
-    417: "the expectation is not understood; Expect may only be 100-continue",
-    431: f"the header is too large; at most {MAX_HEADERS} fields of at most {MAX_HEADER_BYTES} bytes are read",
-    500: "the request failed here",
-    501: "the Transfer-Encoding is not understood; it may only be chunked",
+    414: f"the request's first line is too long; the limit is {MAX_REQUEST_LINE} bytes",
+    417: "Expect has an unknown value; it may only be 100-continue",
+    431: f"the header is too large; the limit is {MAX_HEADERS} fields of at most {MAX_HEADER_BYTES} bytes",
+    500: "the request failed in the server",
+    501: "Transfer-Encoding has an unknown value; it may only be chunked",
 }
 MALFORMED = (
-    "the request is not valid HTTP/1.1; its lengths, hosts or other lines are malformed or contradict each other"
+    "the request is not valid HTTP/1.1: its lengths, hosts or other lines are malformed or contradict each other"
 )
 
-# raised from below a handler that reads a body which is not valid HTTP
 MalformedError = ParseException
+"""Raised when a handler reads a body that is not valid HTTP."""
 
 
 def configure(port: int | None) -> None:
-    """Bound what is read before this code is called, and the memory of threads; name no server, refuse by problems.
+    """Configure the server: limits, threads, headers, error responses, and the line that states its address.
 
-    It listens on `port`, if any.
+    Call this before the framework starts the server. It does not affect the framework's debugging server.
 
-    To be called before the framework starts the server; the framework's debugging server is left as it is.
+    Args:
+        port: the port to listen on, instead of the framework's.
     """
-    # Where the C library is not glibc, there is no such thing to bound.
+    # Only glibc has this option.
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
     load, state = GunicornApplication.load_config, Response.default_headers
@@ -64,8 +63,9 @@ def configure(port: int | None) -> None:
         application.cfg.set("limit_request_line", MAX_REQUEST_LINE)
         application.cfg.set("limit_request_fields", MAX_HEADERS)
         application.cfg.set("limit_request_field_size", MAX_HEADER_BYTES)
-        # Below that level its lines name addresses, queries and bytes of bodies.
+        # At lower levels, lines contain addresses, queries and parts of bodies.
         application.cfg.set("loglevel", "error")
+        application.cfg.set("when_ready", _announce)
         if port:
             host, _, _ = application.options["bind"].rpartition(":")
             application.cfg.set("bind", f"{host}:{port}")
@@ -78,10 +78,17 @@ def configure(port: int | None) -> None:
     util.write_error = _refuse
 
 
+def _announce(arbiter: Any) -> None:
+    """Log the address, once the socket is bound."""
+    host, port, *_ = arbiter.LISTENERS[0].sock.getsockname()
+    reachable = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
+    log.info(f"listening at http://{reachable}:{port}")
+
+
 def _refuse(socket: Any, status: int, *_: str) -> None:
-    """Say in a problem why a request was refused before any handler saw it, instead of in HTML that repeats it."""
+    """Refuse a request before any handler, with problem details. gunicorn's own HTML quotes the request."""
     problem = Problem(HTTPStatus(status), _REFUSALS.get(status, MALFORMED))
-    body = json.dumps(problem.details())
+    body = json_text(problem.details())
     lines = (
         f"HTTP/1.1 {status} {problem.status.phrase}",
         "Connection: close",

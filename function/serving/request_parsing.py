@@ -1,4 +1,4 @@
-"""An HTTP request -> the images it carries, as bytes."""
+"""Read the images of an HTTP request."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from serving.problems import Problem
 from serving.settings import Settings
 from serving.timeouts import BodyReadTimeout, Deadline
 
-# Named to those who send another; of images, the bytes tell the format.
+# For messages and the description. The bytes determine an image's format.
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/avif")
 FORM_TYPE = "multipart/form-data"
 JSON_TYPE = "application/json"
-# of one form; each costs time and memory, an image or not
 MAX_FORM_PARTS = 1000
+"""Limit of one form. Each part costs time and memory."""
 ACCEPTED_TYPES = (*IMAGE_TYPES, FORM_TYPE, JSON_TYPE)
 
-# bytes
+# Bytes of one read.
 _PIECE = 2**18
 
 _BODY_TIMEOUT = BodyReadTimeout()
@@ -33,15 +33,15 @@ _EXPECTED_JSON = 'expected {"instances": [{"b64": "<base64 of an image>"}]}'
 
 
 def images(request: Request, settings: Settings, deadline: Deadline) -> list[bytes]:
-    """The images of a request, in the order sent; at least one, at most `settings.max_images`.
+    """Return the images of a request in the order sent: at least one, at most `settings.max_images`.
 
     Raises:
-        Problem: 400, 413 or 415, with what was found; 408 when the body is not whole at the deadline.
+        Problem: 400, 413 or 415 with what was found, or 408 if the body is incomplete at the deadline.
     """
     _refuse_encoded(request)
-    # One byte more than allowed: a body of unstated length is cut off at the limit without an error.
+    # One byte more than allowed: the framework cuts a body of unknown length at the limit without an error.
     request.max_content_length = settings.max_request_bytes + 1
-    # A file in a form may be as large as the request; the framework's own bound on form fields is lower.
+    # The framework's own limit of form fields is lower.
     request.max_form_memory_size = settings.max_request_bytes
     request.max_form_parts = MAX_FORM_PARTS
     try:
@@ -52,26 +52,30 @@ def images(request: Request, settings: Settings, deadline: Deadline) -> list[byt
     except (HTTPException, MalformedError, OSError) as error:
         if not deadline.left():
             raise _too_slow(settings) from error
-        raise Problem(HTTPStatus.BAD_REQUEST, "the request's body broke off or is malformed; send it again") from error
+        raise Problem(HTTPStatus.BAD_REQUEST, "the request's body is incomplete or malformed; send it again") from error
     if not deadline.left():
-        # Cut off, and perhaps in a place where it looks whole.
+        # The body is cut, and may still look complete.
         raise _too_slow(settings)
     if not found:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the request holds no image; send at least one")
+        raise Problem(HTTPStatus.BAD_REQUEST, "the request contains no image; send at least one")
     if len(found) > settings.max_images:
         raise Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the request holds {len(found)} images; at most {settings.max_images} are answered at once",
+            f"the request contains {len(found)} images; the limit is {settings.max_images}",
         )
     return found
 
 
 def _refuse_encoded(request: Request) -> None:
-    """Only a body as it is: nothing here unpacks one."""
+    """Refuse compressed bodies.
+
+    Raises:
+        Problem: 415 or 501.
+    """
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "the body has a Content-Encoding; send it as it is, images are compressed already",
+            "the body has a Content-Encoding; send it without one, images are compressed already",
             {"Accept-Encoding": "identity"},
         )
     if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
@@ -93,7 +97,7 @@ def _read(request: Request, settings: Settings) -> list[bytes]:
 
 
 def _body(request: Request, settings: Settings) -> bytes:
-    """The whole body, read in larger pieces than the framework does: a third of its time for a photograph."""
+    """Return the whole body. Larger pieces than the framework's take a third of its time for a photograph."""
     stream, length = request.environ["wsgi.input"], request.content_length
     if length is None and not request.environ.get("wsgi.input_terminated"):
         length = 0
@@ -113,15 +117,15 @@ def _body(request: Request, settings: Settings) -> bytes:
 
 
 def _too_slow(settings: Settings) -> Problem:
-    detail = f"the body was not whole after {settings.request_timeout} seconds; send it faster, or less of it"
+    detail = f"the body did not arrive within {settings.request_timeout} seconds; send less, or send it faster"
     return Problem(HTTPStatus.REQUEST_TIMEOUT, detail)
 
 
 def _too_large(settings: Settings) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the request is too large: at most {settings.max_request_bytes} bytes, and {MAX_FORM_PARTS} parts of "
-        "a form, are read; send less in one request",
+        f"the request is too large; the limit is {settings.max_request_bytes} bytes, and {MAX_FORM_PARTS} parts of a "
+        "form",
     )
 
 

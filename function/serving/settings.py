@@ -23,7 +23,7 @@ RENAMED = {
     "MIN_SIDE": "MIN_IMAGE_SIDE",
     "REQUEST_SECONDS": "REQUEST_TIMEOUT",
 }
-LOG_LEVELS = ("INFO", "WARNING", "ERROR")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingsError(Exception):

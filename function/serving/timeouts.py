@@ -1,4 +1,4 @@
-"""The time limit of a request: what waits for its turn, or for its body, ends by it."""
+"""The time limit of a request, for its body and for its turn."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-# seconds between two looks at the bodies that are being read
-_LOOK = 0.25
+# Seconds between two checks of the bodies that are being read.
+_CHECK_SECONDS = 0.25
 
 
 class Deadline(NamedTuple):
-    """The moment by which a request must be answered, in seconds of the monotonic clock."""
+    """The time by which a request must end."""
 
     at: float
+    """Seconds of the monotonic clock."""
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """The moment `seconds` from now."""
+        """Return the deadline `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
     def left(self) -> float:
-        """Seconds that are left, 0 when it has passed."""
+        """Return the remaining seconds, 0 after the deadline."""
         return max(self.at - time.monotonic(), 0.0)
 
 
@@ -34,9 +35,9 @@ class DeadlineError(Exception):
 
 
 class FifoSemaphore:
-    """A number of turns, given in the order in which they were asked for.
+    """A semaphore that admits its waiters in order.
 
-    A semaphore lets whoever comes just then pass those that wait: a long batch would keep all others out.
+    `threading.Semaphore` lets a newcomer overtake waiters, so a long batch would starve all other requests.
     """
 
     def __init__(self, count: int) -> None:
@@ -46,10 +47,10 @@ class FifoSemaphore:
 
     @contextmanager
     def turn(self, deadline: Deadline) -> Iterator[None]:
-        """Wait for a turn and hold it.
+        """Wait for a turn, and end it with the context.
 
         Raises:
-            DeadlineError: none came before the deadline.
+            DeadlineError: the deadline passed first.
         """
         self._take(deadline)
         try:
@@ -71,7 +72,7 @@ class FifoSemaphore:
             if mine in self._waiting:
                 self._waiting.remove(mine)
                 raise DeadlineError
-        # It came in the last moment.
+        # The turn came at the last moment.
 
     def _give(self) -> None:
         with self._lock:
@@ -82,9 +83,9 @@ class FifoSemaphore:
 
 
 class BodyReadTimeout:
-    """Ends the reading from sockets whose deadline passes; one thread for all of them.
+    """Ends reads from sockets at their deadline, with one thread for all sockets.
 
-    A time limit on the socket itself would start anew with every byte that trickles in.
+    A timeout of the socket itself would restart with every byte.
     """
 
     def __init__(self) -> None:
@@ -95,7 +96,7 @@ class BodyReadTimeout:
 
     @contextmanager
     def reading(self, client: socket.socket | None, deadline: Deadline) -> Iterator[None]:
-        """While this lasts, `client` is read from; past the deadline it reads as if it had closed."""
+        """Let reads from `client` find the end of the stream after the deadline."""
         if client is None:
             yield
             return
@@ -109,7 +110,7 @@ class BodyReadTimeout:
             self._reading.pop(client, None)
 
     def _start(self) -> None:
-        # Not before the first request: the server forks after it has imported this, and threads stay behind.
+        # On the first request: the server forks after the imports, and a fork has no threads.
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="deadlines", daemon=True)
@@ -119,7 +120,7 @@ class BodyReadTimeout:
         while True:
             self._some.wait()
             self._some.clear()
-            time.sleep(_LOOK)
+            time.sleep(_CHECK_SECONDS)
             for client, deadline in tuple(self._reading.items()):
                 if not deadline.left():
                     with suppress(OSError):

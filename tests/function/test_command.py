@@ -1,4 +1,4 @@
-"""`age-gender predict`, run as people run it."""
+"""`age-gender predict` as a process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.faces import draw, write_faces
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three faces, one of them in a subfolder, and a file that is no image."""
+    """Three faces, one in a subfolder, and a text file."""
     found = tmp_path_factory.mktemp("faces")
     (found / "more").mkdir()
     for number, name in enumerate(("a.jpg", "b.JPEG", "more/c.jpg")):
@@ -33,7 +33,7 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_json_lines_are_what_the_function_says(folder: Path, server: Server) -> None:
+def test_json_lines_hold_what_the_function_returns(folder: Path, server: Server) -> None:
     done = age_gender("predict", folder, "--json", "--heads", "age,gender,ethnicity")
     names = [str(folder / name) for name in ("a.jpg", "b.JPEG", "more/c.jpg")]
     said = [server.post(Path(name).read_bytes()).json()["predictions"][0] for name in names]
@@ -42,11 +42,11 @@ def test_json_lines_are_what_the_function_says(folder: Path, server: Server) -> 
     assert age_gender("predict", folder, "--json", "--url", server.url).stdout == done.stdout
 
 
-def test_the_table_is_aligned_and_shows_the_heads_that_are_on(folder: Path) -> None:
+def test_the_table_is_aligned_and_shows_the_enabled_heads(folder: Path) -> None:
     heading, *rows = age_gender("predict", folder, "--heads", "gender").stdout.splitlines()
     assert heading.split() == ["file", "gender"]
     assert len(rows) == 3
-    # Drawn faces are warned of, in a last column without a heading.
+    # Drawn faces have a warning, in a last column without a heading.
     assert {len(row.partition("  warning: ")[0]) for row in rows} == {len(heading)}
     with_age = age_gender("predict", folder / "a.jpg").stdout.splitlines()
     assert with_age[0].split() == ["file", "age", "between", "gender"]
@@ -72,16 +72,16 @@ def test_standard_input_is_an_image(face: bytes) -> None:
     assert (prediction["file"], list(prediction)) == ("-", ["file", "age", "gender", "warnings"])
 
 
-def test_an_image_that_fails_is_named_and_the_others_are_answered(folder: Path) -> None:
+def test_a_bad_image_is_named_and_the_others_are_predicted(folder: Path) -> None:
     text = str(folder / "notes.txt")
     done = age_gender("predict", text, folder / "a.jpg", "--json")
     failed, answered = lines(done.stdout)
     assert done.returncode == 1
     assert (failed["file"], failed["error"]["status"]) == (text, 415)
     assert "age" in answered
-    assert f"age-gender: {text}: the bytes are no image of a known format" in done.stderr
+    assert f"age-gender: {text}: the data is not an image of a known format" in done.stderr
     table = age_gender("predict", text, folder / "a.jpg")
-    assert "notes.txt  not answered: the bytes are no image" in table.stdout
+    assert "notes.txt  no prediction: the data is not an image" in table.stdout
     assert table.returncode == 1
 
 
@@ -92,11 +92,15 @@ def test_an_image_that_fails_is_named_and_the_others_are_answered(folder: Path) 
         (["predict"], 2, "required: image"),
         (["predict", "nowhere.jpg"], 2, "nowhere.jpg: no image there"),
         (["predict", FUNCTION / "serving"], 2, "no image there"),
-        (["predict", "-", "--mood", "good"], 2, "unknown: --mood good"),
+        (["predict", "-", "--mood", "good"], 2, "unknown arguments: --mood good"),
         (["predict", "-", "--heads", "mood"], 2, "HEADS is 'mood'"),
-        (["predict", "-", "--heads", "age", "--url", "http://127.0.0.1:1"], 2, "--heads and --model are for"),
+        (
+            ["predict", "-", "--heads", "age", "--url", "http://127.0.0.1:1"],
+            2,
+            "--heads and --model work without --url only",
+        ),
         (["predict", "-", "--model", "nowhere"], 3, "nowhere/manifest.json"),
-        (["predict", "-", "--url", "faces.example"], 3, "no address of a server"),
+        (["predict", "-", "--url", "faces.example"], 3, "invalid URL"),
     ],
 )
 def test_exit_codes_tell_what_went_wrong(arguments: list[str], code: int, told: str) -> None:
@@ -119,7 +123,7 @@ def test_the_key_comes_from_the_environment(folder: Path) -> None:
         assert age_gender(*asked, AGE_GENDER_API_KEY=key).returncode == 0
         refused = age_gender(*asked)
     assert refused.returncode == 3
-    assert f"{guarded.url} answers 401: " in refused.stderr
+    assert f"{guarded.url} returned 401: " in refused.stderr
 
 
 def test_a_bar_shows_the_progress_at_a_terminal_and_nowhere_else(tmp_path: Path) -> None:
@@ -146,12 +150,12 @@ def test_a_reader_that_stops_early_is_no_failure_of_python(tmp_path: Path) -> No
     assert "BrokenPipe" not in done.stderr
 
 
-def test_the_deployed_source_leaves_the_client_out(tmp_path: Path) -> None:
+def test_the_deployed_source_excludes_the_client(tmp_path: Path) -> None:
     # gcloud's rules are git's.
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     (tmp_path / ".gitignore").write_bytes((FUNCTION / ".gcloudignore").read_bytes())
-    asked = ["age_gender/client.py", "requirements-batch.txt", "main.py", "serving/inference.py", "requirements.txt"]
-    told = subprocess.run(["git", "check-ignore", *asked], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert told.stdout.split() == asked[:2]
+    paths = ["age_gender/client.py", "requirements-batch.txt", "main.py", "serving/inference.py", "requirements.txt"]
+    told = subprocess.run(["git", "check-ignore", *paths], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == paths[:2]
     # The image is built from the same folder.
     assert {"function/age_gender/", "function/requirements-batch.*"} < set((ROOT / ".dockerignore").read_text().split())

@@ -105,6 +105,15 @@ def test_the_page_and_its_parts_are_served(server: Server) -> None:
         assert server.get(f"/{part}").headers["Content-Type"].startswith(("text/css", "text/javascript"))
 
 
+def test_json_bodies_end_with_a_newline(server: Server, face: bytes) -> None:
+    for response in (
+        server.post(face),
+        *(server.get(path) for path in ("/health", "/model", "/v2", "/openapi.json", "/nothing")),
+    ):
+        assert response.text.endswith("}\n")
+        assert response.text.count("\n") == 1
+
+
 def test_health_and_manifest_are_json(server: Server) -> None:
     assert server.get("/health").json()["status"] == "ok"
     assert server.get("/model").json() == MANIFEST

@@ -55,13 +55,13 @@ def test_a_folder_is_no_prefix(place: tuple[Path, str]) -> None:
 
 def test_what_is_not_there_is_said(place: tuple[Path, str]) -> None:
     address = fill(place, {"there.log": b"a\n"})
-    with pytest.raises(StepError, match=r"/missing (cannot be read: No such file|holds no file)"):
+    with pytest.raises(StepError, match=r"/missing (cannot be read: No such file|contains no file)"):
         list(lines(f"{address}/missing"))
 
 
 def test_a_folder_without_files_and_a_bucket_that_is_not_there_are_said(place: tuple[Path, str]) -> None:
     missing = "gs://not-a-bucket/logs" if place[1].startswith("gs://") else place[1]
-    with pytest.raises(StepError, match=r"gs://not-a-bucket/logs cannot be read|holds no file"):
+    with pytest.raises(StepError, match=r"gs://not-a-bucket/logs cannot be read|contains no file"):
         list(lines(missing))
 
 

@@ -150,26 +150,27 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Score the release on the test faces through the function's own predictor."""
+    """Evaluate the release on the test faces and write metrics and a report; compare it with the champion."""
     from training import tracking
     from training.evaluate import evaluate
     from training.evaluation import champion, comparison
+    from training.evaluation.metric_table import MEASURED
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import REPORT_FILE, local_report
     from training.registry.registry import Registry
 
     hide_runtime_messages()
     folder, model = options.work / "release", options.work / "model"
-    against = champion.NOBODY
+    against = champion.NONE
     if options.registry:
         against = champion.in_production(Registry(options.registry))
     elif options.champion:
         against = champion.named(options.champion)
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), against)
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
-    for name, metric in measured["overall"].items():
-        if name != "n":
-            print(f"{name:20} {metric['value']:8.4f}  ({metric['low']:.4f} to {metric['high']:.4f})")
+    for name, spec in MEASURED.items():
+        metric = measured["overall"][name]
+        print(f"{spec.title:24} {spec.text(metric['value']):>11}  ({spec.interval(metric['low'], metric['high'])})")
     compared = comparison.load(folder, measured["sha256"])
     print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")
@@ -180,11 +181,11 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--registry", help="compare with the production release of this folder or gs://bucket/path")
-    against.add_argument("--champion", metavar="RELEASE", help="compare with this one; folder or gs:// address")
+    against.add_argument("--champion", metavar="RELEASE", help="compare with this release; folder or gs:// address")
 
 
 def gate(options: argparse.Namespace) -> int:
-    """Check the metrics against the preset's thresholds and the champion's; exit code 1 where one fails."""
+    """Check the metrics against the thresholds of the preset and against the champion; exit code 1 if one fails."""
     from training.evaluation.gate_result import Override
     from training.gate import gate
     from training.runs import load
@@ -194,30 +195,36 @@ def gate(options: argparse.Namespace) -> int:
     found = gate(options.work / "release", PRESETS[preset].gate, override)
     print(*found.checks, *found.notes, sep="\n")
     if not found.failed:
-        against = f", and it was not found worse than {found.champion}" if found.champion else ""
-        print(f"gate open: the thresholds of {preset!r} are met{against}")
+        against = f", and no metric is significantly worse than that of {found.champion}" if found.champion else ""
+        print(f"gate passed: all thresholds of {preset!r} are met{against}")
     else:
-        print(f"gate closed: {'; '.join(found.failed)}")
-    if not found.open:
-        print("ways on: more or better faces, another preset, or --override REASON --by NAME (docs/gate.md)")
+        print(f"gate failed: {found.failed_titles}")
+    if not found.publishable:
+        print("next steps: more or better faces, another preset, or --override REASON --by NAME (docs/gate.md)")
     if found.override:
         print(f"GATE OVERRIDDEN by {found.override.by}: {found.override.reason}")
-    return 0 if found.open else 1
+    return 0 if found.publishable else 1
 
 
 def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument(
-        "--preset", type=_current, choices=PRESETS, help="whose thresholds (default: the trained one's)"
+        "--preset",
+        type=_current,
+        choices=PRESETS,
+        help="preset with the thresholds (default: that of the training)",
     )
     parser.add_argument(
-        "--override", metavar="REASON", default="", help="let it through all the same; the manifest tells why"
+        "--override",
+        metavar="REASON",
+        default="",
+        help="publish although a check failed; the manifest records why",
     )
     parser.add_argument(
         "--by",
         metavar="NAME",
         default=os.environ.get("GITLAB_USER_LOGIN", ""),
-        help="who overrides (default: GitLab's GITLAB_USER_LOGIN)",
+        help="your name, for the override (default: GitLab's GITLAB_USER_LOGIN)",
     )
 
 

@@ -1,4 +1,4 @@
-"""report.html: the metrics of one evaluation as tables and plots, in one file that needs nothing else."""
+"""report.html: the metrics of one evaluation as tables and plots, in a self-contained file."""
 
 from __future__ import annotations
 
@@ -15,49 +15,43 @@ from serving.images import Pixels
 from serving.release import Release
 from serving.request_stats import AGE_BANDS
 from training.evaluation import metrics, plots
+from training.evaluation.metric_table import MEASURED
 from training.evaluation.metrics import ScoredSamples
 from training.labels import CHOICES, LABELS
 from training.templating import data_uri, plot_uri, render
 
 REPORT_FILE = "report.html"
-TITLES = {
-    "age_mae": "age error, years",
-    "age_within_5": "within 5 years",
-    "age_band_accuracy": "age band right",
-    "interval_coverage": "age in its interval",
-    **{f"{head.name}_accuracy": f"{head.name} right" for head in CHOICES},
-}
-# faces drawn of each kind, and pixels of their side
+# Faces shown in each row of the local report, and pixels of their side.
 _DRAWN_FACES = 12
 _DRAWN_SIDE = 72
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that a report shows."""
+    """The content of a report."""
 
     release: Release
-    # as `metrics.measure` gives it, with how it was measured
     measured: dict[str, Any]
+    """Content of metrics.json."""
     faces: ScoredSamples
-    # a row of keras's logs for each epoch; empty where the training is not at hand
     history: list[dict[str, float]]
+    """Keras's logs, one row per epoch; empty if the training run is missing."""
 
 
 def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None = None) -> str:
-    """The page as a string.
+    """Return the page.
 
     Args:
-        evaluation: what was found.
-        face: gives the scored face at a place: the best and the worst are drawn. Such a page stays on the machine
-            where the faces are; None makes the page that is published.
+        evaluation: its content.
+        face: returns the scored face at an index; the page then shows the best and the worst predictions and must
+            not be published. None makes the page that is published.
     """
     return render(
         "report.html",
         release=evaluation.release,
         measured=evaluation.measured,
         worst_subgroup=metrics.worst_subgroup(evaluation.measured),
-        titles=TITLES,
+        specs=MEASURED,
         heads=LABELS,
         plots=[plot_uri(plot) for plot in _plots(evaluation)],
         drawn=[] if face is None else list(_drawn(evaluation.faces, face)),
@@ -65,7 +59,7 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
 
 
 def local_report(folder: Path) -> Path:
-    """Where the report with faces on the release in `folder` lies: outside of it, so that it is never published."""
+    """Return the path of the report with faces: outside of the release in `folder`, so it is never published."""
     return folder.with_name(f"{folder.name}-report-with-faces.html")
 
 
@@ -85,7 +79,7 @@ def _plots(evaluation: Evaluation) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class _Row:
-    """Faces under one heading: an image and a caption each."""
+    """A row of faces: pairs of image and caption."""
 
     title: str
     faces: list[tuple[str, str]]
@@ -93,11 +87,11 @@ class _Row:
 
 def _drawn(faces: ScoredSamples, face: Callable[[int], Pixels]) -> Iterator[_Row]:
     error = np.abs(faces.years - faces.labels[:, 0])
-    yield _row("Age: the best", np.argsort(error, kind="stable"), faces, face)
-    yield _row("Age: the worst", np.argsort(-error, kind="stable"), faces, face)
+    yield _row("Age: smallest errors", np.argsort(error, kind="stable"), faces, face)
+    yield _row("Age: largest errors", np.argsort(-error, kind="stable"), faces, face)
     for head, probabilities, right in zip(CHOICES, faces.probabilities.T, faces.right().T, strict=True):
         wrong = np.flatnonzero(~right)
-        title = f"{head.name.capitalize()}: surest and wrong"
+        title = f"{head.name.capitalize()}: wrong with the highest probability"
         yield _row(title, wrong[np.argsort(-probabilities[wrong])], faces, face)
 
 

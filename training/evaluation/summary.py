@@ -1,4 +1,4 @@
-"""What others read of an evaluation: a section of the report, a comment on a merge request, GitLab's metrics."""
+"""Summaries of an evaluation: the gate's section of the report, a merge request comment, metrics for GitLab."""
 
 from __future__ import annotations
 
@@ -7,33 +7,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.evaluation.comparison import COMPARED, Comparison, Difference
+from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import GateResult
-from training.evaluation.report import REPORT_FILE, TITLES, local_report
+from training.evaluation.metric_table import (
+    CALIBRATION_ERRORS,
+    COMPARED,
+    FALSE_POSITIVES,
+    GENDER_FROM_13,
+    MEASURED,
+    MODEL_BYTES,
+    MetricSpec,
+)
+from training.evaluation.report import REPORT_FILE, local_report
 from training.files import write_text
 from training.openmetrics import Gauge
 from training.templating import render
 
 COMMENT_FILE = "comparison.md"
 OPEN_METRICS_FILE = "metrics.txt"
-# Around the section in report.html, which `evaluate` writes first and `gate` replaces.
+# Around the section of report.html that `evaluate` writes first and `gate` replaces.
 _BEGIN, _END = "<!-- gate -->", "<!-- end of gate -->"
 
 
 def write(folder: Path, measured: dict[str, Any], compared: Comparison, result: GateResult | None = None) -> None:
-    """Write the comment beside `folder`, and the section into the reports on the release in it.
+    """Write comparison.md beside `folder`, and the gate's section into the reports.
 
     Args:
         folder: the release.
-        measured: as `metrics.measure` gives it, with the version and the number of faces.
-        compared: with the champion.
+        measured: content of metrics.json.
+        compared: the comparison with the champion.
         result: None before the gate.
     """
     values = {
         "measured": measured,
         "compared": compared,
         "result": result,
-        "titles": {metric: TITLES[metric] for metric in COMPARED},
+        "specs": COMPARED,
         "overall": [_row(row, result) for row in compared.overall()],
         "groups": list(_groups(compared, result)),
     }
@@ -46,37 +55,32 @@ def write(folder: Path, measured: dict[str, Any], compared: Comparison, result: 
 
 
 def gauges(measured: dict[str, Any], size: int) -> Iterator[Gauge]:
-    """The metrics for GitLab, which shows how they differ from the target branch's.
+    """Yield the metrics for GitLab, which compares them with those of the target branch.
 
     Args:
-        measured: as `metrics.measure` gives it.
+        measured: content of metrics.json.
         size: of the model file, bytes.
     """
     overall, adults = measured["overall"], measured["from_13_years"]
-    yield _gauge("age_mae_years", TITLES["age_mae"], overall["age_mae"]["value"])
-    for name, title in TITLES.items():
-        if name != "age_mae":
-            yield _gauge(f"{name}_ratio", title, overall[name]["value"])
+    for name, spec in MEASURED.items():
+        yield _gauge(spec, overall[name]["value"])
     if adults["n"]:
-        right = adults["gender_accuracy"]["value"]
-        yield _gauge("gender_accuracy_from_13_years_ratio", f"{TITLES['gender_accuracy']}, 13 and older", right)
+        yield _gauge(GENDER_FROM_13, adults["gender_accuracy"]["value"])
     for head, error in measured["calibration_error"].items():
-        yield _gauge(f"{head}_calibration_error_ratio", "expected calibration error", error)
-    yield _gauge(
-        "false_positive_ratio", "faces warned of as if they were none", measured["input_check"]["false_positive_rate"]
-    )
-    yield _gauge("model_bytes", "of the model file", size)
+        yield _gauge(CALIBRATION_ERRORS[head], error)
+    yield _gauge(FALSE_POSITIVES, measured["input_check"]["false_positive_rate"])
+    yield _gauge(MODEL_BYTES, size)
 
 
-def _gauge(name: str, meaning: str, value: float) -> Gauge:
-    return Gauge(name, meaning, [({}, value)])
+def _gauge(spec: MetricSpec, value: float) -> Gauge:
+    return Gauge(spec.gauge_name, spec.title, [({}, value)])
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """A difference as text; a share's in percent points."""
+    """A difference as text."""
 
-    metric: str
+    title: str
     n: int
     champion: str
     challenger: str
@@ -86,20 +90,20 @@ class _Shown:
 
 
 def _row(row: Difference, result: GateResult | None) -> _Shown:
-    scale, unit, digits = (1, "", 2) if row.metric == "age_mae" else (100, " %", 1)
+    spec = row.spec
     return _Shown(
-        metric=row.metric,
+        title=spec.title,
         n=row.n,
-        champion=f"{scale * row.champion:.{digits}f}{unit}",
-        challenger=f"{scale * row.challenger:.{digits}f}{unit}",
-        difference=f"{scale * row.difference:+.{digits}f}",
-        interval=f"{scale * row.low:+.{digits}f} to {scale * row.high:+.{digits}f}",
+        champion=spec.text(row.champion),
+        challenger=spec.text(row.challenger),
+        difference=spec.difference(row.difference),
+        interval=f"{spec.number(row.low, '+')} to {spec.number(row.high, '+')}",
         worse=result is not None and row.name in result.failed,
     )
 
 
 def _groups(compared: Comparison, result: GateResult | None) -> Iterator[tuple[str, list[_Shown]]]:
-    """A name and its metrics, for each group."""
+    """Yield the name and the differences of each group."""
     rows = compared.groups()
     for group in dict.fromkeys(row.group for row in rows):
         yield group, [_row(row, result) for row in rows if row.group == group]

@@ -1,4 +1,4 @@
-"""Where the function's log lies: a file, a folder, or under gs:// as Cloud Logging's sink writes it; line by line."""
+"""Read the function's log line by line, from a file, a folder, or gs:// where a Cloud Logging sink writes it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import IO
 from serving.storage import CLOUD
 from training.errors import StepError
 
-# bytes; Cloud Logging takes no longer entry, so that a longer line is damaged
+# bytes; the largest entry of Cloud Logging. A longer line is damaged.
 MAX_LINE = 256 * 1024
-# bytes that are fetched from cloud storage at once
+# bytes fetched from cloud storage at once
 _CHUNK = 4 * 2**20
 
 
 def lines(location: str, since: datetime | None = None) -> Iterator[bytes]:
-    """Every line of every file, in the order of their names, without its end; of too long ones the beginning.
+    """Yield every line of every file without its line end, in the order of the file names; long lines are cut.
 
     Args:
-        location: a file, a folder with all below it, or gs://bucket/folder.
-        since: files that were last written before are left out, for nothing in them is later.
+        location: a file, a folder with all its subfolders, or gs://bucket/folder.
+        since: files last modified before this moment are skipped.
 
     Raises:
-        StepError: there is nothing, or it cannot be read.
+        StepError: there is no file, or it cannot be read.
     """
     return _in_cloud(location, since) if location.startswith(CLOUD) else _local(Path(location), since)
 
@@ -33,7 +33,7 @@ def lines(location: str, since: datetime | None = None) -> Iterator[bytes]:
 def _local(place: Path, since: datetime | None) -> Iterator[bytes]:
     paths = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
     if not paths:
-        raise StepError(f"{place} holds no file")
+        raise StepError(f"{place} contains no file")
     for path in paths:
         try:
             if since is None or datetime.fromtimestamp(path.stat().st_mtime, UTC) >= since:
@@ -44,7 +44,7 @@ def _local(place: Path, since: datetime | None) -> Iterator[bytes]:
 
 
 def _in_cloud(uri: str, since: datetime | None) -> Iterator[bytes]:
-    # Slow to import, and a local log needs none of it.
+    # Slow to import, and not needed for a local log.
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
     from google.cloud.storage import Client
@@ -53,18 +53,18 @@ def _in_cloud(uri: str, since: datetime | None) -> Iterator[bytes]:
     found = False
     try:
         for blob in Client().list_blobs(bucket, prefix=folder):
-            # A prefix would let 2026/11/2 stand for the 20th too.
+            # The prefix 2026/11/2 also matches 2026/11/20.
             if folder and blob.name != folder and not blob.name.startswith(f"{folder}/"):
                 continue
             found = True
             if since is None or blob.updated >= since:
-                # The library's own file looks for the end of a line byte by byte.
+                # The file object of the library searches for line ends byte by byte.
                 with BufferedReader(blob.open("rb", chunk_size=_CHUNK), _CHUNK) as file:
                     yield from _lines(file)
     except (GoogleAPIError, GoogleAuthError, OSError, ValueError) as error:
         raise StepError(f"{uri} cannot be read: {error}") from error
     if not found:
-        raise StepError(f"{uri} holds no file; Cloud Logging writes those of an hour up to three hours later")
+        raise StepError(f"{uri} contains no file; Cloud Logging writes the file of an hour up to three hours later")
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

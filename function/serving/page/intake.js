@@ -1,28 +1,28 @@
-// The ways in: choose, camera, paste and drop; each ends in take(files).
+// Inputs: file chooser, camera, paste and drop. Each calls receive(files).
 
 import * as camera from "./camera.js";
 
 const part = (id) => document.getElementById(id);
 
-/** Listen on all of them. `take` gets the list of files, empty when what came held none. */
-export function listen(take) {
-  for (const input of [part("picture"), part("capture")]) {
+/** Listen to all inputs. `receive` gets a list of files, empty if a paste or drop contained none. */
+export function listen(receive) {
+  for (const input of [part("files"), part("capture-file")]) {
     input.addEventListener("change", () => {
-      if (input.files.length) take([...input.files]);
-      // The same file may be chosen again.
+      if (input.files.length) receive([...input.files]);
+      // The user may choose the same file again.
       input.value = "";
     });
   }
-  part("choose").addEventListener("click", () => part("picture").click());
-  part("take").addEventListener("click", () => {
-    if (camera.available) camera.open((file) => take([file]));
-    else part("capture").click();
+  part("choose").addEventListener("click", () => part("files").click());
+  part("photo").addEventListener("click", () => {
+    if (camera.available) camera.open((file) => receive([file]));
+    else part("capture-file").click();
   });
-  part("paste").addEventListener("click", async () => take(await fromClipboard()));
+  part("paste").addEventListener("click", async () => receive(await fromClipboard()));
   document.addEventListener("paste", (event) => {
-    if (!(event.target instanceof HTMLInputElement)) take([...event.clipboardData.files]);
+    if (!(event.target instanceof HTMLInputElement)) receive([...event.clipboardData.files]);
   });
-  listenForDrops(take);
+  listenForDrops(receive);
   part("paste").hidden = !navigator.clipboard?.read;
 }
 
@@ -32,12 +32,12 @@ async function fromClipboard() {
     const found = items.map((item) => [item, item.types.find((type) => type.startsWith("image/"))]).filter(([, type]) => type);
     return await Promise.all(found.map(async ([item, type]) => new File([await item.getType(type)], "pasted", { type })));
   } catch {
-    // It was not allowed, or changed meanwhile.
+    // The user did not allow it, or the clipboard changed.
     return [];
   }
 }
 
-function listenForDrops(take) {
+function listenForDrops(receive) {
   const mark = (over) => part("intake").classList.toggle("over", over);
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -49,6 +49,6 @@ function listenForDrops(take) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     mark(false);
-    take([...event.dataTransfer.files]);
+    receive([...event.dataTransfer.files]);
   });
 }

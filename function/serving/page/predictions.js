@@ -1,42 +1,42 @@
-// An answer as figures to look at and as a sentence to hear. Everything shown is set as text, never as markup.
+// A prediction as elements and as a sentence for screen readers. Text is always set as text, never as markup.
 
-// years: the right end of the drawn scale
+// years: right end of the scale
 const OLDEST = 100;
 const TICKS = [0, 20, 40, 60, 80, 100];
 
-/** An answer for the ear. */
-export function sentence({ age, warnings = [], error, ...choices }) {
+/** Return the prediction as a sentence for screen readers. */
+export function sentence({ age, warnings = [], error, ...labels }) {
   if (error) return error.detail;
   const parts = age ? [`${yearsText(age)}, ${intervalText(age)}`] : [];
-  for (const { label, probability } of Object.values(choices)) parts.push(`${label}, probability ${percent(probability)}`);
+  for (const { label, probability } of Object.values(labels)) parts.push(`${label}, probability ${percent(probability)}`);
   return [`${parts.join("; ")}.`, ...warnings.map(({ detail }) => `Warning: ${detail}`)].join(" ");
 }
 
-/** An answer in a few words, for a tile. */
-export function summary({ age, warnings = [], error, ...choices }) {
+/** Return the prediction in a few words, for a tile. */
+export function summary({ age, warnings = [], error, ...labels }) {
   if (error) return element("span", "problem", error.detail);
   const lines = element("span", "summary");
   if (age) lines.append(element("strong", "", yearsText(age)), element("span", "", intervalText(age)));
-  for (const { label, probability } of Object.values(choices)) {
+  for (const { label, probability } of Object.values(labels)) {
     lines.append(element("span", "", `${label}, ${percent(probability)}`));
   }
   if (warnings.length) lines.append(element("span", "warned", warnings.length === 1 ? "1 warning" : `${warnings.length} warnings`));
   return lines;
 }
 
-/** The answer as an element. */
-export function figures({ age, warnings = [], error, ...choices }) {
+/** Return the prediction as an element with a row for each head. */
+export function metrics({ age, warnings = [], error, ...labels }) {
   if (error) return element("p", "problem", error.detail);
-  const list = element("dl", "figures");
-  if (age) list.append(figure("Age", ageFigure(age)));
-  for (const [head, choice] of Object.entries(choices)) list.append(figure(title(head), choiceFigure(choice)));
+  const list = element("dl", "metrics");
+  if (age) list.append(metric("Age", ageMetric(age)));
+  for (const [head, label] of Object.entries(labels)) list.append(metric(title(head), labelMetric(label)));
   const all = element("div");
   all.append(list);
   if (warnings.length) all.append(warningList(warnings));
   return all;
 }
 
-/** A new element with a class and text. */
+/** Return a new element with a class and text. */
 export function element(name, kind = "", text = "") {
   const made = document.createElement(name);
   if (kind) made.className = kind;
@@ -48,7 +48,7 @@ function title(head) {
   return head[0].toUpperCase() + head.slice(1);
 }
 
-function figure(name, ...content) {
+function metric(name, ...content) {
   const made = element("div");
   const value = element("dd");
   value.append(...content.flat());
@@ -56,7 +56,7 @@ function figure(name, ...content) {
   return made;
 }
 
-function ageFigure({ years, low, high }) {
+function ageMetric({ years, low, high }) {
   const [whole, unit] = yearsText({ years }).split(" ");
   const text = element("p", "value");
   text.append(element("strong", "large", whole), ` ${unit} `, element("span", "note", intervalText({ low, high })));
@@ -68,7 +68,7 @@ function ageFigure({ years, low, high }) {
   return [text, scale];
 }
 
-function choiceFigure({ label, probability }) {
+function labelMetric({ label, probability }) {
   const text = element("p", "value");
   text.append(element("strong", "", label), " ", element("span", "note", `probability ${percent(probability)}`));
   const track = element("div", "track");
@@ -83,7 +83,7 @@ function warningList(warnings) {
   return made;
 }
 
-// The style sheet places an element by these two, in parts of the scale.
+// The style sheet positions the element by these fractions of the scale.
 function at(made, start, end = start) {
   const part = (value) => Math.min(Math.max(value / OLDEST, 0), 1);
   made.style.setProperty("--start", part(start));
