@@ -34,7 +34,7 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> s
     path = folder / MANIFEST
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training convert` first")
-    manifest = parse_manifest(path.read_text())
+    manifest = parse_manifest(path.read_text(encoding="utf-8"))
     measured = metrics.load(folder)
     result = require_passed(folder, manifest["model"]["sha256"])
     manifest["gate"] = {name: value for name, value in result.items() if name != "sha256"}

@@ -61,7 +61,7 @@ def compare(manifest: dict[str, Any], folder: Path) -> ReproductionReport:
     Raises:
         StepError: that one was not evaluated.
     """
-    again = parse_manifest((folder / MANIFEST).read_text())
+    again = parse_manifest((folder / MANIFEST).read_text(encoding="utf-8"))
     overall = metrics.load(folder)["overall"]
     compared = [
         Metric(name, metric["value"], metric["low"], metric["high"], overall[name]["value"])
