@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +12,7 @@ from gunicorn import util
 from gunicorn.http.errors import ParseException
 from gunicorn.http.wsgi import Response
 
+from serving import memory
 from serving.logs import log
 from serving.problems import MEDIA_TYPE, Problem
 
@@ -22,10 +21,6 @@ MAX_REQUEST_LINE = 8190
 # The framework's default, four a processor, lets a few clients that send slowly keep all others waiting; threads that
 # wait cost next to nothing.
 THREADS = 64
-# glibc's option of that number in malloc.h, and its value: by default so many threads have up to eight heaps a
-# processor, which keep what is freed, 7 MB of it
-_M_ARENA_MAX = -8
-_ARENAS = 2
 # gunicorn's own defaults, stated because the description promises them
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 8190
@@ -52,9 +47,7 @@ def configure(port: int | None) -> None:
 
     To be called before the framework starts the server; the framework's debugging server is left as it is.
     """
-    # Where the C library is not glibc, there is no such thing to bound.
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+    memory.configure_allocator()
     load, state = GunicornApplication.load_config, Response.default_headers
 
     def load_config(application: Any) -> None:

@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
-from serving import images, input_check
+from serving import images, input_check, memory
 from serving.heads import AGE
+from serving.memory import Budget
 from serving.prediction import AgeEstimate, LabelEstimate
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.release import ReleaseError
 from serving.request_stats import RequestStats
 from serving.settings import Settings
-from serving.timeouts import Deadline, DeadlineError, FifoSemaphore
+from serving.timeouts import Deadline, DeadlineError
 
 PredictionJson = dict[str, Any]
 """A prediction as JSON: the selected heads and `warnings`, or only `error`."""
@@ -44,7 +45,8 @@ class InferenceService:
         self._input_check = input_check.of(release)
         self._settings = settings
         processors = len(os.sched_getaffinity(0))
-        self._semaphore = FifoSemaphore(processors)
+        self._processors = Budget(processors)
+        self._decoders = Budget(memory.decode_budget(settings.limits, settings.max_request_bytes))
         self._workers = ThreadPoolExecutor(processors, thread_name_prefix="inference")
 
     def predict(
@@ -60,9 +62,11 @@ class InferenceService:
         """
         if len(encoded) == 1:
             # Processed in this thread, which saves the switch to another one.
-            predictions = [self._one(encoded[0], deadline, stats)]
+            predictions = [self._one(encoded[0], 1, deadline, stats)]
         else:
-            predictions = list(self._workers.map(lambda image: self._one(image, deadline, stats), encoded))
+            predictions = list(
+                self._workers.map(lambda image: self._one(image, len(encoded), deadline, stats), encoded)
+            )
         problems = [prediction for prediction in predictions if isinstance(prediction, Problem)]
         if len(problems) == len(predictions):
             raise _none(problems)
@@ -71,10 +75,20 @@ class InferenceService:
             for prediction in predictions
         ]
 
-    def _one(self, image: bytes, deadline: Deadline, stats: RequestStats | None) -> PredictionJson | Problem:
+    def _one(
+        self, image: bytes, count: int, deadline: Deadline, stats: RequestStats | None
+    ) -> PredictionJson | Problem:
+        """Predict one image of `count` in the request."""
+        size = self.predictor.release.size
         try:
-            with self._semaphore.turn(deadline):
-                face = images.read(image, self.predictor.release.size, self._settings.limits)
+            encoded = images.inspect(image, self._settings.limits, count)
+            needed = encoded.memory(size)
+            # Memory first: an image that waits for it does not occupy a processor.
+            with (
+                self._decoders.reserve(needed if needed > memory.SMALL_DECODE else 0, deadline),
+                self._processors.reserve(1, deadline),
+            ):
+                face = encoded.read(size)
                 (estimates,) = self.predictor.predict(face.pixels[None])
                 warnings = self._input_check.warnings(face)
         except images.UnknownFormatError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -31,54 +30,6 @@ class Deadline(NamedTuple):
 
 class DeadlineError(Exception):
     """The deadline passed before the work began."""
-
-
-class FifoSemaphore:
-    """A number of turns, given in the order in which they were asked for.
-
-    A semaphore lets whoever comes just then pass those that wait: a long batch would keep all others out.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._free = count
-        self._waiting: deque[threading.Lock] = deque()
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def turn(self, deadline: Deadline) -> Iterator[None]:
-        """Wait for a turn and hold it.
-
-        Raises:
-            DeadlineError: none came before the deadline.
-        """
-        self._take(deadline)
-        try:
-            yield
-        finally:
-            self._give()
-
-    def _take(self, deadline: Deadline) -> None:
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            mine = threading.Lock()
-            mine.acquire()
-            self._waiting.append(mine)
-        if mine.acquire(timeout=deadline.left()):
-            return
-        with self._lock:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-                raise DeadlineError
-        # It came in the last moment.
-
-    def _give(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._free += 1
 
 
 class BodyReadTimeout:
