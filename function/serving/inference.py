@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
@@ -50,7 +51,7 @@ class InferenceService:
         self._workers = ThreadPoolExecutor(processors, thread_name_prefix="inference")
 
     def predict(
-        self, encoded: list[bytes], deadline: Deadline, stats: RequestStats | None = None
+        self, encoded: Sequence[bytes | Problem], deadline: Deadline, stats: RequestStats | None = None
     ) -> list[PredictionJson]:
         """Return one prediction per image, in order: the selected heads, or `{"error": problem}`.
 
@@ -76,16 +77,17 @@ class InferenceService:
         ]
 
     def _one(
-        self, image: bytes, count: int, deadline: Deadline, stats: RequestStats | None
+        self, image: bytes | Problem, count: int, deadline: Deadline, stats: RequestStats | None
     ) -> PredictionJson | Problem:
         """Predict one image of `count` in the request."""
+        if isinstance(image, Problem):
+            return image
         size = self.predictor.release.size
         try:
             encoded = images.inspect(image, self._settings.limits, count)
-            needed = encoded.memory(size)
             # Memory first: an image that waits for it does not occupy a processor.
             with (
-                self._decoders.reserve(needed if needed > memory.SMALL_DECODE else 0, deadline),
+                self._decoders.reserve(memory.decode_bytes(encoded.memory(size)), deadline),
                 self._processors.reserve(1, deadline),
             ):
                 face = encoded.read(size)
@@ -98,12 +100,7 @@ class InferenceService:
         except images.ImageError as error:
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
         except DeadlineError:
-            return Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "the server is busy, and the request reached its time limit while it waited; try again later, or send "
-                "fewer images",
-                {"Retry-After": "1"},
-            )
+            return busy()
         heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
         prediction: PredictionJson = {head: heads[head]._asdict() for head in self._settings.heads}
         if warnings:
@@ -111,6 +108,16 @@ class InferenceService:
         if stats is not None:
             stats.add(prediction, face)
         return prediction
+
+
+def busy() -> Problem:
+    """Return the problem of a request that waited until its deadline."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the server is busy, and the request reached its time limit while it waited; try again later, or send fewer "
+        "images",
+        {"Retry-After": "1"},
+    )
 
 
 def _none(problems: list[Problem]) -> Problem:

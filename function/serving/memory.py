@@ -40,29 +40,27 @@ class Budget:
         self._lock = threading.Lock()
 
     @contextmanager
-    def reserve(self, amount: int, deadline: Deadline) -> Iterator[Reservation]:
+    def reserve(self, amount: int, deadline: Deadline) -> Iterator[None]:
         """Wait for `amount` units, and hold them until the context ends.
 
-        An amount above the budget's size takes all of it, so the work runs alone.
+        An amount above the budget's size takes all of it, so the work runs alone. Do not reserve twice: requests that
+        hold units and wait for more could block each other.
 
         Raises:
             DeadlineError: the deadline passed first.
         """
-        reservation = Reservation(self, deadline)
+        held = min(amount, self.size)
+        self._take(held, deadline)
         try:
-            reservation.grow(amount)
-            yield reservation
+            yield
         finally:
-            reservation.shrink(0)
+            with self._lock:
+                self._free += held
+                self._grant()
 
-    def take(self, amount: int, deadline: Deadline) -> None:
-        """Wait for `amount` units, and take them.
-
-        Raises:
-            DeadlineError: the deadline passed first.
-        """
+    def _take(self, amount: int, deadline: Deadline) -> None:
         with self._lock:
-            if amount <= self._free and not self._waiting:
+            if not amount or (amount <= self._free and not self._waiting):
                 self._free -= amount
                 return
             granted = threading.Lock()
@@ -78,12 +76,6 @@ class Budget:
                 raise DeadlineError
         # Granted at the last moment.
 
-    def give(self, amount: int) -> None:
-        """Return units that were taken."""
-        with self._lock:
-            self._free += amount
-            self._grant()
-
     def _grant(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._free:
             amount, granted = self._waiting.popleft()
@@ -91,34 +83,21 @@ class Budget:
             granted.release()
 
 
-class Reservation:
-    """The units of a budget that one request holds."""
+def parse_bytes(content_type: str, length: int) -> int:
+    """Return the bytes to reserve for the parsing of a body and for the images in it, beside the body itself."""
+    if content_type.startswith("image/") or length <= SMALL_BODY:
+        return 0
+    # JSON as a text and its strings, or a form's parts, then the images.
+    return _PARSED_BODIES * length
 
-    def __init__(self, budget: Budget, deadline: Deadline) -> None:
-        self._budget = budget
-        self._deadline = deadline
-        self._amount = 0
 
-    def grow(self, amount: int) -> None:
-        """Hold `amount` units in all. Grow only from 0: requests that hold units and wait for more could block.
-
-        Raises:
-            DeadlineError: the deadline passed first.
-        """
-        wanted = min(amount, self._budget.size)
-        if wanted > self._amount:
-            self._budget.take(wanted - self._amount, self._deadline)
-            self._amount = wanted
-
-    def shrink(self, amount: int) -> None:
-        """Hold at most `amount` units."""
-        if amount < self._amount:
-            self._budget.give(self._amount - amount)
-            self._amount = amount
+def decode_bytes(needed: int) -> int:
+    """Return the bytes to reserve for a decode that needs so many."""
+    return needed if needed > SMALL_DECODE else 0
 
 
 def parse_budget(max_request_bytes: int) -> int:
-    """Return the bytes for the parsing of bodies and the images in them, beside the bodies themselves."""
+    """Return the bytes for all parsing: of one of the largest bodies."""
     return _PARSED_BODIES * max_request_bytes
 
 

@@ -1,4 +1,4 @@
-"""What other servers' clients and platforms ask of a model: KServe's Open Inference Protocol, TensorFlow Serving."""
+"""Responses of other model servers' protocols: KServe's Open Inference Protocol (V2), TensorFlow Serving."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from serving.release import Release
 
 
 def server_metadata(release: Release) -> dict[str, Any]:
-    """Open Inference Protocol, server metadata; one server serves one release."""
+    """Return the server metadata of the Open Inference Protocol. The one release is the server."""
     return {"name": release.name, "version": release.version, "extensions": []}
 
 
 def model_metadata(release: Release, heads: tuple[str, ...]) -> dict[str, Any]:
-    """Open Inference Protocol, model metadata: the network's own tensors, -1 for any number of faces."""
+    """Return the model metadata of the Open Inference Protocol: the network's tensors, -1 for any number of faces."""
     widths = {head: width(labels) for head, labels in release.labels.items()}
     widths[AGE] = release.manifest["heads"][AGE]["classes"]
     return {
@@ -31,11 +31,11 @@ def _tensor(name: str, *shape: int) -> dict[str, Any]:
 
 
 def model_ready(release: Release) -> dict[str, Any]:
-    """Open Inference Protocol, model ready: a function whose release does not run never starts."""
+    """Return the model readiness of the Open Inference Protocol: always true, or the function had not started."""
     return {"name": release.name, "ready": True}
 
 
 def model_status(release: Release) -> dict[str, Any]:
-    """TensorFlow Serving's model status."""
+    """Return the model status of TensorFlow Serving."""
     status = {"error_code": "OK", "error_message": ""}
     return {"model_version_status": [{"version": release.version, "state": "AVAILABLE", "status": status}]}

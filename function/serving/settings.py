@@ -23,7 +23,9 @@ RENAMED = {
     "MIN_SIDE": "MIN_IMAGE_SIDE",
     "REQUEST_SECONDS": "REQUEST_TIMEOUT",
 }
-LOG_LEVELS = ("INFO", "WARNING", "ERROR")
+# The longest time limit of a Cloud Run request.
+_MAX_SECONDS = 3600
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingsError(Exception):
@@ -115,6 +117,27 @@ def _port(text: str) -> int | None:
     return int(text) if text else None
 
 
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 5 and 0 < int(text) <= _MAX_SECONDS):
+        raise ValueError(f"whole seconds, 1 to {_MAX_SECONDS}")
+    return int(text)
+
+
+def _small_count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 4 and int(text)):
+        raise ValueError("a whole number, 1 to 999")
+    return int(text)
+
+
+def _timeout(text: str) -> int:
+    if text == "0":
+        return 0
+    try:
+        return _seconds(text)
+    except ValueError as error:
+        raise ValueError(f"0 for none, or {error}") from error
+
+
 def _release(text: str) -> str:
     return text or str(BUNDLED_RELEASE)
 
@@ -163,7 +186,7 @@ class Settings:
         "MAX_ASPECT_RATIO", _LIMITS.max_aspect_ratio, "longer side over shorter side, at most", _count
     )
     request_timeout: int = _variable(
-        "REQUEST_TIMEOUT", 30, "a request that is not read and answered after so long ends", _count
+        "REQUEST_TIMEOUT", 30, "a request that is not read and answered after so long ends", _seconds
     )
     api_key: str = _variable(
         "API_KEY",
@@ -176,7 +199,10 @@ class Settings:
         "CORS_ORIGINS", "", "origins whose pages may call, such as `https://app.example`, separated by commas", _origins
     )
     log_level: str = _variable(
-        "LOG_LEVEL", "INFO", "`INFO` (each request), `WARNING` (those refused) or `ERROR`", _level
+        "LOG_LEVEL",
+        "INFO",
+        "`DEBUG` (the page's files too), `INFO` (each request), `WARNING` (those refused) or `ERROR`",
+        _level,
     )
     log_predictions: tuple[str, ...] = _variable(
         "LOG_PREDICTIONS",
@@ -188,6 +214,20 @@ class Settings:
     http_port: int | None = _variable("AIP_HTTP_PORT", "", "Vertex AI: the port, instead of `PORT`", _port)
     health_route: str = _variable("AIP_HEALTH_ROUTE", "", "Vertex AI: one more path of `/health`", _path)
     predict_route: str = _variable("AIP_PREDICT_ROUTE", "", "Vertex AI: one more path of `/predict`", _path)
+    keepalive_timeout: int = _variable(
+        "KEEPALIVE_TIMEOUT",
+        75,
+        "Seconds after which an idle connection closes. Set more than the idle timeout of a load balancer in front.",
+        _seconds,
+    )
+    threads: int = _variable("THREADS", 64, "Requests that one process handles at once.", _small_count)
+    workers: int = _variable("WORKERS", 1, "Processes of the server.", _small_count)
+    cloud_run_timeout: int = _variable(
+        "CLOUD_RUN_TIMEOUT_SECONDS",
+        0,
+        "Seconds after which gunicorn restarts a process that hangs. `0` turns it off.",
+        _timeout,
+    )
 
     @property
     def limits(self) -> Limits:
@@ -209,4 +249,6 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     for former, name in RENAMED.items():
         if former in environment:
             raise SettingsError(f"{former} is now {name}: rename it")
+    if environment.get("SCRIPT_NAME"):
+        raise SettingsError("SCRIPT_NAME is set, and the function has no paths below a prefix: unset it")
     return Settings(**{known.name: known.metadata["variable"].value(environment) for known in fields(Settings)})

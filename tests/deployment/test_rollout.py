@@ -44,7 +44,7 @@ def test_an_idle_service_is_judged_by_our_own_requests(place: Place) -> None:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ('    raise RuntimeError("sometimes")\n', r"requests failed, 1.0% may unforeseen failure"),
+        ('    raise RuntimeError("sometimes")\n', r"requests failed, 1.0% may unexpected failure"),
         pytest.param(
             "    import time; time.sleep(1)\n",
             r"95 % of the requests are answered within 1\.\d+ s, \d\.\d+ s are allowed",

@@ -105,6 +105,15 @@ def test_the_page_and_its_parts_are_served(server: Server) -> None:
         assert server.get(f"/{part}").headers["Content-Type"].startswith(("text/css", "text/javascript"))
 
 
+def test_json_bodies_end_with_a_newline(server: Server, face: bytes) -> None:
+    for response in (
+        server.post(face),
+        *(server.get(path) for path in ("/health", "/model", "/v2", "/openapi.json", "/nothing")),
+    ):
+        assert response.text.endswith("}\n")
+        assert response.text.count("\n") == 1
+
+
 def test_health_and_manifest_are_json(server: Server) -> None:
     assert server.get("/health").json()["status"] == "ok"
     assert server.get("/model").json() == MANIFEST
@@ -138,9 +147,16 @@ def form(parts: int, name: str) -> bytes:
         (b'{"instances": [7]}', "application/json", 400, "instance 0"),
         (b'{"instances": [{"b64": "%%%"}]}', "application/json", 400, "base64"),
         (instances(*[b"x"] * 33), "application/json", 413, "33 images"),
-        (b"--b\r\n\r\n", "multipart/form-data", 400, "no image"),
-        (form(1, "image"), "multipart/form-data; boundary=another", 400, "no image"),
-        (form(1, "image").replace(b"; filename", b"; notes"), "multipart/form-data; boundary=b", 400, "no image"),
+        (b"--b\r\n\r\n", "multipart/form-data", 400, "has no boundary"),
+        (form(1, "image"), "multipart/form-data; boundary=another", 400, "does not contain the boundary"),
+        (
+            form(1, "image").replace(b"; filename", b"; notes"),
+            "multipart/form-data; boundary=b",
+            400,
+            "'image' has no filename",
+        ),
+        (form(2, "image")[:-8], "multipart/form-data; boundary=b", 400, "closing boundary is missing"),
+        (b"--b--\r\n", "multipart/form-data; boundary=b", 400, "no image"),
         (
             form(1, "image").replace(b"x\r\n", b"--c\r\n"),
             "multipart/form-data; boundary=b",
@@ -149,7 +165,8 @@ def form(parts: int, name: str) -> bytes:
         ),
         (form(33, "image"), "multipart/form-data; boundary=b", 413, "33 images"),
         (form(2000, "image"), "multipart/form-data; boundary=b", 413, "1000 parts"),
-        (form(1, "p" * 2**20), "multipart/form-data; boundary=b", 415, "no image of a known"),
+        (form(1, "p" * 2**19), "multipart/form-data; boundary=b", 415, "no image of a known"),
+        (form(1, "p" * 2**21), "multipart/form-data; boundary=b", 413, "header of more than a megabyte"),
         (form(1, "image"), "multipart/mixed; boundary=b", 415, "multipart/mixed"),
         (b"\x00" * (20 * 2**20 + 1), "image/jpeg", 413, "20971520 bytes"),
     ],

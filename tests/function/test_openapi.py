@@ -1,9 +1,10 @@
-"""The description against the running function: shape, examples, and properties drawn from it."""
+"""The OpenAPI description against the running function: shape, examples, and requests generated from it."""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -72,14 +73,14 @@ def test_it_is_openapi_3_1(guarded: Server, document: Document) -> None:
 
 
 def test_every_route_is_described_and_nothing_else(document: Document) -> None:
-    from main import ROUTES
+    from main import API
 
     described = {
         path: {method for method in map(str.upper, methods) if method not in ("HEAD", "OPTIONS")}
         for path, methods in document["paths"].items()
         if "/endpoints/" not in path
     }
-    assert described == {path: set(methods) for path, methods in ROUTES.items()}
+    assert described == {path: set(methods) for path, methods in API.routes.items()}
 
 
 def test_options_names_exactly_the_methods_described(guarded: Server, document: Document) -> None:
@@ -133,7 +134,7 @@ def test_the_limits_described_are_those_of_the_settings() -> None:
     assert schemas["Instances"]["properties"]["instances"]["maxItems"] == 3
     assert set(schemas["Prediction"]["properties"]) == {"gender", "warnings"}
     body = described["paths"]["/predict"]["post"]["requestBody"]
-    for limit in ("3 images", "54321 bytes", "no side below 40"):
+    for limit in ("3 images", "54321 bytes", "shorter side of at least 40 pixels"):
         assert limit in body["description"]
     validate(response.json(), "Predictions", described)
 
@@ -157,6 +158,29 @@ def test_the_page_of_it_names_every_operation_and_loads_nothing_from_elsewhere(
         assert f'id="{name}"' in page.text
     assert "<script" not in page.text
     assert "//" not in page.text.replace("<!doctype", "")
+
+
+def test_the_docs_page_has_a_contents_list_and_readable_limits(guarded: Server, document: Document) -> None:
+    text = guarded.get("/docs").text
+    contents = re.search(r"<nav .*?</nav>", text, re.DOTALL)
+    assert contents
+    linked = re.findall(r'href="#([^"]+)"', contents[0])
+    assert len(linked) == len(document["tags"]) + 1
+    assert [anchor for anchor in linked if f'<h2 id="{anchor}">' not in text] == []
+    assert "20 MiB" in text
+    assert "50 megapixels" in text
+    assert "20971520" not in text
+    assert "Found" not in text
+    assert "200 OK" in text
+
+
+def test_the_description_states_the_share_of_the_interval(guarded: Server, document: Document) -> None:
+    share = guarded.get("/model", **{"X-API-Key": KEY}).json()["calibration"]["age"]["coverage"]
+    assert share == 0.8
+    assert "80% of people" in " ".join(document["info"]["description"].split())
+    schemas = document["components"]["schemas"]
+    assert "80%" in schemas["Prediction"]["properties"]["age"]["properties"]["low"]["description"]
+    assert "80%" in schemas["Manifest"]["description"]
 
 
 def test_the_page_of_it_is_accessible_in_both_modes_and_on_a_phone(guarded: Server) -> None:

@@ -84,7 +84,7 @@ def test_lines_of_other_releases_are_not_mixed_in() -> None:
     [
         b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
         b"[1] [INFO] Starting gunicorn",
-        json.dumps({"severity": "ERROR", "message": "unforeseen failure", "stack_trace": "..."}).encode(),
+        json.dumps({"severity": "ERROR", "message": "unexpected failure", "stack_trace": "..."}).encode(),
         json.dumps({"textPayload": "Created TensorFlow Lite XNNPACK delegate", "insertId": "1"}).encode(),
         json.dumps(
             {"httpRequest": {"status": 200}, "logName": "projects/p/logs/run.googleapis.com%2Frequests"}
