@@ -12,9 +12,8 @@ import numpy as np
 from tqdm import tqdm
 
 from serving import input_check as serving_input_check
-from serving import release
 from serving.predictor import Predictor
-from serving.release import Release
+from serving.release import Release, ReleaseError
 from training import openmetrics, runs
 from training.calibration import input_check
 from training.config import EvaluateConfig
@@ -28,6 +27,7 @@ from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
 from training.files import write_text
 from training.labels import missing
+from training.registry import releases
 
 
 def evaluate(
@@ -77,9 +77,9 @@ def evaluate(
 
 def _load(folder: Path) -> tuple[Release, Predictor]:
     try:
-        found = release.load(str(folder))
+        found = releases.read(str(folder)).served()
         predictor = Predictor(found)
-    except release.ReleaseError as error:
+    except (ReleaseError, StepError) as error:
         raise StepError(f"{error} (`python -m training convert` writes it)") from error
     if lacking := missing(found.labels):
         raise StepError(

@@ -21,7 +21,7 @@ _ENVIRONMENT = jinja2.Environment(
 
 def _code(text: str) -> Markup:
     """Return HTML of a sentence with `commands` in backticks."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 _ENVIRONMENT.filters["code"] = _code

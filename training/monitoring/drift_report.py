@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from serving import manifest_v3
-from serving.release import MANIFEST, parse_manifest
 from training.config import DriftConfig
 from training.errors import StepError
 from training.evaluation.metrics import METRICS_FILE
@@ -17,8 +16,7 @@ from training.monitoring import drift, logfiles, traffic
 from training.monitoring.drift import DriftComparison, DriftStatus
 from training.monitoring.traffic import Traffic
 from training.openmetrics import Gauge
-from training.registry.addresses import open_storage
-from training.registry.storage import Storage
+from training.registry import releases
 
 _TITLES = ("measure", "images", "PSI", "corrected", "limit", "verdict", "moved most")
 
@@ -61,13 +59,15 @@ def create(
     Raises:
         StepError: the release, its metrics or a log is missing, or no line of a log is a line of the function.
     """
-    storage = open_storage(release)
-    manifest = parse_manifest(_file(storage, release, MANIFEST))
+    found = releases.read(release)
+    manifest = found.manifest
     if reference:
         earlier = _counted(reference, manifest)
         words, expected = f"{earlier.answered:,} images of the reference log", drift.of_traffic(earlier)
     else:
-        measured = manifest_v3.rename(json.loads(_file(storage, release, METRICS_FILE)))
+        if METRICS_FILE not in found.files:
+            raise StepError(f"{release} has no {METRICS_FILE}; compare with an earlier log: --reference")
+        measured = manifest_v3.rename(json.loads(found.files[METRICS_FILE]))
         words = f"its predictions for {measured['faces']:,} test faces"
         expected = drift.of_release(measured, manifest)
     served = _counted(logs, manifest, since)
@@ -123,13 +123,6 @@ def entry(report: DriftReport) -> dict[str, Any]:
         "psi": {one.measure: round(one.corrected, 4) for one in report.comparisons},
         "images": report.traffic.answered,
     }
-
-
-def _file(storage: Storage, release: str, name: str) -> bytes:
-    stored = storage.read(name)
-    if stored is None:
-        raise StepError(f"{release} has no {name}; --release expects the folder or gs:// address of a release")
-    return stored.data
 
 
 def _row(one: DriftComparison) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 
-from serving.storage import CLOUD
+from serving.addresses import Address
 from training.errors import StepError
+from training.registry.addresses import parse
 
 # bytes; the largest entry of Cloud Logging. A longer line is damaged.
 MAX_LINE = 256 * 1024
@@ -39,7 +40,8 @@ def lines(location: str, since: datetime | None = None) -> Iterator[bytes]:
     Raises:
         StepError: there is no file, or it cannot be read.
     """
-    return _in_cloud(location, since) if location.startswith(CLOUD) else _local(Path(location), since)
+    address = parse(location)
+    return _in_cloud(address, since) if address.bucket else _local(Path(address.path), since)
 
 
 def _local(place: Path, since: datetime | None) -> Iterator[bytes]:
@@ -55,16 +57,17 @@ def _local(place: Path, since: datetime | None) -> Iterator[bytes]:
             raise StepError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _in_cloud(uri: str, since: datetime | None) -> Iterator[bytes]:
+def _in_cloud(address: Address, since: datetime | None) -> Iterator[bytes]:
     # Slow to import, and not needed for a local log.
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
-    from google.cloud.storage import Client
 
-    bucket, _, folder = uri.removeprefix(CLOUD).rstrip("/").partition("/")
+    from training.registry.gcs import client
+
+    uri, folder = f"{address}", address.path
     found = False
     try:
-        for blob in Client().list_blobs(bucket, prefix=folder):
+        for blob in client(uri).list_blobs(address.bucket, prefix=folder):
             # The prefix 2026/11/2 also matches 2026/11/20.
             if folder and blob.name != folder and not blob.name.startswith(f"{folder}/"):
                 continue
