@@ -13,6 +13,7 @@ from serving.release import MANIFEST, parse_manifest
 from training.evaluation import metrics, tables
 from training.evaluation.card import render_card
 from training.evaluation.metric_table import MEASURED, SPECS, spec
+from training.templating import _code
 
 BUNDLED = Path("function/model")
 
@@ -117,3 +118,7 @@ def test_the_contents_list_of_the_report_leads_to_every_section(name: str, chall
     assert {"summary", "gate", "overall", "plots", "by-gender"} <= set(page.ids)
     plots = [alt for alt in page.images if alt]
     assert len(plots) == len(set(plots)) == 9
+
+
+def test_commands_in_backticks_become_code_and_nothing_else_becomes_markup() -> None:
+    assert _code("run `evaluate <x>`, <b>now</b>") == "run <code>evaluate &lt;x&gt;</code>, &lt;b&gt;now&lt;/b&gt;"
