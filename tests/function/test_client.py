@@ -182,6 +182,7 @@ def test_client_sends_the_api_key_that_it_has() -> None:
         ),
         ((200, b"[" * 100_000, {}), "200 and no response of this function"),
         ((200, b" " * (2**24 + 1), {}), "more than 16 MiB"),
+        ((407, b"", {}), "407 from the proxy of the environment"),
         ((401, {"code": 401, "message": "Jwt is missing"}, {}), "401 before the function was reached"),
         ((200, b"<html>hello", {}), "200 and no response of this function"),
         ((200, {"predictions": [{"age": 3}]}, {}), "200 and no response of this function"),
@@ -249,6 +250,12 @@ def test_client_sends_an_identity_token_and_other_headers(token: str | Callable[
         "secret",
         "faces",
     )
+
+
+def test_client_takes_the_url_of_the_route_too() -> None:
+    with scripted(ANSWERED) as running:
+        Client(f"{running.url}/faces/predict/").predict(b"x")
+        assert running.targets == ["POST /faces/predict"]
 
 
 @pytest.mark.parametrize("headers", [{"X-Team": "a\r\nX-Other: b"}, {"X Team": "a"}, {"X-Team": "é"}])
