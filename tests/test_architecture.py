@@ -50,7 +50,7 @@ LEAVES = (
     "serving.logs",
     "serving.static_files",
     "serving.problems",
-    "serving.storage",
+    "serving.addresses",
     "age_gender.progress",
     "training.errors",
     "training.openmetrics",

@@ -199,7 +199,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         from serving import settings
     named = {"HEADS": options.heads, "MODEL_URI": options.model}
     try:
-        return settings.from_environment({**os.environ, **{key: value for key, value in named.items() if value}})
+        return settings.from_environment(
+            {**os.environ, **{key: value for key, value in named.items() if value is not None}}
+        )
     except settings.SettingsError as error:
         raise UsageError(str(error)) from error
 

@@ -30,7 +30,7 @@ class LocalPredictor:
         Raises:
             ReleaseError: it cannot be read or run.
         """
-        loaded = release.load(settings.model_uri, settings.model_sha256)
+        loaded = release.load(settings.model_uri, settings.pins)
         with _without_notes():
             self._inference = InferenceService(Predictor(loaded), settings)
             # The runtime reports its delegate at the first run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
@@ -48,7 +49,7 @@ class InferenceService:
         self._workers = ThreadPoolExecutor(processors, thread_name_prefix="inference")
 
     def predict(
-        self, encoded: list[bytes], deadline: Deadline, stats: RequestStats | None = None
+        self, encoded: Sequence[bytes | Problem], deadline: Deadline, stats: RequestStats | None = None
     ) -> list[PredictionJson]:
         """Return one prediction per image, in order: the selected heads, or `{"error": problem}`.
 
@@ -71,7 +72,9 @@ class InferenceService:
             for prediction in predictions
         ]
 
-    def _one(self, image: bytes, deadline: Deadline, stats: RequestStats | None) -> PredictionJson | Problem:
+    def _one(self, image: bytes | Problem, deadline: Deadline, stats: RequestStats | None) -> PredictionJson | Problem:
+        if isinstance(image, Problem):
+            return image
         try:
             with self._semaphore.turn(deadline):
                 face = images.read(image, self.predictor.release.size, self._settings.limits)
