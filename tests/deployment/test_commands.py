@@ -44,7 +44,7 @@ def test_a_release_that_nobody_trusted_signed_is_not_even_built(place: Place, tm
     ("arguments", "said"),
     [
         (("deploy", "--service", "age-gender", "--registry", "r", "--allow-unsigned"), "is not projects/PROJECT/loc"),
-        (("deploy", "--service", "{service}", "--registry", "{folder}", "--allow-unsigned"), "name one by --release"),
+        (("deploy", "--service", "{service}", "--registry", "{folder}", "--allow-unsigned"), "is no registry"),
         (("rollout", "--service", "{service}", "--registry", "r", "--revision", "none"), "none is not the candidate"),
         (("rollback", "--service", "{service}", "--registry", "{folder}"), "no earlier production release"),
         (("verify", "--service", "{service}x", "--revision", "none"), "was not found"),

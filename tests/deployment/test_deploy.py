@@ -35,7 +35,8 @@ def test_a_revision_names_its_release_and_commit_and_keeps_the_services_settings
     made = place.service.revision(place.deploy(SECOND, FUNCTION))
     before = place.service.revision(place.service.traffic().production)
     release = find(place.registry, SECOND)
-    assert environment(made) == {"HEADS": "age,gender", "MODEL_URI": release.uri, "MODEL_SHA256": release.sha256}
+    assert environment(made) == {"HEADS": "age,gender", **release.pinned()}
+    assert release.pinned().keys() == {"MODEL_URI", "MODEL_SHA256", "MANIFEST_SHA256"}
     assert made.labels["release"] == SECOND
     assert made.labels["commit"] == "0123456789abcdef0123456789abcdef01234567"
     assert ":0123456789ab-" in made.containers[0].image

@@ -51,7 +51,7 @@ def test_a_release_that_does_not_answer_is_no_place_to_go_back_to(place: Place) 
     damaged = place.registry.storage.read(f"{FIRST}/manifest.json")
     assert damaged
     place.registry.storage.replace(
-        f"{FIRST}/manifest.json", damaged.data.replace(b'"resize"', b'"size"'), damaged.generation
+        f"{FIRST}/manifest.json", damaged.data.replace(b"bilinear", b"nearest"), damaged.generation
     )
     with pytest.raises(StepError, match="nothing was moved"):
         rollback(place.service, place.registry, FIRST)

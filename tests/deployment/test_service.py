@@ -20,7 +20,7 @@ def test_a_change_made_of_a_stale_reading_is_refused(place: Place, monkeypatch: 
     other = CloudRunService(place.service.name, FAST)
     other.route({first: 100}, {"theirs": first})
     monkeypatch.setattr(place.service, "read", lambda: stale)
-    with pytest.raises(ConflictError, match="changed by another process"):
+    with pytest.raises(ConflictError, match="changed by somebody else"):
         place.service.route({first: 100}, {"ours": first})
     assert other.traffic().tags == {"theirs": first}
 
