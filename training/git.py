@@ -1,4 +1,4 @@
-"""Commit of this working copy."""
+"""The commit of this working copy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def commit() -> str:
-    """Return GitLab's commit, or the working copy's with "+" for uncommitted changes, or "" if there is none."""
+    """Return GitLab's commit, else the working copy's, with "+" after local changes, else ""."""
     if "CI_COMMIT_SHA" in os.environ:
         return os.environ["CI_COMMIT_SHA"]
     git = shutil.which("git")

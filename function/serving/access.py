@@ -1,4 +1,4 @@
-"""Who may ask: an API key, and the origins whose pages may call from a browser (CORS)."""
+"""Access control: the API key, and the origins of web pages that may call the function (CORS)."""
 
 from __future__ import annotations
 
@@ -13,31 +13,24 @@ from serving.problems import Problem
 Handler = Callable[[Request], Response]
 
 REQUEST_ID = "X-Request-Id"
-# what a page of another origin may send, and read of the answer
+# Request headers that pages of other origins may send.
 _ALLOWED = f"Authorization, Content-Type, X-API-Key, {REQUEST_ID}"
-# seconds for which a browser need not ask again
+# Browsers cache the permission for this many seconds.
 _PREFLIGHT_SECONDS = "3600"
 
 
-def keyed(key: str, handler: Handler) -> Handler:
-    """`handler` for those who send the key, as `X-API-Key` or `Authorization: Bearer`; for everybody if there is none.
+def require_key(request: Request, key: str) -> None:
+    """Check the key in `X-API-Key` or `Authorization: Bearer`. An empty `key` admits every request.
 
-    The returned handler raises:
-        Problem: 401, the key is missing or another one.
+    Raises:
+        Problem: 401, the key is missing or wrong.
     """
-    if not key:
-        return handler
-
-    def asked(request: Request) -> Response:
-        if not hmac.compare_digest(_sent(request).encode(), key.encode()):
-            raise Problem(
-                HTTPStatus.UNAUTHORIZED,
-                "the API key is missing or wrong; send it as X-API-Key, or as Authorization: Bearer",
-                {"WWW-Authenticate": 'Bearer realm="predictions"'},
-            )
-        return handler(request)
-
-    return asked
+    if key and not hmac.compare_digest(_sent(request).encode(), key.encode()):
+        raise Problem(
+            HTTPStatus.UNAUTHORIZED,
+            "the API key is missing or wrong; send it as X-API-Key, or as Authorization: Bearer",
+            {"WWW-Authenticate": 'Bearer realm="predictions"'},
+        )
 
 
 def _sent(request: Request) -> str:
@@ -47,7 +40,7 @@ def _sent(request: Request) -> str:
 
 
 def share(request: Request, response: Response, origins: tuple[str, ...]) -> None:
-    """Let pages of `origins` read the answer; without origins nothing is said, and browsers refuse all others."""
+    """Let pages of `origins` read the response. Browsers keep it from all other origins."""
     if not origins:
         return
     response.vary.add("Origin")

@@ -1,4 +1,7 @@
-"""Lines of the log: JSON as Cloud Logging reads it, or readable at a terminal; nothing of a request's content."""
+"""The log: JSON lines for Cloud Logging, or text at a terminal.
+
+The JSON lines contain nothing that a caller wrote, and no line contains a control character of a caller.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,15 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
-# this project's own lines
 log = logging.getLogger("function")
+"""The logger of this project's own lines."""
 
 
 class JsonFormatter(logging.Formatter):
-    """One record, one line: `severity`, `time`, `message`, the record's `fields`, and `stack_trace` of a failure."""
+    """Formats a record as one line: `severity`, `time`, `message`, the record's `fields`, a failure's `stack_trace`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Return the line, without its line break."""
         line = {
             "severity": record.levelname,
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
@@ -29,23 +32,27 @@ class JsonFormatter(logging.Formatter):
 
 
 class TerminalFormatter(logging.Formatter):
-    """The same for people: time, level, message, and where a failure came from."""
+    """Formats a record as text: time, level, message, and the stack of a failure.
+
+    The record's attribute `shown`, if any, takes the place of its message. It may quote the caller.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and those of a failure."""
-        line = f"{datetime.fromtimestamp(record.created):%H:%M:%S} {record.levelname:7} {message(record)}"
+        """Return the line, and further lines for a failure."""
+        text = printable(getattr(record, "shown", message(record)))
+        line = f"{datetime.fromtimestamp(record.created):%H:%M:%S} {record.levelname:7} {text}"
         failed = record.exc_info and record.exc_info[1]
         return f"{line}\n{stack(failed)}" if failed else line
 
 
 def setup(level: str) -> None:
-    """Write every line of this process, the server's own too, to standard error in one way.
+    """Write all records of this process, including the server's, to standard error in one format.
 
-    `level` chooses among this project's lines; of the libraries' it writes warnings and worse.
+    `level` applies to this project's records. Libraries' records appear from WARNING on.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TerminalFormatter() if sys.stderr.isatty() else JsonFormatter())
-    # Libraries' lines below warnings hold addresses, queries, and what cameras wrote into an image.
+    # Libraries' records below WARNING contain addresses, queries and image metadata.
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(level)
 
@@ -53,12 +60,12 @@ def setup(level: str) -> None:
         handler.handle(record)
         return False
 
-    # gunicorn adds a handler of its own later; its records end before they get there.
+    # gunicorn adds its own handler later. This filter ends its records before that handler.
     logging.getLogger("gunicorn.error").addFilter(ours)
 
 
 def message(record: logging.LogRecord) -> str:
-    """The record's text; where gunicorn would name an address or a query, what stands before it."""
+    """Return the record's text, cut before the addresses and queries that gunicorn adds."""
     if record.name != "gunicorn.error":
         return record.getMessage()
     if record.exc_info:
@@ -66,8 +73,13 @@ def message(record: logging.LogRecord) -> str:
     return record.getMessage().partition(" from ip=")[0]
 
 
+def printable(text: str) -> str:
+    """Return the text with its control characters escaped, so it cannot change a terminal or forge a line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def stack(failure: BaseException) -> str:
-    """Where a failure came from, as Python writes it, without its message: that may quote what was sent."""
+    """Return a traceback without the exceptions' messages, because these may quote the caller."""
     cause = failure.__cause__ or failure.__context__
     before = f"{stack(cause)}\n\n" if cause else ""
     frames = "".join(traceback.format_tb(failure.__traceback__))

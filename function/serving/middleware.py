@@ -1,4 +1,4 @@
-"""What surrounds every answer: its request id, its headers, its line in the log, and problems instead of tracebacks."""
+"""The steps around every handler: request id, response headers, log line, and problem details for errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from serving.problems import Problem
 from serving.settings import Settings
 
 HEADERS = {
-    # A page needs its own files, images that never leave the browser's memory, and this server; nothing else.
+    # The page needs its own files, images in the browser's memory, and this server.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -29,35 +29,35 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-# request ids of callers that are taken over
 REQUEST_ID_FORM = r"[A-Za-z0-9._-]{1,64}"
+"""Pattern of the callers' request ids that are kept."""
 # X-Cloud-Trace-Context: <trace>/<span>;o=1, or traceparent: 00-<trace>-<span>-01
 _TRACE = r"(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:[-/;].*)?"
 
 
 class _InMemory(Request):
-    """A request whose uploads never touch a disk; the framework would put larger ones there."""
+    """A request that keeps uploads in memory. Flask would write large ones to disk."""
 
     def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
         return io.BytesIO()
 
 
-def surround(app: Flask, handle: Handler, settings: Settings, version: str) -> None:
-    """Have `handle` called for every request that `app` gets, and surround what it returns or raises.
+def install(app: Flask, handle: Handler, settings: Settings, version: str) -> None:
+    """Let `app` call `handle` for every request, between the steps of this module.
 
     Args:
-        app: the framework's.
-        handle: the whole function.
-        settings: for whom answers are shared, and what lines name and count.
-        version: of the release, for the log.
+        app: the framework's application.
+        handle: returns the response, or raises.
+        settings: the origins that may read responses, and what the log counts.
+        version: the release's, for the log.
     """
 
-    def answered() -> Response:
+    def respond() -> Response:
         try:
-            # Not the proxy, which looks for the request anew at each of its attributes.
+            # Not Flask's proxy, which searches the request again for each attribute.
             return handle(request_ctx.request)
         finally:
-            # The framework would read the rest of a body into memory; the server discards it piece by piece.
+            # Flask would read the rest of the body into memory. The server discards it in pieces.
             request.stream = io.BytesIO()
 
     def finish(response: Response) -> Response:
@@ -70,8 +70,8 @@ def surround(app: Flask, handle: Handler, settings: Settings, version: str) -> N
 
     app.request_class = _InMemory
     app.before_request(_begin)
-    # Before the framework's own rules (/robots.txt, /favicon.ico, /static), which answer in their own way.
-    app.before_request(answered)
+    # Before the framework's own routes (/robots.txt, /favicon.ico, /static).
+    app.before_request(respond)
     app.after_request(finish)
     app.register_error_handler(Exception, _problem)
     app.register_error_handler(HTTPStatus.INTERNAL_SERVER_ERROR, _problem)
@@ -87,16 +87,17 @@ def _problem(error: Exception) -> Response:
     if isinstance(error, MalformedError):
         error = Problem(HTTPStatus.BAD_REQUEST, MALFORMED)
     if not isinstance(error, Problem):
-        log.error("unforeseen failure", exc_info=error, extra={"fields": {"request_id": g.request_id}})
+        log.error("unexpected failure", exc_info=error, extra={"fields": {"request_id": g.request_id}})
         error = Problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed here; the reason is logged with its request_id"
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "the request failed in the server; the log has the reason under this id",
         )
     return error.response(g.request_id)
 
 
 def _log(response: Response, settings: Settings, version: str) -> None:
     status, seconds = response.status_code, time.perf_counter() - g.started
-    # A path or a method that is none of ours was written by the caller, who may have put anything there.
+    # The caller may have put anything into an unknown path or method: only a terminal shows the path.
     path = g.get("route", "(unknown)")
     method = request.method if request.method in HTTPMethod.__members__ else "(unknown)"
     fields: dict[str, Any] = {
@@ -114,8 +115,18 @@ def _log(response: Response, settings: Settings, version: str) -> None:
         fields |= g.stats.fields(settings.log_predictions)
     if settings.project and (trace := _trace(request)):
         fields["logging.googleapis.com/trace"] = f"projects/{settings.project}/traces/{trace}"
-    level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
-    log.log(level, "%s %s %d in %.1f ms", method, path, status, 1000 * seconds, extra={"fields": fields})
+    outcome = f"{status} in {1000 * seconds:.1f} ms"
+    extra = {"fields": fields, "shown": f"{method} {request.path} {outcome}"}
+    log.log(_level(status), f"{method} {path} {outcome}", extra=extra)
+
+
+def _level(status: int) -> int:
+    if status >= 500:
+        return logging.ERROR
+    if status >= 400:
+        return logging.WARNING
+    # One visit of the page requests eleven files.
+    return logging.DEBUG if g.get("static") and g.route != "/" else logging.INFO
 
 
 def _trace(asked: Request) -> str:

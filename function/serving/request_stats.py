@@ -1,4 +1,4 @@
-"""What the log tells of a request's images: counts in bins too coarse to know anybody by."""
+"""Counts of a request's images and predictions for the log, in bins too coarse to identify a person."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import Any
 
 from serving.images import DecodedImage
 
-# First year of each band: (0-12, 13-19, 20-39, 40-59, 60+).
 AGE_BAND_STARTS = (0, 13, 20, 40, 60)
+"""First year of each age band."""
 AGE_BANDS = ("0-12", "13-19", "20-39", "40-59", "60+")
-# pixels; the least shorter side of each bin
 SIDE_STARTS = (0, 32, 64, 128, 256, 512)
+"""Lower bound of each bin of an image's shorter side, in pixels."""
 SIDES = ("0-31", "32-63", "64-127", "128-255", "256-511", "512+")
 
 Counts = dict[str, int]
 
 
 class RequestStats:
-    """The images of one request, counted as they are answered, from any number of threads."""
+    """Counts of one request, added up from any number of threads."""
 
     def __init__(self, images: int) -> None:
         self.images = images
-        # each answer, and its image's format and shorter side in pixels
-        self._answered: list[tuple[dict[str, Any], str, int]] = []
+        # Prediction, and its image's format and shorter side in pixels.
+        self._predicted: list[tuple[dict[str, Any], str, int]] = []
 
     def add(self, prediction: dict[str, Any], image: DecodedImage) -> None:
-        """One of them was answered."""
-        # Appending is atomic.
-        self._answered.append((prediction, image.kind, min(image.width, image.height)))
+        """Count a prediction and its image."""
+        # append is atomic.
+        self._predicted.append((prediction, image.kind, min(image.width, image.height)))
 
     def fields(self, heads: tuple[str, ...]) -> dict[str, Any]:
-        """Fields of a line of the log: `images`, `failed` (not answered, for whatever reason), and bins with counts.
+        """Return fields of a log line: `images`, `failed` (images without a prediction), and the counts by bin.
 
-        Of the answers, only those of `heads` are counted. What there is nothing of is left out.
+        Only predictions of `heads` are counted. Empty counts are omitted.
         """
-        # A copy, for an image may be answered after its request was given up.
-        answered = [*self._answered]
-        predictions = [prediction for prediction, _, _ in answered]
+        # A copy: a worker may finish an image of a request that already failed.
+        predicted = [*self._predicted]
+        predictions = [prediction for prediction, _, _ in predicted]
         counts = {
             "predictions": {
                 head: _count(_bin(head, prediction[head]) for prediction in predictions)
@@ -48,15 +48,15 @@ class RequestStats:
             "warnings": _count(
                 warned["code"] for prediction in predictions for warned in prediction.get("warnings", ())
             ),
-            "sides": _count(SIDES[bisect_right(SIDE_STARTS, shorter) - 1] for _, _, shorter in answered),
-            "formats": _count(kind for _, kind, _ in answered),
+            "sides": _count(SIDES[bisect_right(SIDE_STARTS, shorter) - 1] for _, _, shorter in predicted),
+            "formats": _count(kind for _, kind, _ in predicted),
         }
-        found = {"images": self.images, "failed": self.images - len(answered)}
+        found = {"images": self.images, "failed": self.images - len(predicted)}
         return found | {name: counted for name, counted in counts.items() if counted}
 
 
 def age_band(years: int) -> str:
-    """The one of AGE_BANDS that holds an answered age."""
+    """Return the one of AGE_BANDS that contains an age."""
     return AGE_BANDS[bisect_right(AGE_BAND_STARTS, years) - 1]
 
 

@@ -25,7 +25,9 @@ RENAMED = {
     "MIN_SIDE": "MIN_IMAGE_SIDE",
     "REQUEST_SECONDS": "REQUEST_TIMEOUT",
 }
-LOG_LEVELS = ("INFO", "WARNING", "ERROR")
+# The longest time limit of a Cloud Run request.
+_MAX_SECONDS = 3600
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingsError(Exception):
@@ -33,7 +35,7 @@ class SettingsError(Exception):
 
 
 class Variable(NamedTuple):
-    """One environment variable: its documentation and its parser."""
+    """One environment variable: its line in the reference, and its parser."""
 
     name: str
     """Name of the variable."""
@@ -125,6 +127,27 @@ def _port(text: str) -> int | None:
     return int(text) if text else None
 
 
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 5 and 0 < int(text) <= _MAX_SECONDS):
+        raise ValueError(f"whole seconds, 1 to {_MAX_SECONDS}")
+    return int(text)
+
+
+def _small_count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 4 and int(text)):
+        raise ValueError("a whole number, 1 to 999")
+    return int(text)
+
+
+def _timeout(text: str) -> int:
+    if text == "0":
+        return 0
+    try:
+        return _seconds(text)
+    except ValueError as error:
+        raise ValueError(f"0 for none, or {error}") from error
+
+
 def _release(text: str) -> str:
     if not text:
         return str(BUNDLED_RELEASE)
@@ -150,7 +173,7 @@ def _variable(
 # No repr: it would show the key.
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """Configuration of one instance, in the order of the table of settings."""
+    """How this copy of the function runs; the order is that of the reference."""
 
     model_uri: str = _variable(
         "MODEL_URI",
@@ -193,7 +216,7 @@ class Settings:
     max_aspect_ratio: int = _variable(
         "MAX_ASPECT_RATIO", _LIMITS.max_aspect_ratio, "Maximum ratio of the longer side to the shorter side.", _count
     )
-    request_timeout: int = _variable("REQUEST_TIMEOUT", 30, "Seconds after which a request ends.", _count)
+    request_timeout: int = _variable("REQUEST_TIMEOUT", 30, "Seconds after which a request ends.", _seconds)
     api_key: str = _variable(
         "API_KEY",
         "",
@@ -208,7 +231,10 @@ class Settings:
         _origins,
     )
     log_level: str = _variable(
-        "LOG_LEVEL", "INFO", "`INFO` logs each request, `WARNING` refused ones, `ERROR` failures.", _level
+        "LOG_LEVEL",
+        "INFO",
+        "`DEBUG` logs the page's files too, `INFO` each request, `WARNING` refused ones, `ERROR` failures.",
+        _level,
     )
     log_predictions: tuple[str, ...] = _variable(
         "LOG_PREDICTIONS",
@@ -220,6 +246,20 @@ class Settings:
     http_port: int | None = _variable("AIP_HTTP_PORT", "", "Vertex AI: the port instead of `PORT`.", _port)
     health_route: str = _variable("AIP_HEALTH_ROUTE", "", "Vertex AI: another path of `/health`.", _path)
     predict_route: str = _variable("AIP_PREDICT_ROUTE", "", "Vertex AI: another path of `/predict`.", _path)
+    keepalive_timeout: int = _variable(
+        "KEEPALIVE_TIMEOUT",
+        75,
+        "Seconds after which an idle connection closes. Set more than the idle timeout of a load balancer in front.",
+        _seconds,
+    )
+    threads: int = _variable("THREADS", 64, "Requests that one process handles at once.", _small_count)
+    workers: int = _variable("WORKERS", 1, "Processes of the server.", _small_count)
+    cloud_run_timeout: int = _variable(
+        "CLOUD_RUN_TIMEOUT_SECONDS",
+        0,
+        "Seconds after which gunicorn restarts a process that hangs. `0` turns it off.",
+        _timeout,
+    )
 
     @property
     def pins(self) -> Pins:
@@ -246,4 +286,6 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     for former, name in RENAMED.items():
         if former in environment:
             raise SettingsError(f"{former} is now {name}: rename it")
+    if environment.get("SCRIPT_NAME"):
+        raise SettingsError("SCRIPT_NAME is set, and the function has no paths below a prefix: unset it")
     return Settings(**{known.name: known.metadata["variable"].value(environment) for known in fields(Settings)})

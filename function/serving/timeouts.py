@@ -1,31 +1,28 @@
-"""The time limit of a request: what waits for its turn, or for its body, ends by it."""
+"""The time limit of a request, for its body and for its turn."""
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
-
-# seconds between two looks at the bodies that are being read
-_LOOK = 0.25
 
 
 class Deadline(NamedTuple):
-    """The moment by which a request must be answered, in seconds of the monotonic clock."""
+    """The time by which a request must end."""
 
     at: float
+    """Seconds of the monotonic clock."""
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """The moment `seconds` from now."""
+        """Return the deadline `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
     def left(self) -> float:
-        """Seconds that are left, 0 when it has passed."""
+        """Return the remaining seconds, 0 after the deadline."""
         return max(self.at - time.monotonic(), 0.0)
 
 
@@ -34,9 +31,9 @@ class DeadlineError(Exception):
 
 
 class FifoSemaphore:
-    """A number of turns, given in the order in which they were asked for.
+    """A semaphore that admits its waiters in order.
 
-    A semaphore lets whoever comes just then pass those that wait: a long batch would keep all others out.
+    `threading.Semaphore` lets a newcomer overtake waiters, so a long batch would starve all other requests.
     """
 
     def __init__(self, count: int) -> None:
@@ -46,10 +43,10 @@ class FifoSemaphore:
 
     @contextmanager
     def turn(self, deadline: Deadline) -> Iterator[None]:
-        """Wait for a turn and hold it.
+        """Wait for a turn, and end it with the context.
 
         Raises:
-            DeadlineError: none came before the deadline.
+            DeadlineError: the deadline passed first.
         """
         self._take(deadline)
         try:
@@ -71,7 +68,7 @@ class FifoSemaphore:
             if mine in self._waiting:
                 self._waiting.remove(mine)
                 raise DeadlineError
-        # It came in the last moment.
+        # The turn came at the last moment.
 
     def _give(self) -> None:
         with self._lock:
@@ -79,50 +76,3 @@ class FifoSemaphore:
                 self._waiting.popleft().release()
             else:
                 self._free += 1
-
-
-class BodyReadTimeout:
-    """Ends the reading from sockets whose deadline passes; one thread for all of them.
-
-    A time limit on the socket itself would start anew with every byte that trickles in.
-    """
-
-    def __init__(self) -> None:
-        self._reading: dict[socket.socket, Deadline] = {}
-        self._some = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-
-    @contextmanager
-    def reading(self, client: socket.socket | None, deadline: Deadline) -> Iterator[None]:
-        """While this lasts, `client` is read from; past the deadline it reads as if it had closed."""
-        if client is None:
-            yield
-            return
-        self._reading[client] = deadline
-        self._some.set()
-        if self._thread is None:
-            self._start()
-        try:
-            yield
-        finally:
-            self._reading.pop(client, None)
-
-    def _start(self) -> None:
-        # Not before the first request: the server forks after it has imported this, and threads stay behind.
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="deadlines", daemon=True)
-                self._thread.start()
-
-    def _look(self) -> None:
-        while True:
-            self._some.wait()
-            self._some.clear()
-            time.sleep(_LOOK)
-            for client, deadline in tuple(self._reading.items()):
-                if not deadline.left():
-                    with suppress(OSError):
-                        client.shutdown(socket.SHUT_RD)
-            if self._reading:
-                self._some.set()

@@ -44,8 +44,8 @@ GET, POST, HOST, JPEG = "GET /health HTTP/1.1", "POST /predict HTTP/1.1", "Host:
         (request("GET /%00%ff/../../etc/passwd HTTP/1.1", HOST), 404, "GET /docs"),
         (request("OPTIONS * HTTP/1.1", HOST), 404, "GET /docs"),
         (request("CONNECT elsewhere:443 HTTP/1.1", HOST), 404, "GET /docs"),
-        (request("TRACE /health HTTP/1.1", HOST), 405, "takes GET, HEAD, OPTIONS"),
-        (request("WOMBAT /predict HTTP/1.1", HOST), 405, "takes POST, OPTIONS"),
+        (request("TRACE /health HTTP/1.1", HOST), 405, "accepts GET, HEAD, OPTIONS"),
+        (request("WOMBAT /predict HTTP/1.1", HOST), 405, "accepts POST, OPTIONS"),
     ],
 )
 def test_what_is_hardly_http_is_refused_by_a_problem_too(server: Server, sent: bytes, status: int, said: str) -> None:

@@ -1,4 +1,4 @@
-"""The log: one line a request, which tells nothing of what was sent."""
+"""The log: one line per request, without content of the caller."""
 
 from __future__ import annotations
 
@@ -29,11 +29,16 @@ RUNTIME = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
 Line = dict[str, Any]
 
 
-def lines(server: Server) -> list[Line]:
-    """Every line that the function wrote until now, which ends it."""
+def all_lines(server: Server) -> list[Line]:
+    """Stop the function and return its log."""
     server.process.terminate()
     _, written = server.process.communicate(timeout=30)
     return [json.loads(line) for line in written.splitlines() if line != RUNTIME]
+
+
+def lines(server: Server) -> list[Line]:
+    """Stop the function and return the lines of its log, without the first one of an INFO log."""
+    return [line for line in all_lines(server) if not line["message"].startswith("listening at ")]
 
 
 def test_a_prediction_is_one_line_as_cloud_logging_reads_it(face: bytes) -> None:
@@ -128,13 +133,31 @@ def test_log_level_chooses_what_is_written(face: bytes) -> None:
         assert [line["httpRequest"]["status"] for line in lines(server)] == [404]
 
 
+def test_the_log_states_the_address_first() -> None:
+    with serve(FUNCTION, LOG_LEVEL="INFO") as server:
+        first = all_lines(server)[0]
+    port = server.url.rpartition(":")[2]
+    assert (first["severity"], first["message"]) == ("INFO", f"listening at http://127.0.0.1:{port}")
+
+
+def test_a_visit_of_the_page_is_one_line() -> None:
+    with serve(FUNCTION, LOG_LEVEL="INFO") as server:
+        for path in ("/", "/page.css", "/page.js", "/predictions.js", "/docs.css"):
+            assert server.get(path).is_success
+        visit = [line["httpRequest"]["requestUrl"] for line in lines(server)]
+    assert [path for path in visit if path != "/health"] == ["/"]
+    with serve(FUNCTION, LOG_LEVEL="DEBUG") as server:
+        server.get("/page.js")
+        assert lines(server)[-1]["severity"] == "DEBUG"
+
+
 def test_a_request_id_that_is_not_one_is_replaced(server: Server) -> None:
     for sent in ("", "x" * 65, "a b", "<script>", "a/b"):
         response = httpx.get(f"{server.url}/v2", headers={"X-Request-Id": sent}, timeout=30)
         assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-Id"])
 
 
-def test_lines_are_readable_at_a_terminal() -> None:
+def test_a_terminal_shows_readable_lines_and_the_path_of_a_404_without_control_characters() -> None:
     ours, theirs = pty.openpty()
     port = free_port()
     process = start(FUNCTION, port, {"LOG_LEVEL": "INFO"}, stderr=theirs)
@@ -144,6 +167,7 @@ def test_lines_are_readable_at_a_terminal() -> None:
         text, deadline = "", time.monotonic() + 60
         while "GET /v2 200" not in text and time.monotonic() < deadline:
             try:
+                server.get("/no%1b]0;such%0apath")
                 server.get("/v2")
             except httpx.TransportError:
                 time.sleep(0.05)
@@ -154,6 +178,9 @@ def test_lines_are_readable_at_a_terminal() -> None:
         process.wait(30)
         os.close(ours)
     assert re.search(r"^\d\d:\d\d:\d\d INFO    GET /v2 200 in \d+\.\d ms\r$", text, re.MULTILINE)
+    assert re.search(rf"^\d\d:\d\d:\d\d INFO    listening at http://127.0.0.1:{port}\r$", text, re.MULTILINE)
+    assert re.search(r"^\d\d:\d\d:\d\d WARNING GET /no\\x1b\]0;such\\npath 404 in \d+\.\d ms\r$", text, re.MULTILINE)
+    assert "\x1b" not in text
 
 
 def test_a_chain_of_failures_is_told_in_order_without_their_words() -> None:

@@ -112,7 +112,7 @@ def test_a_release_without_a_head_that_is_switched_on_is_refused(copy: Path, fac
     edit(copy, heads={head: HEADS[head] for head in ("age", "gender")})
     predictor = Predictor(release.load(str(copy)))
     assert set(InferenceService(predictor, Settings()).predict([face], Deadline.after(9))[0]) >= {"age", "gender"}
-    with pytest.raises(ReleaseError, match=r"HEADS asks for ethnicity, release .* answers age, gender; leave it out"):
+    with pytest.raises(ReleaseError, match=r"HEADS names ethnicity, but release .* has only age, gender; remove it"):
         InferenceService(predictor, Settings(heads=("gender", "ethnicity")))
 
 

@@ -156,7 +156,7 @@ def test_the_local_report_shows_faces_and_is_not_published(mine: Path, challenge
 def test_a_champion_is_shown_beside_the_release(data: Path, trained: Path, mine: Path) -> None:
     evaluate(data, trained, mine, EvaluateConfig(bootstrap=50), champion.named("function/model"))
     bundled = release.load("function/model")
-    assert f"Against {bundled.version} on the same faces" in (mine / "report.html").read_text()
+    assert f"The champion is release {bundled.version}, scored on the same" in (mine / "report.html").read_text()
 
 
 def test_a_release_that_did_not_pass_is_not_published(mine: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands of the command line, one module by subject."""
+"""Commands of the command line: each is a function of its options, with a function that adds its arguments."""
 
 from __future__ import annotations
 
@@ -13,36 +13,47 @@ REGISTRY = "build/registry"
 
 @dataclass(frozen=True)
 class Command:
-    """A command with the name and the docstring of its function."""
+    """A command with the name of its function and its docstring as help."""
 
     run: Callable[[argparse.Namespace], int]
-    """Options -> exit code."""
+    """Function from the options to the exit code."""
     arguments: Callable[[argparse.ArgumentParser], None]
-    """Adds the command's options to a parser."""
+    """Function that adds the arguments to a parser."""
 
     @property
     def name(self) -> str:
-        """Name on the command line."""
+        """Return the name on the command line."""
         return self.run.__name__.replace("_", "-")
 
 
 def work(parser: argparse.ArgumentParser) -> None:
-    """Add --work, the folder of the steps from faces to a release."""
+    """Add the option for the folder of the pipeline's files."""
     parser.add_argument(
         "--work",
         type=Path,
         default=Path("build/pipeline"),
-        help="folder for the files of the steps (default: build/pipeline)",
+        help="folder for the files of all steps (default: build/pipeline)",
     )
 
 
 def registry(parser: argparse.ArgumentParser) -> None:
-    """Add --registry, which is required."""
-    parser.add_argument("--registry", required=True, help="folder or gs://bucket/path of the releases")
+    """Add the option for the registry."""
+    parser.add_argument("--registry", required=True, help="folder or gs://bucket/path of the registry")
+
+
+def positive(text: str) -> int:
+    """Return an integer above 0, for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer above 0, got {text!r}")
+    return number
 
 
 def listed_registry(parser: argparse.ArgumentParser) -> None:
-    """Add --registry with the default of `make pipeline`, for commands that only read."""
+    """Add the option for the registry, by default that of `make pipeline`, for commands that only read."""
     parser.add_argument(
-        "--registry", default=REGISTRY, help=f"folder or gs://bucket/path of the releases (default: {REGISTRY})"
+        "--registry", default=REGISTRY, help=f"folder or gs://bucket/path of the registry (default: {REGISTRY})"
     )

@@ -1,4 +1,4 @@
-"""Releases of revisions, and the same release run on this machine."""
+"""The release of a revision, and its predictions when run locally."""
 
 from __future__ import annotations
 
@@ -54,33 +54,34 @@ def served(variables: Mapping[str, str], registry: Registry) -> str:
     """Return the version that a container with these variables serves.
 
     Raises:
-        StepError: it serves no release of this registry.
+        StepError: The release is not in this registry.
     """
     folder, _, version = variables.get("MODEL_URI", "").rpartition("/")
     if folder != registry.uri:
-        raise StepError(f"the revision serves {variables.get('MODEL_URI') or 'no release'}, nothing of {registry.uri}")
+        found = variables.get("MODEL_URI") or "no release"
+        raise StepError(f"the revision serves {found}, which is not in {registry.uri}")
     return version
 
 
 def plain(text: str) -> str:
-    """Return a version or a commit as a label or tag: lower case, digits, hyphens, at most 40 characters."""
+    """Convert a version or commit to a valid label or tag: a-z, 0-9 and -, at most 40 characters."""
     return _NAME.sub("-", text.lower())[:40].strip("-")
 
 
 def tag_of(version: str) -> str:
-    """Return the tag of the revision that had all traffic with a release. A rollback uses it."""
+    """Return the tag of the revision that served a release with all traffic. `rollback` uses it."""
     return f"r{plain(version)}"
 
 
 def reference(variables: Mapping[str, str]) -> tuple[InferenceService, Settings]:
-    """Return the function with these variables, to be run on this machine.
+    """Run the function's inference locally with a container's variables.
 
     Raises:
-        StepError: the settings or the release cannot be used.
+        StepError: The settings or the release are invalid.
     """
     try:
         chosen = from_environment(variables)
         found = releases.read(chosen.model_uri).served(chosen.pins)
         return InferenceService(Predictor(found), chosen), chosen
     except (SettingsError, ReleaseError) as error:
-        raise StepError(f"the revision's release does not run on this machine: {error}") from error
+        raise StepError(f"cannot load the revision's release: {error}") from error

@@ -1,1 +1,1 @@
-"""The OpenAPI 3.1 description of the function and the page that shows it."""
+"""The OpenAPI 3.1 description of the function, and its web page."""

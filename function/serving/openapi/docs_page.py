@@ -1,69 +1,97 @@
-"""The OpenAPI description as one readable page: no script, no outside asset."""
+"""The OpenAPI description as one web page without scripts."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from html import escape
 from http import HTTPStatus
 
 from serving.openapi.schemas import JsonObject
 
-# They work everywhere alike and are told of once, in the introduction.
+# The introduction describes these once for all paths.
 _UNLISTED = ("head", "options")
-# format -> what to call it
+# Names of JSON Schema formats.
 _KINDS = {"binary": "file", "byte": "base64 text"}
+_SCHEMAS = "Schemas"
 
 
 def page(document: JsonObject) -> bytes:
-    """The page as UTF-8 HTML."""
+    """Return the page as UTF-8 HTML."""
     info = document["info"]
+    title = f"{escape(info['title'])}: HTTP interface"
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
-            f'<title>{escape(info["title"])}: the HTTP interface</title>\n<link rel="icon" href="data:,">',
+            f'<title>{title}</title>\n<link rel="icon" href="data:,">',
             '<link rel="stylesheet" href="page.css">\n<link rel="stylesheet" href="docs.css">\n</head>',
-            f'<body class="docs">\n<main>\n<h1>{escape(info["title"])}: the HTTP interface</h1>',
-            f'<p>Release {_code(info["version"])}. <a href="openapi.json">As OpenAPI {document["openapi"]}</a>, or '
-            '<a href="./">the page that uses it</a>.</p>',
-            *(f"<p>{_prose(part)}</p>" for part in info["description"].split("\n\n")),
+            f'<body class="docs">\n<main>\n<h1>{title}</h1>',
+            f'<p>Release {_code(info["version"])}. <a href="openapi.json">OpenAPI {document["openapi"]}</a>. '
+            '<a href="./">Web page</a>.</p>',
+            *map(_block, info["description"].split("\n\n")),
+            *_contents(document),
             *_operations(document),
-            "<h2>Bodies</h2>",
+            _heading(_SCHEMAS),
             *(_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
             "</main>\n</body>\n</html>\n",
         ]
     ).encode()
 
 
+def _block(text: str) -> str:
+    """Return a paragraph or a list of the introduction as HTML."""
+    if not text.startswith("- "):
+        return f"<p>{_prose(text)}</p>"
+    items = "".join(f"<li>{_prose(item)}</li>" for item in text.removeprefix("- ").split("\n- "))
+    return f"<ul>{items}</ul>"
+
+
+def _heading(title: str) -> str:
+    return f'<h2 id="{_anchor(title)}">{escape(title)}</h2>'
+
+
+def _anchor(title: str) -> str:
+    return "section-" + re.sub(r"\W+", "-", title.lower())
+
+
+def _contents(document: JsonObject) -> Iterator[str]:
+    titles = [*(tag["name"] for tag in document["tags"]), _SCHEMAS]
+    items = "".join(f'<li><a href="#{_anchor(title)}">{escape(title)}</a></li>' for title in titles)
+    yield f'<nav aria-label="Contents">\n<ul>{items}</ul>\n</nav>'
+
+
 def _operations(document: JsonObject) -> Iterator[str]:
     for tag in document["tags"]:
-        yield f"<h2>{escape(tag['name'])}</h2>"
-        # Paths that do the same are told of together.
+        yield _heading(tag["name"])
+        # Equal operations share one section.
         alike: dict[str, list[str]] = {}
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 if tag["name"] in operation["tags"] and method not in _UNLISTED:
-                    told = _operation(operation, document)
-                    alike.setdefault(told, []).append(f"{method.upper()} {path}")
-        for told, names in alike.items():
-            yield f"<section>\n<h3>{'<br>'.join(map(_code, names))}</h3>\n{told}\n</section>"
+                    alike.setdefault(_operation(operation, document), []).append(f"{method.upper()} {path}")
+        for described, names in alike.items():
+            yield f"<section>\n<h3>{'<br>'.join(map(_code, names))}</h3>\n{described}\n</section>"
 
 
 def _operation(operation: JsonObject, document: JsonObject) -> str:
-    parts = [f"<p>{escape(operation['summary'])}.{' Asks for the API key.' if 'security' in operation else ''}</p>"]
+    key = " Requires the API key." if "security" in operation else ""
+    parts = [f"<p>{escape(operation['summary'])}.{key}</p>"]
     if body := operation.get("requestBody"):
         parts.append(f"<p>{_prose(body['description'])}</p>")
         parts.append(
             _table("Request body", [(_code(media), _content(each)) for media, each in body["content"].items()])
         )
     rows = []
-    for status, response in operation["responses"].items():
-        told = _resolve(response, document)
-        holds = "".join(f"<br>{_code(media)} {_content(each)}" for media, each in told.get("content", {}).items())
-        rows.append((f"{status} {HTTPStatus(int(status)).phrase}", _prose(told["description"]) + holds))
-    parts.append(_table("Answers", rows))
+    for status, reference in operation["responses"].items():
+        response = _resolve(reference, document)
+        described, phrase = response["description"], HTTPStatus(int(status)).phrase
+        lines = [] if described == phrase else [_prose(described)]
+        lines += [f"{_code(media)} {_content(each)}" for media, each in response.get("content", {}).items()]
+        rows.append((f"{status} {phrase}", "<br>".join(lines)))
+    parts.append(_table("Responses", rows))
     return "\n".join(parts)
 
 
@@ -87,12 +115,12 @@ def _schema(name: str, schema: JsonObject) -> str:
         )
         for member, each in schema["properties"].items()
     ]
-    told = f"<p>{_prose(schema['description'])}</p>" if "description" in schema else ""
-    return f'<section id="{escape(name)}">\n<h3>{escape(name)}</h3>\n{told}\n{_table("Members", rows)}\n</section>'
+    described = f"<p>{_prose(schema['description'])}</p>" if "description" in schema else ""
+    return f'<section id="{escape(name)}">\n<h3>{escape(name)}</h3>\n{described}\n{_table("Members", rows)}\n</section>'
 
 
 def _type(schema: JsonObject) -> str:
-    """A schema in a few words."""
+    """Return a schema in a few words, as HTML."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#{escape(name)}">{escape(name)}</a>'
@@ -104,7 +132,7 @@ def _type(schema: JsonObject) -> str:
         most = f", at most {schema['maxItems']}" if "maxItems" in schema else ""
         return f"list of {_type(schema['items'])}{most}"
     if "properties" in schema:
-        return "; ".join(f"{_code(name)}: {_type(each)}" for name, each in schema["properties"].items())
+        return ", ".join(f"{_code(name)}: {_type(each)}" for name, each in schema["properties"].items())
     kind = str(_KINDS.get(schema.get("format", ""), schema["type"]))
     return escape(f"{kind} {schema['minimum']} to {schema['maximum']}" if "minimum" in schema else kind)
 
@@ -122,7 +150,7 @@ def _resolve(response: JsonObject, document: JsonObject) -> JsonObject:
 
 
 def _prose(text: str) -> str:
-    """Text with `code` in back quotes."""
+    """Return text with `code` in back quotes as HTML."""
     return "".join(_code(part) if number % 2 else escape(part) for number, part in enumerate(text.split("`")))
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of this copy of the function: its paths, limits, heads and release."""
+"""The OpenAPI 3.1 description of this deployment: paths, limits, heads and release."""
 
 from __future__ import annotations
 
@@ -8,39 +8,49 @@ from http import HTTPStatus
 
 from PIL import Image
 
-from serving import access, gunicorn_settings, middleware, problems, request_parsing
+from serving import access, connections, gunicorn_settings, middleware, problems, protocols, request_parsing
 from serving.heads import AGE
-from serving.openapi.routes import Operation, operations
-from serving.openapi.schemas import JsonObject, ref, schemas
+from serving.openapi.schemas import JsonObject, interval_coverage, ref, schemas
 from serving.release import Release
+from serving.routes import Operation, Routes
 from serving.settings import Settings
 
 OPENAPI = "3.1.0"
 
-_TEXT = f"""\
-Each image is taken for one aligned, cropped face; faces are not looked for. Nothing of it is stored or logged.
 
-Every answer carries `{access.REQUEST_ID}`: the one that was sent, if it is made of 1 to 64 letters, digits, dots,
-underscores and hyphens, or a new one. Whatever cannot be answered is an RFC 9457 problem (`{problems.MEDIA_TYPE}`): 404
-at any other path, 405 with `Allow` for any other method, 500 when the function itself fails. `HEAD` works wherever
-`GET` does, and `OPTIONS` everywhere.
+def _text(release: Release) -> str:
+    return f"""\
+Estimates age and gender from images of one aligned, cropped face each. The function does not detect faces, and it
+neither stores nor logs images.
 
-Before a request gets that far, the server refuses with a problem and closes the connection: 400 for what is not
-HTTP/1.0 or 1.1, has contradictory or repeated lengths, hosts or content types; 414 for a first line above
-{gunicorn_settings.MAX_REQUEST_LINE} bytes; 417 for an `Expect` other than `100-continue`; 431 for more than
-{gunicorn_settings.MAX_HEADERS} header fields or one above {gunicorn_settings.MAX_HEADER_BYTES} bytes; 501 for a
-`Transfer-Encoding` other than `chunked`."""
+An age has an interval: {interval_coverage(release):.0%} of people are from `low` to `high` years old, \
+as calibrated on validation images.
+
+Every response has the header `{access.REQUEST_ID}`. The function keeps the request's own id if it consists of 1 to 64
+letters, digits, dots, underscores and hyphens. Errors are RFC 9457 problem details (`{problems.MEDIA_TYPE}`), including
+404 for any other path, 405 with `Allow` for any other method, and 500 for a failure of the function. Every path with
+`GET` has `HEAD`, and every path has `OPTIONS`.
+
+Some requests never reach a path. The server refuses them with problem details and closes the connection:
+
+- 400 for a request that is not HTTP/1.0 or 1.1, or has contradictory or repeated lengths, hosts or content types
+- 414 for a first line of more than {gunicorn_settings.MAX_REQUEST_LINE} bytes
+- 408 for a head that does not arrive within the time limit
+- 417 for an `Expect` other than `100-continue`
+- 431 for more than {gunicorn_settings.MAX_HEADERS} header fields, a field of more than \
+{gunicorn_settings.MAX_HEADER_BYTES} bytes, or {connections.MAX_HEAD_BYTES // 2**10} KiB in all
+- 501 for a `Transfer-Encoding` other than `chunked`"""
 
 
-def document(settings: Settings, release: Release) -> JsonObject:
-    """The whole description."""
-    table = operations(settings, release)
+def document(settings: Settings, release: Release, routes: Routes) -> JsonObject:
+    """Return the whole description."""
+    tags = dict.fromkeys(operation.tag for operations in routes.values() for operation in operations.values())
     return {
         "openapi": OPENAPI,
-        "info": {"title": "Age and gender of faces", "version": release.version, "description": _TEXT},
+        "info": {"title": "Age and gender of faces", "version": release.version, "description": _text(release)},
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for path in table.values() for each in path.values())],
-        "paths": {path: _path(path, methods, settings, release) for path, methods in table.items()},
+        "tags": [{"name": tag} for tag in tags],
+        "paths": {path: _path(path, operations, settings, release) for path, operations in routes.items()},
         "components": {
             "schemas": schemas(release, settings),
             "headers": _headers(),
@@ -56,47 +66,56 @@ _SCHEMES = {
 }
 
 
-def _path(path: str, methods: dict[str, Operation], settings: Settings, release: Release) -> JsonObject:
-    described = {method.lower(): _operation(path, method, each, settings, release) for method, each in methods.items()}
-    if "GET" in methods:
-        described["head"] = {**described["get"], "operationId": f"HEAD {path}", "responses": _head(methods["GET"])}
-        if methods["GET"].keyed and settings.api_key:
+def _path(path: str, operations: dict[str, Operation], settings: Settings, release: Release) -> JsonObject:
+    described = {
+        method.lower(): _operation(path, method, operation, settings, release)
+        for method, operation in operations.items()
+    }
+    if "GET" in operations:
+        described["head"] = {**described["get"], "operationId": f"HEAD {path}", "responses": _head(operations["GET"])}
+        if operations["GET"].keyed and settings.api_key:
             described["head"]["responses"]["401"] = {"description": "As for GET", "headers": _every()}
     allow = {"Allow": ref("Allow", "headers")}
     described["options"] = {
         "operationId": f"OPTIONS {path}",
-        "tags": [next(iter(methods.values())).tag],
+        "tags": [next(iter(operations.values())).tag],
         "summary": "The methods of this path",
-        "responses": {"204": {"description": "They are in `Allow`", "headers": _every() | allow}},
+        "responses": {"204": {"description": "`Allow` lists the methods", "headers": _every() | allow}},
     }
     return described
 
 
 def _head(operation: Operation) -> JsonObject:
-    responses: JsonObject = {"200": {"description": "As for GET, without a body", "headers": _every(operation.kept)}}
-    return responses | ({"304": ref("NotModified", "responses")} if operation.kept else {})
+    responses: JsonObject = {"200": {"description": "As for GET, without a body", "headers": _every(operation.static)}}
+    return responses | ({"304": ref("NotModified", "responses")} if operation.static else {})
 
 
 def _operation(path: str, method: str, operation: Operation, settings: Settings, release: Release) -> JsonObject:
     guarded = operation.keyed and bool(settings.api_key)
     refused = (*operation.problems, *((HTTPStatus.UNAUTHORIZED,) if guarded else ()))
-    responses: JsonObject = {str(int(status)): ref(_component(status), "responses") for status in sorted(refused)}
-    if operation.schema is not None:
-        content: JsonObject = {"schema": operation.schema}
-        if operation.takes_images:
-            content["example"] = _prediction_example(settings, release)
-        found = {"description": "Found", "headers": _every(operation.kept), "content": {operation.media: content}}
-        responses = {"200": found, **responses}
-    if operation.kept:
+    responses: JsonObject = {"200": _ok(operation, settings, release)}
+    responses |= {str(int(status)): ref(_component(status), "responses") for status in sorted(refused)}
+    if operation.static:
         responses["304"] = ref("NotModified", "responses")
     return {
         "operationId": f"{method} {path}",
         "tags": [operation.tag],
         "summary": operation.summary,
         **({"security": [{name: []} for name in _SCHEMES]} if guarded else {}),
-        **({"requestBody": _images(settings)} if operation.takes_images else {}),
+        **({"requestBody": _BODIES[operation.body](settings)} if operation.body else {}),
         "responses": responses,
     }
+
+
+def _ok(operation: Operation, settings: Settings, release: Release) -> JsonObject:
+    if operation.schema:
+        schema = ref(operation.schema)
+    else:
+        schema = {"type": "object" if operation.media == "application/json" else "string"}
+    content: JsonObject = {"schema": schema}
+    if operation.body == "images":
+        content["example"] = _prediction_example(settings, release)
+    return {"description": "OK", "headers": _every(operation.static), "content": {operation.media: content}}
 
 
 def _images(settings: Settings) -> JsonObject:
@@ -104,25 +123,52 @@ def _images(settings: Settings) -> JsonObject:
     files = {"type": "array", "items": binary, "minItems": 1, "maxItems": settings.max_images}
     form = {"type": "object", "properties": {"image": files}, "required": ["image"]}
     example = {"instances": [{"b64": base64.b64encode(example_image(settings)).decode()}]}
-    limits = (
-        f"At most {settings.max_images} images in at most {settings.max_request_bytes} bytes; each of at most "
-        f"{settings.max_pixels} pixels, no side below {settings.min_image_side} pixels or above "
-        f"{settings.max_aspect_ratio} times the other. What an image is, is told by its content. `Content-Encoding` is "
-        "not understood. For example `curl -H 'Content-Type: image/jpeg' --data-binary @face.jpg …/predict`."
+    description = (
+        f"{_limits(settings)} The function detects the format from the image's bytes, also if `Content-Type` is "
+        "missing or `application/x-www-form-urlencoded`. It does not accept `Content-Encoding`. Example: "
+        "`curl --data-binary @face.jpg …/predict`."
     )
     return {
         "required": True,
-        "description": limits,
+        "description": description,
         "content": {
             **{media: {"schema": binary} for media in request_parsing.IMAGE_TYPES},
+            request_parsing.BINARY_TYPE: {"schema": binary},
             request_parsing.FORM_TYPE: {"schema": form},
             request_parsing.JSON_TYPE: {"schema": ref("Instances"), "example": example},
         },
     }
 
 
+def _tensors(settings: Settings) -> JsonObject:
+    image = base64.b64encode(example_image(settings)).decode()
+    tensor = {"name": protocols.INPUT, "datatype": "BYTES", "shape": [1], "data": [image]}
+    return {
+        "required": True,
+        "description": f"{_limits(settings)} Clients may also send the images as binary data, with the header "
+        f"`{protocols.HEADER_LENGTH}`. The response is JSON. If one image fails, the request fails.",
+        "content": {request_parsing.JSON_TYPE: {"schema": ref("InferRequest"), "example": {"inputs": [tensor]}}},
+    }
+
+
+_BODIES = {"images": _images, "tensors": _tensors}
+
+
+def _limits(settings: Settings) -> str:
+    return (
+        f"At most {settings.max_images} images in a body of at most {_size(settings.max_request_bytes)}. An image has "
+        f"at most {settings.max_pixels / 1e6:g} megapixels, a shorter side of at least {settings.min_image_side} "
+        f"pixels, and a longer side of at most {settings.max_aspect_ratio} times the shorter."
+    )
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes in MiB, as far as it is a round one."""
+    return f"{count / 2**20:g} MiB" if count % 2**18 == 0 else f"{count} bytes"
+
+
 def example_image(settings: Settings) -> bytes:
-    """A small PNG within the limits; no face, and so answered with warnings."""
+    """Return a small PNG within the limits. It shows no face, so its prediction has warnings."""
     side = max(settings.min_image_side, 32)
     out = io.BytesIO()
     Image.radial_gradient("L").resize((side, side)).save(out, "PNG", optimize=True)
@@ -139,15 +185,15 @@ def _prediction_example(settings: Settings, release: Release) -> JsonObject:
 
 def _headers() -> JsonObject:
     fixed: dict[str, tuple[str, JsonObject]] = {
-        name: ("The same on every answer", {"const": value}) for name, value in middleware.HEADERS.items()
+        name: ("The same in every response", {"const": value}) for name, value in middleware.HEADERS.items()
     }
     own: dict[str, tuple[str, JsonObject]] = {
-        access.REQUEST_ID: ("Names the request in the function's log", {"pattern": f"^{middleware.REQUEST_ID_FORM}$"}),
-        "Cache-Control": ("Whether an answer may be kept", {"enum": ["no-store", "no-cache"]}),
-        "ETag": ("Changes with the content", {}),
+        access.REQUEST_ID: ("The request's id in the log", {"pattern": f"^{middleware.REQUEST_ID_FORM}$"}),
+        "Cache-Control": ("Whether a client may cache the response", {"enum": ["no-store", "no-cache"]}),
+        "ETag": ("The version of the content", {}),
         "Allow": ("The methods of this path", {}),
-        "WWW-Authenticate": ("How to send the key", {}),
-        "Retry-After": ("Seconds after which to try again", {"type": "integer"}),
+        "WWW-Authenticate": ("How to send the API key", {}),
+        "Retry-After": ("Seconds to wait before the next attempt", {"type": "integer"}),
     }
     return {
         name: {"description": description, "required": True, "schema": {"type": "string", **schema}}
@@ -155,27 +201,28 @@ def _headers() -> JsonObject:
     }
 
 
-def _every(kept: bool = False) -> JsonObject:
-    names = (*middleware.HEADERS, access.REQUEST_ID, "Cache-Control", *(("ETag",) if kept else ()))
+def _every(static: bool = False) -> JsonObject:
+    names = (*middleware.HEADERS, access.REQUEST_ID, "Cache-Control", *(("ETag",) if static else ()))
     return {name: ref(name, "headers") for name in names}
 
 
 _REFUSALS = {
-    HTTPStatus.BAD_REQUEST: "The body is malformed, broke off, or holds no image",
+    HTTPStatus.BAD_REQUEST: "The body is malformed or incomplete, or contains no image",
     HTTPStatus.UNAUTHORIZED: "The API key is missing or wrong",
-    HTTPStatus.REQUEST_TIMEOUT: "The body was not whole within the time limit",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive within the time limit",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too many bytes, pixels or images",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The content type or encoding is not taken, or the bytes are no image",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "The image is damaged or of measures not allowed, or none of several could be "
-    "answered: `errors` then lists each one's problem",
-    HTTPStatus.NOT_IMPLEMENTED: "Not there",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Others were before it until its time limit",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The function does not support the content type, the content encoding or the "
+    "image format",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The image is damaged, too small or too elongated. If all of several images "
+    "failed, `errors` lists the problem of each",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The server is busy: the request reached its time limit, or too many "
+    "large requests arrive",
 }
 
 
 def _responses(settings: Settings) -> JsonObject:
     responses: JsonObject = {
-        "NotModified": {"description": "The browser has it already", "headers": _every(kept=True)},
+        "NotModified": {"description": "The browser's cached copy is current", "headers": _every(static=True)},
     }
     for status, description in _REFUSALS.items():
         if status == HTTPStatus.UNAUTHORIZED and not settings.api_key:

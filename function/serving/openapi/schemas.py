@@ -1,30 +1,33 @@
-"""JSON Schemas (2020-12) of what goes in and out, from the code's own types and this copy's settings."""
+"""JSON Schemas (2020-12) of requests and responses, from the code's types, the release and the settings."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 from serving.heads import AGE
 from serving.input_check import CODES
-from serving.predictor import AgeEstimate, LabelEstimate
+from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
+from serving.protocols import INPUT, output_tensors
 from serving.release import Release
 from serving.settings import Settings
 
 JsonObject = dict[str, Any]
 
-_YEARS = {
-    "years": "the estimate",
-    "low": "the stated share of people of such a face is at least this old",
-    "high": "and at most this old",
+_BASE64_IMAGE = {
+    "type": "string",
+    "format": "byte",
+    "contentEncoding": "base64",
+    "description": "A JPEG, PNG, WebP or AVIF file in base64, or as a `data:` URI.",
 }
+_TYPES = {int: "integer", float: "number", str: "string"}
 
 
 def schemas(release: Release, settings: Settings) -> JsonObject:
-    """Name -> schema, as `components.schemas` holds them."""
+    """Return the schemas by name, as `components.schemas` contains them."""
     return {
         "Instances": _instances(settings),
         "Predictions": _object(
-            "One answer for each image, in the order sent, and the release that gave them.",
+            "One prediction per image, in the order sent, and the release that made them.",
             predictions={
                 "type": "array",
                 "minItems": 1,
@@ -34,26 +37,32 @@ def schemas(release: Release, settings: Settings) -> JsonObject:
             model=ref("Model"),
         ),
         "Prediction": _prediction(release, settings),
-        "PredictionWarning": _object(
-            "The image is plainly not one aligned, cropped face; the answer means little.",
-            code={"enum": list(CODES)},
-            detail={"type": "string"},
+        "PredictionWarning": _of(
+            InputWarning,
+            "The image is probably not one aligned, cropped face. Ignore the prediction.",
+            code=_enum(CODES),
         ),
-        "PredictionError": _object("An image that could not be answered, in its place.", error=ref("Problem")),
+        "PredictionError": _object("The problem of one image, in place of its prediction.", error=ref("Problem")),
         "Model": _object(
-            "The release that is served.",
+            "The release that makes the predictions.",
             name={"const": release.name},
             version={"const": release.version},
-            sha256={"const": release.sha256, "description": "of the model file"},
+            sha256={"const": release.sha256, "description": "The model file's digest."},
         ),
         "Health": _object("", status={"const": "ok"}, model=ref("Model")),
+        "Manifest": _manifest(release),
         "Problem": _problem(),
-        **_protocols(),
+        **_protocols(settings),
     }
 
 
+def interval_coverage(release: Release) -> float:
+    """Return the share of people whose age is in the predicted interval, as the manifest states it."""
+    return float(release.manifest["calibration"][AGE]["coverage"])
+
+
 def ref(name: str, kind: str = "schemas") -> JsonObject:
-    """A reference to a component."""
+    """Return a reference to a component."""
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
@@ -68,16 +77,10 @@ def _object(description: str, optional: tuple[str, ...] = (), /, **properties: J
 
 
 def _instances(settings: Settings) -> JsonObject:
-    image = {
-        "type": "string",
-        "format": "byte",
-        "contentEncoding": "base64",
-        "description": "a JPEG, PNG, WebP or AVIF file in base64 (RFC 4648, section 4)",
-    }
-    instance = {"type": "object", "properties": {"b64": image}, "required": ["b64"]}
+    instance = {"type": "object", "properties": {"b64": _BASE64_IMAGE}, "required": ["b64"]}
     return {
         "type": "object",
-        "description": "The form that TensorFlow Serving and Vertex AI use.",
+        "description": "The JSON body of TensorFlow Serving and Vertex AI.",
         "properties": {
             "instances": {"type": "array", "minItems": 1, "maxItems": settings.max_images, "items": instance}
         },
@@ -86,63 +89,135 @@ def _instances(settings: Settings) -> JsonObject:
 
 
 def _prediction(release: Release, settings: Settings) -> JsonObject:
-    # the end of the last year, rounded as the ends of an interval are
+    # The end of the last year, rounded like the interval's ends.
     oldest = round(release.manifest["heads"][AGE]["classes"] - 0.5)
-    years = {
-        each: {"type": "integer", "minimum": 0, "maximum": oldest, "description": _YEARS[each]}
-        for each in AgeEstimate._fields
+    share = f"{interval_coverage(release):.0%}"
+    described = {
+        "years": "The estimate.",
+        "low": f"Lower end of the interval that contains {share} of people's ages.",
+        "high": "Upper end of that interval.",
     }
+    years = {name: {"minimum": 0, "maximum": oldest, "description": described[name]} for name in AgeEstimate._fields}
     heads = {
-        AGE: _object("Whole years.", **years),
-        **{head: _choice(labels) for head, labels in release.labels.items()},
+        AGE: _of(AgeEstimate, f"Age in whole years, with its {share} interval.", **years),
+        **{head: _label(labels) for head, labels in release.labels.items()},
     }
     return _object(
-        "What the model says of one face: an estimate of what annotators saw.",
+        "The prediction for one face: an estimate of the label that annotators would choose.",
         ("warnings",),
         **{head: heads[head] for head in settings.heads},
         warnings={"type": "array", "minItems": 1, "items": ref("PredictionWarning")},
     )
 
 
-def _choice(labels: tuple[str, ...]) -> JsonObject:
-    values: dict[str, JsonObject] = {
-        "label": {"enum": list(labels)},
-        "probability": {"type": "number", "minimum": 0, "maximum": 1, "description": "how likely this label is"},
+def _label(labels: tuple[str, ...]) -> JsonObject:
+    probability = {"minimum": 0, "maximum": 1, "description": "Calibrated probability of this label."}
+    return _of(LabelEstimate, "The most likely label.", label=_enum(labels), probability=probability)
+
+
+def _of(shape: type, description: str, /, **details: JsonObject) -> JsonObject:
+    """Return the schema of a NamedTuple as JSON: the types of its fields, and further keywords by field."""
+    types = get_type_hints(shape)
+    return _object(
+        description, **{name: {"type": _TYPES[kind], **details.get(name, {})} for name, kind in types.items()}
+    )
+
+
+def _enum(values: tuple[str, ...]) -> JsonObject:
+    return {"enum": list(values)}
+
+
+def _manifest(release: Release) -> JsonObject:
+    share = {"const": interval_coverage(release), "description": "Share of people whose age is from `low` to `high`."}
+    age = {"type": "object", "properties": {"coverage": share}, "required": ["coverage"]}
+    calibration = {"type": "object", "properties": {AGE: age}, "required": [AGE]}
+    return {
+        "type": "object",
+        "description": "The release's manifest. `calibration.age.coverage` is the share of people whose age is in the "
+        f"interval from `low` to `high`: {interval_coverage(release):.0%}.",
+        "properties": {"calibration": calibration},
+        "required": ["calibration"],
     }
-    return _object("The most likely label.", **{each: values[each] for each in LabelEstimate._fields})
 
 
 def _problem() -> JsonObject:
     return _object(
         "RFC 9457 problem details.",
-        ("errors", "request_id"),
+        ("errors", "error", "request_id"),
         type={"const": "about:blank"},
-        title={"type": "string", "description": "the status in words"},
+        title={"type": "string", "description": "The status in words."},
         status={"type": "integer", "minimum": 400, "maximum": 599},
-        detail={"type": "string", "description": "what was found, and what is allowed or how to mend it"},
+        detail={"type": "string", "description": "What was found, and what is allowed or how to fix it."},
         errors={
             "type": "array",
             "items": ref("Problem"),
-            "description": "each image's own problem, when none of several could be answered",
+            "description": "The problem of each image, if all of several images failed.",
         },
-        request_id={"type": "string", "description": "names the request in the function's log"},
+        error={"type": "string", "description": "`detail` again, on paths of the Open Inference Protocol."},
+        request_id={"type": "string", "description": "The request's id in the log."},
     )
 
 
-def _protocols() -> JsonObject:
+def _infer(settings: Settings) -> JsonObject:
+    tensors = output_tensors(settings.heads)
+    shape = {"type": "array", "items": {"type": "integer"}}
+    data = {"type": "array", "minItems": 1, "maxItems": settings.max_images, "items": _BASE64_IMAGE}
+    tensor = {
+        "type": "object",
+        "properties": {
+            "name": {"const": INPUT},
+            "datatype": {"const": "BYTES"},
+            "shape": shape | {"description": "Ignored: each element of `data` is an image."},
+            "data": data,
+        },
+        "required": ["name", "datatype", "shape", "data"],
+    }
+    named = {"type": "object", "properties": {"name": {"enum": [*tensors]}}, "required": ["name"]}
+    text = {"type": "string"}
+    return {
+        "InferRequest": {
+            "type": "object",
+            "description": "A BYTES tensor of images.",
+            "properties": {
+                "id": text | {"description": "Copied to the response."},
+                "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": tensor},
+                "outputs": {"type": "array", "items": named, "description": "Requested outputs. Default: all."},
+            },
+            "required": ["inputs"],
+        },
+        "InferResponse": _object(
+            "One tensor per output, with one element per image.",
+            ("id",),
+            model_name=text,
+            model_version=text,
+            id=text,
+            outputs={"type": "array", "items": ref("OutputTensor")},
+        ),
+        "OutputTensor": _object(
+            "`age`, `age_low` and `age_high` are in years. `warnings` lists warning codes, separated by commas.",
+            name={"enum": [*tensors]},
+            datatype={"enum": sorted({each.datatype for each in tensors.values()})},
+            shape=shape,
+            data={"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "string"}]}},
+        ),
+    }
+
+
+def _protocols(settings: Settings) -> JsonObject:
     text, tensors = {"type": "string"}, {"type": "array", "items": ref("Tensor")}
     texts = {"type": "array", "items": text}
     status = _object("", error_code={"const": "OK"}, error_message=text)
     version = _object("", version=text, state={"const": "AVAILABLE"}, status=status)
     return {
+        **_infer(settings),
         "ServerMetadata": _object("", name=text, version=text, extensions=texts),
         "Live": _object("", live={"const": True}),
         "Ready": _object("", ready={"const": True}),
         "ModelMetadata": _object("", name=text, versions=texts, platform=text, inputs=tensors, outputs=tensors),
         "Tensor": _object(
-            "A tensor of the network; -1 stands for any number of faces.",
+            "A tensor of `infer`. -1 stands for any number of images.",
             name=text,
-            datatype={"const": "FP32"},
+            datatype={"enum": ["BYTES", "FP32", "INT32"]},
             shape={"type": "array", "items": {"type": "integer"}},
         ),
         "ModelReady": _object("", name=text, ready={"const": True}),

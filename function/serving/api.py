@@ -1,0 +1,162 @@
+"""The function's route table and its handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from http import HTTPStatus
+from typing import Any
+
+from flask import Request, Response, g
+
+from serving import connections, protocols, request_parsing, static_files
+from serving.access import Handler
+from serving.inference import InferenceService
+from serving.problems import json_text
+from serving.request_stats import RequestStats
+from serving.routes import Operation, Routes
+from serving.settings import Settings
+
+_KSERVE = "Open Inference Protocol"
+_PREDICTION_PROBLEMS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+
+
+class Api:
+    """Handlers of one release and its settings, and the table of their routes."""
+
+    def __init__(self, settings: Settings, inference: InferenceService) -> None:
+        self._settings = settings
+        self._inference = inference
+        self._release = inference.predictor.release
+        self._model = self._release.identity()
+        self.routes = self._table()
+
+    def _table(self) -> Routes:
+        release = self._release
+        predict = Operation(
+            self._predict,
+            "Predictions",
+            "Estimate age and gender of one or more faces, in the order sent",
+            schema="Predictions",
+            problems=_PREDICTION_PROBLEMS,
+            keyed=True,
+            body="images",
+        )
+        health = Operation(
+            _fixed({"status": "ok", "model": self._model}),
+            "Health",
+            "The server's status and its release",
+            schema="Health",
+        )
+        infer = Operation(
+            self._infer,
+            _KSERVE,
+            "Estimate age and gender of one or more faces, as tensors",
+            schema="InferResponse",
+            problems=_PREDICTION_PROBLEMS,
+            keyed=True,
+            body="tensors",
+        )
+        v1, v2 = f"/v1/models/{release.name}", f"/v2/models/{release.name}"
+        table: Routes = {
+            "/predict": {"POST": predict},
+            "/": {"GET": _file("index.html", "The web page"), "POST": predict},
+            "/model": {
+                "GET": Operation(
+                    _fixed(release.manifest), "Model", "The release's manifest", schema="Manifest", keyed=True
+                )
+            },
+            "/health": {"GET": health},
+            "/openapi.json": {"GET": _static(self._openapi, "This description as OpenAPI", "application/json")},
+            "/docs": {"GET": _static(self._docs, "This description as a web page", "text/html")},
+            **{
+                path: {"GET": _file(name, "A file of the web page")}
+                for path, name in static_files.FILES.items()
+                if path != "/"
+            },
+            f"{v1}:predict": {"POST": predict},
+            v1: {
+                "GET": Operation(
+                    _fixed(protocols.model_status(release)),
+                    "TensorFlow Serving",
+                    "The model's status",
+                    schema="ModelStatus",
+                    keyed=True,
+                )
+            },
+            "/v2": {"GET": _kserve(protocols.server_metadata(release), "The server's metadata", "ServerMetadata")},
+            "/v2/health/live": {"GET": _kserve({"live": True}, "Whether the server is up", "Live")},
+            "/v2/health/ready": {"GET": _kserve({"ready": True}, "Whether the model is ready", "Ready")},
+        }
+        for model in (v2, f"{v2}/versions/{release.version}"):
+            metadata = protocols.model_metadata(release, self._settings.heads)
+            table[model] = {"GET": _kserve(metadata, "The tensors of infer", "ModelMetadata", keyed=True)}
+            table[f"{model}/ready"] = {
+                "GET": _kserve(protocols.model_ready(release), "Whether the model is ready", "ModelReady")
+            }
+            table[f"{model}/infer"] = {"POST": infer}
+        for path, method, operation in (
+            (self._settings.health_route, "GET", health),
+            (self._settings.predict_route, "POST", predict),
+        ):
+            if path:
+                table[path] = table.get(path, {}) | {method: operation}
+        return table
+
+    def _predict(self, request: Request) -> Response:
+        deadline = connections.deadline(request.environ, self._settings.request_timeout)
+        images = request_parsing.images(request, self._settings)
+        g.stats = RequestStats(len(images))
+        return _json({"predictions": self._inference.predict(images, deadline, g.stats), "model": self._model})
+
+    def _infer(self, request: Request) -> Response:
+        settings, release = self._settings, self._release
+        deadline = connections.deadline(request.environ, settings.request_timeout)
+        data = request_parsing.body(request, settings)
+        asked = protocols.infer_request(data, request.headers.get(protocols.HEADER_LENGTH, ""), settings.heads)
+        images = request_parsing.check_count(asked.images, settings)
+        g.stats = RequestStats(len(images))
+        predictions = self._inference.predict(images, deadline, g.stats)
+        return _json(protocols.infer_response(release, asked, predictions, settings.heads))
+
+    def _openapi(self, request: Request) -> Response:
+        return static_files.cached(request, json_text(self._description).encode(), "application/json")
+
+    def _docs(self, request: Request) -> Response:
+        from serving.openapi import docs_page
+
+        return static_files.cached(request, docs_page.page(self._description), static_files.content_type("docs.html"))
+
+    @cached_property
+    def _description(self) -> dict[str, Any]:
+        # Imported on the first request: the start does not pay for it.
+        from serving.openapi import document
+
+        return document.document(self._settings, self._release, self.routes)
+
+
+def _json(body: dict[str, Any]) -> Response:
+    return Response(json_text(body), mimetype="application/json")
+
+
+def _fixed(body: dict[str, Any]) -> Handler:
+    return lambda _: _json(body)
+
+
+def _kserve(body: dict[str, Any], summary: str, schema: str, *, keyed: bool = False) -> Operation:
+    return Operation(_fixed(body), _KSERVE, summary, schema=schema, keyed=keyed)
+
+
+def _file(name: str, summary: str) -> Operation:
+    return _static(partial(static_files.file, name=name), summary, static_files.content_type(name).partition(";")[0])
+
+
+def _static(handler: Callable[[Request], Response], summary: str, media: str) -> Operation:
+    return Operation(handler, "Web page", summary, media, static=True)
