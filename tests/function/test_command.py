@@ -94,7 +94,7 @@ def test_a_bad_image_is_named_and_the_others_are_predicted(folder: Path) -> None
         ([], 2, "usage"),
         (["predict"], 2, "required: image"),
         (["predict", "nowhere.jpg"], 2, "nowhere.jpg: no image there"),
-        (["predict", FUNCTION / "serving"], 2, "no image there"),
+        (["predict", FUNCTION / "serving" / "openapi"], 2, "no image there"),
         (["predict", "-", "--mood", "good"], 2, "unknown arguments: --mood good"),
         (["predict", "-", "--heads", "mood"], 2, "HEADS is 'mood'"),
         (
