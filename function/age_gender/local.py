@@ -64,8 +64,14 @@ class LocalPredictor:
 def _without_notes() -> Iterator[None]:
     """Drop the lines that the runtime's C++ code marks as INFO on standard error, and pass on all others."""
     sys.stderr.flush()
+    try:
+        captured = TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError:
+        # No folder can be written. Notes do no harm.
+        yield
+        return
     kept = os.dup(2)
-    with TemporaryFile() as captured:
+    with captured:
         os.dup2(captured.fileno(), 2)
         try:
             yield

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -117,6 +117,8 @@ def test_client_waits_as_long_as_retry_after_says() -> None:
         (1, "7", 7, 7),
         (1, "100000", MAX_WAIT, MAX_WAIT),
         (1, "soon", FIRST_WAIT / 2, FIRST_WAIT),
+        (1, "nan", FIRST_WAIT / 2, FIRST_WAIT),
+        (1, "inf", MAX_WAIT, MAX_WAIT),
         (30, "", MAX_WAIT, MAX_WAIT),
         (1, "Sun, 06 Nov 1994 08:49:37 GMT", FIRST_WAIT / 2, FIRST_WAIT),
     ],
@@ -307,6 +309,14 @@ def test_predict_takes_bytes_paths_and_files_one_or_many(local: LocalPredictor, 
     with scripted(*[ANSWERED] * 2) as running, path.open("rb") as file:
         client = Client(running.url)
         assert client.predict(path) == client.predict(file) == [parse(PREDICTION)]
+
+
+def test_local_predictor_needs_no_folder_that_can_be_written(face: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only() -> IO[bytes]:
+        raise FileNotFoundError("no usable temporary directory found")
+
+    monkeypatch.setattr("age_gender.local.TemporaryFile", read_only)
+    assert LocalPredictor(ALL_HEADS).predict(face)[0].age
 
 
 @pytest.mark.parametrize(
