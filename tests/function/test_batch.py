@@ -161,6 +161,8 @@ def kill_at_the_first_part(folder: Path, output: Path, *options: str) -> Path:
     ("images", "options", "code", "told"),
     [
         ("nowhere", ["--output", "a.jsonl"], 2, "nowhere: no image there"),
+        ("nowhere", ["--output", "gs:/bucket/a.jsonl"], 2, "'gs:/bucket/a.jsonl' is no address"),
+        ("s3://bucket/faces", ["--output", "a.jsonl"], 2, "use a folder or gs://bucket/path"),
         ("nowhere", ["--output", "a.csv"], 2, "must end in .parquet or .jsonl"),
         ("nowhere", ["--output", "a.jsonl", "--haeds", "age"], 2, "unknown to age-gender and to Beam: --haeds"),
         ("nowhere", ["--output", "a.jsonl", "--model", "nowhere"], 3, "nowhere/manifest.json"),
