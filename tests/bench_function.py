@@ -1,6 +1,6 @@
-"""What the function adds to the work itself, a row for each promise: `make bench`.
+"""Serving overhead, measured row by row: `make bench`.
 
-Every row is a ratio of two things measured in turns on the same machine; it needs the processors for itself.
+Most rows are ratios of two measurements taken in turns on the same machine. The benchmark needs an idle machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from training.faces import draw
 
 ROOT = Path(__file__).parent.parent
 FUNCTION = ROOT / "function"
-# what is deployed, and nothing beside it
+# The deployed environment.
 PYTHON = ROOT / ".venv-run" / "bin" / "python"
 HELLO_WORLD = "def predict(request):\n    request.get_data()\n    return 'hello'\n"
 
@@ -44,7 +44,7 @@ JPEG, JSON = "image/jpeg", "application/json"
 
 
 def main() -> None:
-    """Print the table of docs/performance.md."""
+    """Print the table of docs/explanation/performance.md."""
     started = cold_start(PYTHON)
     for name, bound in ((BUNDLED, "at most 1.5"), (FETCHED, "at most 1.7")):
         ratios = [ours / theirs for ours, theirs in zip(started[name], started[HELLO], strict=True)]
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _ours() -> AbstractContextManager[Server]:
-    """As it is deployed, with its line in the log for each request."""
+    """Serve the function as deployed, with one log line per request."""
     return serve(FUNCTION, PYTHON, stderr=subprocess.DEVNULL, LOG_LEVEL="INFO")
 
 
@@ -79,7 +79,7 @@ def _report(name: str, values: list[float], bound: str) -> None:
 
 
 def _memory(hello: Path, clients: int) -> list[float]:
-    """MB, proportional set size of all processes, after requests of so many clients at once."""
+    """Return megabytes more than a hello world, as PSS of all processes, after requests of `clients` at once."""
     more = []
     for _ in range(5):
         with _ours() as server:
@@ -108,7 +108,7 @@ def _warm(ours: Server, theirs: Server) -> list[float]:
 
 
 def _throughput(ours: Server, theirs: Server) -> list[float]:
-    """Both servers run on one processor, the clients and the direct work on another."""
+    """Run both servers on one processor, the clients and the direct work on another."""
     face = _face()
     direct = _direct()
     with _on({0}):
@@ -120,7 +120,7 @@ def _throughput(ours: Server, theirs: Server) -> list[float]:
 
 
 def _rate(server: Server, face: bytes) -> float:
-    """Requests a second that many clients get answered together."""
+    """Return the requests per second of CLIENTS concurrent clients."""
     share = 25
 
     def client(_: int) -> None:
@@ -144,7 +144,7 @@ def _large(ours: Server) -> list[float]:
 
 
 def _bare(jpeg: bytes) -> Image.Image:
-    """The cheapest correct decode: JPEG's own reduction to at least twice the side, then one resize."""
+    """Decode in the cheapest correct way: reduced by JPEG to at least twice the side, then resized once."""
     image = Image.open(io.BytesIO(jpeg))
     image.draft("RGB", (256, 256))
     side = min(image.size)
@@ -159,7 +159,7 @@ def _batch(ours: Server) -> list[float]:
 
 
 def _direct() -> Callable[[bytes], object]:
-    """Decode, resize and invoke in this process, without HTTP, JSON or calibration."""
+    """Return a function that decodes, resizes and runs the model in this process, without HTTP and calibration."""
     predictor = Predictor(release.load(str(FUNCTION / "model")))
     return lambda jpeg: predictor.run(images.decode(jpeg, predictor.release.size)[None])
 
@@ -170,7 +170,7 @@ def _p50_of(server: Server, body: bytes, content_type: str = JPEG, runs: int = R
 
 
 def _p50(call: Callable[[], object], runs: int = RUNS) -> float:
-    """Seconds, median."""
+    """Return the median of seconds."""
     times = []
     for _ in range(WARM_UP * runs // RUNS + runs):
         began = time.perf_counter()
@@ -181,7 +181,7 @@ def _p50(call: Callable[[], object], runs: int = RUNS) -> float:
 
 @contextmanager
 def _connection(server: Server) -> Iterator[Callable[[bytes, str], bytes]]:
-    """One connection that stays open, and how to ask over it."""
+    """Open a persistent connection, and return a function that sends a request over it."""
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
 
     def ask(body: bytes, content_type: str) -> bytes:
@@ -199,7 +199,7 @@ def _connection(server: Server) -> Iterator[Callable[[bytes, str], bytes]]:
 
 @contextmanager
 def _on(processors: set[int]) -> Iterator[None]:
-    """What is started or runs here meanwhile keeps to these processors."""
+    """Pin this process, and processes it starts meanwhile, to these processors."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, processors)
     try:
@@ -209,12 +209,12 @@ def _on(processors: set[int]) -> Iterator[None]:
 
 
 def _face() -> bytes:
-    """A JPEG of 200x200, as UTKFace's are."""
+    """Return a JPEG of 200x200 pixels, the size of UTKFace's images."""
     return _jpeg(Image.open(io.BytesIO(draw(30, 1, 2, seed=7))).resize((200, 200)))
 
 
 def _mosaic() -> bytes:
-    """A JPEG of 4000x3000 with the detail of a photograph."""
+    """Return a JPEG of 4000x3000 pixels with the detail of a photograph."""
     tiles = [np.asarray(Image.open(io.BytesIO(draw(age, age % 2, age % 5, seed=age)))) for age in range(100)]
     rows = [np.concatenate([tiles[(7 * row + column) % 100] for column in range(40)], axis=1) for row in range(30)]
     return _jpeg(Image.fromarray(np.concatenate(rows)))

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of the decoder: whatever the bytes, only pixels or an ImageError come out.
+"""Coverage-guided fuzzing of the decoder: any bytes give pixels or an ImageError.
 
 python -m tests.fuzz_images [seconds]
 """
@@ -14,21 +14,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 SECONDS = 600
-# bytes; larger inputs make the search slow and reach nothing new
+# Bytes. Larger inputs slow the search down and reach nothing new.
 MAX_BYTES = 4096
-# seconds that one input may take
+# Seconds that one input may take.
 TIMEOUT = 10
-# megabytes, of the whole process; past it the search has found a bomb
+# Megabytes of the whole process. Above it the search has found a decompression bomb.
 MEMORY = 1024
-# Imported by the function at the first image of a kind; here before, to watch which of their lines are reached.
+# The function imports these at the first image of a format. The search imports them earlier, to trace their lines.
 _READERS = [
     f"PIL.{name}" for name in ("JpegImagePlugin", "PngImagePlugin", "WebPImagePlugin", "TiffImagePlugin", "Image")
 ]
 
 
 def seeds() -> list[bytes]:
-    """Small good images of every format and kind of pixel: what the search begins with."""
-    # Imported here, since what is imported before the search begins is not watched.
+    """Return small valid images of every format and mode, and the small bad ones."""
+    # Imported here, since modules imported before the search are not traced.
     import numpy as np
     from PIL import Image
 
@@ -53,14 +53,14 @@ def seeds() -> list[bytes]:
 
 
 def fuzz(seconds: int) -> subprocess.CompletedProcess[str]:
-    """Search for `seconds` in a process of its own; its return code is 0 when nothing was found."""
+    """Search for `seconds` in a separate process. Its return code is 0 if nothing was found."""
     with tempfile.TemporaryDirectory() as folder:
         for number, seed in enumerate(seeds()):
             (Path(folder) / f"seed-{number:03d}").write_bytes(seed)
         limits = [f"-max_total_time={seconds}", f"-max_len={MAX_BYTES}", f"-timeout={TIMEOUT}"]
         options = [*limits, f"-rss_limit_mb={MEMORY}", "-print_final_stats=1", f"-artifact_prefix={folder}/"]
         search = [sys.executable, "-m", "tests.fuzz_images", "--search", *options, folder]
-        # A process inherits its starter's peak of memory, which libFuzzer would take for its own; the shell is small.
+        # A child process inherits its parent's peak memory, which libFuzzer counts. A shell in between has a small one.
         command = ["sh", "-c", '"$@"; exit $?', "sh", *search]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         for finding in [*Path(folder).glob("crash-*"), *Path(folder).glob("timeout-*"), *Path(folder).glob("oom-*")]:
@@ -69,7 +69,7 @@ def fuzz(seconds: int) -> subprocess.CompletedProcess[str]:
 
 
 def _search() -> None:
-    """libFuzzer's loop, which ends the process."""
+    """Run libFuzzer's loop, which ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=["PIL", "serving"]):
@@ -81,7 +81,7 @@ def _search() -> None:
         try:
             pixels = images.decode(data, 32)
         except images.ImageError as error:
-            _blame(error.__cause__)
+            _report_own_errors(error.__cause__)
             return
         if pixels.shape != (32, 32, 3):
             raise AssertionError(pixels.shape)
@@ -90,8 +90,8 @@ def _search() -> None:
     atheris.Fuzz()
 
 
-def _blame(cause: BaseException | None) -> None:
-    """Everything that decoding raises becomes an ImageError; what the function's own code raises would hide in it."""
+def _report_own_errors(cause: BaseException | None) -> None:
+    """Report an error of the function's own code, which the decoder would turn into an ImageError."""
     from serving.formats import CostlyFileError
 
     frames = traceback.extract_tb(cause.__traceback__) if cause else []
@@ -100,9 +100,9 @@ def _blame(cause: BaseException | None) -> None:
 
 
 def main() -> int:
-    """Print what the search says, and end as it ended."""
+    """Print the search's output, and return its exit code."""
     if find_spec("atheris") is None:
-        sys.exit("atheris cannot be imported here; it is made for Linux and CPython")
+        sys.exit("atheris cannot be imported; it supports Linux and CPython only")
     done = fuzz(int(sys.argv[1]) if len(sys.argv) > 1 else SECONDS)
     sys.stdout.write(done.stdout)
     return done.returncode

@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md, held against the imports and definitions of the code."""
+"""The rules of docs/explanation/architecture.md, checked against imports and definitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,20 @@ SOURCES = {ROOT / "function": ("main", "serving", "age_gender"), ROOT: ("trainin
 
 # The layers of training/, lowest first: a module imports from its own layer or a lower one.
 LAYERS = (
-    ("config", "errors", "faces", "files", "git", "labels", "openmetrics", "presets", "runs", "templating"),
+    (
+        "config",
+        "errors",
+        "faces",
+        "files",
+        "git",
+        "labels",
+        "openmetrics",
+        "presets",
+        "progress",
+        "quiet",
+        "runs",
+        "templating",
+    ),
     ("data",),
     ("registry",),
     ("learning",),
@@ -30,17 +43,19 @@ LAYERS = (
 STEPS = {f"training.{name}" for name in LAYERS[-3]}
 # the lowest layer of both halves
 LEAVES = (
+    "serving.prediction",
     "serving.timeouts",
     "serving.formats",
     "serving.limits",
     "serving.logs",
     "serving.static_files",
     "serving.problems",
-    "serving.storage",
-    "age_gender.prediction",
+    "serving.addresses",
     "age_gender.progress",
     "training.errors",
     "training.openmetrics",
+    "training.progress",
+    "training.quiet",
     "training.templating",
     "training.data.duplicates",
     "training.learning.layers",

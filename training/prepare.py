@@ -1,4 +1,4 @@
-"""Faces -> index, splits, shards, fingerprint and exploration."""
+"""Step `prepare`: labelled faces -> index, splits, shards, fingerprint and exploration page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +18,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from serving import images
 from training import labels
@@ -30,11 +28,12 @@ from training.data.shards import Fingerprint
 from training.data.staging import Face, Staging
 from training.errors import StepError
 from training.files import OwnFolder, write_text
+from training.progress import progress
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
-# files that one task decodes
+# Files in one decoding task.
 _CHUNK = 32
 _FOLDER = OwnFolder(
     "prepare",
@@ -48,7 +47,7 @@ _FOLDER = OwnFolder(
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A file after the work that can be done in parallel: a face, or the reason why it is none."""
+    """A decoded file: a face, or the reason for its rejection."""
 
     path: str
     reason: str = ""
@@ -56,16 +55,21 @@ class _Decoded:
 
 
 def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "") -> Fingerprint:
-    """Read every face of `source` once and write all that later steps need into `folder`.
+    """Read every face of `source` once and write the input of later steps into `folder`.
 
-    Files are put together beside `folder` and replace it in one move, so an interrupted run leaves the former data.
+    The files are written beside `folder` and replace it in one move, so an interrupted run keeps the former data.
+
+    Args:
+        source: folder or archive of faces.
+        folder: output folder.
+        config: configuration of the step.
+        expected: required fingerprint, or "" for any.
 
     Raises:
-        StepError: the source cannot be read, holds too few faces for three splits, or has another fingerprint than
-            `expected`, where that is given.
+        StepError: the source cannot be read, has too few faces for three splits, or has another fingerprint.
     """
     unfinished = folder.with_name(folder.name + ".partial")
-    # Before the work: what stands in the way is said at once.
+    # Before the work, so that an obstacle costs no time.
     _FOLDER.require(folder)
     _FOLDER.clear(unfinished)
     unfinished.mkdir(parents=True)
@@ -73,8 +77,8 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
         fingerprint = _fill(source, unfinished, config)
         if expected and fingerprint.sha256 != expected:
             raise StepError(
-                f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces or another "
-                f"way to prepare them ({summary(fingerprint)}); where that is meant, expect the new fingerprint"
+                f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces, or they "
+                f"are prepared in another way ({summary(fingerprint)}); if that is intended, expect the new fingerprint"
             )
         write_text(unfinished / readers.ORIGIN_FILE, json.dumps(readers.origin(source)) + "\n")
     except BaseException:
@@ -90,7 +94,7 @@ def _fill(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
     try:
         _collect(source, staging, config.size)
         roots = duplicates.groups(staging.images(), staging.thumbnails, config.near_duplicate)
-        # A group is named by its earliest member, so that adding later files moves no earlier face.
+        # The earliest member names a group, so later files move no earlier face to another split.
         staging.group(map(int, roots), partial(_split_of, config=config))
         staging.reject_contradictions()
         fingerprint = _write(staging, folder, config)
@@ -101,16 +105,14 @@ def _fill(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
 
 
 def summary(fingerprint: Fingerprint) -> str:
-    """One line that accounts for every file."""
+    """Return a line that accounts for every file."""
     accepted = sum(fingerprint.faces.values())
     splits = ", ".join(f"{count} {split}" for split, count in fingerprint.faces.items())
     return f"{accepted + fingerprint.rejected} files = {accepted} accepted ({splits}) + {fingerprint.rejected} rejected"
 
 
 def _collect(source: Path, staging: Staging, size: int) -> None:
-    files = tqdm(
-        readers.read(source), total=readers.count(source), desc="prepare", unit="face", disable=not sys.stderr.isatty()
-    )
+    files = progress(readers.read(source), "prepare", "face", readers.count(source))
     for decoded in _decode_all(files, size):
         if decoded.face is None:
             staging.reject(decoded.path, decoded.reason)
@@ -127,7 +129,7 @@ def _decode_all(files: Iterable[SourceFile], size: int) -> Iterator[_Decoded]:
 
 
 def _on_all_cores(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
-    """The results in the order of the tasks, of which a few are taken ahead."""
+    """Yield the results in the order of the tasks, and start a few tasks ahead."""
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         window: deque[Future[_Result]] = deque()
@@ -155,7 +157,7 @@ def _decode(file: SourceFile, size: int) -> _Decoded:
 
 
 def _split_of(group: str, config: PrepareConfig) -> str:
-    """One split for a whole group, by a hash of its name."""
+    """Return the split of a whole group, from a hash of its name."""
     position = int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) / 2**32
     if position < config.test:
         return "test"
@@ -167,7 +169,7 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
     counts = dict.fromkeys(shards.SPLITS, 0)
 
     def blocks(index: Any) -> Iterator[tuple[str, int, list[Face]]]:
-        """What each shard holds, indexed, counted and digested on the way: in order, whoever writes the shards."""
+        """Yield the faces of each shard in order, and add them to index, counts and digest."""
         for split in shards.SPLITS:
             for number, block in enumerate(_blocks(staging.faces(split), config.shard_faces)):
                 for position, face in enumerate(block):
@@ -192,11 +194,11 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
 
 
 def _too_few(fingerprint: Fingerprint, rejected: tuple[str, str] | None) -> str:
-    """What was found instead of faces for three splits, with the first row of rejected.csv, which does not stay."""
+    """Return the message for too few faces, with the first row of rejected.csv, which is removed."""
     example = f", for example {rejected[0]}: {rejected[1]}" if rejected else ""
     return (
-        f"too few faces for three splits: {summary(fingerprint)}{example}; give a hundred or more, "
-        f"named {labels.PATTERN}"
+        f"too few faces for three splits: {summary(fingerprint)}{example}; give a hundred or more with names of the "
+        f"form {labels.PATTERN}"
     )
 
 

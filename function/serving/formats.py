@@ -1,4 +1,4 @@
-"""The formats that an image may have: told by its first bytes, whatever the sender calls it."""
+"""Image formats, detected from the first bytes and opened with Pillow's parsers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from importlib.util import find_spec
 
 from PIL import ImageFile
 
-# Pillow is also built without AVIF.
 FORMATS = ("JPEG", "PNG", "WEBP", *(("AVIF",) if find_spec("PIL._avif") else ()))
+"""Accepted formats. Some builds of Pillow lack AVIF."""
 
-# Pillow's remarks on odd metadata say nothing to a sender, and Python keeps each new text in memory for good.
+# Pillow's warnings about odd metadata do not help a client, and Python keeps every new text in memory.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# A parser of headers asks for a few bytes at a time. An honest file needs some hundred reads, or a few thousand where
-# an encoder cut its data small; 20 MB of empty segments need millions, and seconds.
 MAX_READS = 50_000
-# Each scan of a JPEG in several scans costs a pass over the whole image; encoders write about ten.
+"""Reads of one file. An ordinary file needs a few hundred, one with small chunks a few thousand.
+
+Empty segments of 20 MB in all need millions of reads, and seconds.
+"""
 MAX_SCANS = 64
+"""Scans of a JPEG. Encoders write about ten, and each costs a pass over the whole image."""
 _START_OF_SCAN = b"\xff\xda"
 
-# What people send by mistake, to name it to them.
-_STRANGERS = {
+# Other formats by their first bytes, to name them in the error.
+_OTHER_FORMATS = {
     b"GIF8": "a GIF",
     b"BM": "a BMP",
     b"II*\0": "a TIFF",
@@ -40,55 +42,55 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
 class CostlyFileError(Exception):
-    """The file is made so that reading it costs far more than its size."""
+    """Reading the file would cost far more than a file of its size should."""
 
 
 class _Reader(io.BytesIO):
-    """Bytes that can be asked for only so many times."""
+    """A stream that allows MAX_READS reads."""
 
     reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads += 1
         if self.reads > MAX_READS:
-            raise CostlyFileError(f"the file falls into more than {MAX_READS} pieces")
+            raise CostlyFileError(f"the file has more than {MAX_READS} segments")
         return super().read(size)
 
 
 def name(data: bytes) -> str:
-    """One of `FORMATS`, or "" where the bytes are none of them."""
+    """Return the name in FORMATS of the data's format, or "" if there is none."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    # An AVIF may name itself a general container first, and what it holds only in its list of compatible brands.
+    # An AVIF's major brand may be a general container; its list of compatible brands then names AVIF.
     if data[4:8] == b"ftyp" and (b"avif" in data[8:64] or b"avis" in data[8:12]) and "AVIF" in FORMATS:
         return "AVIF"
     return ""
 
 
 def describe(data: bytes) -> str:
-    """In words, what bytes are that no `name` is known for."""
-    for start, stranger in _STRANGERS.items():
+    """Return a phrase for data without a `name`, for an error message."""
+    for start, format_name in _OTHER_FORMATS.items():
         if data.startswith(start):
-            return stranger
+            return format_name
     if data[4:8] == b"ftyp":
         return "a HEIC" if data[8:12] in _HEIC_BRANDS else "a video, or an image in a video's container"
     if data[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return "SVG, HTML or other XML"
-    return "no image of a known format"
+    return "not an image of a known format"
 
 
 def read_header(kind: str, data: bytes) -> ImageFile.ImageFile:
-    """The image of a format of `FORMATS`, opened and not yet decoded.
+    """Open an image of a format in FORMATS without decoding it.
 
-    The formats are opened directly: Pillow's own search would first import a dozen others, and would take the second
-    image that phones append to a JPEG for an image in its own right.
+    The parser is called directly. `Image.open` would first import a dozen other parsers, and would read the second
+    image that phones append to a JPEG.
 
     Raises:
-        Exception: of any type, since the parsers do that on hostile bytes.
+        Exception: the data is malformed. Pillow's parsers raise many types.
     """
     stream = _Reader(data)
     if kind == "JPEG":
@@ -105,16 +107,16 @@ def read_header(kind: str, data: bytes) -> ImageFile.ImageFile:
         return WebPImageFile(stream)
     from PIL import AvifImagePlugin
 
-    # Requests already share the processors.
+    # Concurrent requests already use all processors.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     return AvifImagePlugin.AvifImageFile(stream)
 
 
-def held_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Whether decoding holds every pixel in memory: so does all but a JPEG whose only scan has all its colours.
+def needs_full_decode(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Return whether a decode holds every pixel in memory, which all do but a JPEG with all colors in one scan.
 
     Raises:
-        CostlyFileError: a JPEG has too many scans.
+        CostlyFileError: the JPEG has too many scans.
     """
     if image.format != "JPEG":
         return True
@@ -126,7 +128,7 @@ def held_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
 
 
 def _is_interleaved(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Whether the first scan, whose header was read last, has all colours."""
+    """Return whether the first scan, whose header was read last, has all colors."""
     components = len(image.getbands())
     header = _START_OF_SCAN + (6 + 2 * components).to_bytes(2) + bytes((components,))
     start = image.fp.tell() - (8 + 2 * components) if image.fp else 0

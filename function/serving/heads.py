@@ -1,36 +1,38 @@
-"""The heads of a network, as manifests name them: the age, and choices of one label each."""
+"""The network's heads, as manifests name them: age, and the classification heads."""
 
 from __future__ import annotations
 
 from typing import Any
 
 AGE = "age"
-# The heads that choose one of their labels. A release has some of them, or all; its manifest holds their labels.
 CHOICES = ("gender", "ethnicity")
-# In the order of an answer.
+"""The classification heads. A release has some or all of them; its manifest lists their labels."""
 HEADS = (AGE, *CHOICES)
+"""All heads, in the order of a prediction."""
 
-# labels by head, in the order of the outputs
 Labels = dict[str, tuple[str, ...]]
+"""Labels by head, in the order of the head's outputs."""
 
 
 def labels(manifest: dict[str, Any]) -> Labels:
-    """The choices of the release that a manifest describes, in the order of CHOICES.
+    """Return the labels of a manifest's classification heads, in the order of CHOICES.
 
     Raises:
-        KeyError: the manifest names no heads, or a head has no labels.
-        ValueError: a choice has fewer than two labels.
+        KeyError: the manifest has no heads, or a head has no labels.
+        ValueError: a classification head has fewer than two labels, or a label twice.
     """
     found = manifest["heads"]
     choices = {head: tuple(map(str, found[head]["labels"])) for head in CHOICES if head in found}
     if few := [head for head, names in choices.items() if len(names) < 2]:
         raise ValueError(f"the labels of {few[0]}, which are fewer than two")
+    if odd := [head for head, names in choices.items() if list(dict.fromkeys(names)) != found[head]["labels"]]:
+        raise ValueError(f"the labels of {odd[0]}, which are not a list of different texts")
     return choices
 
 
 def width(names: tuple[str, ...]) -> int:
-    """How many numbers a network answers to choose one of these labels.
+    """Return the number of outputs of a head with these labels.
 
-    Of two labels, one: the probability of the second (a sigmoid). Of more, one each (a softmax).
+    Two labels have one output, the probability of the second (sigmoid). More labels have one output each (softmax).
     """
     return 1 if len(names) == 2 else len(names)

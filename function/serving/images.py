@@ -1,4 +1,4 @@
-"""Bytes of an image -> the pixels the model sees: one decoder and one resize for training and serving."""
+"""Decode an image and resize it for the model. Training and serving share this code."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from serving.limits import Limits
 
 Pixels = npt.NDArray[np.uint8]
 
-# The resize rule, as the release's manifest states it: a model is only right for the pixels it was trained on.
 RESIZE_RULE = "pillow-bilinear-center-crop"
-# A JPEG may be decoded at a reduced scale as long as this many source pixels remain for each target pixel.
+"""Name of the resize in a release's manifest. A model is only valid for pixels made the way its training made them."""
 DRAFT_MARGIN = 2
-# pixels
+"""A JPEG is decoded at a reduced scale while each side keeps this many source pixels for each target pixel."""
 THUMBNAIL_SIDE = 16
-# What shows through where an image is transparent.
+"""Pixels."""
 BACKGROUND = "white"
-# Images that are held whole take up to 16 bytes a pixel while they are decoded. With more pixels than this they take
-# turns, so that many at once cannot use up the memory.
+"""Color behind transparent pixels."""
+# A full-size decode takes up to 16 bytes a pixel. Decodes of more pixels than this run one at a time, which bounds the
+# memory of many at once.
 _TURN_PIXELS = 1_000_000
 _turn = threading.Lock()
-# Where EXIF and XMP lie in what Pillow read, the only places that can tell an orientation.
+# Pillow's names for EXIF and XMP, the only metadata with an orientation.
 _METADATA = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -43,25 +43,26 @@ _UPRIGHT = {
 
 
 class DecodedImage(NamedTuple):
-    """What the model sees of an image, and how the image came."""
+    """The model's input, and properties of the image it was made from."""
 
-    # (size, size, 3) uint8, RGB
     pixels: Pixels
-    # (THUMBNAIL_SIDE, THUMBNAIL_SIDE) uint8, grey
+    """(size, size, 3) uint8, RGB."""
     thumbnail: Pixels
-    # pixels, as stored, before it is turned upright
+    """(THUMBNAIL_SIDE, THUMBNAIL_SIDE) uint8, grayscale."""
     width: int
+    """Pixels as stored, before the image is turned upright."""
     height: int
-    # one of FORMATS
+    """Pixels as stored, before the image is turned upright."""
     kind: str
+    """One of FORMATS."""
 
 
 class ImageError(Exception):
-    """The bytes are not an image that can be answered for; the message is written for the sender."""
+    """The image cannot be used. The message is for the client."""
 
 
 class UnknownFormatError(ImageError):
-    """The bytes are none of `FORMATS`."""
+    """The bytes are in none of FORMATS."""
 
 
 class ImageTooLargeError(ImageError):
@@ -69,7 +70,7 @@ class ImageTooLargeError(ImageError):
 
 
 def decode(data: bytes, size: int, limits: Limits = Limits()) -> Pixels:
-    """Only the pixels of `read`."""
+    """Return the pixels of `read`."""
     return read(data, size, limits).pixels
 
 
@@ -77,20 +78,20 @@ def read(data: bytes, size: int, limits: Limits = Limits()) -> DecodedImage:
     """Decode, crop to the central square, resize to `size` and turn upright.
 
     Raises:
-        UnknownFormatError: none of `FORMATS`.
-        ImageTooLargeError: more pixels than the limits allow.
-        ImageError: truncated, damaged, animated, too small or too long.
+        UnknownFormatError: the bytes are in none of FORMATS.
+        ImageTooLargeError: the image has more pixels than the limits allow.
+        ImageError: the image is truncated, damaged, animated, too small or too narrow.
     """
     kind = formats.name(data)
     if not kind:
         empty = "the image is empty (0 bytes): choose another file, or save this one again"
-        found = f"the bytes are {formats.describe(data)}" if data else empty
+        found = f"the data is {formats.describe(data)}" if data else empty
         raise UnknownFormatError(f"{found}; send one of {', '.join(FORMATS)}")
     try:
         image = formats.read_header(kind, data)
-        # draft changes it
+        # draft() changes image.size.
         width, height = image.size
-        whole = formats.held_whole(image, data)
+        whole = formats.needs_full_decode(image, data)
         _check(image, whole, limits)
         with _turn if whole and width * height > _TURN_PIXELS else nullcontext():
             face = _face(image, size)
@@ -98,19 +99,17 @@ def read(data: bytes, size: int, limits: Limits = Limits()) -> DecodedImage:
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        # Pillow looks at a WebP's size before it sets memory aside.
-        raise ImageTooLargeError(f"the image has far more than the {limits.max_pixels} pixels allowed") from error
+        # Pillow checks a WebP's size before it allocates memory.
+        raise ImageTooLargeError(f"the image has far more than the limit of {limits.max_pixels} pixels") from error
     except formats.CostlyFileError as error:
-        raise ImageError(f"{error}; save the image anew and send that") from error
+        raise ImageError(f"{error}; save the image again and send the new file") from error
     except Exception as error:
-        # Pillow's parsers raise many types on hostile bytes; for the sender they are all one fact.
-        raise ImageError(
-            f"the {kind} image is damaged or truncated and cannot be decoded; send it again whole"
-        ) from error
+        # Pillow's parsers raise many types on malformed bytes. To the client they all mean the same.
+        raise ImageError(f"the {kind} image is damaged or truncated; save it again and send the whole file") from error
 
 
 def thumbnail(face: Image.Image) -> Pixels:
-    """(THUMBNAIL_SIDE, THUMBNAIL_SIDE) uint8: what is left of a face to compare it with others."""
+    """Return the image as (THUMBNAIL_SIDE, THUMBNAIL_SIDE) uint8, grayscale."""
     side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
     return np.asarray(face.convert("L").resize(side, Image.Resampling.BOX))
 
@@ -119,18 +118,17 @@ def _check(image: ImageFile.ImageFile, whole: bool, limits: Limits) -> None:
     width, height = image.size
     found = f"the image has {width}x{height} pixels"
     if width * height > limits.max_pixels:
-        raise ImageTooLargeError(f"{found}; at most {limits.max_pixels} are allowed")
+        raise ImageTooLargeError(f"{found}; the limit is {limits.max_pixels}")
     if whole and width * height > limits.max_full_decode_pixels:
         raise ImageTooLargeError(
-            f"{found}; at most {limits.max_full_decode_pixels} are allowed, or {limits.max_pixels} in a JPEG that is "
-            "not progressive"
+            f"{found}; the limit is {limits.max_full_decode_pixels}, or {limits.max_pixels} in a baseline JPEG"
         )
     if min(width, height) < limits.min_image_side:
         raise ImageError(f"{found}; each side needs at least {limits.min_image_side}")
     if max(width, height) > limits.max_aspect_ratio * min(width, height):
-        raise ImageError(f"{found}; a side may be at most {limits.max_aspect_ratio} times the other")
+        raise ImageError(f"{found}; the longer side may be at most {limits.max_aspect_ratio} times the shorter one")
     if getattr(image, "is_animated", False):
-        raise ImageError(f"the {image.format} image is animated; send one still image")
+        raise ImageError(f"the {image.format} image is animated; send a still image")
 
 
 def _face(image: ImageFile.ImageFile, size: int) -> Image.Image:
@@ -139,7 +137,7 @@ def _face(image: ImageFile.ImageFile, size: int) -> Image.Image:
     resized = square.resize((size, size), Image.Resampling.BILINEAR)
     if resized.mode == "RGBA":
         resized = Image.alpha_composite(Image.new("RGBA", resized.size, BACKGROUND), resized).convert("RGB")
-    # Last, when there are few pixels left to turn.
+    # Turned last, when few pixels are left.
     turn = _UPRIGHT.get(_orientation(image))
     return resized if turn is None else resized.transpose(turn)
 
@@ -154,9 +152,9 @@ def _central_square(image: Image.Image) -> Image.Image:
 
 
 def _with_three_or_four_channels(image: Image.Image) -> Image.Image:
-    """RGB, or RGBA where something is transparent."""
+    """Return the image as RGB, or as RGBA if it has transparency."""
     if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips 16 bits instead of scaling them.
+        # Pillow's own conversion clips 16-bit levels instead of scaling them.
         levels = np.asarray(image)
         grey = Image.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")
         if "transparency" in image.info:
@@ -168,11 +166,11 @@ def _with_three_or_four_channels(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
-    """EXIF's number for how the camera was held; 1, upright, where none can be read."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if there is none or it cannot be read."""
     if _METADATA.isdisjoint(image.info):
         return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
-        # A garbled description of an image does not make the image unreadable; viewers show it too.
+        # Viewers show an image with invalid metadata too.
         return 1

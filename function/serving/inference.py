@@ -1,4 +1,4 @@
-"""Images in, answers out: each decodes, is predicted and answers for itself."""
+"""Decode images, run the model and check the input, image by image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from serving import images, input_check
 from serving.heads import AGE
-from serving.predictor import AgeEstimate, LabelEstimate, Predictor
+from serving.prediction import AgeEstimate, LabelEstimate
+from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.release import ReleaseError
 from serving.request_stats import RequestStats
@@ -18,26 +19,27 @@ from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError, FifoSemaphore
 
 PredictionJson = dict[str, Any]
+"""A prediction as JSON: the selected heads and `warnings`, or only `error`."""
 
 
 class InferenceService:
-    """Answers of one release, for any number of threads.
+    """Predictions of one release, from any number of threads.
 
-    As many images are worked on at once as there are processors, in the order in which they came: more would only
-    wait for each other, and hold more decoded images in memory.
+    One image per processor is processed at a time, first come, first served. More would only wait for each other and
+    hold more decoded images in memory.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
-        """Take over the predictor's release.
+        """Use the predictor's release.
 
         Raises:
-            ReleaseError: it does not say what to warn of, or lacks a head that is switched on.
+            ReleaseError: the release has no valid input check, or lacks a head of `settings.heads`.
         """
         release = predictor.release
         if lacking := [head for head in settings.heads if head not in (AGE, *release.labels)]:
             raise ReleaseError(
-                f"HEADS asks for {', '.join(lacking)}, release {release.version} answers "
-                f"{', '.join((AGE, *release.labels))}; leave it out of HEADS, or serve a release that was trained on it"
+                f"HEADS names {', '.join(lacking)}, but release {release.version} has only "
+                f"{', '.join((AGE, *release.labels))}; remove it from HEADS, or serve a release that has it"
             )
         self.predictor = predictor
         self._input_check = input_check.of(release)
@@ -49,16 +51,16 @@ class InferenceService:
     def predict(
         self, encoded: Sequence[bytes | Problem], deadline: Deadline, stats: RequestStats | None = None
     ) -> list[PredictionJson]:
-        """One answer an image, in the order given: the heads that are switched on, or `{"error": problem}`.
+        """Return one prediction per image, in order: the selected heads, or `{"error": problem}`.
 
-        Those that are answered are added to `stats`.
+        Successful predictions are added to `stats`.
 
         Raises:
-            Problem: not one image could be answered; for several images its member `errors` lists each. 503 when
-                the deadline passed before.
+            Problem: every image failed. For several images, the member `errors` lists the problem of each. 503 if the
+                deadline passed first.
         """
         if len(encoded) == 1:
-            # Its own thread will do, and spares it the way to another one.
+            # Processed in this thread, which saves the switch to another one.
             predictions = [self._one(encoded[0], deadline, stats)]
         else:
             predictions = list(self._workers.map(lambda image: self._one(image, deadline, stats), encoded))
@@ -87,7 +89,8 @@ class InferenceService:
         except DeadlineError:
             return Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                "there was no time left to answer, others were before it; try again later or send less at once",
+                "the server is busy, and the request reached its time limit while it waited; try again later, or send "
+                "fewer images",
                 {"Retry-After": "1"},
             )
         heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
@@ -105,6 +108,6 @@ def _none(problems: list[Problem]) -> Problem:
         return first
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        f"none of the {len(problems)} images could be answered",
+        f"all {len(problems)} images failed",
         members={"errors": [problem.details() for problem in problems]},
     )

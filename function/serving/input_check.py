@@ -1,7 +1,7 @@
-"""Whether an image is plainly not one aligned, cropped face: what an answer warns of.
+"""The input check: warn about an image that is plainly not one aligned, cropped face.
 
-A network of two layers sees a 16x16 grey thumbnail of the pixels that the model sees. `convert` fits it to tell the
-training faces from images made of them that are no such face: turned, shifted, shrunk, cut out, shuffled.
+A two-layer network scores a 16x16 grayscale thumbnail of the model's input. `convert` fits it to separate the training
+faces from distorted copies of them: turned, shifted, shrunk, cut and shuffled.
 """
 
 from __future__ import annotations
@@ -15,50 +15,48 @@ from PIL import Image
 
 from serving import images
 from serving.images import THUMBNAIL_SIDE, DecodedImage, Pixels
+from serving.prediction import InputWarning
 from serving.release import Release, ReleaseError
 
 CODES = ("low_contrast", "low_resolution", "extreme_aspect_ratio", "not_a_face")
+"""The values of `InputWarning.code`."""
 
-# Levels of 255: contrast below which noise would be blown up.
+# Levels of 255. Below this contrast, standardizing would amplify noise.
 _LEAST_CONTRAST = 4.0
 
 Floats = npt.NDArray[np.float32]
 Thumbnails = npt.NDArray[np.uint8]
 
 
-class InputWarning(NamedTuple):
-    """One reason to doubt an answer: one of `CODES` for programs, `detail` for people."""
-
-    code: str
-    detail: str
-
-
 class InputCheck(NamedTuple):
-    """The fitted network and the bounds from which it warns."""
+    """The fitted network, and the thresholds of the warnings."""
 
-    # (THUMBNAIL_SIDE**2, units)
     hidden: Floats
-    # (units,)
+    """Weights of the hidden layer, (THUMBNAIL_SIDE**2, units)."""
     bias: Floats
-    # (units,)
+    """Biases of the hidden layer, (units,)."""
     output: Floats
-    # score above which an image is unlike the training faces
+    """Weights of the output, (units,)."""
     threshold: float
-    # levels of 255, standard deviation of a thumbnail's pixels below which an image is of low contrast
+    """Score above which an image is `not_a_face`."""
     low_contrast: float
-    # pixels; the shorter side below which age is answered more than a year worse
+    """Standard deviation of the thumbnail, in levels of 255, below which an image is `low_contrast`."""
     min_side: int
-    # longer side over shorter side, from which the central square cuts a face that lies anywhere in the image so far
-    # that its age is answered more than a year worse
+    """Shorter side in pixels below which an image is `low_resolution`: the age error grows by more than a year."""
     max_aspect_ratio: float
+    """Longer side over shorter side from which an image is of `extreme_aspect_ratio`.
+
+    The central square then cuts off so much of a face anywhere in the image that the age error grows by more than a
+    year.
+    """
 
     def warnings(self, image: DecodedImage) -> list[InputWarning]:
-        """What there is to doubt about an image; mostly nothing."""
+        """Return the warnings for an image, none for most."""
         contrast, score = self._measure(image.thumbnail[None])
         return [*self._of_size(image), *self._of_pixels(float(contrast[0]), float(score[0]))]
 
     def measure(self, faces: Pixels) -> tuple[Floats, Floats]:
-        """(N, size, size, 3) uint8 -> (N,) contrasts and (N,) scores, higher for what is less like a face."""
+        """Return (N,) contrasts and (N,) scores of (N, size, size, 3) uint8. Higher scores are less like a face."""
         return self._measure(np.stack([thumbnail(face) for face in faces]))
 
     def _measure(self, thumbnails: Thumbnails) -> tuple[Floats, Floats]:
@@ -73,13 +71,14 @@ class InputCheck(NamedTuple):
         if short < self.min_side:
             warned.append(
                 InputWarning(
-                    "low_resolution", f"{found}; below {self.min_side} a side, age is answered more than a year worse"
+                    "low_resolution",
+                    f"{found}; below {self.min_side} pixels a side, the age error grows by more than a year",
                 )
             )
         if long >= self.max_aspect_ratio * short:
             warned.append(
                 InputWarning(
-                    "extreme_aspect_ratio", f"{found} and only its central square is looked at; crop it to the face"
+                    "extreme_aspect_ratio", f"{found}, and the model sees only its central square; crop it to the face"
                 )
             )
         return warned
@@ -89,41 +88,41 @@ class InputCheck(NamedTuple):
             return [
                 InputWarning(
                     "low_contrast",
-                    f"the image is nearly of one brightness (it varies by {contrast:.1f} of 255, faces by "
-                    f"{self.low_contrast:.1f} and more); send a well-lit image of one face",
+                    f"the contrast is too low (standard deviation {contrast:.1f} of 255 levels, faces have at least "
+                    f"{self.low_contrast:.1f}); send a well-lit image of one face",
                 )
             ]
         if score > self.threshold:
             return [
                 InputWarning(
                     "not_a_face",
-                    f"the image is unlike the faces that the model knows (score {score:.1f}, faces stay below "
-                    f"{self.threshold:.1f}); send one face, upright, that fills the image",
+                    f"the image does not look like a face crop (score {score:.1f}, faces stay below "
+                    f"{self.threshold:.1f}); send one upright face that fills the image",
                 )
             ]
         return []
 
 
 def of(release: Release) -> InputCheck:
-    """What the release's manifest says of the input check.
+    """Return the input check of a release.
 
     Raises:
-        ReleaseError: it says nothing, or nothing usable.
+        ReleaseError: the manifest has no valid section `input_check`.
     """
     try:
         return parse(release.manifest["input_check"])
     except (KeyError, TypeError, ValueError) as error:
         raise ReleaseError(
-            f"the manifest of release {release.version} lacks or garbles its section input_check: {error}; "
+            f"the manifest of release {release.version} has no valid section input_check: {error}; "
             "publish the release again"
         ) from error
 
 
 def parse(section: dict[str, Any]) -> InputCheck:
-    """The manifest's section `input_check`.
+    """Parse the manifest's section `input_check`.
 
     Raises:
-        KeyError, TypeError, ValueError: it lacks or garbles something.
+        KeyError, TypeError, ValueError: a member is missing or invalid.
     """
     scale = np.array(section["scale"], np.float32)
     levels = np.frombuffer(base64.b64decode(section["hidden"], validate=True), np.int8)
@@ -139,12 +138,12 @@ def parse(section: dict[str, Any]) -> InputCheck:
 
 
 def thumbnail(pixels: Pixels) -> Thumbnails:
-    """(H, W, 3) uint8 -> (THUMBNAIL_SIDE, THUMBNAIL_SIDE) grey."""
+    """Return (H, W, 3) uint8 as (THUMBNAIL_SIDE, THUMBNAIL_SIDE) uint8, grayscale."""
     return images.thumbnail(Image.fromarray(pixels))
 
 
 def standardized(thumbnails: Thumbnails) -> tuple[Floats, Floats]:
-    """(N, side, side) -> (N, side**2) of mean 0 and deviation 1, and the deviations that they had."""
+    """Return (N, side**2) rows of mean 0 and standard deviation 1, and the original deviations, (N,)."""
     rows = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)
     contrasts = np.sqrt(np.einsum("ij,ij->i", rows, rows) / rows.shape[1])

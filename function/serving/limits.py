@@ -1,4 +1,4 @@
-"""What an image may measure; apart from the decoder, so that settings are read before it is imported."""
+"""Limits on an image's size. The decoder is not imported here, so settings load quickly."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """What an image may be at most and at least."""
+    """Largest and smallest image that is decoded."""
 
-    # pixels, width x height, before anything is decoded
     max_pixels: int = 50_000_000
-    # pixels, where an image cannot be decoded at a reduced scale: all but a JPEG that is not progressive
+    """Width x height, checked before anything is decoded."""
     max_full_decode_pixels: int = 16_000_000
-    # pixels, the shorter side
+    """Width x height of an image that must be decoded at full size: everything except a baseline JPEG."""
     min_image_side: int = 16
-    # longer side over shorter side; a strip is no face, and its central square shows next to nothing of it
+    """Pixels of the shorter side."""
     max_aspect_ratio: int = 10
+    """Longer side over shorter side. The central square of a narrower strip shows almost nothing of it."""

@@ -1,63 +1,41 @@
-"""A release and faces in, predictions out: interpreters, the age that is answered, calibration."""
+"""Run the TFLite model and calibrate its outputs."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
+from serving.prediction import AgeEstimate, FacePrediction, LabelEstimate
 from serving.release import AgeDecision, Calibration, Release, ReleaseError
 from serving.runtime import Interpreter
 
 Array = npt.NDArray[np.float64]
-# Outputs of the network by head: age (N, years), a choice (N, `heads.width` of its labels); probabilities.
 Outputs = dict[str, npt.NDArray[np.float32]]
+"""Probabilities by head: age (N, years), a classification head (N, `heads.width` of its labels)."""
 
 Years = npt.NDArray[np.int64]
 
 _TINY = 1e-7
 
 
-class AgeEstimate(NamedTuple):
-    """Whole years, as labels are; the stated share of people of such a face is from `low` to `high` years old."""
-
-    years: int
-    low: int
-    high: int
-
-
-class LabelEstimate(NamedTuple):
-    """The most likely label, and how likely it is."""
-
-    label: str
-    probability: float
-
-
-class FacePrediction(NamedTuple):
-    """What the model says of one face."""
-
-    age: AgeEstimate
-    # by head
-    choices: dict[str, LabelEstimate]
-
-
 class Predictor:
     """Predictions of one release, from any number of threads."""
 
     def __init__(self, release: Release) -> None:
-        """Build the first interpreter, so that a release that does not run is known at once.
+        """Create the first interpreter, to find out now whether the model runs.
 
         Raises:
-            ReleaseError: the model cannot be run here, or wants pixels made in another way.
+            ReleaseError: the model does not run here, or needs another resize.
         """
         if release.resize != RESIZE_RULE:
             raise ReleaseError(
-                f"release {release.version} wants its pixels by {release.resize!r}, this function resizes by "
-                f"{RESIZE_RULE!r}; deploy the function that belongs to the release"
+                f"release {release.version} needs the resize {release.resize!r}, this function has {RESIZE_RULE!r}; "
+                "deploy the function of the release's version"
             )
         self.release = release
         self._heads = (AGE, *release.labels)
@@ -70,7 +48,7 @@ class Predictor:
             ) from error
 
     def predict(self, faces: Pixels) -> list[FacePrediction]:
-        """(N, size, size, 3) uint8 -> N predictions."""
+        """Return N predictions for faces of (N, size, size, 3) uint8."""
         outputs = self.run(faces)
         calibration, labels = self.release.calibration, self.release.labels
         ages = age_intervals(outputs[AGE], calibration)
@@ -84,11 +62,12 @@ class Predictor:
         ]
 
     def run(self, faces: Pixels) -> Outputs:
-        """(N, size, size, 3) uint8 -> the network's own outputs, uncalibrated.
+        """Return the network's uncalibrated outputs for faces of (N, size, size, 3) uint8.
 
-        One by one, which costs nothing with this runtime: a face gets the same answer in any company, bit for bit.
+        Faces run one by one, which is as fast with this runtime. A face gets the same outputs in any batch, bit for
+        bit.
         """
-        # One interpreter that two threads share answers wrongly; taking from a list and adding to it are atomic.
+        # Two threads must not share an interpreter. pop and append of a list are atomic.
         try:
             runner = self._idle.pop()
         except IndexError:
@@ -105,16 +84,16 @@ class Predictor:
 
 
 def age_levels(distribution: npt.NDArray[Any], levels: npt.ArrayLike) -> Array:
-    """(N, years) probabilities -> (levels, N) ages below which each level of the distribution lies.
+    """Return the quantiles of age distributions: (N, years) probabilities -> (levels, N) ages.
 
-    Year k covers k - 0.5 to k + 0.5, so that a distribution sure of one year has that year as its median. `levels` are
-    the same for all, or (levels, N).
+    Year k covers k - 0.5 to k + 0.5, so the median of a distribution with a single year is that year. `levels` has the
+    shape (levels,), or (levels, N) for levels by face.
     """
     return _ages_at(levels, _cumulative(distribution))
 
 
 def _cumulative(distribution: npt.NDArray[Any]) -> Array:
-    """(N, years) -> (N, years) shares of people up to the end of each year."""
+    """Return cumulative probabilities up to the end of each year: (N, years) -> (N, years)."""
     cumulative = np.cumsum(distribution, axis=1, dtype=np.float64)
     cumulative /= cumulative[:, -1:]
     return cumulative
@@ -130,10 +109,10 @@ def _ages_at(levels: npt.ArrayLike, cumulative: Array) -> Array:
 
 
 def decide_ages(distribution: npt.NDArray[Any], decision: AgeDecision) -> Years:
-    """(N, years) probabilities -> (N,) the whole years with the least expected loss.
+    """Return the whole years with the least expected loss: (N, years) probabilities -> (N,).
 
-    The loss of an error of e years is |e|, and `miss_cost` more beyond `near_years`: without that it would be the
-    median.
+    The loss of an error of e years is |e|, plus `miss_cost` if |e| exceeds `near_years`. Without `miss_cost` the
+    result is the median.
     """
     predictions: Years = (distribution.astype(np.float64) @ _losses(distribution.shape[1], decision)).argmin(axis=1)
     return predictions
@@ -141,14 +120,14 @@ def decide_ages(distribution: npt.NDArray[Any], decision: AgeDecision) -> Years:
 
 @cache
 def _losses(years: int, decision: AgeDecision) -> Array:
-    """(years, years): the loss of answering the second when the first is true."""
+    """Return the loss matrix (true years, predicted years)."""
     errors = np.abs(np.arange(years)[:, None] - np.arange(years))
     result: Array = errors + decision.miss_cost * (errors > decision.near_years)
     return result
 
 
 def age_intervals(distribution: npt.NDArray[Any], calibration: Calibration) -> Years:
-    """(N, years) probabilities -> (3, N) whole years: the answer, and the ends of the interval."""
+    """Return estimate, low and high in whole years: (N, years) probabilities -> (3, N)."""
     years = decide_ages(distribution, calibration.decision)
     cumulative = _cumulative(distribution)
     (median,) = _ages_at((0.5,), cumulative)
@@ -158,14 +137,14 @@ def age_intervals(distribution: npt.NDArray[Any], calibration: Calibration) -> Y
 
 
 def sharpen(probabilities: npt.NDArray[Any], temperature: float) -> Array:
-    """(N, classes) probabilities, their logits divided by `temperature` (Guo et al. 2017, arXiv:1706.04599)."""
+    """Divide the logits of (N, classes) probabilities by `temperature` (Guo et al. 2017, arXiv:1706.04599)."""
     powers = np.power(np.clip(probabilities.astype(np.float64), _TINY, 1.0), 1.0 / temperature)
     result: Array = powers / powers.sum(axis=1, keepdims=True)
     return result
 
 
 def each_label(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(N, `heads.width`) outputs of a choice -> (N, labels) probabilities: of two labels, the network tells one."""
+    """Return (N, labels) probabilities from a classification head's (N, `heads.width`) outputs."""
     if output.shape[1] > 1:
         return output
     second = output.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Crafted images that cannot be answered, each with a name, its bytes and what must be said of it."""
+"""Crafted images that must be refused, each with a name, its bytes and its error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from serving.images import ImageError, ImageTooLargeError, UnknownFormatError
 from training.faces import draw
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# What an image is refused with over HTTP.
+# HTTP status by error.
 STATUS = {UnknownFormatError: 415, ImageTooLargeError: 413, ImageError: 422}
 
 Chunks = list[tuple[bytes, bytes]]
@@ -27,7 +27,7 @@ Chunks = list[tuple[bytes, bytes]]
 
 @dataclass(frozen=True)
 class BadImage:
-    """Bytes, and the error that they end in."""
+    """Bytes, and the error that they raise."""
 
     name: str
     data: bytes
@@ -36,9 +36,9 @@ class BadImage:
 
 @cache
 def bad_images() -> list[BadImage]:
-    """All of them; about one second of work."""
+    """Return all of them, in about one second."""
     rows = [
-        *((name, data, UnknownFormatError) for name, data in _strangers()),
+        *((name, data, UnknownFormatError) for name, data in _other_formats()),
         *((name, data, ImageTooLargeError) for name, data in _giants()),
         *((name, data, ImageError) for name, data in _broken_jpegs()),
         *((name, data, ImageError) for name, data in _broken_pngs()),
@@ -50,19 +50,19 @@ def bad_images() -> list[BadImage]:
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    """The image as a file."""
+    """Return the image as a file's bytes."""
     out = BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
 
 
 def png(chunks: Chunks) -> bytes:
-    """A PNG of these chunks, their lengths and checksums right."""
+    """Return a PNG of these chunks, with right lengths and checksums."""
     return PNG_SIGNATURE + b"".join(_chunk(name, data) for name, data in chunks)
 
 
 def header(width: int, height: int, depth: int = 8, color_type: int = 2, compression: int = 0) -> tuple[bytes, bytes]:
-    """IHDR of PNG."""
+    """Return a PNG's chunk IHDR."""
     return b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color_type, compression, 0, 0)
 
 
@@ -78,7 +78,7 @@ def _image(side: int = 64) -> Image.Image:
     return Image.open(BytesIO(_FACE)).resize((side, side))
 
 
-def _strangers() -> Iterator[tuple[str, bytes]]:
+def _other_formats() -> Iterator[tuple[str, bytes]]:
     image = _image()
     noise = random.Random(1).randbytes(5000)  # noqa: S311 - any bytes will do
     yield "nothing at all", b""
@@ -122,7 +122,7 @@ def _giants() -> Iterator[tuple[str, bytes]]:
     pixels = (b"IDAT", zlib.compress(bytes(1000)))
     yield "PNG of 81 million pixels in 10 kB", saved(Image.new("1", (9000, 9000)), "PNG")
     yield "PNG of the largest size that can be written", png([header(2**31 - 1, 2**31 - 1), pixels, _END])
-    yield "PNG of 25 million pixels, which must be held whole", png([header(5000, 5000), pixels, _END])
+    yield "PNG of 25 million pixels, which needs a full-size decode", png([header(5000, 5000), pixels, _END])
     yield "PNG of 25 million pixels of 16 bits", png([header(5000, 5000, depth=16, color_type=6), pixels, _END])
     yield "JPEG of 65500x65500", _resized_jpeg(_FACE, 65_500, 65_500)
     yield "JPEG just above the limit", _resized_jpeg(_FACE, 7072, 7072)
@@ -130,7 +130,7 @@ def _giants() -> Iterator[tuple[str, bytes]]:
         "progressive JPEG of 25 million pixels",
         _resized_jpeg(saved(_image(), "JPEG", progressive=True), 5000, 5000),
     )
-    yield "JPEG of 25 million pixels, a scan for each colour", _resized_jpeg(_one_color_a_scan(_FACE), 5000, 5000)
+    yield "JPEG of 25 million pixels, a scan for each color", _resized_jpeg(_one_color_a_scan(_FACE), 5000, 5000)
     yield "WebP of 16383x16383", _patched(saved(image, "WEBP", lossless=True), 21, b"\xff\xff\xff\x0f")
 
 
@@ -146,8 +146,8 @@ def _broken_jpegs() -> Iterator[tuple[str, bytes]]:
     yield "JPEG without a frame", _FACE[:frame] + _FACE[frame + 19 :]
     yield "JPEG without height", _resized_jpeg(_FACE, 100, 0)
     yield "JPEG of 12 bits", _patched(_FACE, frame + 4, b"\x0c")
-    yield "JPEG of two colours", _patched(_FACE, frame + 9, b"\x02")
-    yield "JPEG of 255 colours", _patched(_FACE, frame + 9, b"\xff")
+    yield "JPEG of two colors", _patched(_FACE, frame + 9, b"\x02")
+    yield "JPEG of 255 colors", _patched(_FACE, frame + 9, b"\xff")
     yield "JPEG, lossless process", _patched(_FACE, frame + 1, b"\xc3")
     yield "JPEG, hierarchical process", _patched(_FACE, frame + 1, b"\xc5")
     yield "JPEG with a sampling factor of zero", _patched(_FACE, frame + 11, b"\x00")
@@ -182,7 +182,7 @@ def _broken_pngs() -> Iterator[tuple[str, bytes]]:
     yield "PNG of color type 5", png([header(32, 32, color_type=5), pixels, _END])
     yield "PNG of an unknown filter", png([header(32, 32), (b"IDAT", zlib.compress((b"\x09" + bytes(96)) * 32)), _END])
     yield "PNG with a chunk of 4 GB", good[:33] + b"\xff\xff\xff\xffiTXt" + good[33:]
-    yield "PNG with a bomb for a colour profile", png([header(32, 32), (b"iCCP", b"icc\0\0" + bomb), pixels, _END])
+    yield "PNG with a bomb for a color profile", png([header(32, 32), (b"iCCP", b"icc\0\0" + bomb), pixels, _END])
     yield "PNG with a bomb for a text", png([header(32, 32), (b"iTXt", b"a\0\1\0\0\0" + bomb), pixels, _END])
     yield "PNG with 70 texts of 1 MB", png([header(32, 32), *texts, pixels, _END])
     yield "PNG whose pixels come byte by byte", png([header(32, 32), *[(b"IDAT", b"x")] * 60_000, _END])
@@ -228,12 +228,12 @@ def _patched(data: bytes, place: int, new: bytes) -> bytes:
 
 
 def _resized_jpeg(data: bytes, width: int, height: int) -> bytes:
-    """The same file under another stated size."""
+    """Return the file with another size in its header."""
     frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
     return _patched(data, frame + 5, struct.pack(">HH", height, width))
 
 
 def _one_color_a_scan(data: bytes) -> bytes:
-    """A JPEG whose first scan has one of its three colours, as far as its header tells."""
+    """Return the JPEG with a first scan whose header names one of its three colors."""
     scan = data.index(b"\xff\xda")
     return data[:scan] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + data[scan + 14 :]

@@ -1,4 +1,4 @@
-"""Crafted images: each is refused for its right reason, soon, and the server lives on."""
+"""Crafted images: each is refused quickly with the right error, and the server stays up."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.function.bad_images import STATUS, BadImage, bad_images
 from tests.fuzz_images import fuzz
 from tests.server import Server
 
-# Far more than any takes, far less than the work that some ask for.
+# Far more than any needs, far less than the work that some request.
 SECONDS = 2.0
 
 each = pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in bad_images()])
 
 
-def test_there_are_at_least_sixty_under_different_names() -> None:
+def test_there_are_at_least_sixty_with_different_names() -> None:
     assert len({bad.name for bad in bad_images()}) == len(bad_images()) >= 60
 
 
 @each
-def test_a_bad_image_is_refused_for_its_right_reason(bad: BadImage) -> None:
+def test_a_bad_image_raises_the_right_error_quickly(bad: BadImage) -> None:
     start = time.process_time()
     with pytest.raises(images.ImageError) as refusal:
         images.decode(bad.data, 96)
@@ -33,7 +33,7 @@ def test_a_bad_image_is_refused_for_its_right_reason(bad: BadImage) -> None:
 
 
 @each
-def test_a_bad_image_gets_a_problem_and_leaves_the_server_well(server: Server, bad: BadImage, face: bytes) -> None:
+def test_a_bad_image_gets_a_problem_and_the_server_stays_healthy(server: Server, bad: BadImage, face: bytes) -> None:
     response = server.post(bad.data)
     assert response.status_code == response.json()["status"] == STATUS[bad.error]
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -42,8 +42,8 @@ def test_a_bad_image_gets_a_problem_and_leaves_the_server_well(server: Server, b
 
 
 @pytest.mark.slow
-def test_a_short_search_for_bytes_that_break_the_decoder_finds_none() -> None:
-    pytest.importorskip("atheris", reason="atheris cannot be imported here: no search for bytes that break the decoder")
+def test_ten_seconds_of_fuzzing_find_nothing() -> None:
+    pytest.importorskip("atheris", reason="atheris cannot be imported here: the decoder is not fuzzed")
     done = fuzz(seconds=10)
     assert done.returncode == 0, done.stdout
     runs = re.search(r"stat::number_of_executed_units: (\d+)", done.stdout)
@@ -51,7 +51,7 @@ def test_a_short_search_for_bytes_that_break_the_decoder_finds_none() -> None:
     assert int(runs[1]) > 500
 
 
-def test_after_all_of_them_a_face_is_answered_as_before(server: Server, face: bytes) -> None:
+def test_a_face_gets_the_same_prediction_after_all_of_them(server: Server, face: bytes) -> None:
     before = server.post(face).json()
     for bad in bad_images():
         server.post(bad.data)

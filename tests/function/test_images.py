@@ -1,4 +1,4 @@
-"""Bytes -> pixels."""
+"""The decoder: bytes of an image -> the model's input."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from training.faces import draw
 
 
 def halves(size: tuple[int, int] = (64, 64)) -> Image.Image:
-    """White above, black below."""
+    """Return an image with a white upper half and a black lower half."""
     image = Image.new("RGB", size, "white")
     image.paste("black", (0, size[1] // 2, *size))
     return image
 
 
 def cornered(orientation: int) -> Image.Image:
-    """An image that shows red, green, blue and white from the top left clockwise once `orientation` is honoured."""
+    """Return an image that shows red, green, blue and white clockwise from the top left, once turned upright."""
     upright = Image.new("RGB", (64, 64), "white")
     for color, place in (("red", (0, 0)), ("lime", (32, 0)), ("blue", (32, 32))):
         upright.paste(color, (*place, place[0] + 32, place[1] + 32))
     turn = Image.Transpose
-    # What turns upright pixels into those a camera held that way stores: TIFF 6.0, section 8.
+    # The inverse of the turn that each orientation asks for: TIFF 6.0, section 8.
     stored = {
         2: turn.FLIP_LEFT_RIGHT,
         3: turn.ROTATE_180,
@@ -47,7 +47,7 @@ def corners(pixels: images.Pixels) -> list[list[int]]:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_an_image_is_turned_as_its_camera_was_held(orientation: int, kind: str) -> None:
+def test_the_exif_orientation_turns_an_image_upright(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     pixels = images.decode(saved(cornered(orientation), kind, exif=exif), 32)
@@ -55,7 +55,7 @@ def test_an_image_is_turned_as_its_camera_was_held(orientation: int, kind: str) 
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0" + bytes(range(256))])
-def test_a_garbled_orientation_leaves_the_image_as_it_is(exif: bytes) -> None:
+def test_an_invalid_orientation_leaves_the_image_unturned(exif: bytes) -> None:
     pixels = images.decode(saved(cornered(1), "JPEG", exif=exif), 32)
     assert corners(pixels) == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]
 
@@ -74,7 +74,7 @@ def test_the_pixels_of_an_ordinary_jpeg_follow_the_stated_rule_exactly(side: tup
 
 
 def sixteen_bit_png(color_type: int, pixel: bytes, transparent: bytes = b"") -> bytes:
-    """32x32 like pixels of 16 bits a channel, which Pillow reads in more kinds than it writes."""
+    """Return a PNG of 32x32 equal pixels of 16 bits a channel. Pillow reads more such modes than it writes."""
     palette = [(b"tRNS", transparent)] if transparent else []
     rows = zlib.compress((b"\0" + pixel * 32) * 32)
     return png([header(32, 32, depth=16, color_type=color_type), *palette, (b"IDAT", rows), (b"IEND", b"")])
@@ -123,7 +123,7 @@ def test_every_kind_of_pixel_becomes_rgb_over_white(image: bytes, color: tuple[i
     assert images.decode(image, 16)[8, 8].tolist() == pytest.approx(color, abs=1)
 
 
-def test_colours_that_nobody_sees_do_not_bleed_into_those_beside_them() -> None:
+def test_colors_of_transparent_pixels_do_not_bleed_into_their_neighbors() -> None:
     image = Image.new("RGBA", (64, 64), (0, 255, 0, 0))
     image.paste((255, 0, 0, 255), (0, 0, 32, 64))
     pixels = images.decode(saved(image), 16).astype(int)
@@ -136,7 +136,7 @@ def test_an_avif_shows_what_the_jpeg_shows(face: bytes) -> None:
     assert np.abs(avif - images.decode(face, 96)).mean() < 3
 
 
-def test_the_first_of_the_images_that_a_phone_packs_into_one_jpeg_is_taken(face: bytes) -> None:
+def test_the_first_image_of_a_multi_picture_jpeg_is_used(face: bytes) -> None:
     first = Image.open(BytesIO(face))
     packed = saved(first, "MPO", save_all=True, append_images=[halves(first.size)], quality=95)
     alone = saved(first, "JPEG", quality=95)
@@ -144,7 +144,7 @@ def test_the_first_of_the_images_that_a_phone_packs_into_one_jpeg_is_taken(face:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_bytes_after_the_image_do_no_harm(kind: str) -> None:
+def test_bytes_after_the_image_are_ignored(kind: str) -> None:
     data = saved(halves(), kind)
     assert np.array_equal(images.decode(data + b"PK\3\4" + bytes(5000), 32), images.decode(data, 32))
 
@@ -155,12 +155,12 @@ def test_a_progressive_jpeg_shows_the_same(face: bytes) -> None:
     assert np.array_equal(images.decode(one, 64), images.decode(other, 64))
 
 
-def test_the_size_that_was_sent_is_known() -> None:
+def test_the_original_size_is_reported() -> None:
     image = images.read(saved(Image.new("RGB", (1200, 800)), "JPEG"), 96)
     assert (image.width, image.height, image.pixels.shape) == (1200, 800, (96, 96, 3))
 
 
-def test_a_printers_jpeg_becomes_rgb() -> None:
+def test_a_cmyk_jpeg_becomes_rgb() -> None:
     red = Image.new("CMYK", (32, 32), (0, 255, 255, 0))
     assert images.decode(saved(red, "JPEG"), 16)[8, 8].tolist() == pytest.approx((255, 0, 0), abs=40)
 

@@ -1,4 +1,4 @@
-"""What an answer warns of: images that are plainly not one aligned, cropped face."""
+"""The input check: warnings about images that are plainly not one aligned, cropped face."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.server import Server, refusal
 
 MODEL = FUNCTION / "model"
 SERVED = release.load(str(MODEL))
-LIKENESS = input_check.of(SERVED)
+INPUT_CHECK = input_check.of(SERVED)
 
 
 def codes(image: Image.Image) -> list[str]:
-    return [warned.code for warned in LIKENESS.warnings(images.read(saved(image), SERVED.size))]
+    return [warned.code for warned in INPUT_CHECK.warnings(images.read(saved(image), SERVED.size))]
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -43,15 +43,15 @@ def noise(width: int, height: int) -> Image.Image:
         (Image.linear_gradient("L").resize((200, 200)), ["not_a_face"]),
     ],
 )
-def test_each_reason_to_doubt_is_named(image: Image.Image, warned: list[str]) -> None:
+def test_an_image_gets_each_of_its_warnings(image: Image.Image, warned: list[str]) -> None:
     assert codes(image) == warned
 
 
-def test_real_faces_are_left_in_peace_and_turned_ones_are_not(utkface: Path) -> None:
+def test_upright_faces_get_no_warning_and_turned_ones_do(utkface: Path) -> None:
     files = sorted(utkface.glob("*.jpg"))[::100][:200]
     encoded = [images.read(file.read_bytes(), SERVED.size) for file in files]
     turned = [image._replace(thumbnail=image.thumbnail[::-1]) for image in encoded]
-    alarms, caught = (sum(bool(LIKENESS.warnings(image)) for image in seen) for seen in (encoded, turned))
+    alarms, caught = (sum(bool(INPUT_CHECK.warnings(image)) for image in seen) for seen in (encoded, turned))
     assert alarms <= 4
     assert caught >= 180
 
@@ -68,13 +68,13 @@ def test_warnings_come_last_and_say_what_was_found_and_what_to_send(server: Serv
     assert "send a well-lit image" in details["low_contrast"]
 
 
-def test_a_face_is_answered_without_the_word(server: Server, utkface: Path) -> None:
+def test_the_response_for_a_face_has_no_member_warnings(server: Server, utkface: Path) -> None:
     faces = [file.read_bytes() for file in sorted(utkface.glob("2[0-9]_*.jpg"))[:20]]
     predictions = [server.post(face).json()["predictions"][0] for face in faces]
     assert sum("warnings" in prediction for prediction in predictions) <= 1
 
 
-def test_the_stated_share_of_false_alarms_is_at_most_one_percent() -> None:
+def test_the_stated_false_positive_rate_is_at_most_one_percent() -> None:
     measured = json.loads((MODEL / "metrics.json").read_text())
     assert 0 <= measured["input_check"]["false_positive_rate"] <= 0.01
     assert (
@@ -91,13 +91,13 @@ def test_a_thumbnail_is_the_mean_of_what_it_covers() -> None:
 
 
 @pytest.mark.parametrize("change", [{"hidden": "AAAA"}, {"hidden": "%"}, {"bias": [1.0]}, {"threshold": None}])
-def test_a_garbled_section_is_refused(change: dict[str, object]) -> None:
+def test_an_invalid_section_is_refused(change: dict[str, object]) -> None:
     manifest = SERVED.manifest | {"input_check": SERVED.manifest["input_check"] | change}
-    with pytest.raises(ReleaseError, match="lacks or garbles its section input_check"):
+    with pytest.raises(ReleaseError, match="has no valid section input_check"):
         input_check.of(SERVED._replace(manifest=manifest))
 
 
-def test_a_release_without_the_section_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+def test_a_release_without_the_section_stops_the_start_with_one_line(tmp_path: Path) -> None:
     shutil.copytree(MODEL, tmp_path / "release")
     manifest = {name: section for name, section in SERVED.manifest.items() if name != "input_check"}
     (tmp_path / "release" / "manifest.json").write_text(json.dumps(manifest))

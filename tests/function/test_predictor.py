@@ -1,4 +1,4 @@
-"""Outputs -> answers."""
+"""The predictor: outputs of the network -> predictions."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ def test_levels_are_in_order_and_never_below_birth() -> None:
     assert (middle <= high).all()
 
 
-def test_the_answer_is_the_whole_year_nearest_to_most_others() -> None:
+def test_the_predicted_age_is_the_year_with_the_most_people_near_it() -> None:
     distribution = np.zeros((2, 117))
     # The median of both is 30; many of the second are near 24, and few are near 30.
     distribution[0, [25, 30, 35]] = 0.2, 0.6, 0.2
     distribution[1, [23, 24, 30, 60]] = 0.29, 0.2, 0.02, 0.49
     assert age_levels(distribution, (0.5,))[0] == pytest.approx([30, 30], abs=0.5)
     assert decide_ages(distribution, AgeDecision(5, 2.0)).tolist() == [30, 28]
-    # Without a cost of a miss it is the median.
+    # Without miss_cost it is the median.
     assert decide_ages(distribution, AgeDecision(5, 0.0)).tolist() == [30, 30]
 
 
-def test_answers_are_whole_years_within_their_interval(predictor: Predictor) -> None:
+def test_predicted_ages_are_whole_years_within_their_interval(predictor: Predictor) -> None:
     distribution = np.random.default_rng(0).dirichlet(np.full(117, 0.05), 200)
     years, low, high = age_intervals(distribution, predictor.release.calibration)
     assert years.dtype == low.dtype == high.dtype == np.int64
     assert ((low <= years) & (years <= high)).all()
 
 
-def test_a_temperature_above_one_makes_less_sure_and_keeps_the_order() -> None:
+def test_a_temperature_above_one_lowers_confidence_and_keeps_the_order() -> None:
     probabilities = np.array([[0.7, 0.2, 0.1]])
     assert sharpen(probabilities, 1.0) == pytest.approx(probabilities)
     cooler = sharpen(probabilities, 2.0)[0]
@@ -63,7 +63,7 @@ def test_a_temperature_above_one_makes_less_sure_and_keeps_the_order() -> None:
     assert cooler.sum() == pytest.approx(1)
 
 
-def test_a_batch_answers_as_single_faces_do_bit_for_bit(predictor: Predictor) -> None:
+def test_a_batch_gives_the_outputs_of_single_faces_bit_for_bit(predictor: Predictor) -> None:
     size = predictor.release.size
     faces = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), np.uint8)
     together = predictor.run(faces)

@@ -103,7 +103,7 @@ def test_two_machines_end_with_the_same_weights_also_after_a_break(data: Path, t
         (folder / "config.json").write_text(json.dumps(record))
     (folders[1] / "epoch-0002.keras").unlink()
     for output in map(finish, start_cluster(data, folders, epochs=3)):
-        assert "continuing after epoch 1" in output
+        assert "resuming after epoch 1" in output
     for one, other in zip(*map(weights, folders), strict=True):
         assert np.array_equal(one, other)
 

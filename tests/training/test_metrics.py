@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.predictor import AgeEstimate, FacePrediction, LabelEstimate
+from serving.prediction import AgeEstimate, FacePrediction, LabelEstimate
 from training.config import EvaluateConfig
 from training.evaluation import metrics
 from training.labels import band

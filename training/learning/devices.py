@@ -1,4 +1,4 @@
-"""What a training runs on: a processor, the GPUs of this machine, or several machines."""
+"""Devices of a training: a CPU, the GPUs of this machine, or several machines."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from training.errors import StepError
 
 
 def strategy() -> tf.distribute.Strategy:
-    """All the devices there are, named in a line; machines find each other through TF_CONFIG.
+    """Return the strategy for all devices, and print them. Machines find each other through TF_CONFIG.
 
     Raises:
-        StepError: TF_CONFIG is not what TensorFlow describes.
+        StepError: TF_CONFIG is invalid.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         keras.mixed_precision.set_global_policy("mixed_float16")
     machines = _machines()
     if machines > 1:
-        # Before anything else asks TensorFlow for its devices: it has to be told of the other machines first.
+        # Created before anything lists TensorFlow's devices: the other machines must be known first.
         found = tf.distribute.MultiWorkerMirroredStrategy()
     else:
         devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
         several = [device.name for device in devices]
         found = tf.distribute.MirroredStrategy(several) if len(several) > 1 else tf.distribute.get_strategy()
-    here = f"{len(gpus)} GPU(s), in mixed precision" if gpus else f"the CPU ({os.cpu_count()} cores): no GPU found"
-    print(f"training on {machines} machine(s), {found.num_replicas_in_sync} device(s) in all; on this one {here}")
+    here = f"{len(gpus)} GPU(s) with mixed precision" if gpus else f"the CPU ({os.cpu_count()} cores), no GPU found"
+    print(f"training on {machines} machine(s), {found.num_replicas_in_sync} device(s) in total; this machine: {here}")
     return found
 
 
 def scaled(config: TrainConfig, devices: int) -> TrainConfig:
-    """`config` for a batch that grows with the devices, as each step then sees `devices` times the faces.
+    """Return `config` with a batch `devices` times as large.
 
-    The learning rate grows with the root of the batch, as Adam's noise does (Malladi et al. 2022, arXiv:2205.10287). An
-    epoch stays one pass over the faces, so it takes as many fewer steps.
+    The learning rate grows with the square root of the batch (Malladi et al. 2022, arXiv:2205.10287). An epoch is still
+    one pass over the faces, so it has fewer steps.
     """
     return replace(config, batch=config.batch * devices, learning_rate=config.learning_rate * math.sqrt(devices))
 
 
 def agreed(epoch: int, among: tf.distribute.Strategy) -> int:
-    """The smallest of the machines' `epoch`: a state that all of them have, when each names the last it completed."""
+    """Return the smallest `epoch` of all machines: the last checkpoint that all of them have."""
     epochs = among.gather(among.run(lambda: tf.constant([epoch])), axis=0)
     return int(tf.reduce_min(epochs))
 
 
 def is_chief() -> bool:
-    """Whether this machine speaks for all: the only one, the chief or, in a cluster without one, the first worker."""
+    """Return whether this machine logs for all: the only one, the chief, or the first worker without a chief."""
     described = json.loads(os.environ.get("TF_CONFIG") or "{}")
     task, kind = described.get("task", {}), "chief" if described.get("cluster", {}).get("chief") else "worker"
     return (task.get("type", kind), task.get("index", 0)) == (kind, 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, get_type_hints
 
 from serving.heads import AGE
-from serving.input_check import CODES, InputWarning
-from serving.predictor import AgeEstimate, LabelEstimate
+from serving.input_check import CODES
+from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
 from serving.protocols import INPUT, output_tensors
 from serving.release import Release
 from serving.settings import Settings
