@@ -46,7 +46,9 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
-    from training.data import coverage
+    from training.data import coverage, readers
+
+    readers.require(options.data)
     from training.prepare import prepare, summary
 
     config = PRESETS[options.preset].prepare
@@ -54,6 +56,8 @@ def prepare(options: argparse.Namespace) -> int:
         config = dataclasses.replace(config, size=options.size)
     fingerprint = prepare(options.data, options.work / "data", config, options.expect)
     print(summary(fingerprint))
+    if fingerprint.copies:
+        print(f"folded {fingerprint.copies} copies: files with the same bytes and labels count as one face")
     print(f"fingerprint: {fingerprint.sha256}")
     for gap in coverage.find(options.work / "data"):
         print(f"warning: {gap}", file=sys.stderr)
