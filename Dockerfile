@@ -32,8 +32,7 @@ WORKDIR /app
 COPY function/requirements.txt .
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY function/ .
-# Compile byte code here, since the user below cannot write it and each start would compile again. The user needs a
-# home directory for the server's control socket.
+# Compile byte code here, since the user below cannot write it and each start would compile again.
 RUN python -m compileall -q /app && useradd --create-home --uid 10001 app
 USER 10001
 EXPOSE 8080
