@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from serving import manifest_v3
 from serving.heads import AGE
-from serving.predictor import FacePrediction
+from serving.prediction import FacePrediction
 from serving.release import MANIFEST, parse_manifest
 from serving.request_stats import AGE_BANDS
 from training.calibration.intervals import covered
