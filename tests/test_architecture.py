@@ -155,3 +155,25 @@ def test_every_text_file_is_read_and_written_as_utf_8() -> None:
             if text and "encoding" not in stated:
                 unstated.append(f"{name}:{node.lineno}")
     assert unstated == []
+
+
+def test_training_opens_cloud_storage_by_one_loader() -> None:
+    """training/registry reads releases with Google's library; the function's storage knows fewer credentials."""
+    ours = [name for name in MODULES if name.startswith("training")]
+    assert {name for name in ours if "serving.storage" in IMPORTS[name]} == set()
+    loaders = {"load", "Loading"}
+    called = {
+        name
+        for name in ours
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Attribute) and node.attr in loaders and ast.unparse(node.value) == "release"
+    }
+    assert called == set()
+    imported = {
+        name
+        for name in ours
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.ImportFrom) and node.module == "google.cloud"
+        if "storage" in {alias.name for alias in node.names}
+    }
+    assert imported == {"training.registry.gcs"}
