@@ -81,7 +81,8 @@ def _read_folder(folder: Path) -> Iterator[SourceFile]:
     # A Path for each file would take three times as long as reading it.
     start = len(os.path.join(folder, ""))  # noqa: PTH118
     for entry in _walk(folder):
-        path = entry.path[start:].replace(os.sep, "/")
+        # The same name in every locale, and in an archive.
+        path = os.fsencode(entry.path[start:]).decode("utf-8", "surrogateescape").replace(os.sep, "/")
         try:
             if not entry.is_file():
                 yield SourceFile(path, refusal=_kind(entry))
