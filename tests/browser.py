@@ -79,6 +79,19 @@ def choose(page: Page, *files: FilePayload) -> None:
     chooser.value.set_files(list(files))
 
 
+def warned(page: Page, code: str, detail: str = "The server's words.") -> None:
+    """Add a warning to every prediction that the page receives."""
+
+    def add(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        for prediction in body["predictions"]:
+            prediction["warnings"] = [{"code": code, "detail": detail}]
+        route.fulfill(response=response, json=body)
+
+    page.route("**/predict", add)
+
+
 def wait_for_prediction(page: Page) -> None:
     """Wait until the open image has the prediction of its current frame."""
     expect(page.locator("#prediction")).to_have_attribute("aria-busy", "false")

@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md, held against the imports and definitions of the code."""
+"""The rules of docs/explanation/architecture.md, checked against imports and definitions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ LEAVES = (
     "serving.logs",
     "serving.static_files",
     "serving.problems",
-    "serving.storage",
+    "serving.addresses",
     "age_gender.progress",
     "training.errors",
     "training.openmetrics",

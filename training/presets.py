@@ -42,7 +42,8 @@ _TEACHER_FACES = PrepareConfig(size=128)
 RENAMED = {"seed": "baseline"}
 
 PRESETS = {
-    # The configuration of the bundled release, which also had a teacher. docs/model.md shows the effect of each number.
+    # The configuration of the bundled release, which also had a teacher. docs/explanation/model.md shows the effect of
+    # each number.
     "default": Preset(
         TrainConfig(
             architecture="mobilenet_9",

@@ -88,7 +88,7 @@ def test_every_command_accepts_its_arguments(words: list[str]) -> None:
     elif words[0] == "pip":
         assert (ROOT / words[-1]).is_file()
     else:
-        assert words[0] in {"make", "npm", "apt-get", "mkdir", "cp", "printf", "false", "."}
+        assert words[0] in {"make", "npm", "apt-get", "mkdir", "cp", "printf", "test", "false", "."}
 
 
 def test_pipeline_contains_all_steps_in_order() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.release import MANIFEST
 from training.commands import Command, registry, signing
 from training.deployment.config import DeployConfig, RolloutConfig, VerifyConfig
 from training.files import write_text
@@ -22,13 +23,12 @@ def deploy(options: argparse.Namespace) -> int:
     from training.deployment.releases import find
     from training.deployment.service import CANDIDATE
     from training.registry.registry import Registry
-    from training.registry.signing import verify_published
 
     service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
-    release = find(registry, options.release)
-    print(f"release: {release.uri}, SHA-256 {release.sha256}")
-    # Check the signature before the build.
-    print(f"signed by: {verify_published(registry, release.version, trust)}", flush=True)
+    # Verify the release before the build.
+    release = find(registry, options.release, trust)
+    print(f"release: {release.uri}, SHA-256 {release.sha256}, {MANIFEST} {release.manifest_sha256}")
+    print(f"signed by: {release.signer}", flush=True)
     revision = deploy(service, release, DeployConfig())
     found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
     print(found, end="")
@@ -73,7 +73,12 @@ def rollout(options: argparse.Namespace) -> int:
     chosen = {name: value for name in ("percent", "minutes") if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(RolloutConfig(), **chosen)
     version = rollout(
-        _service(options), Registry(options.registry), options.revision, config, partial(print, flush=True)
+        _service(options),
+        Registry(options.registry),
+        options.revision,
+        config,
+        partial(print, flush=True),
+        signing.trust_if_any(options),
     )
     print(f"production: {version}")
     return 0
@@ -88,6 +93,7 @@ def _rollout_arguments(parser: argparse.ArgumentParser) -> None:
         "--percent", type=int, choices=range(1, 100), metavar="1..99", help=f"canary share (default: {default.percent})"
     )
     parser.add_argument("--minutes", type=float, help=f"duration of the canary (default: {default.minutes:g})")
+    signing.trust_arguments(parser)
 
 
 def discard(options: argparse.Namespace) -> int:
@@ -102,13 +108,13 @@ def rollback(options: argparse.Namespace) -> int:
     """Roll back to the previous release or to VERSION: the traffic of --service, then the pointer `production`."""
     from training.registry.registry import Registry
 
-    registry = Registry(options.registry)
+    registry, trust = Registry(options.registry), signing.trust_if_any(options)
     if options.service:
         from training.deployment.rollback import rollback
 
-        print(f"all traffic goes to {rollback(_service(options), registry, options.version)}")
+        print(f"all traffic goes to {rollback(_service(options), registry, options.version, trust)}")
     else:
-        registry.rollback(options.version)
+        registry.rollback(options.version, trust)
     print(f"production: {registry.in_production()}")
     return 0
 
@@ -117,6 +123,7 @@ def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
     registry(parser)
     _service_argument(parser, required=False)
     parser.add_argument("version", nargs="?", default="", help="earlier release (default: the previous one)")
+    signing.trust_arguments(parser)
 
 
 def _service(options: argparse.Namespace) -> CloudRunService:

@@ -144,6 +144,8 @@ def load(folder: Path) -> dict[str, Any]:
     measured: dict[str, Any] = manifest_v3.rename(json.loads(path.read_text(encoding="utf-8")))
     if measured["sha256"] != parse_manifest((folder / MANIFEST).read_text(encoding="utf-8"))["model"]["sha256"]:
         raise StepError(f"{path} belongs to another model; run `python -m training evaluate` again")
+    if "baseline" not in measured:
+        raise StepError(f"an older version wrote {path}, without a baseline; run `python -m training evaluate` again")
     return measured
 
 

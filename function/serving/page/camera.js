@@ -48,7 +48,7 @@ capture.addEventListener("click", () => {
   canvas.getContext("2d").drawImage(preview, 0, 0);
   canvas.toBlob((blob) => {
     dialog.close();
-    receive(new File([blob], "camera", { type: blob.type }));
+    receive(new File([blob], "Photo", { type: blob.type }));
   }, "image/png");
 });
 

@@ -14,7 +14,7 @@ const ZOOM_STEP = 1.15;
 const WHEEL_FACTOR = 0.002;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** Show one image in `canvas` and call `changed(square)` whenever the user changes the frame. */
+/** Show one image in `canvas` and call `changed(square)` whenever the user changes the frame, with null for a reset. */
 export class Framing {
   #canvas;
   #sliders;
@@ -35,7 +35,7 @@ export class Framing {
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     canvas.addEventListener("keydown", (event) => this.#key(event));
     for (const name of Object.keys(sliders)) sliders[name].addEventListener("input", () => this.#slide(name));
-    reset.addEventListener("click", () => this.#set(central(this.#bitmap)));
+    reset.addEventListener("click", () => this.#reset());
     new ResizeObserver(() => this.#draw()).observe(canvas);
   }
 
@@ -69,6 +69,12 @@ export class Framing {
     this.#show();
     this.#changed(square);
     return true;
+  }
+
+  #reset() {
+    this.#square = central(this.#bitmap);
+    this.#show();
+    this.#changed(null);
   }
 
   #move(across, down) {
@@ -107,7 +113,7 @@ export class Framing {
     if (key in ARROWS) this.#move(STEP * ARROWS[key][0], STEP * ARROWS[key][1]);
     else if (key === "+" || key === "=") this.#zoomTo(this.#zoom * ZOOM_STEP);
     else if (key === "-") this.#zoomTo(this.#zoom / ZOOM_STEP);
-    else if (key === "0") this.#set(central(this.#bitmap));
+    else if (key === "0") this.#reset();
     else return;
     event.preventDefault();
   }

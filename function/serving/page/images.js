@@ -14,13 +14,19 @@ const MAX_UNSHOWN = 8 * 2 ** 20;
 /** One file of the user. `square` is {x, y, side} in pixels of the upright image, null until the user frames it. */
 export class Upload {
   square = null;
-  // the bytes to send, and their URL for <img>
+  // the bytes to send, null if there are none, and their URL for <img>
   blob = null;
   url = "";
   // the server's prediction; null while there is none
   prediction = null;
   // true while a response is outstanding
   waiting = true;
+  // whether the browser can show the file, and whether it is a small square image, which needs no frame
+  readable = true;
+  chip = false;
+  // whether the user framed the face, and whether the user asked for a withheld prediction
+  framed = false;
+  revealed = false;
   // number of the latest request; responses to earlier ones are ignored
   requested = 0;
 
@@ -29,19 +35,27 @@ export class Upload {
     this.name = file.name;
   }
 
+  /** Whether the prediction is for an image that the user has not framed yet. */
+  get provisional() {
+    return this.readable && !this.chip && !this.framed;
+  }
+
   /** Return the upright pixels as an ImageBitmap, which the caller closes, or null if the browser cannot show the file. */
   async open() {
     try {
       // EXIF orientation is applied by default. Browsers differ in the name of the option.
-      return await createImageBitmap(this.file);
+      const bitmap = await createImageBitmap(this.file);
+      this.chip = bitmap.width === bitmap.height && bitmap.width <= SENT_SIDE;
+      return bitmap;
     } catch {
+      this.readable = false;
       return null;
     }
   }
 
-  /** Set `blob` to the framed square. `bitmap` is the result of open(). */
+  /** Set `blob` to the framed square, or `prediction` to an error. `bitmap` is the result of open(). */
   async prepare(bitmap) {
-    const blob = await (bitmap ? this.#framed(bitmap) : this.#whole());
+    const blob = await (bitmap ? this.#crop(bitmap) : this.#whole());
     this.release();
     this.blob = blob;
     if (bitmap) this.url = URL.createObjectURL(blob);
@@ -52,20 +66,26 @@ export class Upload {
     this.url = "";
   }
 
-  async #framed(bitmap) {
-    const { width, height } = bitmap;
-    const asIs = !this.square && width === height && width <= SENT_SIDE && SERVED_TYPES.includes(this.file.type);
+  async #crop(bitmap) {
+    const asIs = this.chip && !this.square && SERVED_TYPES.includes(this.file.type);
     return asIs ? this.file : crop(bitmap, this.square ?? central(bitmap));
   }
 
   // The server explains best why a file is not an image.
   async #whole() {
-    if (this.file.size > MAX_UNSHOWN) return new Blob();
+    if (!this.file.size) return this.#fail("The file is empty.");
+    if (this.file.size > MAX_UNSHOWN) return this.#fail("This browser cannot show the file, and it is too large to send.");
     try {
       return new Blob([await this.file.arrayBuffer()]);
     } catch {
-      return new Blob();
+      return this.#fail("The browser cannot open the file.");
     }
+  }
+
+  #fail(detail) {
+    this.waiting = false;
+    this.prediction = { error: { detail } };
+    return null;
   }
 }
 

@@ -2,9 +2,12 @@
 
 import * as camera from "./camera.js";
 
+const NO_IMAGE = "There is no image on the clipboard. Copy an image first.";
+const BLOCKED = "The browser blocks the clipboard. Allow it in the settings of this page, or choose an image.";
+
 const part = (id) => document.getElementById(id);
 
-/** Listen to all inputs. `receive` gets a list of files, empty if a paste or drop contained none. */
+/** Listen to all inputs. Call `receive(files, reason)` with a list of files, or an empty list and the reason. */
 export function listen(receive) {
   for (const input of [part("files"), part("capture-file")]) {
     input.addEventListener("change", () => {
@@ -18,9 +21,9 @@ export function listen(receive) {
     if (camera.available) camera.open((file) => receive([file]));
     else part("capture-file").click();
   });
-  part("paste").addEventListener("click", async () => receive(await fromClipboard()));
+  part("paste").addEventListener("click", async () => receive(...(await fromClipboard())));
   document.addEventListener("paste", (event) => {
-    if (!(event.target instanceof HTMLInputElement)) receive([...event.clipboardData.files]);
+    if (!(event.target instanceof HTMLInputElement)) receive([...event.clipboardData.files], NO_IMAGE);
   });
   listenForDrops(receive);
   part("paste").hidden = !navigator.clipboard?.read;
@@ -30,10 +33,10 @@ async function fromClipboard() {
   try {
     const items = await navigator.clipboard.read();
     const found = items.map((item) => [item, item.types.find((type) => type.startsWith("image/"))]).filter(([, type]) => type);
-    return await Promise.all(found.map(async ([item, type]) => new File([await item.getType(type)], "pasted", { type })));
-  } catch {
-    // The user did not allow it, or the clipboard changed.
-    return [];
+    const files = found.map(async ([item, type]) => new File([await item.getType(type)], "Pasted image", { type }));
+    return [await Promise.all(files), NO_IMAGE];
+  } catch (error) {
+    return [[], error.name === "NotAllowedError" ? BLOCKED : NO_IMAGE];
   }
 }
 
@@ -49,6 +52,6 @@ function listenForDrops(receive) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     mark(false);
-    receive([...event.dataTransfer.files]);
+    receive([...event.dataTransfer.files], "There is no file here. Drop an image file.");
   });
 }

@@ -1,6 +1,7 @@
 // Take images in, have them framed, request predictions and show them.
 
-import { element, metrics, sentence, summary } from "./predictions.js";
+import { element, fileName, panel, sentence, summary, title } from "./predictions.js";
+import { show as showExamples } from "./examples.js";
 import { Framing } from "./framing.js";
 import { listen } from "./intake.js";
 import { Upload } from "./images.js";
@@ -22,10 +23,11 @@ let opened = null;
 // timer of a frame that changed and was not sent yet
 let pause = 0;
 
-/** Take files in: open one for framing, show several as a grid. */
-function receive(files) {
-  if (!files.length) return notify("There is no image here. Choose, drop or paste an image file.");
+/** Take files in: open one for framing, show several as a grid. Without files show the reason. */
+function receive(files, reason) {
+  if (!files.length) return notify(reason);
   clearTimeout(pause);
+  pause = 0;
   for (const upload of uploads) upload.release();
   uploads = files.map((file) => new Upload(file));
   tiles = new Map();
@@ -47,7 +49,7 @@ async function requestAll(wanted) {
     if (mine !== uploads) return;
     if (!(await request(next))) return wanted.filter(isWaiting).forEach((upload) => settle(upload, null));
   }
-  if (mine === uploads) say(wanted.length === 1 ? sentence(wanted[0].prediction) : progress(uploads));
+  if (mine === uploads) say(wanted.length === 1 ? sentence(wanted[0]) : progress(uploads));
 }
 
 function isWaiting(upload) {
@@ -62,7 +64,8 @@ async function prepare(upload) {
 }
 
 /** Request predictions for prepared images. Return false, and show why, if a request failed. */
-async function request(ready) {
+async function request(prepared) {
+  const ready = prepared.filter(({ blob }) => blob);
   const number = new Map(ready.map((upload) => [upload, ++upload.requested]));
   const latest = (upload) => upload.requested === number.get(upload);
   try {
@@ -86,24 +89,36 @@ function settle(upload, found) {
   refresh(upload);
 }
 
-async function open(upload) {
+async function open(upload, focused = null) {
+  sendChange();
   opened = upload;
   const bitmap = await upload.open();
   if (opened !== upload) return bitmap?.close();
   part("many").hidden = true;
   part("one").hidden = false;
-  part("back").hidden = uploads.length === 1;
+  part("position").hidden = uploads.length === 1;
+  part("count").textContent = `${uploads.indexOf(upload) + 1} of ${uploads.length}`;
+  part("previous").disabled = upload === uploads[0];
+  part("next").disabled = upload === uploads.at(-1);
+  part("file-name").replaceChildren(fileName(upload.name));
   part("bench").hidden = !bitmap;
   // An image that the browser cannot show is sent as it is, without a frame.
   if (bitmap) framing.open(bitmap, upload.square);
   else framing.close();
   refresh(upload);
-  part(bitmap ? "frame" : "prediction-title").focus();
+  const first = part(bitmap ? "frame" : "prediction-title");
+  (focused && !focused.disabled ? focused : first).focus();
   if (!upload.prediction && uploads.length === 1) await requestOpened();
+}
+
+/** Open the image `count` places further, and keep the focus on the button. */
+function step(button, count) {
+  open(uploads[uploads.indexOf(opened) + count], button);
 }
 
 function framed(square) {
   opened.square = square;
+  opened.framed = Boolean(square);
   opened.waiting = true;
   // A response on its way belongs to another frame.
   opened.requested += 1;
@@ -116,17 +131,22 @@ async function requestOpened() {
   pause = 0;
   const upload = opened;
   await upload.prepare(framing.bitmap);
+  refresh(upload);
   if (!(await request([upload])) || upload.waiting || !upload.prediction) return;
   notify("");
-  say(sentence(upload.prediction));
+  say(sentence(upload));
+}
+
+// Request the prediction of a changed frame before the user leaves the image.
+function sendChange() {
+  if (!pause) return;
+  clearTimeout(pause);
+  requestOpened();
 }
 
 function back() {
   const tile = tiles.get(opened);
-  if (pause) {
-    clearTimeout(pause);
-    requestOpened();
-  }
+  sendChange();
   showGrid();
   tile.focus();
 }
@@ -151,12 +171,21 @@ function tile(upload) {
 
 /** Update an image's tile and, if it is open, its prediction. */
 function refresh(upload) {
-  const shown = upload.prediction ? summary(upload.prediction) : element("span", "quiet", upload.waiting ? "…" : "no prediction");
-  tiles.get(upload)?.replaceChildren(thumbnail(upload), element("span", "name", upload.name), shown);
+  tiles.get(upload)?.replaceChildren(thumbnail(upload), fileName(upload.name), summary(upload));
   if (upload !== opened) return;
   part("prediction").setAttribute("aria-busy", String(upload.waiting));
-  part("brief").replaceChildren(shown.cloneNode(true));
-  part("prediction").replaceChildren(upload.prediction ? metrics(upload.prediction) : shown);
+  part("prediction-title").textContent = title(upload);
+  part("brief").replaceChildren(summary(upload));
+  part("prediction").replaceChildren(panel(upload, () => reconsider(upload, "revealed"), () => reconsider(upload, "framed")));
+}
+
+/** Set a choice of the user about a prediction, and show the result. */
+function reconsider(upload, choice) {
+  upload[choice] = true;
+  refresh(upload);
+  // The pressed button is gone.
+  part("prediction-title").focus();
+  say(sentence(upload));
 }
 
 function thumbnail({ url }) {
@@ -193,7 +222,10 @@ function progress(finished) {
 }
 
 listen(receive);
+showExamples(receive);
 part("back").addEventListener("click", back);
+part("previous").addEventListener("click", () => step(part("previous"), -1));
+part("next").addEventListener("click", () => step(part("next"), 1));
 part("again").addEventListener("click", again);
 part("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
