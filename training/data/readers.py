@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from age_gender.text import printable
 from training.data import archives
 from training.errors import StepError
 
@@ -39,7 +40,7 @@ def count(source: Path) -> int | None:
 
 def origin(source: Path) -> dict[str, str]:
     """Return the name of a source and, for an archive, its SHA-256, for the manifest."""
-    named = {"name": source.resolve().name}
+    named = {"name": printable(source.resolve().name)}
     if source.is_dir():
         return named
     with source.open("rb") as archive:
