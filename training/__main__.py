@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import sys
 
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         # No name and no sign that the terminal's encoding lacks ends a command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # Matplotlib works without a home that can be written, and says so at every start.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     program = parser()
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in RENAMED:
