@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +25,12 @@ def deploy(options: argparse.Namespace) -> int:
 
     service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
     release = find(registry, options.release)
-    print(f"release: {release.uri}, SHA-256 {release.sha256}")
+    _print(f"release: {release.uri}, SHA-256 {release.sha256}")
     # Check the signature before the build.
-    print(f"signed by: {verify_published(registry, release.version, trust)}", flush=True)
+    _print(f"signed by: {verify_published(registry, release.version, trust)}")
     revision = deploy(service, release, DeployConfig())
     found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
-    print(found, end="")
+    _print(found.rstrip("\n"))
     if options.env_file:
         options.env_file.parent.mkdir(parents=True, exist_ok=True)
         write_text(options.env_file, found)
@@ -54,8 +53,8 @@ def verify(options: argparse.Namespace) -> int:
     config = VerifyConfig()
     images = real(options.faces, config.faces) if options.faces else drawn(config.faces)
     found = verify(_service(options), options.revision, images, config)
-    print(*found.checks, "", *found.comparison, sep="\n")
-    print(f"\nverification failed: {', '.join(found.failed)}" if found.failed else "\nverified")
+    _print("\n".join(map(str, [*found.checks, "", *found.comparison])))
+    _print(f"\nverification failed: {', '.join(found.failed)}" if found.failed else "\nverified")
     return 1 if found.failed else 0
 
 
@@ -72,10 +71,8 @@ def rollout(options: argparse.Namespace) -> int:
 
     chosen = {name: value for name in ("percent", "minutes") if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(RolloutConfig(), **chosen)
-    version = rollout(
-        _service(options), Registry(options.registry), options.revision, config, partial(print, flush=True)
-    )
-    print(f"production: {version}")
+    version = rollout(_service(options), Registry(options.registry), options.revision, config, _print)
+    _print(f"production: {version}")
     return 0
 
 
@@ -94,7 +91,7 @@ def discard(options: argparse.Namespace) -> int:
     """Remove the candidate's address and any traffic left by an interrupted rollout."""
     from training.deployment.deploy import discard
 
-    print(f"removed candidate: {discard(_service(options)) or 'none'}")
+    _print(f"removed candidate: {discard(_service(options)) or 'none'}")
     return 0
 
 
@@ -106,10 +103,10 @@ def rollback(options: argparse.Namespace) -> int:
     if options.service:
         from training.deployment.rollback import rollback
 
-        print(f"all traffic goes to {rollback(_service(options), registry, options.version)}")
+        _print(f"all traffic goes to {rollback(_service(options), registry, options.version)}")
     else:
         registry.rollback(options.version)
-    print(f"production: {registry.in_production()}")
+    _print(f"production: {registry.in_production()}")
     return 0
 
 
@@ -117,6 +114,13 @@ def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
     registry(parser)
     _service_argument(parser, required=False)
     parser.add_argument("version", nargs="?", default="", help="earlier release (default: the previous one)")
+
+
+def _print(text: str) -> None:
+    """Print text that may quote logs, services and registries."""
+    from training.deployment.logs import printable_lines
+
+    print(printable_lines(text), flush=True)
 
 
 def _service(options: argparse.Namespace) -> CloudRunService:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from google.cloud import logging as cloud_logging
 
+from serving.logs import printable
 from training.deployment.clients import READING, calling, logging_client
 from training.deployment.resources import ServiceName
 
@@ -103,6 +104,11 @@ class ServiceLog:
         return f'{named} AND timestamp>="{since.isoformat()}"'
 
 
+def printable_lines(text: str) -> str:
+    """Escape the control characters of a text from elsewhere, except its line breaks."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _text(entry: Any) -> str:
     payload = entry.payload
-    return str(payload.get("message", payload) if isinstance(payload, dict) else payload)
+    return printable_lines(str(payload.get("message", payload) if isinstance(payload, dict) else payload))
