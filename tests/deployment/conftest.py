@@ -25,6 +25,8 @@ from training.deployment.service import CloudRunService
 from training.registry.registry import Registry, release_files
 
 FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
+# A line of serving/api.py that runs for every prediction request.
+STATS = "        g.stats = RequestStats(len(images))\n"
 _PROJECT = ServiceName("a-project", "europe-west1", "")
 
 
