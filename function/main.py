@@ -24,7 +24,7 @@ try:
 except settings.SettingsError as reason:
     sys.exit(f"cannot start: {reason}")
 # Storage responds while numpy, Pillow and the runtime are imported below.
-LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, SETTINGS.model_fetch_timeout)
+LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.pins, SETTINGS.model_cache, SETTINGS.model_fetch_timeout)
 
 from flask import Request, Response, current_app
 
@@ -52,7 +52,7 @@ def predict(request: Request) -> Response:
 
 if current_app:
     logs.setup(SETTINGS.log_level)
-    gunicorn_settings.configure(SETTINGS.http_port)
+    gunicorn_settings.configure(SETTINGS)
     middleware.install(current_app, predict, SETTINGS, INFERENCE.predictor.release.version)
 
 # The collector skips these objects from now on, so the server's processes share their memory.

@@ -24,4 +24,5 @@ def age_gender(
     )
     # An uncaught exception passes through `python -m`; those that Beam logs do not.
     assert b"<frozen runpy>" not in done.stderr, done.stderr.decode()
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    stdout, stderr = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)

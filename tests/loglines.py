@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections.abc import Callable
 from typing import Any
 
 from serving.release import MANIFEST
@@ -65,3 +67,34 @@ def entry(written: Line, revision: str = "faces-00007-abc") -> Line:
 def written(lines: list[Line]) -> bytes:
     """Return the content of a log file."""
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def _docker(lines: list[Line]) -> bytes:
+    wrapped = [{"log": json.dumps(line) + "\n", "stream": "stderr", "time": line["time"]} for line in lines]
+    return written(wrapped)
+
+
+def _prefixed(prefix: str) -> Callable[[list[Line]], bytes]:
+    return lambda lines: b"".join(prefix.encode() + one for one in written(lines).splitlines(keepends=True))
+
+
+def _array(indent: int | None) -> Callable[[list[Line]], bytes]:
+    return lambda lines: json.dumps([entry(line) for line in lines], indent=indent).encode()
+
+
+# How other tools store the function's log.
+STORED: dict[str, Callable[[list[Line]], bytes]] = {
+    "docker json-file": _docker,
+    "kubectl --timestamps": _prefixed("2026-11-25T10:00:00.123456789Z "),
+    "kubectl --prefix": _prefixed("[pod/faces-5d4f/faces] "),
+    "container runtime": _prefixed("2026-11-25T10:00:00.123456789Z stderr F "),
+    "docker compose": _prefixed("faces-1  | "),
+    "docker compose in colour": _prefixed("\x1b[36mfaces-1  | \x1b[0m"),
+    "gcloud logging read": _array(2),
+    "gcloud logging read, one line": _array(None),
+    "gcloud logging read, indented objects": lambda lines: b"\n".join(
+        json.dumps(entry(line), indent=4).encode() for line in lines
+    ),
+    "logrotate": lambda lines: gzip.compress(written(lines)),
+    "logrotate of docker": lambda lines: gzip.compress(_docker(lines)),
+}

@@ -22,20 +22,25 @@ class ScriptedServer:
 
     url: str = ""
     requests: list[dict[str, str]] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
     connections: set[tuple[str, int]] = field(default_factory=set)
 
 
 @contextmanager
-def scripted(*responses: Scripted, hang_up: bool = False) -> Iterator[ScriptedServer]:
-    """Send `responses` in order; `hang_up` closes each connection after its response, without a header."""
+def scripted(*responses: Scripted, hang_up: bool = False, unread: bool = False) -> Iterator[ScriptedServer]:
+    """Send `responses` in order.
+
+    `hang_up` closes each connection after its response, without a header. `unread` does so before the body is read.
+    """
     running, left = ScriptedServer(), list(responses)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            self.rfile.read(0 if unread else int(self.headers.get("Content-Length", "0")))
             running.requests.append(dict(self.headers))
+            running.targets.append(f"{self.command} {self.path}")
             running.connections.add(self.client_address)
             status, body, headers = left.pop(0)
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -44,7 +49,9 @@ def scripted(*responses: Scripted, hang_up: bool = False) -> Iterator[ScriptedSe
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
-            self.close_connection = hang_up
+            self.close_connection = hang_up or unread
+
+        do_GET = do_CONNECT = do_POST  # noqa: N815 - the base class calls them by these names
 
         def log_message(self, *_: object) -> None:
             """Nothing."""

@@ -32,9 +32,11 @@ class Server:
         """GET a path."""
         return _CLIENT.get(self.url + path, headers=headers)
 
-    def post(self, content: bytes, content_type: str = "image/jpeg", path: str = "/predict") -> httpx.Response:
+    def post(
+        self, content: bytes, content_type: str = "image/jpeg", path: str = "/predict", **headers: str
+    ) -> httpx.Response:
         """POST a body of a stated type."""
-        return _CLIENT.post(self.url + path, content=content, headers={"Content-Type": content_type})
+        return _CLIENT.post(self.url + path, content=content, headers={"Content-Type": content_type, **headers})
 
 
 @contextmanager
@@ -65,11 +67,12 @@ def start(
     environment: dict[str, str],
     python: Path = Path(sys.executable),
     stderr: int = subprocess.PIPE,
+    host: str = "127.0.0.1",
 ) -> subprocess.Popen[str]:
     """Start the function without waiting for it."""
     command = [python, "-m", "functions_framework", "--source", source / "main.py", "--target", "predict"]
     return subprocess.Popen(
-        [*map(str, command), "--host", "127.0.0.1", "--port", str(port)],
+        [*map(str, command), "--host", host, "--port", str(port)],
         # An empty PYTHONPATH and a foreign folder: nothing of this repository is found by accident.
         cwd=source.parent.anchor,
         # Nobody reads its log while it runs: a line for each request would fill the pipe and stop it.

@@ -12,22 +12,22 @@ import numpy as np
 from tqdm import tqdm
 
 from serving import input_check as serving_input_check
-from serving import release
 from serving.predictor import Predictor
-from serving.release import Release
+from serving.release import Release, ReleaseError
 from training import openmetrics, runs
 from training.calibration import input_check
 from training.config import EvaluateConfig
 from training.data import shards
 from training.errors import StepError
+from training.evaluation import baseline, comparison, metrics, report, summary
 from training.evaluation import champion as champions
-from training.evaluation import comparison, metrics, report, summary
 from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
 from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
 from training.files import write_text
 from training.labels import missing
+from training.registry import releases
 
 
 def evaluate(
@@ -59,6 +59,9 @@ def evaluate(
     measured = {"version": challenger.version, "sha256": challenger.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
+    training = np.concatenate([shard.load()[1] for shard in shards.shards(data, "train")])
+    coverage = challenger.manifest["calibration"]["age"]["coverage"]
+    measured["baseline"] = baseline.measure(training, faces.labels, coverage)
     measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
     compared = compare(champion, challenger, faces, data, config)
     compared.save(folder)
@@ -74,9 +77,9 @@ def evaluate(
 
 def _load(folder: Path) -> tuple[Release, Predictor]:
     try:
-        found = release.load(str(folder))
+        found = releases.read(str(folder)).served()
         predictor = Predictor(found)
-    except release.ReleaseError as error:
+    except (ReleaseError, StepError) as error:
         raise StepError(f"{error} (`python -m training convert` writes it)") from error
     if lacking := missing(found.labels):
         raise StepError(

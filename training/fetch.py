@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
-from google.cloud import storage as gcs
 
-from serving.storage import CLOUD
 from training.errors import StepError
 from training.files import write_text
-from training.registry.gcs import cloud_errors
+from training.registry.addresses import parse
+from training.registry.gcs import client, cloud_errors
 
 _BLOCK_BYTES = 2**20
 _DOWNLOAD_SECONDS = 600
@@ -29,11 +28,12 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
         StepError: there is no such object, the download is damaged, or the folder has a file of that name that was not
             downloaded.
     """
-    bucket, _, name = uri.removeprefix(CLOUD).partition("/")
-    if not (uri.startswith(CLOUD) and bucket and name):
-        raise StepError(f"{uri} names no object; give gs://bucket/path/to/faces.tar.gz")
+    address = parse(uri)
+    name = address.path
+    if not (address.bucket and name):
+        raise StepError(f"{uri!r} names no object; give gs://bucket/path/to/faces.tar.gz")
     with cloud_errors(uri):
-        found = gcs.Client().bucket(bucket).get_blob(name)
+        found = client(uri).bucket(address.bucket).get_blob(name)
     if found is None:
         raise StepError(
             f"{uri} does not exist; upload the archive of faces, or correct DATA_BUCKET and DATASET_ARCHIVE"

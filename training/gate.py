@@ -9,7 +9,7 @@ from typing import Any
 
 from serving.release import MANIFEST, parse_manifest
 from training.config import GateConfig
-from training.evaluation import comparison, metrics, summary
+from training.evaluation import baseline, comparison, metrics, summary
 from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import GateCheck, GateResult, Override, at_least, at_most, not_worse
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE, worst_subgroup
@@ -27,11 +27,12 @@ def gate(folder: Path, config: GateConfig, override: Override | None = None) -> 
         StepError: the release was not evaluated.
     """
     measured = metrics.load(folder)
-    manifest = parse_manifest((folder / MANIFEST).read_text())
+    manifest = parse_manifest((folder / MANIFEST).read_text(encoding="utf-8"))
     compared = comparison.load(folder, measured["sha256"])
     checks = [*_accuracy(measured, config), *_calibration(measured, manifest, config)]
     checks += [at_most("bytes", manifest["model"]["bytes"], config.max_bytes), *against(compared, config)]
-    remarks = (*compared.remarks, *_unchecked(measured, config))
+    useless = baseline.not_better(measured)
+    remarks = (*compared.remarks, *_unchecked(measured, config), *([useless] if useless else []))
     found = GateResult(measured["sha256"], compared.champion, remarks, tuple(checks), override)
     found = found if found.failed else replace(found, override=None)
     found.save(folder)

@@ -22,7 +22,7 @@ FOLDER = OwnFolder(
     "train",
     re.compile(
         r"config\.json|history\.csv|making\.json|tracking\.json|(partial-)?(best|epoch-\d{4})\.keras"
-        r"|teacher/[a-z]+-\d+\.answers\.npy|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial"
+        r"|teacher/[a-z]+-\d+\.(answers|predictions)\.npy|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial"
     ),
     {"config.json": ("preset", "data", "config")},
 )

@@ -16,11 +16,12 @@ from training.labels import CHOICES
 from training.learning import architectures, checkpoints, dataset, devices, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
+from training.registry.signing import Trust
 from training.runs import TrainingRun
 from training.tracking import Tracker
 
 
-def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool) -> Path:
+def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool, trust: Trust | None = None) -> Path:
     """Train and write the best model of all epochs to `folder`/best.keras.
 
     Args:
@@ -29,6 +30,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         config: configuration for one device. `devices.scaled` adapts it to several.
         preset: name of the preset, for the record.
         resume: whether to continue after the last completed epoch, if there is one.
+        trust: signer that teachers and initial weights must have, or None.
 
     Returns:
         The path of the best model.
@@ -58,16 +60,19 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     if first:
         print(f"resuming after epoch {first}")
     with strategy.scope():
-        model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps)
+        model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps, trust)
     with tracker:
-        _learn(Loop(model, config, strategy), data, folder, first, steps, tracker)
+        predictions = _predictions(data, folder, config, trust)
+        _learn(Loop(model, config, strategy), data, folder, first, steps, tracker, predictions)
     return folder / checkpoints.BEST
 
 
-def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker) -> None:
+def _learn(
+    loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker, predictions: Path | None
+) -> None:
     config = loop.config
     # A resumed run uses another seed: the same one would repeat the order of the first faces.
-    faces = dataset.training_batches(data, config, config.seed + first, _predictions(data, folder, config))
+    faces = dataset.training_batches(data, config, config.seed + first, predictions)
     batches, validation = loop.learn(faces), dataset.validation_batches(data, config)
     log = tf.summary.create_file_writer(str(folder / "tensorboard"))
     for epoch in range(first + 1, config.epochs + 1):
@@ -109,17 +114,17 @@ def _clear(folder: Path, started: TrainingRun) -> None:
     runs.save(folder, started)
 
 
-def _predictions(data: Path, folder: Path, config: TrainConfig) -> Path | None:
+def _predictions(data: Path, folder: Path, config: TrainConfig, trust: Trust | None) -> Path | None:
     """Write the teachers' predictions, and return their folder, or None without teachers."""
     if not config.teachers:
         return None
     predictions = folder / "teacher"
-    teacher.write_predictions(config.teachers, data, predictions)
+    teacher.write_predictions(config.teachers, data, predictions, trust)
     return predictions
 
 
-def _build(config: TrainConfig, size: int, steps: int) -> keras.Model:
-    model = architectures.build(config, size)
+def _build(config: TrainConfig, size: int, steps: int, trust: Trust | None) -> keras.Model:
+    model = architectures.build(config, size, trust)
     # A compiled model saves its optimizer's state.
     model.compile(optimizer=optimizer(config, steps))
     return model

@@ -26,7 +26,8 @@ PUBLISHED = {
     "function/model/card.md": "explanation/model-card.md",
 }
 _PLACES = {place: name for name, place in PUBLISHED.items()}
-_MARKER = re.compile(r"<!-- generated: (\w+) -->")
+# A function of reference.py, and the text that stands in its place in the repository.
+_MARKER = re.compile(r"<!-- generated: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 _LINK = re.compile(r"\[([^]]*)\]\(([^)\s]+)\)")
 
 

@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import inspect
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -111,7 +112,7 @@ def _members(value: Any, name: str = "") -> Iterator[tuple[str, ...]]:
 
 
 def _program(name: str, program: argparse.ArgumentParser) -> Iterator[str]:
-    yield from (f"## {name}", "", program.description or "")
+    yield from (f"## {name}", "", _plain(program.description))
     (commands,) = (action for action in program._actions if isinstance(action, argparse._SubParsersAction))
     for command, parser in commands.choices.items():
         rows = [
@@ -119,16 +120,23 @@ def _program(name: str, program: argparse.ArgumentParser) -> Iterator[str]:
             for action in parser._actions
             if action.dest != "help"
         ]
-        yield from ("", f"### {name} {command}", "", parser.description or "", "")
+        yield from ("", f"### {name} {command}", "", _plain(parser.description), "")
         yield _table(("argument", "meaning"), rows) if rows else ""
         if parser.epilog:
-            yield from ("", parser.epilog)
+            yield from ("", _plain(parser.epilog))
     yield ""
 
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    text = parser._get_formatter()._expand_help(action) if action.help else ""
+    text = _plain(parser._get_formatter()._expand_help(action) if action.help else "")
     return text + (f" (one of {', '.join(map(str, action.choices))})" if action.choices else "")
+
+
+def _plain(text: str | None) -> str:
+    """Return a parser's text with Markdown's own characters escaped, except in code."""
+    parts = (text or "").split("`")
+    parts[::2] = (re.sub(r"[*_<\[\]]", r"\\\g<0>", part).replace("\\<", "&lt;") for part in parts[::2])
+    return "`".join(parts)
 
 
 def _properties(schema: dict[str, Any]) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from importlib import metadata
+from typing import TYPE_CHECKING, TextIO
 
 from age_gender import image_files, runner
 from age_gender.client import Client
+from age_gender.identity import IdentityTokens
 from age_gender.progress import Progress
-from age_gender.table import Table, json_line
-from age_gender.transport import ServerError
+from age_gender.table import Csv, Format, JsonLines, Table
+from age_gender.text import printable
+from age_gender.transport import ServerError, check_header, log
 from serving.heads import HEADS
 from serving.release import ReleaseError
 
@@ -27,6 +32,8 @@ OK, SOME_FAILED, USAGE, UNUSABLE = 0, 1, 2, 3
 API_KEY = "AGE_GENDER_API_KEY"
 # Concurrent requests to a server.
 _CONNECTIONS = 4
+
+_FORMATS: dict[str, type[JsonLines | Csv]] = {"json": JsonLines, "csv": Csv}
 
 _CODES = (
     "exit codes: 0 every image has a prediction; 1 some have an error instead, which standard error names; "
@@ -45,19 +52,27 @@ class UnusableError(Exception):
 def predict(options: argparse.Namespace) -> int:
     """Predict images on this machine, or with --url on a server."""
     try:
-        names = image_files.find(options.images)
+        found = image_files.find(options.images)
     except image_files.NothingFoundError as error:
         raise UsageError(str(error)) from error
-    predictor = _server(options) if options.url else _local(options)
-    threads = _CONNECTIONS if options.url else os.cpu_count() or 1
-    table, failed = Table(names), 0
-    with Progress(len(names)) as progress:
-        for name, prediction in runner.predict_files(names, predictor, threads):
-            progress.print(*([json_line(name, prediction)] if options.json else table.lines(name, prediction)))
+    predictor = _server(options) if options.url is not None else _local(options)
+    threads = os.cpu_count() or 1 if options.url is None else _CONNECTIONS
+    if options.format == "csv" and not sys.stdout.isatty():
+        _encode(sys.stdout, "utf-8")
+    output: Format = _FORMATS[options.format]() if options.format else Table(found.names)
+    # At a terminal the row of a bad image names it already.
+    silent = sys.stdout.isatty() and sys.stderr.isatty()
+    failed = 0
+    with Progress(len(found.names)) as progress, _reported(progress):
+        for name, prediction in runner.predict_files(found.names, predictor, threads):
+            progress.print(*output.lines(name, prediction))
             if prediction.error:
                 failed += 1
-                progress.complain(f"age-gender: {name}: {prediction.error.detail}")
+                if not silent:
+                    progress.complain(_message(f"{name}: {prediction.error.detail}"))
             progress.advance()
+        progress.print(*output.end())
+    _report_passed_over(found.passed_over)
     return SOME_FAILED if failed else OK
 
 
@@ -75,12 +90,15 @@ def batch(options: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     except InterruptedBatchError as error:
         raise UnusableError(str(error)) from error
-    print(f"{options.output}: {summary['answered']} predictions, {summary['failed']} errors")
+    print(f"{printable(options.output)}: {summary['answered']} predictions, {summary['failed']} errors")
+    _report_passed_over(Counter(summary.get("passed_over", {})))
     return SOME_FAILED if summary["failed"] else OK
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        _encode(stream)
     program = parser()
     options, beam = program.parse_known_args(arguments)
     if options.run is predict and beam:
@@ -111,18 +129,64 @@ def _without_warnings() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+def _encode(stream: TextIO, encoding: str | None = None) -> None:
+    """Let a stream escape the characters that it cannot show, which must not end the command."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+@contextmanager
+def _reported(progress: Progress) -> Iterator[None]:
+    """Print the client's log, which reports its retries, above the progress bar."""
+    handler = _ProgressHandler(progress)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _ProgressHandler(logging.Handler):
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._progress.complain(_message(record.getMessage()))
+
+
+def _report_passed_over(passed_over: Counter[str]) -> None:
+    if passed_over:
+        print(_message(f"passed over: {image_files.listed(passed_over)}"), file=sys.stderr)
+
+
+def _message(text: str) -> str:
+    return f"age-gender: {printable(text)}"
+
+
 def _fail(error: Exception, code: int) -> int:
-    print(f"age-gender: {error}", file=sys.stderr)
+    print(_message(str(error)), file=sys.stderr)
     return code
 
 
 def _server(options: argparse.Namespace) -> runner.Predictor:
     if options.heads or options.model:
         raise UsageError("--heads and --model work without --url only; a server has its own heads and model")
-    return Client(options.url, os.environ.get(API_KEY))
+    token: str | IdentityTokens | None = options.identity_token
+    if token == "":
+        token = IdentityTokens(options.url)
+    elif isinstance(token, str) and os.path.exists(token):  # noqa: PTH110 - Path.exists raises for a long name
+        raise UsageError(f"--identity-token took the file {token} as its value; write it after the images")
+    try:
+        key = os.environ.get(API_KEY, "").strip()
+        return Client(options.url, key, headers=dict(options.header), identity_token=token)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _local(options: argparse.Namespace) -> runner.Predictor:
+    if options.header or options.identity_token is not None:
+        raise UsageError("--header and --identity-token are for a server; name it with --url")
     settings = _settings(options)
     with _with_hint():
         from age_gender.local import LocalPredictor
@@ -135,7 +199,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         from serving import settings
     named = {"HEADS": options.heads, "MODEL_URI": options.model}
     try:
-        return settings.from_environment({**os.environ, **{key: value for key, value in named.items() if value}})
+        return settings.from_environment(
+            {**os.environ, **{key: value for key, value in named.items() if value is not None}}
+        )
     except settings.SettingsError as error:
         raise UsageError(str(error)) from error
 
@@ -159,12 +225,28 @@ def parser() -> argparse.ArgumentParser:
         description="Estimate age and gender of faces. Each image is one aligned, cropped face.",
         epilog=_CODES,
     )
+    result.add_argument("--version", action="version", version=f"age-gender {_version()}")
     commands = result.add_subparsers(required=True, metavar="command")
     one = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__, epilog=_CODES)
     one.set_defaults(run=predict)
     one.add_argument("images", nargs="+", metavar="image", help="file, folder, glob pattern, or - for standard input")
     one.add_argument("--url", help=f"URL of a deployed function; {API_KEY} holds its API key, if it requires one")
-    one.add_argument("--json", action="store_true", help="print one JSON object a line instead of a table")
+    one.add_argument(
+        "--identity-token",
+        nargs="?",
+        const="",
+        metavar="TOKEN",
+        help="send an identity token, for a private Cloud Run service: TOKEN, or one from Application Default "
+        "Credentials, the metadata server or gcloud; write it after the images",
+    )
+    one.add_argument(
+        "--header", type=_header, action="append", default=[], metavar="NAME=VALUE", help="send this header too"
+    )
+    formats = one.add_mutually_exclusive_group()
+    for name, meaning in {"json": "one JSON object a line", "csv": "CSV for a spreadsheet"}.items():
+        formats.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"print {meaning} instead of a table"
+        )
     _local_options(one)
     many = commands.add_parser(
         "batch", help=batch.__doc__, description=batch.__doc__, epilog=_CODES, allow_abbrev=False
@@ -175,6 +257,24 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--part-size", type=_positive, default=500, help="images in one part (default: 500)")
     _local_options(many)
     return result
+
+
+def _version() -> str:
+    try:
+        return metadata.version("age-gender-detection")
+    except metadata.PackageNotFoundError:
+        return "(not installed: run from its source)"
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError("expected NAME=VALUE")
+    try:
+        check_header(name, value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return name, value
 
 
 def _positive(text: str) -> int:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -21,9 +23,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
 from age_gender import runner, storage
+from age_gender.image_files import listed
 from age_gender.local import LocalPredictor
 from age_gender.prediction import Prediction
-from age_gender.results import SUFFIXES, merge
+from age_gender.results import SUFFIXES, Counts, merge
 from age_gender.table import json_line
 from serving.release import Release
 from serving.settings import BUNDLED_RELEASE, Settings
@@ -142,8 +145,7 @@ def run(images: str, job: Job, part_size: int, beam_options: Sequence[str]) -> d
         InterruptedBatchError: storage or the runner failed.
         ReleaseError: the release cannot be read or run.
     """
-    if not job.output.endswith(SUFFIXES):
-        raise BatchError(f"--output is {job.output!r}, but must end in {' or '.join(SUFFIXES)}")
+    _check_output(job)
     options = _options(beam_options)
     release = job.local().release
     # Every worker must have the same release.
@@ -154,17 +156,15 @@ def run(images: str, job: Job, part_size: int, beam_options: Sequence[str]) -> d
     except (BatchError, InterruptedBatchError):
         raise
     except Exception as error:
-        # Runners and storage have errors of many types. Some hold the traceback of another machine in their text.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise InterruptedBatchError(
-            f"the batch was interrupted: {reason}; run the same command again to continue"
+            f"the batch was interrupted: {_reason(error)}; run the same command again to continue"
         ) from error
 
 
 def _run(plan: dict[str, Any], job: Job, part_size: int, options: PipelineOptions) -> dict[str, Any]:
     FileSystems.set_options(options)
     if storage.exists(job.summary):
-        _compare(plan, job.summary, job)
+        _compare({**plan, **asdict(Counts())}, job.summary, job)
     else:
         if storage.exists(job.plan):
             _compare(plan, job.plan, job)
@@ -179,6 +179,34 @@ def _run(plan: dict[str, Any], job: Job, part_size: int, options: PipelineOption
         storage.remove(job.parts, _PARTS, options)
     summary: dict[str, Any] = json.loads(storage.read(job.summary))
     return summary
+
+
+def _reason(error: Exception) -> str:
+    # Runners and storage have errors of many types. Some hold the traceback of another machine in their text.
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
+def _check_output(job: Job) -> None:
+    """Refuse names that could not be written at the end."""
+    if not job.output.endswith(SUFFIXES):
+        raise BatchError(f"--output is {job.output!r}, but must end in {' or '.join(SUFFIXES)}")
+    try:
+        job.output.encode()
+    except UnicodeEncodeError as error:
+        raise BatchError("the name of --output is not UTF-8, which Beam needs; choose another one") from error
+    if job.output.startswith("gs://"):
+        return
+    for path in map(Path, (job.output, job.errors, job.summary)):
+        try:
+            is_folder = stat.S_ISDIR(path.lstat().st_mode)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise BatchError(f"cannot write {path}: {error.strerror}; choose another --output") from error
+        if is_folder:
+            raise BatchError(f"{path} is a folder; choose another --output")
+    if Path(job.parts).exists() and not Path(job.parts).is_dir():
+        raise BatchError(f"{job.parts} is a file where the batch needs a folder; move it away")
 
 
 def _options(given: Sequence[str]) -> PipelineOptions:
@@ -200,8 +228,15 @@ def _plan(images: str, job: Job, release: Release) -> dict[str, Any]:
 
 
 def _compare(plan: dict[str, Any], path: str, job: Job) -> None:
-    found = json.loads(storage.read(path))
-    other = [f"{name} {found.get(name)!r}, not {plan[name]!r}" for name in plan if found.get(name) != plan[name]]
+    found = _json(storage.read(path))
+    if not isinstance(found, dict) or not plan.keys() <= found.keys():
+        raise BatchError(f"{path} is not of a batch; move it away, or choose another --output")
+    counts = asdict(Counts())
+    other = [
+        f"{name} {found[name]!r}, not {plan[name]!r}"
+        for name in plan
+        if name not in counts and found[name] != plan[name]
+    ]
     if other:
         raise BatchError(f"{job.output} belongs to another batch, with {'; '.join(other)}; choose another --output")
 
@@ -210,25 +245,59 @@ def _begin(plan: dict[str, Any], job: Job, part_size: int) -> None:
     for path in (job.output, job.errors):
         if storage.exists(path):
             raise BatchError(f"{path} exists and is not of this batch; move it away, or choose another --output")
-    paths = storage.find(plan["images"])
-    if not paths:
-        raise BatchError(f"{plan['images']}: no image there")
-    parts = [paths[start : start + part_size] for start in range(0, len(paths), part_size)]
+    for path in storage.list_folder(job.parts):
+        # A batch that was killed before its plan has written its inputs at most.
+        if _is_foreign(path, job):
+            raise BatchError(f"{path} is not of this batch; move it away, or choose another --output")
+    found = storage.find(plan["images"])
+    if not found.names:
+        passed_over = f" (passed over: {listed(found.passed_over)})" if found.passed_over else ""
+        raise BatchError(f"{plan['images']}: no image there{passed_over}")
+    parts = [found.names[start : start + part_size] for start in range(0, len(found.names), part_size)]
     lines = [json.dumps([number, part]) + "\n" for number, part in enumerate(parts)]
-    storage.write(job.inputs, "".join(lines).encode(), job.parts)
-    storage.write(job.plan, json.dumps(plan, indent=2).encode(), job.parts)
+    whole_plan = {**plan, "passed_over": found.passed_over}
+    try:
+        storage.write(job.inputs, "".join(lines).encode(), job.parts)
+        storage.write(job.plan, json.dumps(whole_plan, indent=2).encode(), job.parts)
+    except Exception as error:
+        raise InterruptedBatchError(f"cannot write to {job.parts}: {_reason(error)}; check --output") from error
+
+
+def _is_foreign(path: str, job: Job) -> bool:
+    """Tell whether a file in the way has the name of one of the batch's files, and another content."""
+    name = path.removeprefix(job.parts).lstrip("/")
+    if name == "inputs.jsonl":
+        match _json(storage.read(path).partition(b"\n")[0]):
+            case [0, [*_]]:
+                return False
+        return True
+    return name.startswith("part-") and _PARTS.fullmatch(name) is not None
+
+
+def _json(text: bytes) -> Any:
+    """Return the value of a JSON text, or None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _work(job: Job, options: PipelineOptions) -> None:
     with beam.Pipeline(options=options) as pipeline:
         done = (
             pipeline
-            | "Parts" >> beam.io.ReadFromText(job.inputs)
+            | "Inputs" >> beam.Create([job.inputs])
+            | "Parts" >> beam.FlatMap(_lines)
             | "Spread" >> beam.Reshuffle()
             | "Predict" >> beam.ParDo(PredictPart(job))
         )
         # The count waits for the last part.
         _ = done | "Count" >> beam.combiners.Count.Globally() | "Finish" >> beam.Map(_finish, job)
+
+
+def _lines(path: str) -> list[str]:
+    # Beam's own source of text would take the path as a pattern.
+    return storage.read(path).decode().splitlines()
 
 
 def _finish(parts: int, job: Job) -> None:

@@ -1,19 +1,20 @@
 """Typed client for a deployed function. It needs nothing but the standard library.
 
 with Client("https://faces.example", api_key=os.environ.get("AGE_GENDER_API_KEY")) as client:
-    (prediction,) = client.predict([Path("face.jpg").read_bytes()])
+    (prediction,) = client.predict("face.jpg")
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from age_gender.prediction import Prediction, parse, parse_problem
-from age_gender.transport import RETRIED, Response, ServerError, Transport
+from age_gender.image_files import Image, contents
+from age_gender.prediction import Prediction, PredictionError, parse, parse_problem
+from age_gender.transport import RETRIED, Response, ServerError, Transport, check_header
 
 # Statuses that concern an image. Other failures concern the request or the server.
 _IMAGE_STATUSES = (
@@ -21,6 +22,14 @@ _IMAGE_STATUSES = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_TOO_LARGE = PredictionError(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase,
+    "the server accepts no image of this size; send a smaller one",
+)
+# Characters of a foreign `Location` that a message repeats.
+_QUOTED = 200
 
 
 class Client:
@@ -31,19 +40,36 @@ class Client:
     max_bytes = 8 * 2**20
     """Bytes of images in one request, at most; a larger image has a request to itself."""
 
-    def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, attempts: int = 5) -> None:
-        """Prepare without connecting.
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        attempts: int = 5,
+        *,
+        headers: Mapping[str, str] | None = None,
+        identity_token: str | Callable[[], str] | None = None,
+    ) -> None:
+        """Prepare without connecting. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the environment apply.
 
         Args:
             url: URL of the function, without `/predict`.
             api_key: value of `X-API-Key`, for a deployment that requires one.
             timeout: seconds for connecting, and for each read.
             attempts: attempts at one request; 429, 502, 503, 504 and broken connections are retried.
+            headers: more headers of every request.
+            identity_token: sent as `Authorization: Bearer`, for a private Cloud Run service; or a function that returns
+                a valid one for each attempt, such as `age_gender.identity.IdentityTokens(url)`.
 
         Raises:
-            ServerError: the URL is invalid.
+            ServerError: the URL or the proxy's is invalid.
+            ValueError: a header is invalid.
         """
-        self._transport = Transport(url, {"X-API-Key": api_key} if api_key else {}, timeout, attempts)
+        self._headers = {**(headers or {}), **({"X-API-Key": api_key} if api_key else {})}
+        self._token = identity_token
+        for name, value in self._headers.items():
+            check_header(name, value)
+        self._transport = Transport(url, self._request_headers, timeout, attempts)
         self._url = url
 
     def __enter__(self) -> Client:
@@ -56,15 +82,27 @@ class Client:
         """Close the idle connections."""
         self._transport.close()
 
-    def predict(self, images: Sequence[bytes]) -> list[Prediction]:
+    def predict(self, images: Image | Iterable[Image]) -> list[Prediction]:
         """Return one prediction an image, in order; an image without one has an `error`.
+
+        Args:
+            images: one image or several. Each is its bytes, the path of its file, or a file opened in binary mode.
 
         Raises:
             ServerError: the server is unreachable, refuses the request, or is not this function.
+            TypeError: something is no image.
+            OSError: a file cannot be read.
         """
-        return [prediction for portion in self._portions(images) for prediction in self._request(portion)]
+        return [prediction for portion in self._portions(contents(images)) for prediction in self._request(portion)]
 
-    def _portions(self, images: Sequence[bytes]) -> Iterator[list[bytes]]:
+    def _request_headers(self) -> dict[str, str]:
+        if self._token is None:
+            return self._headers
+        token = self._token if isinstance(self._token, str) else self._token()
+        check_header("Authorization", token)
+        return {**self._headers, "Authorization": f"Bearer {token}"}
+
+    def _portions(self, images: Iterable[bytes]) -> Iterator[list[bytes]]:
         portion: list[bytes] = []
         for image in images:
             full = len(portion) == self.max_images or sum(map(len, portion)) + len(image) > self.max_bytes
@@ -82,10 +120,11 @@ class Client:
             return self._request(images[:half]) + self._request(images[half:])
         try:
             predictions = self._read(response, len(images))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ServerError(
-                f"{self._url} returned {response.status} and no response of this function; check the URL"
-            ) from error
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                # A front end with a lower limit than the function's.
+                return [Prediction(error=_TOO_LARGE)]
+            raise ServerError(f"{self._url} returned {response.status} {_foreign(response)}") from error
         if len(predictions) != len(images):
             raise ServerError(f"{self._url} returned {len(predictions)} predictions for {len(images)} images")
         return self._repeat_late(images, predictions)
@@ -106,7 +145,22 @@ class Client:
             problems = body.get("errors", [body]) if count > 1 else [body]
             return [Prediction(error=parse_problem(problem)) for problem in problems]
         problem = parse_problem(body)
-        raise ServerError(f"{self._url} returned {response.status}: {problem.detail or problem.title}")
+        if reason := problem.detail or problem.title:
+            raise ServerError(f"{self._url} returned {response.status}: {reason}")
+        raise ValueError("no problem details")
+
+
+def _foreign(response: Response) -> str:
+    """Explain a response that is not the function's."""
+    if response.location:
+        target = response.location.partition("?")[0][:_QUOTED].removesuffix("/predict")
+        return f"and redirects to {target!r}; use that URL if it is the function's"
+    if response.status in _REFUSALS:
+        return (
+            "before the function was reached. A private service needs an identity token of a member with "
+            "roles/run.invoker: use --identity-token, or `gcloud run services proxy` and its local address"
+        )
+    return "and no response of this function; check the URL"
 
 
 def _form(images: Sequence[bytes]) -> tuple[bytes, str]:

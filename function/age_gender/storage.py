@@ -7,6 +7,7 @@ import posixpath
 import re
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -18,20 +19,29 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from age_gender.image_files import is_image
+from age_gender.image_files import Found, in_folder, is_image, kind
 
 _UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
 # Concurrent deletions; each is a request.
 _DELETIONS = 16
 
 
-def find(pattern: str) -> list[str]:
-    """Return the images of a folder and its subfolders, or all files of a pattern, in the order of their paths."""
-    if any(sign in pattern for sign in "*?["):
-        return _match(pattern)
+def find(pattern: str) -> Found:
+    """Find the images of a folder and its subfolders, or all files of a pattern, in the order of their paths."""
+    passed_over: Counter[str] = Counter()
+    if Path(pattern).is_dir():
+        return Found(sorted(map(str, in_folder(Path(pattern), passed_over))), passed_over)
+    if _literal(pattern) != pattern and (found := _match(pattern)):
+        return Found(found, passed_over)
     # In cloud storage a folder is only a prefix of names.
-    below = [path for path in _match(posixpath.join(pattern, "**")) if is_image(path)]
-    return below or [path for path in _match(pattern) if is_image(path)]
+    below = _match(posixpath.join(_literal(pattern), "**")) or _match(_literal(pattern))
+    passed_over.update(kind(path) for path in below if not is_image(path))
+    return Found([path for path in below if is_image(path)], passed_over)
+
+
+def _literal(path: str) -> str:
+    """Return the pattern that matches this path alone."""
+    return re.sub(r"[*?[]", r"[\g<0>]", path)
 
 
 def read(path: str) -> bytes:
@@ -86,7 +96,7 @@ def remove(folder: str, names: re.Pattern[str], options: PipelineOptions) -> lis
     Returns:
         the files that remain.
     """
-    found = _match(posixpath.join(folder, "**"))
+    found = list_folder(folder)
     removed = [path for path in found if names.fullmatch(path.removeprefix(folder).lstrip("/"))]
     if folder.startswith("gs://"):
         from apache_beam.io.gcp.gcsio import GcsIO
@@ -101,6 +111,13 @@ def remove(folder: str, names: re.Pattern[str], options: PipelineOptions) -> lis
         with suppress(OSError):
             Path(folder).rmdir()
     return sorted({*found} - {*removed})
+
+
+def list_folder(folder: str) -> list[str]:
+    """Return the files of a folder and its subfolders, in the order of their paths."""
+    if "://" in folder:
+        return _match(posixpath.join(_literal(folder), "**"))
+    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_symlink() or not path.is_dir())
 
 
 def _match(pattern: str) -> list[str]:

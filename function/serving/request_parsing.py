@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
+import codecs
 import json
+import re
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
+from serving import formats
+from serving.connections import UnreadBodyError
 from serving.gunicorn_settings import MalformedError
 from serving.problems import Problem
 from serving.settings import Settings
-from serving.timeouts import BodyReadTimeout, Deadline
 
 # For messages and the description. The bytes determine an image's format.
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/avif")
+BINARY_TYPE = "application/octet-stream"
 FORM_TYPE = "multipart/form-data"
 JSON_TYPE = "application/json"
+ACCEPTED_TYPES = (*IMAGE_TYPES, BINARY_TYPE, FORM_TYPE, JSON_TYPE)
+# Types that clients send without knowing the content: none, and curl's default.
+_UNSPECIFIC_TYPES = ("", BINARY_TYPE, "application/x-www-form-urlencoded")
+
 MAX_FORM_PARTS = 1000
 """Limit of one form. Each part costs time and memory."""
-ACCEPTED_TYPES = (*IMAGE_TYPES, FORM_TYPE, JSON_TYPE)
-
-# Bytes of one read.
-_PIECE = 2**18
-
-_BODY_TIMEOUT = BodyReadTimeout()
+MAX_JSON_VALUES = 10_000
+"""Limit of one body. An empty object takes 64 bytes, its text three."""
+_JSON_PIECE = 2**16
+_NOT_ASCII = re.compile(r"[^\0-\x7f]")
+# Bytes of a form that the parser looks at, at once and for a part's header.
+_FORM_PIECE, _FORM_BUFFER = 2**16, 2**20
 
 _EXPECTED_JSON = 'expected {"instances": [{"b64": "<base64 of an image>"}]}'
 
+Images = Sequence[bytes | Problem]
+"""Images of a request in the order sent. A problem stands for one that cannot be read."""
 
-def images(request: Request, settings: Settings, deadline: Deadline) -> list[bytes]:
-    """Return the images of a request in the order sent: at least one, at most `settings.max_images`.
+
+def images(request: Request, settings: Settings) -> Images:
+    """Return the images of a request: at least one, at most `settings.max_images`.
 
     Raises:
-        Problem: 400, 413 or 415 with what was found, or 408 if the body is incomplete at the deadline.
+        Problem: 400, 413 or 415 with what was found, 408 for a body that did not arrive in time, 503 for full buffers.
     """
-    _refuse_encoded(request)
-    # One byte more than allowed: the framework cuts a body of unknown length at the limit without an error.
-    request.max_content_length = settings.max_request_bytes + 1
-    # The framework's own limit of form fields is lower.
-    request.max_form_memory_size = settings.max_request_bytes
-    request.max_form_parts = MAX_FORM_PARTS
-    try:
-        with _BODY_TIMEOUT.reading(request.environ.get("gunicorn.socket"), deadline):
-            found = _read(request, settings)
-    except RequestEntityTooLarge as error:
-        raise _too_large(settings) from error
-    except (HTTPException, MalformedError, OSError) as error:
-        if not deadline.left():
-            raise _too_slow(settings) from error
-        raise Problem(HTTPStatus.BAD_REQUEST, "the request's body is incomplete or malformed; send it again") from error
-    if not deadline.left():
-        # The body is cut, and may still look complete.
-        raise _too_slow(settings)
+    data = body(request, settings)
+    found: Images
+    if request.mimetype == JSON_TYPE:
+        found = _instances(data)
+    elif request.mimetype == FORM_TYPE:
+        found = _form(data, request.mimetype_params.get("boundary", ""), settings)
+    elif request.mimetype.startswith("image/") or (request.mimetype in _UNSPECIFIC_TYPES and _is_image(data)):
+        found = [data]
+    else:
+        raise _unsupported(request.mimetype)
+    return check_count(found, settings)
+
+
+def check_count(found: Images, settings: Settings) -> Images:
+    """Return the images of a request, if their number is within the limits.
+
+    Raises:
+        Problem: 400 for none, 413 for too many, or the only image's own.
+    """
     if not found:
         raise Problem(HTTPStatus.BAD_REQUEST, "the request contains no image; send at least one")
     if len(found) > settings.max_images:
@@ -63,15 +76,109 @@ def images(request: Request, settings: Settings, deadline: Deadline) -> list[byt
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"the request contains {len(found)} images; the limit is {settings.max_images}",
         )
+    if len(found) == 1 and isinstance(found[0], Problem):
+        raise found[0]
     return found
 
 
-def _refuse_encoded(request: Request) -> None:
-    """Refuse compressed bodies.
+def body(request: Request, settings: Settings) -> bytes:
+    """Return the whole body of a request.
 
     Raises:
-        Problem: 415 or 501.
+        Problem: 400, 408, 413, 415, 501 or 503.
     """
+    _refuse_encoded(request)
+    length = request.content_length
+    if (length or 0) > settings.max_request_bytes:
+        raise _too_large(settings)
+    if length is None and not request.environ.get("wsgi.input_terminated"):
+        length = 0
+    try:
+        data: bytes = request.environ["wsgi.input"].read(settings.max_request_bytes + 1 if length is None else length)
+    except UnreadBodyError as error:
+        raise _unread(error.status, settings) from error
+    except (HTTPException, MalformedError, OSError) as error:
+        raise _unread(HTTPStatus.BAD_REQUEST, settings) from error
+    if len(data) > settings.max_request_bytes:
+        raise _too_large(settings)
+    if length is not None and len(data) < length:
+        raise _unread(HTTPStatus.BAD_REQUEST, settings) from ClientDisconnected()
+    return data
+
+
+def parse_json(data: bytes, expected: str) -> Any:
+    """Return the content of a JSON body.
+
+    Raises:
+        Problem: 400 with `expected`.
+    """
+    if sum(map(data.count, (b",", b"{", b"["))) > MAX_JSON_VALUES:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body has more than {MAX_JSON_VALUES} JSON values; {expected}")
+    try:
+        return json.loads(_ascii(data))
+    except (ValueError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON; {expected}") from error
+
+
+def _ascii(data: bytes) -> str:
+    """Return JSON with escapes for all characters that are not ASCII.
+
+    A single other character would make Python hold the whole text in two or four bytes per character.
+
+    Raises:
+        ValueError: the encoding is wrong, or there are too many such characters.
+    """
+    if data.isascii() and b"\0" not in data[:4]:
+        return data.decode("ascii")
+    encoding = json.detect_encoding(data)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    pieces = []
+    escaped = 0
+    for start in range(0, len(data), _JSON_PIECE):
+        piece = decoder.decode(data[start : start + _JSON_PIECE], start + _JSON_PIECE >= len(data))
+        piece, found = _NOT_ASCII.subn(lambda match: json.dumps(match[0])[1:-1], piece)
+        pieces.append(piece)
+        escaped += found
+        if escaped > MAX_JSON_VALUES:
+            raise ValueError("too many characters that are not ASCII")
+    return "".join(pieces)
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode base64 as clients send it: with line breaks, without padding, url-safe, or as a `data:` URI.
+
+    Raises:
+        ValueError: the text is not base64. The message completes "… is not base64: ".
+    """
+    try:
+        # The usual case, without a copy.
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        return _decode_loosely(text)
+
+
+def _decode_loosely(text: str) -> bytes:
+    if text[:5].lower() == "data:":
+        kind, _, text = text.partition(",")
+        if not kind.lower().endswith(";base64"):
+            raise ValueError("the data: URI does not say ;base64")
+    lines = text.split()
+    joined = "".join(lines)
+    # A form's decoder turns each + into a space. Line breaks are regular.
+    if " " in text.strip() and (len({*map(len, lines[:-1])}) > 1 or len(joined) % 4):
+        raise ValueError("it contains spaces; was each + turned into a space?")
+    plain = joined.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
+    except ValueError as error:
+        raise ValueError("it has other characters than A-Z, a-z, 0-9, + and /, or is incomplete") from error
+
+
+def _is_image(data: bytes) -> bool:
+    return bool(formats.name(data))
+
+
+def _refuse_encoded(request: Request) -> None:
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise Problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -82,69 +189,115 @@ def _refuse_encoded(request: Request) -> None:
         raise Problem(HTTPStatus.NOT_IMPLEMENTED, "the body has a Transfer-Encoding other than chunked")
 
 
-def _read(request: Request, settings: Settings) -> list[bytes]:
-    if request.mimetype.startswith("image/"):
-        return [_body(request, settings)]
-    if request.mimetype == FORM_TYPE:
-        return [file.read() for _, file in request.files.items(multi=True)]
-    if request.mimetype == JSON_TYPE:
-        return _instances(_body(request, settings))
-    raise Problem(
+def _unsupported(mimetype: str) -> Problem:
+    found = f"Content-Type is {mimetype or 'missing'}"
+    if mimetype in _UNSPECIFIC_TYPES:
+        found += ", and the body is not a JPEG, PNG, WebP or AVIF"
+    return Problem(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        f"Content-Type is {request.mimetype or 'missing'}; send one of {', '.join(ACCEPTED_TYPES)}",
+        f"{found}; send one of {', '.join(ACCEPTED_TYPES)}",
         {"Accept": ", ".join(ACCEPTED_TYPES)},
     )
 
 
-def _body(request: Request, settings: Settings) -> bytes:
-    """Return the whole body. Larger pieces than the framework's take a third of its time for a photograph."""
-    stream, length = request.environ["wsgi.input"], request.content_length
-    if length is None and not request.environ.get("wsgi.input_terminated"):
-        length = 0
-    left = settings.max_request_bytes + 1 if length is None else length
-    if length is not None and length > settings.max_request_bytes:
-        raise _too_large(settings)
-    pieces = []
-    while left and (piece := stream.read(min(left, _PIECE))):
-        pieces.append(piece)
-        left -= len(piece)
-    data = b"".join(pieces)
-    if len(data) > settings.max_request_bytes:
-        raise _too_large(settings)
-    if length is not None and left:
-        raise ClientDisconnected
-    return data
-
-
-def _too_slow(settings: Settings) -> Problem:
-    detail = f"the body did not arrive within {settings.request_timeout} seconds; send less, or send it faster"
-    return Problem(HTTPStatus.REQUEST_TIMEOUT, detail)
+def _unread(status: HTTPStatus, settings: Settings) -> Problem:
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return _too_large(settings)
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        seconds = settings.request_timeout
+        return Problem(status, f"the body did not arrive within {seconds} seconds; send less, or send it faster")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        detail = "the server is receiving too many large requests; try again later"
+        return Problem(status, detail, {"Retry-After": "1"})
+    return Problem(HTTPStatus.BAD_REQUEST, "the request's body is incomplete or malformed; send it again")
 
 
 def _too_large(settings: Settings) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the request is too large; the limit is {settings.max_request_bytes} bytes, and {MAX_FORM_PARTS} parts of a "
-        "form",
+        f"the request is too large; the limit is {settings.max_request_bytes} bytes",
     )
 
 
-def _instances(data: bytes) -> list[bytes]:
-    try:
-        body: Any = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON; {_EXPECTED_JSON}") from error
-    instances = body.get("instances") if isinstance(body, dict) else None
+def _instances(data: bytes) -> list[bytes | Problem]:
+    content = parse_json(data, _EXPECTED_JSON)
+    instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
         raise Problem(HTTPStatus.BAD_REQUEST, f'the body has no list "instances"; {_EXPECTED_JSON}')
     return [_image(instance, number) for number, instance in enumerate(instances)]
 
 
-def _image(instance: object, number: int) -> bytes:
+def _image(instance: object, number: int) -> bytes | Problem:
     text = instance.get("b64") if isinstance(instance, dict) else None
     if not isinstance(text, str):
-        raise Problem(HTTPStatus.BAD_REQUEST, f'instance {number} has no string "b64"; {_EXPECTED_JSON}')
+        return Problem(HTTPStatus.BAD_REQUEST, f'instance {number} has no string "b64"; {_EXPECTED_JSON}')
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"instance {number} is not base64 (RFC 4648, section 4)") from error
+        return decode_base64(text)
+    except ValueError as error:
+        return Problem(HTTPStatus.BAD_REQUEST, f"instance {number} is not base64: {error}")
+
+
+class _Part(NamedTuple):
+    name: str
+    filename: str | None
+    content_type: str
+    data: bytes
+
+    @property
+    def is_file(self) -> bool:
+        return self.filename is not None or self.content_type.startswith("image/")
+
+
+def _form(data: bytes, boundary: str, settings: Settings) -> list[bytes]:
+    if not boundary:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            f"Content-Type {FORM_TYPE} has no boundary; do not set this header yourself, your HTTP client adds it",
+        )
+    mark = boundary.encode("latin-1", "replace")
+    if b"--" + mark not in data:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the form does not contain the boundary that Content-Type states")
+    try:
+        parts = list(_parts(data, mark))
+    except RequestEntityTooLarge as error:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the form has more than {MAX_FORM_PARTS} parts, or a part with a header of more than a megabyte",
+        ) from error
+    except (ValueError, LookupError) as error:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "the form is malformed, or incomplete: its closing boundary is missing; send it again",
+        ) from error
+    files = [part for part in parts if part.is_file]
+    # An image in another field would be lost.
+    if lost := [part for part in parts if not part.is_file and (_is_image(part.data) or not files)]:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            f"the form's field {lost[0].name[:100]!r} has no filename; send each image as a file",
+        )
+    return [part.data for part in files]
+
+
+def _parts(data: bytes, boundary: bytes) -> Iterator[_Part]:
+    """Return the parts of a form.
+
+    Raises:
+        RequestEntityTooLarge: too many parts, or a header of a part is too large.
+        ValueError: the form is malformed or incomplete.
+    """
+    decoder = MultipartDecoder(boundary, _FORM_BUFFER, max_parts=MAX_FORM_PARTS)
+    head: Field | File | None = None
+    pieces: list[bytes] = []
+    position = 0
+    while not isinstance(event := decoder.next_event(), Epilogue):
+        if isinstance(event, NeedData):
+            decoder.receive_data(data[position : position + _FORM_PIECE] or None)
+            position += _FORM_PIECE
+        elif isinstance(event, Field | File):
+            head, pieces = event, []
+        elif isinstance(event, Data) and head is not None:
+            pieces.append(event.data)
+            if not event.more_data:
+                filename = head.filename if isinstance(head, File) else None
+                yield _Part(head.name or "", filename, head.headers.get("Content-Type", ""), b"".join(pieces))

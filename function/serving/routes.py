@@ -21,7 +21,7 @@ class Operation:
     """Section of the description."""
     summary: str
     media: str = "application/json"
-    """Media type of the 200 response. Empty: there is none."""
+    """Media type of the 200 response."""
     schema: str = ""
     """Name of the response's JSON Schema. Empty: any object for JSON, text otherwise."""
     problems: tuple[HTTPStatus, ...] = ()
@@ -30,7 +30,8 @@ class Operation:
     """Whether the operation requires the API key, if there is one."""
     static: bool = False
     """Whether browsers may cache the response and revalidate it by its ETag."""
-    takes_images: bool = False
+    body: str = ""
+    """Kind of the request's body: "images", "tensors", or none."""
 
 
 Routes = dict[str, dict[str, Operation]]
@@ -43,6 +44,16 @@ def dispatch(routes: Routes, request: Request, api_key: str) -> Response:
     Raises:
         Problem: 404, 405 or 401, or the operation's own.
     """
+    try:
+        return _respond(routes, request, api_key)
+    except Problem as problem:
+        if request.path.startswith("/v2/"):
+            # The Open Inference Protocol's name of the message.
+            problem.members["error"] = problem.detail
+        raise
+
+
+def _respond(routes: Routes, request: Request, api_key: str) -> Response:
     operations = routes.get(request.path)
     if operations is None:
         raise _not_found(routes, request.path)

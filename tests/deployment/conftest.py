@@ -22,7 +22,8 @@ from training.deployment.config import DeployConfig
 from training.deployment.releases import find, tag_of
 from training.deployment.resources import ServiceName
 from training.deployment.service import CloudRunService
-from training.registry.registry import Registry, release_files
+from training.registry.local import release_files
+from training.registry.registry import Registry
 
 FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
 # A line of serving/api.py that runs for every prediction request.

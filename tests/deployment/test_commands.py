@@ -33,7 +33,7 @@ def test_commands_deploy_and_roll_back_a_release(setup: Setup) -> None:
 
 def test_deploy_refuses_an_untrusted_release_before_the_build(setup: Setup, tmp_path: Path) -> None:
     before = len(setup.fake_cloud.builds.images)
-    for options, said in (((), "whose releases are trusted?"), (("--trusted-identity", "somebody"), "no signature")):
+    for options, said in (((), "no signer is trusted"), (("--trusted-identity", "somebody"), "no signature")):
         done = training("deploy", *setup.arguments, *options)
         assert done.returncode == 1
         assert said in done.stderr
@@ -46,7 +46,7 @@ def test_deploy_refuses_an_untrusted_release_before_the_build(setup: Setup, tmp_
         (("deploy", "--service", "age-gender", "--registry", "r", "--allow-unsigned"), "is not projects/PROJECT/loc"),
         (("deploy", "--service", "{service}", "--registry", "{folder}", "--allow-unsigned"), "name one by --release"),
         (("rollout", "--service", "{service}", "--registry", "r", "--revision", "none"), "none is not the candidate"),
-        (("rollback", "--service", "{service}", "--registry", "{folder}"), "no earlier release in production"),
+        (("rollback", "--service", "{service}", "--registry", "{folder}"), "no earlier production release"),
         (("verify", "--service", "{service}x", "--revision", "none"), "was not found"),
     ],
 )

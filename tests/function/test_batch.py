@@ -237,6 +237,67 @@ def test_two_thousand_real_faces_are_predicted_as_by_the_function(utkface: Path,
     assert lines(output) == expected(folder)
 
 
+def test_any_folder_and_file_name_can_be_read(face: bytes, tmp_path: Path) -> None:
+    images = tmp_path / "faces [2026]"
+    images.mkdir()
+    for name in ("a.jpg", "b-\udce4.jpg", "c*.jfif"):
+        (images / name).write_bytes(face)
+    for name in ("IMG.HEIC", "notes.txt", "._a.jpg"):
+        (images / name).write_bytes(b"x")
+    (tmp_path / "out [1]").mkdir()
+    output = tmp_path / "out [1]" / "o.parquet"
+    done = batch(images, output)
+    assert (done.returncode, done.stdout) == (0, f"{output}: 3 predictions, 0 errors\n"), done.stderr
+    passed_over = "age-gender: passed over: 1 ._* of macOS, 1 .heic, 1 .txt; convert HEIC to JPEG first\n"
+    assert done.stderr == passed_over
+    names = [Path(row["file"]).name for row in table(output)]
+    assert names == ["a.jpg", "b-\\udce4.jpg", "c*.jfif"]
+    assert sorted(path.name for path in output.parent.iterdir()) == [
+        f"o.parquet{end}" for end in ("", ".errors.jsonl", ".summary.json")
+    ]
+    again = batch(images, output)
+    assert (again.returncode, again.stdout, again.stderr) == (0, done.stdout, passed_over)
+
+
+# The name of the output, what is in its way (a folder ends in a slash), and the refusal.
+UNWRITABLE = (
+    ("x" * 240 + ".jsonl", "", "File name too long; choose another --output"),
+    ("\udcff.jsonl", "", "the name of --output is not UTF-8"),
+    ("1.jsonl", "1.jsonl/", "1.jsonl is a folder"),
+    ("2.jsonl", "2.jsonl.summary.json/", "2.jsonl.summary.json is a folder"),
+    ("3.jsonl", "3.jsonl.parts", "3.jsonl.parts is a file where the batch needs a folder"),
+    ("4.jsonl", "4.jsonl.summary.json", "4.jsonl.summary.json is not of a batch"),
+    ("5.jsonl", "5.jsonl.parts/plan.json", "plan.json is not of a batch"),
+    ("6.jsonl", "6.jsonl.parts/inputs.jsonl", "inputs.jsonl is not of this batch"),
+    ("7.jsonl", "7.jsonl.parts/part-000000.jsonl", "part-000000.jsonl is not of this batch"),
+)
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_the_start(folder: Path, tmp_path: Path) -> None:
+    for _, in_the_way, _ in UNWRITABLE:
+        theirs = tmp_path / in_the_way
+        theirs.parent.mkdir(exist_ok=True)
+        if in_the_way.endswith("/"):
+            theirs.mkdir()
+        elif in_the_way:
+            theirs.write_text('{"images": "theirs"}')
+    before = {path: path.is_dir() or path.read_text() for path in tmp_path.rglob("*")}
+    # In one process, because importing Beam takes longer than a refusal.
+    code = (
+        "import json, sys; from age_gender.__main__ import main;"
+        "print([main(['batch', sys.argv[1], '--output', output]) for output in json.loads(sys.argv[2])])"
+    )
+    outputs = json.dumps([str(tmp_path / output) for output, _, _ in UNWRITABLE])
+    environment = {**os.environ, "PYTHONPATH": str(FUNCTION)}
+    done = subprocess.run(
+        [PYTHON, "-c", code, folder, outputs], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [2] * len(UNWRITABLE)
+    for told, (_, _, message) in zip(done.stderr.splitlines(), UNWRITABLE, strict=True):
+        assert message in told
+    assert {path: path.is_dir() or path.read_text() for path in tmp_path.rglob("*")} == before
+
+
 def test_no_file_of_others_is_overwritten_or_removed(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "answers.jsonl"
     output.write_text("theirs")

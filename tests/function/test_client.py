@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,7 +172,17 @@ def test_client_sends_the_api_key_that_it_has() -> None:
             (401, {"status": 401, "title": "Unauthorized", "detail": "send X-API-Key"}, {}),
             "returned 401: send X-API-Key",
         ),
-        ((403, b"<html>Forbidden", {}), "403 and no response of this function"),
+        (
+            (403, b"<html>Forbidden", {}),
+            "403 before the function was reached.*--identity-token.*gcloud run services proxy",
+        ),
+        (
+            (302, b"", {"Location": "https://faces.example/predict?q=1"}),
+            "redirects to 'https://faces.example'; use that",
+        ),
+        ((200, b"[" * 100_000, {}), "200 and no response of this function"),
+        ((200, b" " * (2**24 + 1), {}), "more than 16 MiB"),
+        ((401, {"code": 401, "message": "Jwt is missing"}, {}), "401 before the function was reached"),
         ((200, b"<html>hello", {}), "200 and no response of this function"),
         ((200, {"predictions": [{"age": 3}]}, {}), "200 and no response of this function"),
         ((200, {"predictions": []}, {}), "0 predictions for 1 images"),
@@ -185,15 +198,122 @@ def test_client_raises_where_the_server_cannot_be_used(response: Scripted, messa
     [
         (lambda: Client("faces.example"), "invalid URL"),
         (lambda: Client("http://faces.example:port"), "invalid URL"),
+        (lambda: Client(f"http://{'x' * 64}.example"), "invalid URL"),
+        (lambda: Client("http://faces.invalid").predict(b"x"), "unknown host"),
         (
-            lambda: Client("http://127.0.0.1:1", attempts=1).predict([b"x"]),
-            "no response from http://127.0.0.1:1: ConnectionRefused",
+            lambda: Client("http://127.0.0.1:1").predict(b"x"),
+            "no response from http://127.0.0.1:1: connection refused",
         ),
     ],
 )
-def test_client_raises_where_there_is_no_server(use: Callable[[], object], message: str) -> None:
+def test_client_raises_at_once_where_there_is_no_server(use: Callable[[], object], message: str) -> None:
+    began = time.monotonic()
     with pytest.raises(ServerError, match=message):
         use()
+    assert time.monotonic() - began < FIRST_WAIT / 2, "it was retried"
+
+
+def test_client_logs_each_retry(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("age_gender.transport.FIRST_WAIT", 0.01)
+    with scripted(BUSY, BUSY, ANSWERED) as running:
+        Client(running.url).predict(b"x")
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{running.url}: it returned 503; retrying {attempt}/5 in 0.0 s" for attempt in (2, 3)
+        ]
+
+
+def test_client_reads_a_refusal_that_comes_before_its_request_is_sent() -> None:
+    refusal: Scripted = (401, {"status": 401, "detail": "send the key"}, {})
+    with scripted(refusal, unread=True) as running, pytest.raises(ServerError, match="returned 401: send the key"):
+        Client(running.url).predict([bytes(2**21)] * 4)
+    with scripted((413, {"status": 413, "detail": "too large"}, {}), ANSWERED, unread=True) as running:
+        refused, predicted = Client(running.url).predict([bytes(25 * 2**20), b"x"])
+        assert (refused.error and refused.error.detail, predicted) == ("too large", parse(PREDICTION))
+
+
+def test_a_front_end_that_refuses_an_image_by_its_size_does_not_end_the_run() -> None:
+    too_large: Scripted = (413, b"<html>413 Request Entity Too Large</html>", {})
+    with scripted(too_large, too_large, ANSWERED) as running:
+        refused, predicted = Client(running.url).predict([b"x", b"y"])
+        assert refused.error
+        assert (refused.error.status, predicted) == (413, parse(PREDICTION))
+
+
+@pytest.mark.parametrize("token", ["aaa.bbb.ccc", lambda: "aaa.bbb.ccc"], ids=["value", "function"])
+def test_client_sends_an_identity_token_and_other_headers(token: str | Callable[[], str]) -> None:
+    with scripted(ANSWERED) as running:
+        Client(running.url, "secret", headers={"X-Team": "faces"}, identity_token=token).predict(b"x")
+        (request,) = running.requests
+    assert (request["Authorization"], request["X-API-Key"], request["X-Team"]) == (
+        "Bearer aaa.bbb.ccc",
+        "secret",
+        "faces",
+    )
+
+
+@pytest.mark.parametrize("headers", [{"X-Team": "a\r\nX-Other: b"}, {"X Team": "a"}, {"X-Team": "é"}])
+def test_client_refuses_a_header_that_http_does_not_allow(headers: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="header"):
+        Client("http://127.0.0.1:1", headers=headers)
+
+
+def test_client_uses_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(ANSWERED) as running:
+        monkeypatch.setenv("HTTP_PROXY", running.url.replace("//", "//user:pass%21@"))
+        assert Client("http://faces.invalid:81/faces").predict(b"x") == [parse(PREDICTION)]
+        assert running.targets == ["POST http://faces.invalid:81/faces/predict"]
+        assert running.requests[0]["Host"] == "faces.invalid:81"
+        assert running.requests[0]["Proxy-Authorization"] == "Basic dXNlcjpwYXNzIQ=="
+
+
+def test_client_asks_the_proxy_for_a_tunnel_to_a_secure_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted((403, b"", {})) as running:
+        monkeypatch.setenv("https_proxy", running.url)
+        with pytest.raises(
+            ServerError, match=rf"through the proxy {running.url}: OSError: Tunnel connection failed: 403"
+        ):
+            Client("https://faces.invalid", attempts=1).predict(b"x")
+        assert running.targets == ["CONNECT faces.invalid:443"]
+
+
+def test_client_leaves_out_the_proxy_for_hosts_of_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "other.example,127.0.0.1")
+    with scripted(ANSWERED) as running:
+        assert Client(running.url).predict(b"x") == [parse(PREDICTION)]
+
+
+def test_client_refuses_a_proxy_that_it_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:hidden@127.0.0.1:1")
+    with pytest.raises(ServerError, match="not of the form http://host:port") as refusal:
+        Client("http://faces.example")
+    assert "hidden" not in str(refusal.value)
+
+
+def test_predict_takes_bytes_paths_and_files_one_or_many(local: LocalPredictor, face: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "face.jpg"
+    path.write_bytes(face)
+    (expected,) = local.predict([face])
+    for one in (face, bytearray(face), memoryview(face), path, str(path), io.BytesIO(face)):
+        assert local.predict(one) == [expected]
+    assert local.predict(each for each in (face, path, str(path))) == [expected] * 3
+    with scripted(*[ANSWERED] * 2) as running, path.open("rb") as file:
+        client = Client(running.url)
+        assert client.predict(path) == client.predict(file) == [parse(PREDICTION)]
+
+
+@pytest.mark.parametrize(
+    ("images", "named"),
+    [(7, "got int"), (None, "got NoneType"), ([b"x", 7], "item 1 is int"), ([[b"x"]], "item 0 is list")],
+)
+def test_predict_names_what_is_no_image(images: Any, named: str) -> None:
+    with pytest.raises(TypeError, match=f"an image is bytes, a path, or a file opened in binary mode.*{named}"):
+        Client("http://127.0.0.1:1").predict(images)
+
+
+def test_predict_names_a_file_that_is_not_binary() -> None:
+    with pytest.raises(TypeError, match=r"read\(\) of the file returned str"):
+        Client("http://127.0.0.1:1").predict(io.StringIO("text"))
 
 
 def test_the_client_needs_nothing_but_the_standard_library() -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import time
 
+import httpx
 import pytest
 
 from docs.site import reference
 from serving.settings import BUNDLED_RELEASE, RENAMED, Settings, SettingsError, from_environment, variables
 from tests.conftest import FUNCTION, ROOT
-from tests.server import refusal
+from tests.function.test_logs import RUNTIME
+from tests.ports import free_port
+from tests.server import refusal, serve, start
 
 
 def test_the_reference_lists_every_setting_with_default_and_meaning() -> None:
@@ -36,14 +43,15 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert settings.heads == ("age", "gender")
     assert settings.limits.max_pixels == 50_000_000
     assert (settings.api_key, settings.cors_origins, settings.http_port) == ("", (), None)
-    assert from_environment({variable.name: " " for variable in variables()}) == settings
+    blank = {variable.name: " " for variable in variables() if variable.name != "MODEL_URI"}
+    assert from_environment(blank) == settings
 
 
 def test_values_are_read() -> None:
     settings = from_environment(
         {
             "HEADS": "ethnicity, age",
-            "MODEL_SHA256": "ABC",
+            "MODEL_SHA256": "AB" * 32,
             "MIN_IMAGE_SIDE": "40",
             "CORS_ORIGINS": "https://a.example, http://localhost:3000",
             "LOG_LEVEL": "warning",
@@ -52,7 +60,7 @@ def test_values_are_read() -> None:
         }
     )
     assert settings.heads == ("age", "ethnicity")
-    assert settings.model_sha256 == "abc"
+    assert settings.model_sha256 == "ab" * 32
     assert settings.limits.min_image_side == 40
     assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
     assert settings.log_level == "WARNING"
@@ -76,6 +84,13 @@ def test_values_are_read() -> None:
         ("LOG_LEVEL", "LOUD", "INFO, WARNING, ERROR"),
         ("AIP_HTTP_PORT", "70000", "1 to 65535"),
         ("AIP_HEALTH_ROUTE", "health", "a path such as"),
+        ("REQUEST_TIMEOUT", "10000000000", "1 to 3600"),
+        ("REQUEST_TIMEOUT", "0", "1 to 3600"),
+        ("KEEPALIVE_TIMEOUT", "1.5", "1 to 3600"),
+        ("THREADS", "abc", "1 to 999"),
+        ("THREADS", "1000", "1 to 999"),
+        ("WORKERS", "0", "1 to 999"),
+        ("CLOUD_RUN_TIMEOUT_SECONDS", "abc", "0 for none, or whole seconds"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_what_can(name: str, value: str, said: str) -> None:
@@ -100,3 +115,73 @@ def test_a_variable_of_a_former_version_is_refused_with_its_new_name(former: str
 
 def test_the_function_does_not_start_with_a_former_variable() -> None:
     assert refusal(FUNCTION, REQUEST_SECONDS="5") == "cannot start: REQUEST_SECONDS is now REQUEST_TIMEOUT: rename it"
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"THREADS": "abc"}, "THREADS is 'abc'; it takes a whole number, 1 to 999"),
+        ({"WORKERS": "0"}, "WORKERS is '0'; it takes a whole number, 1 to 999"),
+        (
+            {"CLOUD_RUN_TIMEOUT_SECONDS": "abc"},
+            "CLOUD_RUN_TIMEOUT_SECONDS is 'abc'; it takes 0 for none, or whole seconds, 1 to 3600",
+        ),
+        ({"SCRIPT_NAME": "/x"}, "SCRIPT_NAME is set, and the function has no paths below a prefix: unset it"),
+    ],
+)
+def test_a_wrong_setting_of_the_server_is_one_line(environment: dict[str, str], said: str) -> None:
+    assert all_errors(free_port(), environment) == f"cannot start: {said}\n"
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+def test_a_port_that_does_not_exist_is_one_line(port: int) -> None:
+    assert all_errors(port, {}) == f"cannot start: PORT is {port}; it takes a port, 1 to 65535\n"
+
+
+def test_a_system_without_a_folder_for_temporary_files_is_one_line() -> None:
+    # No file may have a byte, so no folder passes Python's own test.
+    none = f"import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); {RUN}"
+    assert all_errors(free_port(), {"PYTHONDONTWRITEBYTECODE": "1"}, none) == (
+        "cannot start: there is no writable folder for temporary files; set TMPDIR to one, such as /dev/shm\n"
+    )
+
+
+RUN = "runpy.run_module('functions_framework', run_name='__main__', alter_sys=True)"
+
+
+def all_errors(port: int, environment: dict[str, str], code: str = f"import runpy; {RUN}") -> str:
+    """Start the function, which must fail, and return everything that it writes."""
+    arguments = ["--source", FUNCTION / "main.py", "--target", "predict", "--host", "127.0.0.1", "--port", port]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    lines = (done.stdout + done.stderr).splitlines(keepends=True)
+    return "".join(line for line in lines if line.strip() != RUNTIME)
+
+
+def test_empty_settings_of_the_server_are_the_defaults() -> None:
+    with serve(FUNCTION, THREADS="", WORKERS="", CLOUD_RUN_TIMEOUT_SECONDS="") as server:
+        assert server.get("/health").is_success
+
+
+def test_an_ipv6_host_needs_no_brackets(face: bytes) -> None:
+    port = free_port()
+    process = start(FUNCTION, port, {}, host="::1")
+    try:
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                assert httpx.get(f"http://[::1]:{port}/health", timeout=30).is_success
+                return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(process.communicate()[1])
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)

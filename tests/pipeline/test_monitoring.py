@@ -18,7 +18,7 @@ import pytest
 from serving.request_stats import age_band
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
-from tests.loglines import BUNDLED, RELEASE, entry, line, written
+from tests.loglines import BUNDLED, RELEASE, STORED, entry, line, with_http, written
 from tests.server import Server, serve
 from training.__main__ import main
 from training.faces import draw
@@ -143,8 +143,36 @@ def test_too_few_requests_are_no_drift(
     few = b"".join(stretches.narrow.splitlines(keepends=True)[:50])
     assert drift(tmp_path, few, "--release", str(BUNDLED), "--reference", usual) == 0
     assert "too few requests to judge: 50 with a prediction" in capsys.readouterr().out
-    assert drift(tmp_path, b"") == 0
+    assert drift(tmp_path, written([with_http(200, "GET", "/health")])) == 0
     assert "too few requests to judge: 0 with a prediction" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_logs_are_read_as_other_tools_store_them(
+    stored: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert drift(tmp_path, STORED[stored]([line("0-12")] * 130)) == 1
+    assert f"release {RELEASE}: 130 requests with 130 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (b"", "none of the 0 lines"),
+        (b"INFO: Created TensorFlow Lite XNNPACK delegate\nhello\n", "none of the 2 lines"),
+        (b'{"log": "hello\\n"}\n{"log": \n', "none of the 2 lines is a log line of the function, 1 of them damaged"),
+        (b"textPayload: hello\ntimestamp: 2026-11-25\n", "none of the 2 lines"),
+        (b"[]", "none of the 0 lines"),
+    ],
+)
+def test_a_log_without_a_line_of_the_function_is_an_error(
+    lines: bytes, said: str, usual: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert drift(tmp_path, lines) == 3
+    assert said in capsys.readouterr().err
+    (tmp_path / "earlier.log").write_bytes(lines)
+    reference = ["--release", str(BUNDLED), "--reference", str(tmp_path / "earlier.log")]
+    assert drift(tmp_path, Path(usual).read_bytes(), *reference) == 3
 
 
 def test_only_requests_since_are_looked_at(

@@ -73,7 +73,7 @@ def test_each_step_explains_itself(step: str, capsys: pytest.CaptureFixture[str]
         (("publish", "--work", "{tmp}", "--registry", "{tmp}/r"), 1, "run `python -m training convert` first"),
         (("promote", "--registry", "{tmp}/r", "1"), 1, "is no registry: it is empty or absent"),
         (("rollback", "--registry", "{tmp}/r"), 1, "no earlier release"),
-        (("verify-signature", "1", "--registry", "{tmp}/r"), 1, "whose releases are trusted? name --trusted-key"),
+        (("verify-signature", "1", "--registry", "{tmp}/r"), 1, "no signer is trusted; use --trusted-key"),
         (
             ("verify-signature", "1", "--registry", "{tmp}/r", "--allow-unsigned"),
             1,
@@ -82,7 +82,7 @@ def test_each_step_explains_itself(step: str, capsys: pytest.CaptureFixture[str]
         (
             ("verify-signature", "function/model", "--trusted-identity", "me"),
             1,
-            "the release holds no signature",
+            "the release has no signature",
         ),
         (("verify-signature", "1", "--allow-unsigned"), 1, "name the registry that holds it with --registry"),
         (("reproduce", "1", "--registry", "{tmp}/r"), 1, "is no registry: it is empty or absent"),

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# Default registry of `make pipeline`.
+REGISTRY = "build/registry"
+
 
 @dataclass(frozen=True)
 class Command:
@@ -47,3 +50,10 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected an integer above 0, got {text!r}")
     return number
+
+
+def listed_registry(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the registry, by default that of `make pipeline`, for commands that only read."""
+    parser.add_argument(
+        "--registry", default=REGISTRY, help=f"folder or gs://bucket/path of the registry (default: {REGISTRY})"
+    )

@@ -7,6 +7,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from age_gender.text import printable_lines
+from serving.release import MANIFEST
 from training.commands import Command, registry, signing
 from training.deployment.config import DeployConfig, RolloutConfig, VerifyConfig
 from training.files import write_text
@@ -21,13 +23,12 @@ def deploy(options: argparse.Namespace) -> int:
     from training.deployment.releases import find
     from training.deployment.service import CANDIDATE
     from training.registry.registry import Registry
-    from training.registry.signing import verify_published
 
     service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
-    release = find(registry, options.release)
-    _print(f"release: {release.uri}, SHA-256 {release.sha256}")
-    # Check the signature before the build.
-    _print(f"signed by: {verify_published(registry, release.version, trust)}")
+    # Verify the release before the build.
+    release = find(registry, options.release, trust)
+    _print(f"release: {release.uri}, SHA-256 {release.sha256}, {MANIFEST} {release.manifest_sha256}")
+    _print(f"signed by: {release.signer}")
     revision = deploy(service, release, DeployConfig())
     found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
     _print(found.rstrip("\n"))
@@ -71,7 +72,14 @@ def rollout(options: argparse.Namespace) -> int:
 
     chosen = {name: value for name in ("percent", "minutes") if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(RolloutConfig(), **chosen)
-    version = rollout(_service(options), Registry(options.registry), options.revision, config, _print)
+    version = rollout(
+        _service(options),
+        Registry(options.registry),
+        options.revision,
+        config,
+        _print,
+        signing.trust_if_any(options),
+    )
     _print(f"production: {version}")
     return 0
 
@@ -85,6 +93,7 @@ def _rollout_arguments(parser: argparse.ArgumentParser) -> None:
         "--percent", type=int, choices=range(1, 100), metavar="1..99", help=f"canary share (default: {default.percent})"
     )
     parser.add_argument("--minutes", type=float, help=f"duration of the canary (default: {default.minutes:g})")
+    signing.trust_arguments(parser)
 
 
 def discard(options: argparse.Namespace) -> int:
@@ -99,13 +108,13 @@ def rollback(options: argparse.Namespace) -> int:
     """Roll back to the previous release or to VERSION: the traffic of --service, then the pointer `production`."""
     from training.registry.registry import Registry
 
-    registry = Registry(options.registry)
+    registry, trust = Registry(options.registry), signing.trust_if_any(options)
     if options.service:
         from training.deployment.rollback import rollback
 
-        _print(f"all traffic goes to {rollback(_service(options), registry, options.version)}")
+        _print(f"all traffic goes to {rollback(_service(options), registry, options.version, trust)}")
     else:
-        registry.rollback(options.version)
+        registry.rollback(options.version, trust)
     _print(f"production: {registry.in_production()}")
     return 0
 
@@ -114,12 +123,11 @@ def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
     registry(parser)
     _service_argument(parser, required=False)
     parser.add_argument("version", nargs="?", default="", help="earlier release (default: the previous one)")
+    signing.trust_arguments(parser)
 
 
 def _print(text: str) -> None:
     """Print text that may quote logs, services and registries."""
-    from training.deployment.logs import printable_lines
-
     print(printable_lines(text), flush=True)
 
 

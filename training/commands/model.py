@@ -8,8 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from training.commands import Command, positive, work
+from training.commands import Command, positive, signing, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
+from training.errors import StepError
 from training.labels import PATTERN
 from training.presets import PRESETS, RENAMED
 from training.quiet import hide_runtime_messages
@@ -45,7 +46,9 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
-    from training.data import coverage
+    from training.data import coverage, readers
+
+    readers.require(options.data)
     from training.prepare import prepare, summary
 
     config = PRESETS[options.preset].prepare
@@ -53,6 +56,8 @@ def prepare(options: argparse.Namespace) -> int:
         config = dataclasses.replace(config, size=options.size)
     fingerprint = prepare(options.data, options.work / "data", config, options.expect)
     print(summary(fingerprint))
+    if fingerprint.copies:
+        print(f"folded {fingerprint.copies} copies: files with the same bytes and labels count as one face")
     print(f"fingerprint: {fingerprint.sha256}")
     for gap in coverage.find(options.work / "data"):
         print(f"warning: {gap}", file=sys.stderr)
@@ -93,7 +98,8 @@ def train(options: argparse.Namespace) -> int:
     hide_runtime_messages()
     from training.train import train
 
-    print(f"best model: {train(data, folder, config, options.preset, options.resume)}")
+    trust = signing.trust_if_any(options)
+    print(f"best model: {train(data, folder, config, options.preset, options.resume, trust)}")
     return 0
 
 
@@ -121,6 +127,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="change a number of the preset, for example epochs=30; training/config.py explains them; can be repeated",
     )
+    signing.trust_arguments(parser)
 
 
 def convert(options: argparse.Namespace) -> int:
@@ -153,24 +160,23 @@ def evaluate(options: argparse.Namespace) -> int:
     """Evaluate the release on the test faces and write metrics and a report; compare it with the champion."""
     from training import tracking
     from training.evaluate import evaluate
-    from training.evaluation import champion, comparison
-    from training.evaluation.metric_table import MEASURED
+    from training.evaluation import champion, comparison, tables
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import REPORT_FILE, local_report
     from training.registry.registry import Registry
 
     hide_runtime_messages()
     folder, model = options.work / "release", options.work / "model"
-    against = champion.NONE
-    if options.registry:
-        against = champion.in_production(Registry(options.registry))
-    elif options.champion:
-        against = champion.named(options.champion)
+    against, trust = champion.NONE, signing.trust_if_any(options)
+    if options.registry is not None:
+        against = champion.in_production(Registry(options.registry), trust, options.first_release)
+    elif options.first_release:
+        raise StepError("--first-release needs --registry, which has no production release yet")
+    elif options.champion is not None:
+        against = champion.named(options.champion, trust)
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), against)
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
-    for name, spec in MEASURED.items():
-        metric = measured["overall"][name]
-        print(f"{spec.title:24} {spec.text(metric['value']):>11}  ({spec.interval(metric['low'], metric['high'])})")
+    print(tables.text(measured))
     compared = comparison.load(folder, measured["sha256"])
     print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")
@@ -182,6 +188,12 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--registry", help="compare with the production release of this folder or gs://bucket/path")
     against.add_argument("--champion", metavar="RELEASE", help="compare with this release; folder or gs:// address")
+    parser.add_argument(
+        "--first-release",
+        action="store_true",
+        help="the registry has no production release yet, or does not exist: only the thresholds count",
+    )
+    signing.trust_arguments(parser)
 
 
 def gate(options: argparse.Namespace) -> int:

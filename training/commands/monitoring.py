@@ -35,7 +35,7 @@ def _drift(options: argparse.Namespace) -> int:
     from training.registry.registry import Registry
 
     release = options.release
-    if options.registry:
+    if options.registry is not None:
         registry = Registry(options.registry)
         release = registry.address(registry.in_production())
     report = drift_report.create(release, options.logs, DriftConfig(), options.reference, options.since)

@@ -61,7 +61,7 @@ def add(service: CloudRunService, release: ReleaseRef, image: BuiltImage | None 
             container.image, container.base_image_uri = image.uri, image.base_image_uri
             template.labels["commit"] = plain(commit())
         template.labels["release"] = plain(release.version)
-        pinned = {"MODEL_URI": release.uri, "MODEL_SHA256": release.sha256}
+        pinned = release.pinned()
         kept = [each for each in container.env if each.name not in pinned]
         container.env = kept + [run_v2.EnvVar(name=name, value=value) for name, value in pinned.items()]
 

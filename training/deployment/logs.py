@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from google.cloud import logging as cloud_logging
 
-from serving.logs import printable
+from age_gender.text import printable_lines
 from training.deployment.clients import READING, calling, logging_client
 from training.deployment.resources import ServiceName
 
@@ -102,11 +102,6 @@ class ServiceLog:
         }
         named = " AND ".join(f'{field}="{value}"' for field, value in terms.items())
         return f'{named} AND timestamp>="{since.isoformat()}"'
-
-
-def printable_lines(text: str) -> str:
-    """Escape the control characters of a text from elsewhere, except its line breaks."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def _text(entry: Any) -> str:

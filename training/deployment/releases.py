@@ -5,40 +5,49 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from serving import release
 from serving.inference import InferenceService
 from serving.predictor import Predictor
+from serving.release import MANIFEST, ReleaseError
 from serving.settings import Settings, SettingsError, from_environment
 from training.errors import StepError
-from training.registry.addresses import open_storage
+from training.registry import releases
 from training.registry.registry import Registry
+from training.registry.signing import Trust
 
 _NAME = re.compile(r"[^a-z0-9-]+")
 
 
 @dataclass(frozen=True)
 class ReleaseRef:
-    """A release that a revision pins."""
+    """A verified release, and the digests that pin a revision to it."""
 
     version: str
+    """Version of the release."""
     uri: str
-    """Address of the release folder."""
+    """Address of its folder."""
     sha256: str
-    """Hex digest of the model file."""
+    """SHA-256 of its model file in hex."""
+    manifest_sha256: str = ""
+    """SHA-256 of its manifest in hex."""
+    signer: str = ""
+    """Who signed it, "" if no signature was required."""
+
+    def pinned(self) -> dict[str, str]:
+        """Return the variables of a revision that serves the release."""
+        return {"MODEL_URI": self.uri, "MODEL_SHA256": self.sha256, "MANIFEST_SHA256": self.manifest_sha256}
 
 
-def find(registry: Registry, version: str = "") -> ReleaseRef:
-    """Return a release of the registry, by default the one in production.
+def find(registry: Registry, version: str = "", trust: Trust | None = None) -> ReleaseRef:
+    """Read and verify a release of the registry, by default the one in production.
 
     Raises:
-        StepError: The release does not exist, or no release is in production yet.
+        StepError: there is no such release, none is in production yet, or it is not as it was published.
     """
     version = version or registry.in_production()
-    manifest = registry.manifest(version)
-    return ReleaseRef(version, registry.address(version), manifest["model"]["sha256"])
+    found = registry.read(version, trust)
+    model = found.manifest["model"]["file"]
+    return ReleaseRef(version, registry.address(version), found.digest(model), found.digest(MANIFEST), found.signer)
 
 
 def served(variables: Mapping[str, str], registry: Registry) -> str:
@@ -72,24 +81,7 @@ def reference(variables: Mapping[str, str]) -> tuple[InferenceService, Settings]
     """
     try:
         chosen = from_environment(variables)
-        with TemporaryDirectory() as folder:
-            # Google's library reads it, since the function's storage client does not support GitLab's identity.
-            uri = _fetch(chosen.model_uri, Path(folder)) if "MODEL_URI" in variables else chosen.model_uri
-            found = release.load(uri, chosen.model_sha256)
+        found = releases.read(chosen.model_uri).served(chosen.pins)
         return InferenceService(Predictor(found), chosen), chosen
-    except (SettingsError, release.ReleaseError) as error:
+    except (SettingsError, ReleaseError) as error:
         raise StepError(f"cannot load the revision's release: {error}") from error
-
-
-def _fetch(uri: str, folder: Path) -> str:
-    storage = open_storage(uri)
-    manifest = storage.read(release.MANIFEST)
-    if manifest is None:
-        raise StepError(f"{uri} contains no release")
-    name = Path(release.parse_manifest(manifest.data)["model"]["file"]).name
-    model = storage.read(name)
-    if model is None:
-        raise StepError(f"{uri} contains no {name}")
-    (folder / release.MANIFEST).write_bytes(manifest.data)
-    (folder / name).write_bytes(model.data)
-    return str(folder)

@@ -8,12 +8,13 @@ from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, 
 from training.deployment.service_client import ServedModel, ServiceClient
 from training.errors import StepError
 from training.registry.registry import Registry
+from training.registry.signing import Trust
 
 # timeout of the first response, including a cold start
 _SECONDS = 60
 
 
-def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
+def rollback(service: CloudRunService, registry: Registry, version: str, trust: Trust | None = None) -> str:
     """Send all traffic to the former production revision of `version`, or to a new revision of it.
 
     Args:
@@ -21,6 +22,7 @@ def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
         registry: Registry whose production pointer changes.
         version: Earlier release, or "" for the previous one. The version in production restores the function's
             previous revision.
+        trust: Signer that the release must have, or None.
 
     Returns:
         Name of the revision.
@@ -31,7 +33,7 @@ def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
     """
     pointer = registry.production()
     stays = pointer is not None and version == pointer.version
-    release = find(registry, version if stays else registry.earlier(version))
+    release = find(registry, version if stays else registry.earlier(version), trust)
     traffic = service.traffic()
     revision = traffic.tags.get(PRODUCTION if stays else tag_of(release.version)) or add(service, release)
     tags = traffic.tags | {CANDIDATE: revision}
@@ -47,5 +49,5 @@ def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
     del tags[CANDIDATE]
     service.route({revision: 100}, tags | {PRODUCTION: revision, tag_of(release.version): revision})
     if not stays:
-        registry.rollback(release.version)
+        registry.rollback(release.version, trust)
     return revision

@@ -16,6 +16,7 @@ from training.deployment.service_client import ServiceClient
 from training.errors import StepError
 from training.faces import draw
 from training.registry.registry import Registry
+from training.registry.signing import Trust
 from training.registry.storage import ConflictError
 
 Say = Callable[[str], None]
@@ -31,7 +32,14 @@ class Interrupted(StepError):  # noqa: N818 - an event, not an error
     """The job received a signal to end."""
 
 
-def rollout(service: CloudRunService, registry: Registry, revision: str, config: RolloutConfig, say: Say) -> str:
+def rollout(
+    service: CloudRunService,
+    registry: Registry,
+    revision: str,
+    config: RolloutConfig,
+    say: Say,
+    trust: Trust | None = None,
+) -> str:
     """Send a part of the traffic to the candidate, then all of it, and move the pointer `production`.
 
     On any failure all traffic returns to production. You can restart a rollout that was killed.
@@ -43,7 +51,7 @@ def rollout(service: CloudRunService, registry: Registry, revision: str, config:
         StepError: Reason for the return, or `revision` is not the candidate and the traffic is unchanged.
     """
     service.require_candidate(revision)
-    version = _require_release(service, registry, revision)
+    version = _require_release(service, registry, revision, trust)
     pointer, before = registry.production(), service.traffic()
     production = before.tags.get(PRODUCTION, before.production)
     tags = before.tags | {PRODUCTION: production}
@@ -56,7 +64,7 @@ def rollout(service: CloudRunService, registry: Registry, revision: str, config:
         say(f"all traffic goes to {revision}")
         if registry.production() != pointer:
             raise ConflictError(f"another process moved the production pointer of {registry.uri} concurrently")
-        registry.promote(version)
+        registry.promote(version, trust)
     return version
 
 
@@ -107,11 +115,11 @@ def verdict(candidate: RequestLog, current: RequestLog, config: RolloutConfig) -
     return ""
 
 
-def _require_release(service: CloudRunService, registry: Registry, revision: str) -> str:
+def _require_release(service: CloudRunService, registry: Registry, revision: str, trust: Trust | None) -> str:
     """Return the version that the revision pins, and check that the registry has it."""
     variables = environment(service.revision(revision))
-    release = find(registry, served(variables, registry))
-    if variables.get("MODEL_SHA256") != release.sha256:
+    release = find(registry, served(variables, registry), trust)
+    if not release.pinned().items() <= variables.items():
         raise StepError(f"{revision} does not pin release {release.version} of {registry.uri}; deploy it again")
     return release.version
 

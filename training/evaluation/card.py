@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from serving.heads import labels
-from training.config import EvaluateConfig
+from training.evaluation import baseline, tables
 from training.evaluation.metric_table import FALSE_POSITIVES, MEASURED
 from training.templating import render
 
@@ -35,22 +34,30 @@ INTENDED_USE = {
 
 def render_card(manifest: dict[str, Any], measured: dict[str, Any]) -> str:
     """Return the card as Markdown, from a manifest and the metrics of `metrics.measure`."""
-    groups = [("all", measured["overall"]), ("13 and older", measured["from_13_years"]), *_named(manifest, measured)]
-    # Metrics of older releases lack the configuration.
-    confidence = measured.get("config", asdict(EvaluateConfig()))["confidence"]
     return render(
         "card.md",
         manifest=manifest,
         measured=measured,
-        groups=groups,
+        rows=[*_with_baseline(measured), *_groups(manifest, measured)],
+        too_few=tables.TOO_FEW,
+        methods=tables.METHODS,
+        interval=tables.interval_title(measured),
+        baseline=baseline.sentence(measured),
         specs=MEASURED,
         false_positives=FALSE_POSITIVES,
         labels=labels(manifest),
-        confidence=confidence,
     )
 
 
-def _named(manifest: dict[str, Any], measured: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _with_baseline(measured: dict[str, Any]) -> Iterator[tables.Row]:
+    for title, group in (("all", "overall"), ("13 and older", "from_13_years")):
+        row = tables.rows(measured, [{**measured[group], "title": title}], ["title"])[0]
+        yield row
+        constants = [each.baseline for each in tables.beside_baseline(measured, group)]
+        cells = tuple(tables.Cell(value, "") for value in constants) if row.cells else ()
+        yield tables.Row((f"baseline, {title}",), row.n, cells)
+
+
+def _groups(manifest: dict[str, Any], measured: dict[str, Any]) -> Iterator[tables.Row]:
     for attribute in ("age_band", *labels(manifest)):
-        for row in measured[f"by_{attribute}"]:
-            yield row[attribute], row
+        yield from tables.rows(measured, measured[f"by_{attribute}"], [attribute])

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from serving import release
 from serving.heads import AGE
 from serving.predictor import Predictor
 from serving.release import Release, ReleaseError
 from training.data.shards import Fingerprint
 from training.errors import StepError
 from training.labels import missing
+from training.registry import releases
 from training.registry.registry import Registry
+from training.registry.releases import StoredRelease
+from training.registry.signing import Trust
 
 
 @dataclass(frozen=True)
@@ -35,36 +37,47 @@ NONE = Champion(
 )
 
 
-def named(uri: str) -> Champion:
+def named(uri: str, trust: Trust | None = None) -> Champion:
     """Return the release in a folder or at a gs:// address.
 
     Raises:
-        StepError: there is no release, or this code cannot run it.
+        StepError: there is no release, this code cannot run it, or it is not as published.
     """
     try:
-        return _load(uri)
-    except ReleaseError as error:
+        return _champion(releases.read(uri, trust))
+    except (ReleaseError, StepError) as error:
         raise StepError(f"{error} (--champion expects the folder or gs:// address of a release)") from error
 
 
-def in_production(registry: Registry) -> Champion:
+def in_production(registry: Registry, trust: Trust | None = None, first_release: bool = False) -> Champion:
     """Return the production release of a registry. One that this code cannot run becomes an obstacle, not an error.
 
+    Args:
+        registry: registry of the releases.
+        trust: signer that the release must have, or None.
+        first_release: whether there is no production release yet, so only the thresholds apply.
+
     Raises:
-        StepError: the registry cannot be reached.
+        StepError: the registry cannot be read, the release is not as it was published, or `first_release` is wrong.
     """
     pointer = registry.production()
-    if pointer is None:
+    if first_release:
+        if pointer:
+            raise StepError(f"{registry.uri} has {pointer.version} in production; leave --first-release out")
         return Champion(notes=(f"{registry.uri} has no production release yet: only the thresholds apply.",))
+    if pointer is None:
+        registry.require()
+        raise StepError(
+            f"{registry.uri} has no production release to compare with; `promote` one, or use --first-release"
+        )
     try:
-        return _load(registry.address(pointer.version))
+        return _champion(registry.read(pointer.version, trust))
     except ReleaseError as error:
         return Champion(pointer.version, obstacle=f"This code cannot run the production release: {error}.")
 
 
-def _load(uri: str) -> Champion:
-    found = release.load(uri)
-    return Champion(found.version, Predictor(found))
+def _champion(found: StoredRelease) -> Champion:
+    return Champion(found.version, Predictor(found.served()))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from training.calibration.intervals import covered
 from training.evaluation import metrics
 from training.evaluation.metrics import Array, ScoredSamples
+from training.evaluation.tables import MIN_SHOWN
 from training.labels import CHOICES
 
 # years; width of the age bins of the error and coverage plots
@@ -78,7 +79,7 @@ def reliability(probabilities: Array, right: npt.NDArray[np.bool_], title: str) 
 
 
 def confusion(table: list[list[int]], names: tuple[str, ...], title: str) -> Figure:
-    """Plot a confusion matrix: labels in rows, predictions in columns; the shade is the share of the row."""
+    """Plot a confusion matrix: labels in rows, predictions in columns, with row percentages and counts."""
     counts = np.array(table)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = _figure()
@@ -87,7 +88,8 @@ def confusion(table: list[list[int]], names: tuple[str, ...], title: str) -> Fig
     axes.set_yticks(range(len(names)), names)
     for (row, column), count in np.ndenumerate(counts):
         color = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=color)
+        text = f"{shares[row, column]:.0%}\n{count:,}" if counts[row].sum() >= MIN_SHOWN else f"{count:,}"
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
     axes.set(title=title, xlabel="prediction", ylabel="label")
     return figure
 
@@ -98,6 +100,7 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def _decades(ages: Array) -> list[tuple[int, npt.NDArray[np.bool_]]]:
-    """Yield the first year and the mask of each non-empty decade; the last one includes all older faces."""
+    """Return the first year and the mask of each decade with enough faces; the last one includes all older faces."""
     decade = np.minimum(ages, _OLDEST - 1) // _STEP
-    return [(int(number) * _STEP, decade == number) for number in np.unique(decade)]
+    found = [(int(number) * _STEP, decade == number) for number in np.unique(decade)]
+    return [(start, mask) for start, mask in found if mask.sum() >= MIN_SHOWN]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
 from serving.images import Pixels
 from serving.release import Release
 from serving.request_stats import AGE_BANDS
-from training.evaluation import metrics, plots
-from training.evaluation.metric_table import MEASURED
+from training.evaluation import baseline, metrics, plots, tables
+from training.evaluation.metric_table import CALIBRATION_ERRORS, MEASURED, SPECS
 from training.evaluation.metrics import ScoredSamples
 from training.labels import CHOICES, LABELS
 from training.templating import data_uri, plot_uri, render
@@ -50,10 +52,16 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         "report.html",
         release=evaluation.release,
         measured=evaluation.measured,
-        worst_subgroup=metrics.worst_subgroup(evaluation.measured),
         specs=MEASURED,
-        heads=LABELS,
-        plots=[plot_uri(plot) for plot in _plots(evaluation)],
+        calibration=CALIBRATION_ERRORS,
+        too_few=tables.TOO_FEW,
+        methods=tables.METHODS,
+        interval=tables.interval_title(evaluation.measured),
+        baseline=baseline.sentence(evaluation.measured),
+        overall=tables.beside_baseline(evaluation.measured),
+        from_13_years=tables.beside_baseline(evaluation.measured, "from_13_years"),
+        sections=list(_sections(evaluation.measured)),
+        plots=[(title, plot_uri(plot)) for title, plot in _plots(evaluation)],
         drawn=[] if face is None else list(_drawn(evaluation.faces, face)),
     )
 
@@ -63,18 +71,57 @@ def local_report(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}-report-with-faces.html")
 
 
-def _plots(evaluation: Evaluation) -> Iterator[Any]:
+@dataclass(frozen=True)
+class _Section:
+    """A table of groups under its own heading."""
+
+    title: str
+    attributes: list[str]
+    """What the first columns of the table name."""
+    rows: list[tables.Row]
+    note: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return the anchor."""
+        return re.sub(r"\W+", "-", self.title.lower())
+
+
+def _sections(measured: dict[str, Any]) -> Iterator[_Section]:
+    for attribute in ("age_band", *LABELS):
+        rows = tables.rows(measured, measured[f"by_{attribute}"], [attribute])
+        yield _Section(f"By {attribute.replace('_', ' ')}", [attribute], rows)
+    crossed = ["gender", "ethnicity"]
+    adults = tables.rows(measured, measured["by_gender_and_ethnicity_from_13_years"], crossed)
+    yield _Section("By gender and ethnicity, 13 and older", crossed, adults, _gap(measured))
+    everyone = tables.rows(measured, measured["by_all"], [*crossed, "age_band"])
+    yield _Section("By gender, ethnicity and age band", [*crossed, "age_band"], everyone)
+
+
+def _gap(measured: dict[str, Any]) -> str:
+    """Return which subgroup has the lowest gender accuracy; "" if all are too small."""
+    worst, spec = metrics.worst_subgroup(measured), SPECS["worst_subgroup_gap"]
+    if worst is None:
+        return ""
+    gap = measured["from_13_years"]["gender_accuracy"]["value"] - worst["gender_accuracy"]["value"]
+    return f"Lowest gender accuracy: {worst['ethnicity']} {worst['gender']} faces, {spec.text(gap)} below the mean."
+
+
+def _plots(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    """Yield plots and what they show, for those who cannot see them."""
     faces, confusion = evaluation.faces, evaluation.measured["confusion"]
-    yield plots.age_scatter(faces)
-    yield plots.error_by_age(faces)
-    yield plots.coverage_by_age(faces, evaluation.release.manifest["calibration"]["age"]["coverage"])
+    yield "Predicted against labelled age", plots.age_scatter(faces)
+    yield "Age error by labelled age", plots.error_by_age(faces)
+    coverage = evaluation.release.manifest["calibration"]["age"]["coverage"]
+    yield "Age interval coverage by labelled age", plots.coverage_by_age(faces, coverage)
     for head, probabilities, right in zip(CHOICES, faces.probabilities.T, faces.right().T, strict=True):
-        yield plots.reliability(probabilities, right, head.name.capitalize())
-    yield plots.confusion(confusion["age_band"], AGE_BANDS, "Age band")
+        yield f"Calibration of {head.name}", plots.reliability(probabilities, right, head.name.capitalize())
+    yield "Confusion matrix of age bands", plots.confusion(confusion["age_band"], AGE_BANDS, "Age band")
     for head in CHOICES:
-        yield plots.confusion(confusion[head.name], head.labels, head.name.capitalize())
+        title = f"Confusion matrix of {head.name}"
+        yield title, plots.confusion(confusion[head.name], head.labels, head.name.capitalize())
     if evaluation.history:
-        yield plots.learning_curves(evaluation.history)
+        yield "Learning curves", plots.learning_curves(evaluation.history)
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from training.evaluation import baseline, tables
 from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import GateResult
 from training.evaluation.metric_table import (
     CALIBRATION_ERRORS,
-    COMPARED,
     FALSE_POSITIVES,
     GENDER_FROM_13,
     MEASURED,
     MODEL_BYTES,
     MetricSpec,
 )
+from training.evaluation.metrics import MIN_SUBGROUP_SIZE
 from training.evaluation.report import REPORT_FILE, local_report
 from training.files import write_text
+from training.labels import LABELS
 from training.openmetrics import Gauge
 from training.templating import render
 
@@ -38,19 +41,24 @@ def write(folder: Path, measured: dict[str, Any], compared: Comparison, result: 
         compared: the comparison with the champion.
         result: None before the gate.
     """
+    overall = [_row(row, result) for row in compared.overall()]
     values = {
         "measured": measured,
         "compared": compared,
         "result": result,
-        "specs": COMPARED,
-        "overall": [_row(row, result) for row in compared.overall()],
+        "interval": tables.interval_title(measured),
+        "baseline": baseline.sentence(measured),
+        "not_better": baseline.not_better(measured),
+        "tiles": _tiles(measured, overall),
+        "words": list(_words(overall, list(compared.groups()), result)),
+        "overall": overall,
         "groups": list(_groups(compared, result)),
     }
     write_text(folder.with_name(COMMENT_FILE), render("comparison.md", **values))
     section = render("gate.html", **values)
     for path in (folder / REPORT_FILE, local_report(folder)):
         if path.is_file():
-            before, _, rest = path.read_text().partition(_BEGIN)
+            before, _, rest = path.read_text(encoding="utf-8").partition(_BEGIN)
             write_text(path, f"{before}{_BEGIN}\n{section}{_END}{rest.partition(_END)[2]}")
 
 
@@ -76,9 +84,18 @@ def _gauge(spec: MetricSpec, value: float) -> Gauge:
     return Gauge(spec.gauge_name, spec.title, [({}, value)])
 
 
+class _Outcome(StrEnum):
+    """A difference from the champion, in words."""
+
+    BETTER = "better"
+    SAME = "no clear difference"
+    MAYBE_WORSE = "maybe worse"
+    WORSE = "worse"
+
+
 @dataclass(frozen=True)
 class _Shown:
-    """A difference as text."""
+    """A difference from the champion, as text."""
 
     title: str
     n: int
@@ -86,7 +103,11 @@ class _Shown:
     challenger: str
     difference: str
     interval: str
-    worse: bool
+    outcome: _Outcome
+
+    @property
+    def worse(self) -> bool:
+        return self.outcome is _Outcome.WORSE
 
 
 def _row(row: Difference, result: GateResult | None) -> _Shown:
@@ -98,8 +119,58 @@ def _row(row: Difference, result: GateResult | None) -> _Shown:
         challenger=spec.text(row.challenger),
         difference=spec.difference(row.difference),
         interval=f"{spec.number(row.low, '+')} to {spec.number(row.high, '+')}",
-        worse=result is not None and row.name in result.failed,
+        outcome=_outcome(row, result),
     )
+
+
+def _outcome(row: Difference, result: GateResult | None) -> _Outcome:
+    """Return WORSE only if the gate says so; its bound is stricter than the interval."""
+    if result and row.name in result.failed:
+        return _Outcome.WORSE
+    ends = row.spec.worse_sign * row.low, row.spec.worse_sign * row.high
+    if max(ends) < 0:
+        return _Outcome.BETTER
+    return _Outcome.MAYBE_WORSE if min(ends) > 0 else _Outcome.SAME
+
+
+class _Tile(NamedTuple):
+    """One headline metric beside the baseline and the champion; the latter is "" without one."""
+
+    title: str
+    value: str
+    interval: str
+    baseline: str
+    champion: str
+    outcome: str
+
+
+def _tiles(measured: dict[str, Any], overall: list[_Shown]) -> list[_Tile]:
+    """Return the age MAE and the accuracy of every other head."""
+    headlines = {MEASURED["age_mae"].title, *(MEASURED[f"{head}_accuracy"].title for head in LABELS)}
+    champion = {row.title: (row.champion, row.outcome.value) for row in overall}
+    return [
+        _Tile(*row, *champion.get(row.title, ("", "not compared")))
+        for row in tables.beside_baseline(measured)
+        if row.title in headlines
+    ]
+
+
+def _words(overall: list[_Shown], groups: list[Difference], result: GateResult | None) -> Iterator[str]:
+    """Yield one sentence for each outcome over all faces, and one about the groups."""
+    meaning = {
+        _Outcome.WORSE: "Worse, which fails the gate",
+        _Outcome.MAYBE_WORSE: "Maybe worse, not clearly enough to fail the gate",
+        _Outcome.SAME: "No clear difference",
+        _Outcome.BETTER: "Better",
+    }
+    for outcome, words in meaning.items():
+        rows = [f"{row.title} {row.challenger}, champion {row.champion}" for row in overall if row.outcome is outcome]
+        if rows:
+            yield f"{words}: {'; '.join(rows)}."
+    if groups and result:
+        worse = [f"{row.spec.title}, {row.group}" for row in groups if row.name in result.failed]
+        found = f"worse are {'; '.join(worse)}" if worse else "none is worse"
+        yield f"Of {len(groups)} metrics of groups with at least {MIN_SUBGROUP_SIZE} faces, {found}."
 
 
 def _groups(compared: Comparison, result: GateResult | None) -> Iterator[tuple[str, list[_Shown]]]:

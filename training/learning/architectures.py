@@ -17,6 +17,7 @@ from training.config import TrainConfig, require_usable
 from training.labels import AGE_CLASSES, CHOICES
 from training.learning import faceres, imagenet, weights
 from training.learning.layers import RoundedConv2D, RoundedDepthwiseConv2D, RoundedReLU6
+from training.registry.signing import Trust
 
 Tensor: TypeAlias = keras.KerasTensor
 
@@ -32,7 +33,7 @@ _MOBILENET_BLOCKS = (
 )
 
 
-def build(config: TrainConfig, size: int) -> keras.Model:
+def build(config: TrainConfig, size: int, trust: Trust | None = None) -> keras.Model:
     """Return the network that `config` names, for faces of `size` pixels.
 
     Raises:
@@ -45,7 +46,7 @@ def build(config: TrainConfig, size: int) -> keras.Model:
     elif config.init_from == "faceres":
         faceres.load_faceres(model)
     elif config.init_from:
-        weights.load(model, config.init_from)
+        weights.load(model, config.init_from, trust)
     if config.init_from:
         _freeze(model, config.frozen_blocks)
     return model

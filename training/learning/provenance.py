@@ -19,7 +19,7 @@ from training.data import shards
 from training.data.readers import ORIGIN_FILE
 from training.files import write_text
 from training.git import commit
-from training.registry.addresses import release_at
+from training.registry.releases import release_at
 
 # In a run's folder: the machines of the training, one more for each resume, and the releases it started from.
 _MAKING = "making.json"

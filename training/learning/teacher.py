@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from serving import release
 from serving.predictor import Outputs, Predictor
+from serving.release import ReleaseError
 from training.data import shards
 from training.data.shards import Shard
 from training.errors import StepError
 from training.labels import AGE_CLASSES, CHOICES, COLUMNS, LABELS
 from training.progress import progress
+from training.registry import releases
+from training.registry.signing import Trust
 
 # Widths of the heads in a predictions file of float32 probabilities.
 PREDICTION_WIDTHS = (AGE_CLASSES, *(head.width for head in CHOICES))
@@ -24,7 +26,7 @@ PREDICTION_COLUMNS = sum(PREDICTION_WIDTHS)
 Predictions = npt.NDArray[np.float32]
 
 
-def write_predictions(uris: tuple[str, ...], data: Path, folder: Path) -> None:
+def write_predictions(uris: tuple[str, ...], data: Path, folder: Path, trust: Trust | None = None) -> None:
     """Write the predictions of the releases at `uris` for each training face into `folder`, one file a shard.
 
     Predictions are averaged over the teachers, and over a face and its mirror image. This reduces their noise, and the
@@ -33,7 +35,7 @@ def write_predictions(uris: tuple[str, ...], data: Path, folder: Path) -> None:
     Raises:
         StepError: as `load`.
     """
-    predictors = load(uris)
+    predictors = load(uris, trust)
     folder.mkdir(parents=True, exist_ok=True)
     found = shards.shards(data, "train")
 
@@ -53,19 +55,19 @@ def predictions_file(folder: Path, shard: Shard) -> Path:
     return folder / shard.labels.name.replace(".labels.", ".predictions.")
 
 
-def load(uris: tuple[str, ...]) -> list[Predictor]:
+def load(uris: tuple[str, ...], trust: Trust | None = None) -> list[Predictor]:
     """Return the predictors of the releases at `uris`.
 
     Raises:
         StepError: a release cannot be loaded, or lacks a head or labels that are trained.
     """
-    return [_load(uri) for uri in uris]
+    return [_load(uri, trust) for uri in uris]
 
 
-def _load(uri: str) -> Predictor:
+def _load(uri: str, trust: Trust | None) -> Predictor:
     try:
-        found = Predictor(release.load(uri))
-    except release.ReleaseError as error:
+        found = Predictor(releases.read(uri, trust).served())
+    except (ReleaseError, StepError) as error:
         raise StepError(f"the teacher cannot be used: {error}") from error
     if other := [head for head, names in LABELS.items() if found.release.labels.get(head) != names]:
         raise StepError(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from serving.release import MANIFEST, parse_manifest
 from training.config import NAMED_WEIGHTS
 from training.errors import StepError
-from training.registry.addresses import open_storage
+from training.registry import releases
+from training.registry.signing import Trust
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +37,7 @@ def dump(model: keras.Model) -> bytes:
     return file.getvalue()
 
 
-def load(model: keras.Model, uri: str) -> None:
+def load(model: keras.Model, uri: str, trust: Trust | None = None) -> None:
     """Set each layer of `model` from the layer with the same name and shape in the release at `uri`.
 
     Prints how many layers were set.
@@ -45,7 +45,7 @@ def load(model: keras.Model, uri: str) -> None:
     Raises:
         StepError: as `read`, or no layer fits.
     """
-    stored = read(uri)
+    stored = read(uri, trust)
     layers = [layer for layer in model.layers if layer.weights]
     count = sum(_set(layer, stored) for layer in layers)
     if not count:
@@ -61,26 +61,27 @@ def _set(layer: keras.Layer, stored: Arrays) -> bool:
     return True
 
 
-def read(uri: str) -> Arrays:
+def read(uri: str, trust: Trust | None = None) -> Arrays:
     """Return the weights of the release at `uri`, as `dump` wrote them.
 
     Raises:
         StepError: there is no such release, or its weights are missing or damaged.
     """
-    storage = open_storage(uri)
-    manifest = storage.read(MANIFEST)
-    if manifest is None:
-        raise StepError(
-            f"no initial weights {uri!r}; give the folder or gs:// address of a release, or {', '.join(NAMED_WEIGHTS)}"
-        )
-    entry = parse_manifest(manifest.data).get("weights")
-    found = storage.read(entry["file"]) if entry else None
-    if found is None:
+    try:
+        found = releases.read(uri, trust)
+    except StepError as error:
+        raise StepError(f"no initial weights {uri!r}, and it is none of {', '.join(NAMED_WEIGHTS)}: {error}") from error
+    entry = found.manifest.get("weights")
+    data = found.files.get(entry["file"]) if entry else None
+    if data is None:
         raise StepError(
             f"{uri} contains no trainable weights (the bundled release leaves them out); choose a release from a "
             "registry"
         )
-    if hashlib.sha256(found.data).hexdigest() != entry["sha256"]:
-        raise StepError(f"the weights of {uri} do not match the SHA-256 in its manifest; publish the release again")
-    with np.load(io.BytesIO(found.data)) as arrays:
-        return dict(arrays)
+    try:
+        with np.load(io.BytesIO(data)) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise StepError(
+            f"the weights of {uri} are no .npz file of arrays ({error}); publish the release again"
+        ) from error

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from serving import manifest_v3
-from serving.release import MANIFEST, parse_manifest
 from training.config import DriftConfig
 from training.errors import StepError
 from training.evaluation.metrics import METRICS_FILE
@@ -17,8 +16,7 @@ from training.monitoring import drift, logfiles, traffic
 from training.monitoring.drift import DriftComparison, DriftStatus
 from training.monitoring.traffic import Traffic
 from training.openmetrics import Gauge
-from training.registry.addresses import open_storage
-from training.registry.storage import Storage
+from training.registry import releases
 
 _TITLES = ("measure", "images", "PSI", "corrected", "limit", "verdict", "moved most")
 
@@ -59,18 +57,34 @@ def create(
         since: requests in `logs` before this moment are ignored.
 
     Raises:
-        StepError: the release, its metrics or a log is missing.
+        StepError: the release, its metrics or a log is missing, or no line of a log is a line of the function.
     """
-    storage = open_storage(release)
-    manifest = parse_manifest(_file(storage, release, MANIFEST))
-    served = traffic.count(logfiles.lines(logs, since), manifest, since)
+    found = releases.read(release)
+    manifest = found.manifest
     if reference:
-        earlier = traffic.count(logfiles.lines(reference), manifest)
+        earlier = _counted(reference, manifest)
         words, expected = f"{earlier.answered:,} images of the reference log", drift.of_traffic(earlier)
     else:
-        measured = manifest_v3.rename(json.loads(_file(storage, release, METRICS_FILE)))
-        words, expected = f"its predictions for {measured['faces']:,} test faces", drift.of_release(measured, manifest)
+        if METRICS_FILE not in found.files:
+            raise StepError(f"{release} has no {METRICS_FILE}; compare with an earlier log: --reference")
+        measured = manifest_v3.rename(json.loads(found.files[METRICS_FILE]))
+        words = f"its predictions for {measured['faces']:,} test faces"
+        expected = drift.of_release(measured, manifest)
+    served = _counted(logs, manifest, since)
     return DriftReport(served, words, drift.compare(expected, drift.of_traffic(served), config))
+
+
+def _counted(logs: str, manifest: dict[str, Any], since: datetime | None = None) -> Traffic:
+    counted = traffic.count(logfiles.lines(logs, since), manifest, since)
+    # With `since`, all files can be older: a function without requests is no error.
+    if not counted.of_function and (counted.lines or since is None):
+        damaged = f", {counted.damaged:,} of them damaged" if counted.damaged else ""
+        raise StepError(
+            f"{logs}: none of the {counted.lines:,} lines is a log line of the function{damaged}; expected its "
+            "JSON lines (LOG_LEVEL=INFO), also as written by docker, kubectl or compose, or entries of Cloud Logging "
+            "as JSON"
+        )
+    return counted
 
 
 def table(report: DriftReport) -> str:
@@ -109,13 +123,6 @@ def entry(report: DriftReport) -> dict[str, Any]:
         "psi": {one.measure: round(one.corrected, 4) for one in report.comparisons},
         "images": report.traffic.answered,
     }
-
-
-def _file(storage: Storage, release: str, name: str) -> bytes:
-    stored = storage.read(name)
-    if stored is None:
-        raise StepError(f"{release} has no {name}; --release expects the folder or gs:// address of a release")
-    return stored.data
 
 
 def _row(one: DriftComparison) -> tuple[str, ...]:

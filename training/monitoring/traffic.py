@@ -50,6 +50,8 @@ class Traffic:
     """Lines of other releases."""
     others: int = 0
     """Lines that do not log a prediction request."""
+    of_function: int = 0
+    """Lines of the function, of any release and for any request."""
     other_release: str = ""
     """Version of one of the other releases."""
 
@@ -57,6 +59,11 @@ class Traffic:
     def answered(self) -> int:
         """Return the number of images with a prediction."""
         return self.images - self.failed
+
+    @property
+    def lines(self) -> int:
+        """Return the number of lines."""
+        return self.requests + self.damaged + self.of_other_releases + self.others
 
     @property
     def failed_share(self) -> float:
@@ -76,7 +83,9 @@ class Traffic:
     def add(self, line: bytes, since: datetime | None = None) -> None:
         """Count one line."""
         try:
-            self._request(*_parts(line), since)
+            parts = _parts(line)
+            self.of_function += 1
+            self._request(*parts, since)
         except _NotARequestError:
             self.others += 1
         # A line can be truncated or overwritten anywhere. It must not stop the count.
@@ -133,15 +142,24 @@ def count(lines: Iterable[bytes], manifest: dict[str, Any], since: datetime | No
 
 def _parts(line: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Return the function's fields, `httpRequest`, and the time. Cloud Logging moves the last two into its entry."""
-    if not line.startswith(b"{"):
-        # A line of the runtime or the server.
-        raise _NotARequestError
-    entry = _object(json.loads(line))
+    entry = _object(json.loads(_json(line)))
+    if isinstance(text := entry.get("log"), str) and "release" not in entry:
+        # Docker's json-file driver and log collectors wrap each line.
+        return _parts(text.strip().encode())
     fields = _object(entry.get("jsonPayload", entry))
     http = entry.get("httpRequest") or fields.get("httpRequest")
     if "release" not in fields or not http:
         raise _NotARequestError
     return _renamed(fields), _object(http), entry.get("timestamp") or fields.get("time", "")
+
+
+def _json(line: bytes) -> bytes:
+    """Return a line from its first brace on: kubectl, Docker Compose and others write a time or a name before it."""
+    before, brace, rest = line.partition(b"{")
+    if not brace or (before and b'"release"' not in rest):
+        # A line of the runtime or the server.
+        raise _NotARequestError
+    return brace + rest
 
 
 def _renamed(fields: dict[str, Any]) -> dict[str, Any]:

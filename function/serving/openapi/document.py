@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from PIL import Image
 
-from serving import access, gunicorn_settings, middleware, problems, request_parsing
+from serving import access, connections, gunicorn_settings, middleware, problems, protocols, request_parsing
 from serving.heads import AGE
 from serving.openapi.schemas import JsonObject, interval_coverage, ref, schemas
 from serving.release import Release
@@ -35,9 +35,10 @@ Some requests never reach a path. The server refuses them with problem details a
 
 - 400 for a request that is not HTTP/1.0 or 1.1, or has contradictory or repeated lengths, hosts or content types
 - 414 for a first line of more than {gunicorn_settings.MAX_REQUEST_LINE} bytes
+- 408 for a head that does not arrive within the time limit
 - 417 for an `Expect` other than `100-continue`
-- 431 for more than {gunicorn_settings.MAX_HEADERS} header fields, or a field of more than \
-{gunicorn_settings.MAX_HEADER_BYTES} bytes
+- 431 for more than {gunicorn_settings.MAX_HEADERS} header fields, a field of more than \
+{gunicorn_settings.MAX_HEADER_BYTES} bytes, or {connections.MAX_HEAD_BYTES // 2**10} KiB in all
 - 501 for a `Transfer-Encoding` other than `chunked`"""
 
 
@@ -92,7 +93,7 @@ def _head(operation: Operation) -> JsonObject:
 def _operation(path: str, method: str, operation: Operation, settings: Settings, release: Release) -> JsonObject:
     guarded = operation.keyed and bool(settings.api_key)
     refused = (*operation.problems, *((HTTPStatus.UNAUTHORIZED,) if guarded else ()))
-    responses: JsonObject = {"200": _ok(operation, settings, release)} if operation.media else {}
+    responses: JsonObject = {"200": _ok(operation, settings, release)}
     responses |= {str(int(status)): ref(_component(status), "responses") for status in sorted(refused)}
     if operation.static:
         responses["304"] = ref("NotModified", "responses")
@@ -101,7 +102,7 @@ def _operation(path: str, method: str, operation: Operation, settings: Settings,
         "tags": [operation.tag],
         "summary": operation.summary,
         **({"security": [{name: []} for name in _SCHEMES]} if guarded else {}),
-        **({"requestBody": _images(settings)} if operation.takes_images else {}),
+        **({"requestBody": _BODIES[operation.body](settings)} if operation.body else {}),
         "responses": responses,
     }
 
@@ -112,7 +113,7 @@ def _ok(operation: Operation, settings: Settings, release: Release) -> JsonObjec
     else:
         schema = {"type": "object" if operation.media == "application/json" else "string"}
     content: JsonObject = {"schema": schema}
-    if operation.takes_images:
+    if operation.body == "images":
         content["example"] = _prediction_example(settings, release)
     return {"description": "OK", "headers": _every(operation.static), "content": {operation.media: content}}
 
@@ -122,22 +123,43 @@ def _images(settings: Settings) -> JsonObject:
     files = {"type": "array", "items": binary, "minItems": 1, "maxItems": settings.max_images}
     form = {"type": "object", "properties": {"image": files}, "required": ["image"]}
     example = {"instances": [{"b64": base64.b64encode(example_image(settings)).decode()}]}
-    limits = (
-        f"At most {settings.max_images} images in a body of at most {_size(settings.max_request_bytes)}. An image has "
-        f"at most {settings.max_pixels / 1e6:g} megapixels, a shorter side of at least {settings.min_image_side} "
-        f"pixels, and a longer side of at most {settings.max_aspect_ratio} times the shorter. The function detects the "
-        "format from the image's bytes. It does not accept `Content-Encoding`. Example: "
-        "`curl -H 'Content-Type: image/jpeg' --data-binary @face.jpg …/predict`."
+    description = (
+        f"{_limits(settings)} The function detects the format from the image's bytes, also if `Content-Type` is "
+        "missing or `application/x-www-form-urlencoded`. It does not accept `Content-Encoding`. Example: "
+        "`curl --data-binary @face.jpg …/predict`."
     )
     return {
         "required": True,
-        "description": limits,
+        "description": description,
         "content": {
             **{media: {"schema": binary} for media in request_parsing.IMAGE_TYPES},
+            request_parsing.BINARY_TYPE: {"schema": binary},
             request_parsing.FORM_TYPE: {"schema": form},
             request_parsing.JSON_TYPE: {"schema": ref("Instances"), "example": example},
         },
     }
+
+
+def _tensors(settings: Settings) -> JsonObject:
+    image = base64.b64encode(example_image(settings)).decode()
+    tensor = {"name": protocols.INPUT, "datatype": "BYTES", "shape": [1], "data": [image]}
+    return {
+        "required": True,
+        "description": f"{_limits(settings)} Clients may also send the images as binary data, with the header "
+        f"`{protocols.HEADER_LENGTH}`. The response is JSON. If one image fails, the request fails.",
+        "content": {request_parsing.JSON_TYPE: {"schema": ref("InferRequest"), "example": {"inputs": [tensor]}}},
+    }
+
+
+_BODIES = {"images": _images, "tensors": _tensors}
+
+
+def _limits(settings: Settings) -> str:
+    return (
+        f"At most {settings.max_images} images in a body of at most {_size(settings.max_request_bytes)}. An image has "
+        f"at most {settings.max_pixels / 1e6:g} megapixels, a shorter side of at least {settings.min_image_side} "
+        f"pixels, and a longer side of at most {settings.max_aspect_ratio} times the shorter."
+    )
 
 
 def _size(count: int) -> str:
@@ -193,8 +215,8 @@ _REFUSALS = {
     "image format",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The image is damaged, too small or too elongated. If all of several images "
     "failed, `errors` lists the problem of each",
-    HTTPStatus.NOT_IMPLEMENTED: "Not implemented",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The server is busy, and the request reached its time limit",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The server is busy: the request reached its time limit, or too many "
+    "large requests arrive",
 }
 
 

@@ -7,11 +7,18 @@ from typing import Any, get_type_hints
 from serving.heads import AGE
 from serving.input_check import CODES
 from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
+from serving.protocols import INPUT, output_tensors
 from serving.release import Release
 from serving.settings import Settings
 
 JsonObject = dict[str, Any]
 
+_BASE64_IMAGE = {
+    "type": "string",
+    "format": "byte",
+    "contentEncoding": "base64",
+    "description": "A JPEG, PNG, WebP or AVIF file in base64, or as a `data:` URI.",
+}
 _TYPES = {int: "integer", float: "number", str: "string"}
 
 
@@ -45,7 +52,7 @@ def schemas(release: Release, settings: Settings) -> JsonObject:
         "Health": _object("", status={"const": "ok"}, model=ref("Model")),
         "Manifest": _manifest(release),
         "Problem": _problem(),
-        **_protocols(),
+        **_protocols(settings),
     }
 
 
@@ -70,13 +77,7 @@ def _object(description: str, optional: tuple[str, ...] = (), /, **properties: J
 
 
 def _instances(settings: Settings) -> JsonObject:
-    image = {
-        "type": "string",
-        "format": "byte",
-        "contentEncoding": "base64",
-        "description": "A JPEG, PNG, WebP or AVIF file in base64 (RFC 4648, section 4).",
-    }
-    instance = {"type": "object", "properties": {"b64": image}, "required": ["b64"]}
+    instance = {"type": "object", "properties": {"b64": _BASE64_IMAGE}, "required": ["b64"]}
     return {
         "type": "object",
         "description": "The JSON body of TensorFlow Serving and Vertex AI.",
@@ -142,7 +143,7 @@ def _manifest(release: Release) -> JsonObject:
 def _problem() -> JsonObject:
     return _object(
         "RFC 9457 problem details.",
-        ("errors", "request_id"),
+        ("errors", "error", "request_id"),
         type={"const": "about:blank"},
         title={"type": "string", "description": "The status in words."},
         status={"type": "integer", "minimum": 400, "maximum": 599},
@@ -152,24 +153,71 @@ def _problem() -> JsonObject:
             "items": ref("Problem"),
             "description": "The problem of each image, if all of several images failed.",
         },
+        error={"type": "string", "description": "`detail` again, on paths of the Open Inference Protocol."},
         request_id={"type": "string", "description": "The request's id in the log."},
     )
 
 
-def _protocols() -> JsonObject:
+def _infer(settings: Settings) -> JsonObject:
+    tensors = output_tensors(settings.heads)
+    shape = {"type": "array", "items": {"type": "integer"}}
+    data = {"type": "array", "minItems": 1, "maxItems": settings.max_images, "items": _BASE64_IMAGE}
+    tensor = {
+        "type": "object",
+        "properties": {
+            "name": {"const": INPUT},
+            "datatype": {"const": "BYTES"},
+            "shape": shape | {"description": "Ignored: each element of `data` is an image."},
+            "data": data,
+        },
+        "required": ["name", "datatype", "shape", "data"],
+    }
+    named = {"type": "object", "properties": {"name": {"enum": [*tensors]}}, "required": ["name"]}
+    text = {"type": "string"}
+    return {
+        "InferRequest": {
+            "type": "object",
+            "description": "A BYTES tensor of images.",
+            "properties": {
+                "id": text | {"description": "Copied to the response."},
+                "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": tensor},
+                "outputs": {"type": "array", "items": named, "description": "Requested outputs. Default: all."},
+            },
+            "required": ["inputs"],
+        },
+        "InferResponse": _object(
+            "One tensor per output, with one element per image.",
+            ("id",),
+            model_name=text,
+            model_version=text,
+            id=text,
+            outputs={"type": "array", "items": ref("OutputTensor")},
+        ),
+        "OutputTensor": _object(
+            "`age`, `age_low` and `age_high` are in years. `warnings` lists warning codes, separated by commas.",
+            name={"enum": [*tensors]},
+            datatype={"enum": sorted({each.datatype for each in tensors.values()})},
+            shape=shape,
+            data={"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "string"}]}},
+        ),
+    }
+
+
+def _protocols(settings: Settings) -> JsonObject:
     text, tensors = {"type": "string"}, {"type": "array", "items": ref("Tensor")}
     texts = {"type": "array", "items": text}
     status = _object("", error_code={"const": "OK"}, error_message=text)
     version = _object("", version=text, state={"const": "AVAILABLE"}, status=status)
     return {
+        **_infer(settings),
         "ServerMetadata": _object("", name=text, version=text, extensions=texts),
         "Live": _object("", live={"const": True}),
         "Ready": _object("", ready={"const": True}),
         "ModelMetadata": _object("", name=text, versions=texts, platform=text, inputs=tensors, outputs=tensors),
         "Tensor": _object(
-            "A tensor of the network. -1 stands for any number of faces.",
+            "A tensor of `infer`. -1 stands for any number of images.",
             name=text,
-            datatype={"const": "FP32"},
+            datatype={"enum": ["BYTES", "FP32", "INT32"]},
             shape={"type": "array", "items": {"type": "integer"}},
         ),
         "ModelReady": _object("", name=text, ready={"const": True}),
