@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from google.cloud import logging as cloud_logging
 
+from age_gender.text import printable_lines
 from training.deployment.clients import READING, calling, logging_client
 from training.deployment.resources import ServiceName
 
@@ -111,4 +112,4 @@ def _failed(status: int) -> bool:
 
 def _text(entry: Any) -> str:
     payload = entry.payload
-    return str(payload.get("message", payload) if isinstance(payload, dict) else payload)
+    return printable_lines(str(payload.get("message", payload) if isinstance(payload, dict) else payload))
