@@ -117,7 +117,8 @@ def list_folder(folder: str) -> list[str]:
     """Return the files of a folder and its subfolders, in the order of their paths."""
     if "://" in folder:
         return _match(posixpath.join(_literal(folder), "**"))
-    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_symlink() or not path.is_dir())
+    files = (path for path in Path(folder).rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(posixpath.join(folder, path.relative_to(folder)) for path in files)
 
 
 def _match(pattern: str) -> list[str]:
