@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class RequestLog:
 
     requests: int = 0
     errors: int = 0
-    """Responses with a 5xx status."""
+    """Responses with a 5xx status other than 501."""
     p95: float = 0.0
     """95th percentile of the latency in seconds, 0 without requests."""
 
@@ -65,7 +66,7 @@ class ServiceLog:
         entries = self._entries(self._filter(_REQUESTS, revision, since), MOST_REQUESTS)
         found = [entry.http_request for entry in entries if entry.http_request]
         latencies = [float(request["latency"].rstrip("s")) for request in found if "latency" in request]
-        errors = sum(int(request.get("status", 0)) >= 500 for request in found)
+        errors = sum(_is_failure(int(request.get("status", 0))) for request in found)
         return RequestLog(len(found), errors, float(np.percentile(latencies, 95)) if latencies else 0.0)
 
     def last_error(self, revision: str, since: datetime) -> str:
@@ -102,6 +103,11 @@ class ServiceLog:
         }
         named = " AND ".join(f'{field}="{value}"' for field, value in terms.items())
         return f'{named} AND timestamp>="{since.isoformat()}"'
+
+
+def _is_failure(status: int) -> bool:
+    # Every caller can cause a 501, so it says nothing about the revision.
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
 
 
 def _text(entry: Any) -> str:
