@@ -76,3 +76,13 @@ def test_malformed_prediction_differs_from_every_other(prediction: Any) -> None:
     expected = {"age": AGE, "gender": GENDER}
     assert verification._differing([found], [expected], VerifyConfig())
     assert RevisionResponses([SimpleNamespace(json=lambda: {"predictions": [expected]})]).predictions == [expected]  # type: ignore[list-item]
+
+
+def test_requests_that_the_function_cannot_implement_are_no_failures(setup: Setup) -> None:
+    name = setup.service.name
+    resource = {"location": name.region, "service_name": name.name, "revision_name": "some-revision"}
+    # Every caller can cause a 501, for example with an unknown Transfer-Encoding.
+    for status in (200, 404, 500, 501, 503):
+        setup.fake_cloud.log.request(name.project, resource, {"status": status, "latency": "0.1s"})
+    found = ServiceLog(name).requests("some-revision", datetime.now(UTC) - timedelta(minutes=1))
+    assert (found.requests, found.errors) == (5, 2)

@@ -32,7 +32,7 @@ class RequestLog:
 
     requests: int = 0
     errors: int = 0
-    """Responses with a 5xx status."""
+    """Responses with a 5xx status other than 501."""
     p95: float = 0.0
     """95th percentile of the latency in seconds, 0 without requests."""
 
