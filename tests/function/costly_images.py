@@ -37,7 +37,7 @@ def png_with_damaged_texts(count: int = 10_000) -> bytes:
     return png([header(32, 32), *[(b"zTXt", b"a\0\0" + compressed)] * count, _pixels(), _END])
 
 
-def jpeg_with_spread_exif(size: int = BODY - 2**16) -> bytes:
+def jpeg_with_spread_exif(size: int = BODY - 2**18) -> bytes:
     """Return a JPEG whose EXIF block of `size` bytes lies in 12,000 segments. Its orientation is 6."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -80,7 +80,7 @@ def json_of_empty_objects(size: int = BODY) -> bytes:
 
 def json_of_wide_characters(size: int = BODY) -> bytes:
     """Return a JSON body of `size` bytes that Python holds as a text of four bytes per character."""
-    return b'{"instances": [{"b64": "' + b"A" * (size - 50) + b'"}], "x": "' + "\U0001f600".encode() + b'"}'
+    return b'{"instances": [{"b64": "' + b"A" * (size - 80) + b'"}], "x": "' + "\U0001f600".encode() + b'"}'
 
 
 def form(image: bytes) -> bytes:

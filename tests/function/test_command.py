@@ -79,9 +79,9 @@ def test_an_image_that_fails_is_named_and_the_others_are_answered(folder: Path) 
     assert done.returncode == 1
     assert (failed["file"], failed["error"]["status"]) == (text, 415)
     assert "age" in answered
-    assert f"age-gender: {text}: the bytes are no image of a known format" in done.stderr
+    assert f"age-gender: {text}: the data is not an image of a known format" in done.stderr
     table = age_gender("predict", text, folder / "a.jpg")
-    assert "notes.txt  not answered: the bytes are no image" in table.stdout
+    assert "notes.txt  not answered: the data is not an image" in table.stdout
     assert table.returncode == 1
 
 

@@ -83,7 +83,7 @@ def test_tritonclient_gets_the_reason_of_a_refusal(server: Server) -> None:
     tensor = InferInput("image", [2], "BYTES")
     tensor.set_data_from_numpy(np.array([FACES[0], b"no image"], dtype=object))
     with InferenceServerClient(server.url.removeprefix("http://")) as client:
-        with pytest.raises(InferenceServerException, match="image 1: the bytes are no image"):
+        with pytest.raises(InferenceServerException, match="image 1: the data is not an image"):
             client.infer(NAME, [tensor])
         with pytest.raises(InferenceServerException, match="there is nothing at this path"):
             client.infer("another", [tensor])

@@ -111,7 +111,7 @@ def test_a_camera_that_is_not_there_is_explained(page: Page) -> None:
 
 def test_a_file_that_is_no_picture_is_explained_by_the_server(page: Page) -> None:
     choose(page, file(b"no picture", "notes.jpg"))
-    expect(page.locator("#answer .problem")).to_contain_text("no image of a known format")
+    expect(page.locator("#answer .problem")).to_contain_text("not an image of a known format")
     expect(page.locator("#frame")).to_be_hidden()
 
 
@@ -119,7 +119,7 @@ def test_a_file_that_is_no_picture_does_not_get_the_answer_of_the_one_before(pag
     choose(page, file(face))
     expect(page.locator("#answer dt").first).to_have_text("Age")
     choose(page, file(b"no picture", "notes.txt", "text/plain"))
-    expect(page.locator("#answer .problem")).to_contain_text("no image of a known format")
+    expect(page.locator("#answer .problem")).to_contain_text("not an image of a known format")
 
 
 def test_a_key_is_asked_for_where_one_is_needed(page: Page, face: bytes) -> None:

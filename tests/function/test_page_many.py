@@ -17,7 +17,7 @@ def test_several_pictures_are_a_grid_whose_tiles_open(page: Page, sent: list[byt
     choose(page, file(face, "first.jpg"), file(b"no picture", "notes.jpg"), wide)
     tiles = page.locator(".tile")
     expect(tiles.nth(0)).to_contain_text(re.compile("first.jpg.*years.*likely"))
-    expect(tiles.nth(1)).to_contain_text("no image of a known format")
+    expect(tiles.nth(1)).to_contain_text("not an image of a known format")
     expect(page.get_by_role("status").first).to_have_text("2 of 3 pictures are answered, 1 could not be.")
     expect(page.get_by_role("heading", name="3 pictures")).to_be_focused()
     assert len(sent) == 1
@@ -68,4 +68,4 @@ def test_a_server_that_takes_fewer_is_asked_in_halves(browser: Browser) -> None:
 
 def test_only_bad_pictures_are_explained_each(page: Page) -> None:
     choose(page, file(b"no picture"), file(b""))
-    expect(page.locator(".tile .problem")).to_contain_text(["no image of a known format", "empty"])
+    expect(page.locator(".tile .problem")).to_contain_text(["not an image of a known format", "empty"])
