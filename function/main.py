@@ -24,7 +24,7 @@ try:
 except settings.SettingsError as reason:
     sys.exit(f"cannot start: {reason}")
 # Storage responds while numpy, Pillow and the runtime are imported below.
-LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.model_sha256, SETTINGS.model_cache, SETTINGS.model_fetch_timeout)
+LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.pins, SETTINGS.model_cache, SETTINGS.model_fetch_timeout)
 
 from flask import Request, Response, current_app
 

@@ -12,14 +12,14 @@ locals {
   measured = {
     errors = {
       title = "${var.name}: requests fail"
-      # A single failure among three requests at night is a large share and no incident.
+      # One failure among three requests is a large share, but not an incident.
       query = "${local.failed_share} > ${var.alert_beyond.failed_share} and sum(increase(run_googleapis_com:request_count{${local.platform},response_code_class=\"5xx\"}[10m])) >= 5"
-      help  = "More than ${100 * var.alert_beyond.failed_share} % of the requests of ten minutes were answered 5xx. The log names each with its release. If it began with a deployment: job `rollback`."
+      help  = "More than ${100 * var.alert_beyond.failed_share} % of the requests in ten minutes failed with a 5xx status. The log names each with its release. If it began with a deployment, run the job `rollback`."
     }
     latency = {
-      title = "${var.name}: answers are slow"
+      title = "${var.name}: responses are slow"
       query = "${local.p95} > ${1000 * var.alert_beyond.p95_seconds} and sum(increase(run_googleapis_com:request_count{${local.platform}}[10m])) >= 20"
-      help  = "5 % of the requests of ten minutes took longer than ${var.alert_beyond.p95_seconds} s. Look at the number of instances against `max_instances`, at large pictures and batches, and at cold starts."
+      help  = "5 % of the requests in ten minutes took longer than ${var.alert_beyond.p95_seconds} s. Check the number of instances against `max_instances`, large images and batches, and cold starts."
     }
   }
 
@@ -28,16 +28,16 @@ locals {
       title  = "${var.name}: an instance does not start"
       filter = local.start_failures
       labels = { revision = "EXTRACT(resource.labels.revision_name)" }
-      help   = "Revision $${log.extracted_label.revision}. The function's last line says why: a release that is missing, damaged or not to be read, or a setting with a wrong value. During a deployment the candidate failed, and nobody was served by it."
+      help   = "Revision $${log.extracted_label.revision}. The last line of the function's log has the reason: a missing, damaged or unreadable release, or an invalid setting. During a deployment the candidate failed and got no traffic."
     }
     drift = {
-      title  = "${var.name}: the answers drift"
+      title  = "${var.name}: the predictions drift"
       filter = "log_id(\"${local.drift_log}\") AND severity>=WARNING"
       labels = {
         found   = "EXTRACT(jsonPayload.message)"
         release = "EXTRACT(jsonPayload.release)"
       }
-      help = "Release $${log.extracted_label.release}: $${log.extracted_label.found}. Other people ask, other pictures are sent, or the model fails: look at the table in the log of the job `drift` before retraining."
+      help = "Release $${log.extracted_label.release}: $${log.extracted_label.found}. The users or their images changed, or the model fails. Read the table in the log of the job `drift` before retraining."
     }
   }
 }
@@ -54,7 +54,7 @@ resource "google_monitoring_alert_policy" "measured" {
       query               = each.value.query
       duration            = "300s"
       evaluation_interval = "60s"
-      # The platform's metrics exist only once a request was answered.
+      # The platform's metrics exist only after the first request.
       disable_metric_validation = true
     }
   }

@@ -17,6 +17,6 @@ resource "google_project_service" "this" {
   ))
   service = each.value
 
-  # Something else in the project may live on the same API.
+  # Other resources of the project may use the same API.
   disable_on_destroy = false
 }

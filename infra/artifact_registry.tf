@@ -1,6 +1,6 @@
-# Where a deployment puts the image it builds; the name is the one that gcloud uses.
+# Repository of the built images, with the name that gcloud uses.
 resource "google_artifact_registry_repository" "images" {
-  #checkov:skip=CKV_GCP_84: images hold nothing but public code; Google's own keys encrypt them.
+  #checkov:skip=CKV_GCP_84: images contain only public code, and Google's keys encrypt them.
   repository_id = "cloud-run-source-deploy"
   location      = var.region
   format        = "DOCKER"

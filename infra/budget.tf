@@ -1,11 +1,11 @@
-# Tells, and switches nothing off: `max_instances` is what bounds the service's cost.
+# Sends alerts only: `max_instances` limits the cost of the service.
 resource "google_billing_budget" "project" {
   count           = var.billing_account == "" ? 0 : 1
   billing_account = var.billing_account
   display_name    = var.name
 
   budget_filter {
-    # The number, which the bucket happens to know.
+    # The project number, which is an attribute of the bucket.
     projects = ["projects/${google_storage_bucket.releases.project_number}"]
   }
 

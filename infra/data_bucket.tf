@@ -1,6 +1,6 @@
-# Archives of labelled faces. They are personal data: a face deleted here is gone for good after 30 days.
+# Archives of labelled faces. They are personal data: a deleted archive is unrecoverable after 30 days.
 resource "google_storage_bucket" "data" {
-  #checkov:skip=CKV_GCP_62: Cloud Audit Logs tell who read what; access logs would be a second, weaker account of it.
+  #checkov:skip=CKV_GCP_62: Cloud Audit Logs already record every read; access logs are a weaker copy.
   name                        = "${var.project_id}-faces"
   location                    = var.region
   uniform_bucket_level_access = true
@@ -10,7 +10,7 @@ resource "google_storage_bucket" "data" {
     enabled = true
   }
 
-  # Versions already cover a slip of the hand; soft delete would keep every face a week longer.
+  # Object versions already protect against mistakes. Soft delete would keep every face a week longer.
   soft_delete_policy {
     retention_duration_seconds = 0
   }

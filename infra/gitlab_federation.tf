@@ -1,12 +1,12 @@
 locals {
-  # What `aud` says in .gitlab-ci.yml.
+  # `aud` in .gitlab-ci.yml.
   gitlab_audience = "age-gender-detection"
 
-  # gitlab.com has one issuer for everybody: without the project in the condition, any of its projects would be let in.
-  # Only who may push to a protected branch or tag can start a job that passes.
+  # All projects on gitlab.com have the same issuer, so the condition must name the project. Only people who may push to a
+  # protected branch or tag can start a job that meets it.
   gitlab_condition = "assertion.project_id == \"${var.gitlab_project_id}\" && assertion.ref_protected == \"true\""
 
-  # What .gitlab-ci.yml calls the environments whose jobs deploy.
+  # Environments of deployment jobs in .gitlab-ci.yml.
   gitlab_environments = ["candidate", "production"]
 }
 
@@ -32,7 +32,7 @@ resource "google_iam_workload_identity_pool_provider" "training" {
   }
 }
 
-# A provider of its own, since only jobs with an environment carry that claim and a mapping must find what it names.
+# A separate provider: only jobs with an environment have that claim, and a mapping requires its claims.
 resource "google_iam_workload_identity_pool_provider" "deployer" {
   workload_identity_pool_id          = google_iam_workload_identity_pool.gitlab.workload_identity_pool_id
   workload_identity_pool_provider_id = "deployer"
@@ -49,7 +49,7 @@ resource "google_iam_workload_identity_pool_provider" "deployer" {
   }
 }
 
-# The role makes access tokens of the account, and the identity tokens that the private service wants.
+# The role allows access tokens of the account, and identity tokens for the private service.
 resource "google_service_account_iam_member" "gitlab_training" {
   service_account_id = google_service_account.training.name
   role               = "roles/iam.workloadIdentityUser"

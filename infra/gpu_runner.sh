@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs at each start of the GPU machine: takes jobs until none came for half an hour, then turns the machine off.
+# Runs at each start of the GPU runner: run jobs, and shut down after 30 minutes without a job.
 set -euo pipefail
 trap 'shutdown -h now' EXIT
 
@@ -16,8 +16,8 @@ fi
 
 secret=$(about token-secret)
 CI_SERVER_URL=$(about gitlab-url)
-# In the environment, for a command line can be read by everybody on the machine.
+# In the environment, since every user of the machine can read command lines.
 CI_SERVER_TOKEN=$(gcloud secrets versions access latest --secret="$secret")
 export CI_SERVER_TOKEN CI_SERVER_URL
-# No `exec`: the trap has to see the end.
+# No `exec`, so that the trap runs at the end.
 gitlab-runner run-single --executor docker --docker-image python:3.11-slim-bookworm --docker-gpus all --wait-timeout 1800

@@ -1,10 +1,10 @@
-# A spot machine with one T4 that takes GitLab's training jobs, for those without GitLab's own. It is off, and costs its
-# disk alone, until a command starts it; without a job for half an hour it turns itself off again.
+# A spot machine with one T4 that runs GitLab's training jobs, if you have no GPU runner on GitLab. It is off until you
+# start it, and shuts down after 30 minutes without a job. While off it costs only its disk.
 locals {
   gpu_runner = var.gpu_runner_zone == "" ? [] : ["${var.name}-gpu-runner"]
 }
 
-# The token comes in by hand (output `gpu_runner`), so that it is in no state.
+# You store the token with the output `gpu_runner`, so the state does not contain it.
 resource "google_secret_manager_secret" "runner_token" {
   for_each  = toset(local.gpu_runner)
   secret_id = "${each.key}-token"
@@ -14,11 +14,11 @@ resource "google_secret_manager_secret" "runner_token" {
   depends_on = [google_project_service.this]
 }
 
-# Reads its token, and nothing else: a job on the machine takes on GitLab's identities as anywhere.
+# Can only read its token. Jobs on the machine use GitLab's identities.
 resource "google_service_account" "gpu_runner" {
   for_each     = toset(local.gpu_runner)
   account_id   = "${var.name}-gpu"
-  display_name = "GPU machine of the pipeline"
+  display_name = "GPU runner of the pipeline"
   depends_on   = [google_project_service.this]
 }
 
@@ -29,9 +29,9 @@ resource "google_secret_manager_secret_iam_member" "runner_token" {
   member    = google_service_account.gpu_runner[each.key].member
 }
 
-# Without a single firewall rule nothing reaches the machine; the runner asks GitLab for jobs.
+# Without firewall rules the machine is unreachable. The runner polls GitLab for jobs.
 resource "google_compute_network" "gpu_runner" {
-  #checkov:skip=CKV2_GCP_18: no rule at all is the strictest firewall.
+  #checkov:skip=CKV2_GCP_18: a network without rules blocks all incoming traffic.
   for_each                = toset(local.gpu_runner)
   name                    = each.key
   auto_create_subnetworks = false
@@ -39,8 +39,8 @@ resource "google_compute_network" "gpu_runner" {
 }
 
 resource "google_compute_subnetwork" "gpu_runner" {
-  #checkov:skip=CKV_GCP_26: one machine that only calls GitLab and registries; flow logs would cost more than it.
-  #checkov:skip=CKV_GCP_76: there is no IPv6 here that could be private.
+  #checkov:skip=CKV_GCP_26: the machine only connects to GitLab and registries; flow logs would cost more than the machine.
+  #checkov:skip=CKV_GCP_76: the subnetwork has no IPv6.
   for_each                 = toset(local.gpu_runner)
   name                     = each.key
   region                   = regex("^(.+)-[a-z]$", var.gpu_runner_zone)[0]
@@ -50,9 +50,9 @@ resource "google_compute_subnetwork" "gpu_runner" {
 }
 
 resource "google_compute_instance" "gpu_runner" {
-  #checkov:skip=CKV_GCP_38: the disk holds what a job fetched, encrypted by Google's keys.
-  #checkov:skip=CKV_GCP_39: the driver's modules are not signed for Secure Boot.
-  #checkov:skip=CKV_GCP_40: a NAT gateway costs more than the machine; no firewall rule lets anybody in.
+  #checkov:skip=CKV_GCP_38: the disk contains downloads of jobs, encrypted with Google's keys.
+  #checkov:skip=CKV_GCP_39: the modules of the driver are not signed for Secure Boot.
+  #checkov:skip=CKV_GCP_40: a NAT gateway costs more than the machine, and no firewall rule allows incoming traffic.
   for_each     = toset(local.gpu_runner)
   name         = each.key
   zone         = var.gpu_runner_zone
@@ -73,7 +73,7 @@ resource "google_compute_instance" "gpu_runner" {
 
   boot_disk {
     initialize_params {
-      # With NVIDIA's driver, Docker and its GPU runtime; the newest of the family is chosen when the machine is made.
+      # Contains NVIDIA's driver, Docker and its GPU runtime. Terraform uses the newest image when it creates the machine.
       image = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2204-nvidia-580"
       size  = 100
       type  = "pd-standard"
@@ -103,7 +103,7 @@ resource "google_compute_instance" "gpu_runner" {
   }
 
   lifecycle {
-    # A new image of the family is no reason to lose the disk's caches.
+    # A new image must not replace the disk with its caches.
     ignore_changes = [boot_disk[0].initialize_params[0].image]
   }
 }

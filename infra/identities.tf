@@ -1,32 +1,32 @@
-# Reads faces, publishes releases, checks for drift. It can put nothing into production.
+# Reads faces, publishes releases and checks for drift. It cannot deploy.
 resource "google_service_account" "training" {
   account_id   = "${var.name}-training"
   display_name = "Training pipeline"
   depends_on   = [google_project_service.this]
 }
 
-# Moves the production pointer and deploys the function. It can publish no release.
+# Moves the production pointer and deploys the function. It cannot publish releases.
 resource "google_service_account" "deployer" {
   account_id   = "${var.name}-deployer"
   display_name = "Deployment of the function"
   depends_on   = [google_project_service.this]
 }
 
-# What the function runs as: it reads releases.
+# Identity of the function, which reads releases.
 resource "google_service_account" "runtime" {
   account_id   = "${var.name}-runtime"
   display_name = "The running function"
   depends_on   = [google_project_service.this]
 }
 
-# What builds the function's image. Without it builds run as the project's default account, often an Editor.
+# Identity of image builds. Without it builds use the project's default account, often an Editor.
 resource "google_service_account" "builder" {
   account_id   = "${var.name}-builder"
   display_name = "Build of the function's image"
   depends_on   = [google_project_service.this]
 }
 
-# Google's own roles for this (run.developer, run.sourceDeveloper) reach every service and, by way of builds, every
+# Google's predefined roles (run.developer, run.sourceDeveloper) apply to every service and, through builds, to every
 # account and bucket of the project.
 resource "google_project_iam_custom_role" "deploy" {
   role_id     = "${local.metric}_deploy"
@@ -35,7 +35,7 @@ resource "google_project_iam_custom_role" "deploy" {
   depends_on  = [google_project_service.this]
 }
 
-# What belongs to no service, and can be granted on the project only.
+# Permissions that can only be granted on the project.
 resource "google_project_iam_custom_role" "build" {
   role_id     = "${local.metric}_build"
   title       = "Have an image built, and wait for builds and deployments"
@@ -46,9 +46,9 @@ resource "google_project_iam_custom_role" "build" {
 resource "google_project_iam_member" "deployer" {
   for_each = {
     build = google_project_iam_custom_role.build.name
-    # Calling an API in the project's name.
+    # Permission to call APIs in the project's name.
     call = "roles/serviceusage.serviceUsageConsumer"
-    # The canary's errors and latency, and why a build failed: all logs of the project but those of data access.
+    # Reads errors and latency of the canary, and build logs: all logs of the project except data access logs.
     logs = "roles/logging.viewer"
   }
   project = var.project_id
@@ -56,7 +56,7 @@ resource "google_project_iam_member" "deployer" {
   member  = google_service_account.deployer.member
 }
 
-# Deploying a service that runs as an account, or a build that does, takes the right to act as it.
+# Deploying a service or a build that runs as an account requires permission to act as that account.
 resource "google_service_account_iam_member" "deployer_acts_as" {
   for_each = {
     builder = google_service_account.builder.name
@@ -73,7 +73,7 @@ resource "google_project_iam_member" "builder_logs" {
   member  = google_service_account.builder.member
 }
 
-# The drift check writes what it found where an alert sees it. The role knows no narrower scope than the project's logs.
+# The drift check writes its result to the log for the alert. The role cannot be limited to one log.
 resource "google_project_iam_member" "training_logs" {
   project = var.project_id
   role    = "roles/logging.logWriter"

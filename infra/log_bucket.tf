@@ -1,5 +1,5 @@
 locals {
-  # One line a request, written by the function itself: what was answered, in coarse bins, never who or what was sent.
+  # One line per request by the function: the prediction in coarse bins, neither image nor user.
   request_lines = join(" AND ", [
     "resource.type=\"cloud_run_revision\"",
     "resource.labels.service_name=\"${var.name}\"",
@@ -8,14 +8,14 @@ locals {
     "httpRequest.status>=100",
   ])
 
-  # Where the pipeline has `python -m training drift --log-to` write its verdict: a warning, if the answers drifted.
+  # Log of `python -m training drift --log-to`: a warning if the predictions drift.
   drift_log = "age-gender-drift"
 }
 
-# The function's request lines, for the comparison of answers with what the release answered in its evaluation.
+# Request lines of the function, which the drift check compares with the evaluation of the release.
 resource "google_storage_bucket" "logs" {
-  #checkov:skip=CKV_GCP_62: Cloud Audit Logs tell who read what; access logs would be a second, weaker account of it.
-  #checkov:skip=CKV_GCP_78: the sink writes each file once, and nobody here may overwrite one.
+  #checkov:skip=CKV_GCP_62: Cloud Audit Logs already record every read; access logs are a weaker copy.
+  #checkov:skip=CKV_GCP_78: the sink writes each file once, and no account may overwrite one.
   name                        = "${var.project_id}-logs"
   location                    = var.region
   uniform_bucket_level_access = true
@@ -34,7 +34,7 @@ resource "google_storage_bucket" "logs" {
 }
 
 resource "google_logging_project_sink" "requests" {
-  #checkov:skip=CKV2_GCP_4: no audit log; what is locked could not be deleted when somebody asks for it.
+  #checkov:skip=CKV2_GCP_4: not an audit log, and a locked bucket would prevent deletion on request.
   name                   = "${var.name}-requests"
   destination            = "storage.googleapis.com/${google_storage_bucket.logs.name}"
   filter                 = local.request_lines
@@ -44,7 +44,7 @@ resource "google_logging_project_sink" "requests" {
 resource "google_storage_bucket_iam_member" "logs" {
   for_each = {
     "roles/storage.objectCreator" = google_logging_project_sink.requests.writer_identity
-    # The schedule's drift check is a job of the training identity.
+    # The scheduled drift check uses the training identity.
     "roles/storage.objectViewer" = google_service_account.training.member
   }
   bucket = google_storage_bucket.logs.name

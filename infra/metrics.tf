@@ -1,5 +1,5 @@
 locals {
-  # No hyphens: PromQL writes them as underscores, and so name and query stay the same word.
+  # PromQL replaces hyphens with underscores, so avoid hyphens in names.
   metric = replace(var.name, "-", "_")
 
   system_lines = join(" AND ", [
@@ -7,15 +7,15 @@ locals {
     "resource.labels.service_name=\"${var.name}\"",
     "log_id(\"run.googleapis.com/varlog/system\")",
   ])
-  # In the platform's own words: the probe gave up, or the process ended with an error.
+  # Messages of the platform: the probe failed, or the process exited with an error.
   start_failures = "${local.system_lines} AND textPayload=~\"(STARTUP .+ probe failed|Container called exit\\([1-9])\""
 
-  # Those of function/serving/heads.py. What a deployment does not answer, or not count, stays empty.
+  # Heads of function/serving/heads.py. Heads that a deployment does not predict or log have no data.
   heads = ["age", "gender", "ethnicity"]
 
   counters = {
     requests = {
-      description = "Requests by the first digit of their status and by release"
+      description = "Requests by status class and release"
       filter      = local.request_lines
       labels = {
         class   = "REGEXP_EXTRACT(httpRequest.status, \"^([1-5])\")"
@@ -23,12 +23,12 @@ locals {
       }
     }
     warned = {
-      description = "Requests with a picture that is plainly no face"
+      description = "Requests with a warning"
       filter      = "${local.request_lines} AND jsonPayload.warnings:*"
       labels      = { release = "EXTRACT(jsonPayload.release)" }
     }
     start_failures = {
-      description = "Instances that did not start, or ended with an error"
+      description = "Instances that did not start, or exited with an error"
       filter      = local.start_failures
       labels      = { revision = "EXTRACT(resource.labels.revision_name)" }
     }
@@ -36,21 +36,21 @@ locals {
 
   distributions = merge({
     latency = {
-      description = "Seconds from a request's arrival in the function to its answer"
+      description = "Latency of requests in the function, in seconds"
       filter      = local.request_lines
       value       = "EXTRACT(httpRequest.latency)"
       unit        = "s"
-      # 1 ms to 66 s, each a fifth above the one before
+      # 1 ms to 66 s, each bucket 20 % above the previous
       buckets = { scale = 0.001, growth = 1.2, count = 61 }
       labels  = { release = "EXTRACT(jsonPayload.release)" }
     }
     }, {
     for head in local.heads : "drift_${head}" => {
-      description = "Population stability index of the answers on ${head} against the release's own evaluation"
+      description = "Population stability index of the predicted ${head} against the evaluation of the release"
       filter      = "log_id(\"${local.drift_log}\")"
       value       = "EXTRACT(jsonPayload.psi.${head})"
       unit        = "1"
-      # 0.001 to 17, each half above the one before
+      # 0.001 to 17, each bucket 50 % above the previous
       buckets = { scale = 0.001, growth = 1.5, count = 24 }
       labels  = { release = "EXTRACT(jsonPayload.release)" }
     }

@@ -1,10 +1,10 @@
 output "gitlab_variables" {
-  description = "Sets the pipeline's variables: `terraform output -raw gitlab_variables | sh`, inside a clone of the GitLab project."
+  description = "Commands that set the CI/CD variables: `terraform output -raw gitlab_variables | sh`, in a clone of the GitLab project."
   value       = join("\n", [for name, value in local.variables : "glab variable set ${name} ${value}" if value != ""])
 }
 
 output "gitlab_credentials" {
-  description = "Makes the two keyless credential files and hands them to GitLab, one an environment: `terraform output -raw gitlab_credentials | sh`. They hold no secret."
+  description = "Commands that create two keyless credential files and upload them to GitLab, one per environment: `terraform output -raw gitlab_credentials | sh`. The files contain no secret."
   value = join("\n", flatten([
     for identity, use in local.credentials : [
       "gcloud iam workload-identity-pools create-cred-config ${use.provider} --service-account=${use.email} --credential-source-file=build/gitlab-oidc-token --output-file=${identity}.json",
@@ -17,22 +17,22 @@ output "gitlab_credentials" {
 }
 
 output "upload_faces" {
-  description = "Puts an archive of faces where the pipeline fetches it."
+  description = "Command that uploads an archive of faces for the pipeline."
   value       = "gcloud storage cp faces.tar.gz gs://${google_storage_bucket.data.name}/"
 }
 
 output "deploy" {
-  description = "Deploys function/ with the release in production, as the pipeline does; from the project's root."
+  description = "Command that deploys function/ with the release in production, like the pipeline. Run it in the project's root."
   value       = "python -m training deploy --service ${local.service} --registry gs://${google_storage_bucket.releases.name}"
 }
 
 output "change_settings" {
-  description = "Brings `settings` onto the service, in a revision that nobody is served by; the next deployment takes them over."
+  description = "Command that applies `settings` to the service, in a revision without traffic. The next deployment uses them."
   value       = "gcloud run services update ${var.name} ${local.where} --no-traffic --update-env-vars='^;^${join(";", [for name, value in var.settings : "${name}=${value}"])}'"
 }
 
 output "roll_back" {
-  description = "Sends all traffic to an earlier revision, where the pipeline can't; replace REVISION by one of the list."
+  description = "Commands that send all traffic to an earlier revision if the pipeline cannot. Replace REVISION with a revision of the list."
   value       = <<-EOT
     gcloud run revisions list --service=${var.name} ${local.where}
     gcloud run services update-traffic ${var.name} ${local.where} --to-revisions=REVISION=100
@@ -40,7 +40,7 @@ output "roll_back" {
 }
 
 output "tear_down" {
-  description = "Deletes what `terraform destroy` refuses to: all faces, releases and logs, for good."
+  description = "Commands that permanently delete all faces, releases and logs, which `terraform destroy` refuses to do."
   value       = <<-EOT
     gcloud storage objects update 'gs://${google_storage_bucket.releases.name}/**' --no-temporary-hold
     gcloud storage rm 'gs://${google_storage_bucket.data.name}/**' 'gs://${google_storage_bucket.releases.name}/**' 'gs://${google_storage_bucket.logs.name}/**' --all-versions
@@ -48,7 +48,7 @@ output "tear_down" {
 }
 
 output "gpu_runner" {
-  description = "Gives the GPU machine its token (GitLab: Settings > CI/CD > Runners, tag `gpu`), has jobs go there, and starts it."
+  description = "Commands that store the token of the GPU runner (GitLab: Settings > CI/CD > Runners, tag `gpu`), direct training jobs to it and start it."
   value = join("\n", flatten([
     for runner in local.gpu_runner : [
       "gcloud secrets versions add ${runner}-token --project=${var.project_id} --data-file=token",
@@ -59,7 +59,7 @@ output "gpu_runner" {
 }
 
 locals {
-  # As Cloud Run names it, which an id in the state need not.
+  # Cloud Run's name of the service. The id in the state may differ.
   service = "projects/${var.project_id}/locations/${var.region}/services/${google_cloud_run_v2_service.function.name}"
   where   = "--project=${var.project_id} --region=${var.region}"
 
@@ -70,7 +70,7 @@ locals {
     REGISTRY             = "gs://${google_storage_bucket.releases.name}"
     SERVICE              = local.service
     SERVICE_URL          = google_cloud_run_v2_service.function.uri
-    # Whose signature a release must carry: this project's pipeline on its default branch.
+    # Identity that must sign releases: this project's pipeline on its default branch.
     TRUSTED_IDENTITY = var.gitlab_project_path == "" ? "" : "${var.gitlab_url}/${var.gitlab_project_path}//.gitlab-ci.yml@refs/heads/main"
   }
 

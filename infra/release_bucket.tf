@@ -1,17 +1,17 @@
-# The registry: one folder a release, and the object `production` that names one of them.
+# The registry: one folder per release, and the object `production`, the pointer to one of them.
 resource "google_storage_bucket" "releases" {
-  #checkov:skip=CKV_GCP_62: Cloud Audit Logs tell who read what; access logs would be a second, weaker account of it.
+  #checkov:skip=CKV_GCP_62: Cloud Audit Logs already record every read; access logs are a weaker copy.
   name                        = "${var.project_id}-releases"
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
 
-  # Releases are never overwritten: old versions are those of the pointer, and what `prune` deleted.
+  # Releases are never overwritten, so noncurrent versions are old pointers and releases deleted by `prune`.
   versioning {
     enabled = true
   }
 
-  # The history of what was in production.
+  # History of the pointer.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -24,7 +24,7 @@ resource "google_storage_bucket" "releases" {
     }
   }
 
-  # A pruned release can be brought back for a month. The name of one begins with its date.
+  # A pruned release can be restored for 30 days. Release names begin with a date.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -64,20 +64,20 @@ resource "google_storage_bucket_iam_member" "releases_read" {
   member = each.value
 }
 
-# Creating is not overwriting: without storage.objects.delete a published version stays as it is. The pointer is left
-# out, since as long as there is none, making it would be creating too.
+# Without storage.objects.delete an account can create objects but not overwrite them, so a published version cannot
+# change. The condition excludes the pointer, which the account could otherwise create.
 resource "google_storage_bucket_iam_member" "releases_publish" {
   bucket = google_storage_bucket.releases.name
   role   = "roles/storage.objectCreator"
   member = google_service_account.training.member
 
   condition {
-    title      = "all but the production pointer"
+    title      = "all except the production pointer"
     expression = "resource.name != \"${local.pointer_object}\""
   }
 }
 
-# Moving the pointer is an overwrite, which takes storage.objects.delete: granted on that one object.
+# Moving the pointer overwrites it, which requires storage.objects.delete on that object.
 resource "google_storage_bucket_iam_member" "releases_promote" {
   bucket = google_storage_bucket.releases.name
   role   = "roles/storage.objectUser"
@@ -89,10 +89,10 @@ resource "google_storage_bucket_iam_member" "releases_promote" {
   }
 }
 
-# Holding what was promoted: a held object can't be deleted by anybody before somebody lifts the hold.
+# Holds on promoted releases: nobody can delete a held object before the hold is released.
 resource "google_project_iam_custom_role" "hold" {
   role_id     = "${local.metric}_hold"
-  title       = "Put a hold on an object, or lift it"
+  title       = "Hold objects and release holds"
   permissions = ["storage.objects.get", "storage.objects.update"]
   depends_on  = [google_project_service.this]
 }

@@ -1,5 +1,5 @@
 locals {
-  # What `settings` may hold: all that the function reads, but for what the pipeline sets and for the key.
+  # Allowed names in `settings`: all settings of the function except the API key and those that the pipeline sets.
   settings = [
     "AIP_HEALTH_ROUTE", "AIP_HTTP_PORT", "AIP_PREDICT_ROUTE", "CLOUD_RUN_TIMEOUT_SECONDS", "CORS_ORIGINS", "HEADS",
     "KEEPALIVE_TIMEOUT", "LOG_LEVEL", "LOG_PREDICTIONS", "MAX_ASPECT_RATIO", "MAX_FULL_DECODE_PIXELS", "MAX_IMAGES",
@@ -8,14 +8,14 @@ locals {
   ]
 }
 
-# The frame in which revisions run. Terraform makes it once, around a placeholder; each release and each change of
-# function/ is a revision that the pipeline adds.
+# The Cloud Run service. Terraform creates it with a placeholder image. The pipeline adds a revision for each release and
+# each change of function/.
 resource "google_cloud_run_v2_service" "function" {
   name                = var.name
   location            = var.region
   deletion_protection = var.deletion_protection
 
-  # The pipeline asks its candidate from GitLab's runners. Who else may ask is the invoker's to say, below.
+  # GitLab's runners send requests to the candidate. The invoker role below controls access.
   ingress = "INGRESS_TRAFFIC_ALL"
 
   scaling {
@@ -26,7 +26,7 @@ resource "google_cloud_run_v2_service" "function" {
   template {
     service_account                  = google_service_account.runtime.email
     max_instance_request_concurrency = var.concurrency
-    # Above the function's own REQUEST_TIMEOUT, which ends a request with an answer.
+    # Longer than the function's REQUEST_TIMEOUT, which ends a request with a response.
     timeout = "60s"
 
     containers {
@@ -46,7 +46,7 @@ resource "google_cloud_run_v2_service" "function" {
         }
       }
 
-      # A release has MODEL_FETCH_TIMEOUT (20) to arrive; the server listens after that.
+      # The release loads within MODEL_FETCH_TIMEOUT (20 s). The server listens after that.
       startup_probe {
         period_seconds    = 1
         timeout_seconds   = 1
@@ -70,11 +70,11 @@ resource "google_cloud_run_v2_service" "function" {
   lifecycle {
     precondition {
       condition     = length(setsubtract(keys(var.settings), local.settings)) == 0
-      error_message = "settings has ${join(", ", setsubtract(keys(var.settings), local.settings))}; it takes ${join(", ", local.settings)}."
+      error_message = "settings contains ${join(", ", setsubtract(keys(var.settings), local.settings))}; allowed are ${join(", ", local.settings)}."
     }
 
-    # What the pipeline changes. `env` can only be left alone as a whole, hence the output `change_settings`. Traffic
-    # names a revision after the first deployment, so whatever Terraform changes serves nobody before the next one.
+    # The pipeline changes these. Terraform can only ignore `env` as a whole, hence the output `change_settings`. After
+    # the first deployment the traffic names a revision, so changes by Terraform get no traffic before the next one.
     ignore_changes = [
       build_config,
       client,
@@ -101,7 +101,7 @@ resource "google_cloud_run_v2_service_iam_member" "everybody_asks" {
   member   = "allUsers"
 }
 
-# The pipeline asks a candidate before anybody else does.
+# The pipeline sends requests to a candidate before the rollout.
 resource "google_cloud_run_v2_service_iam_member" "deployer_asks" {
   name     = google_cloud_run_v2_service.function.name
   location = var.region

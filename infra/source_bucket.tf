@@ -1,12 +1,12 @@
-# What a deployment builds from: function/ as an archive, of use only while its build runs.
+# Source archives of function/ for builds, needed only during the build.
 resource "google_storage_bucket" "sources" {
-  #checkov:skip=CKV_GCP_62: Cloud Audit Logs tell who read what; access logs would be a second, weaker account of it.
-  #checkov:skip=CKV_GCP_78: an archive is written once and thrown away.
+  #checkov:skip=CKV_GCP_62: Cloud Audit Logs already record every read; access logs are a weaker copy.
+  #checkov:skip=CKV_GCP_78: an archive is written once and deleted after a week.
   name                        = "run-sources-${var.project_id}-${var.region}"
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
-  # Nothing here is worth keeping: any commit makes its archive again.
+  # Every archive can be recreated from its commit.
   force_destroy = true
 
   lifecycle_rule {
@@ -23,7 +23,7 @@ resource "google_storage_bucket" "sources" {
 
 resource "google_storage_bucket_iam_member" "sources" {
   for_each = {
-    # Reading too: the same commit deployed again finds its archive there.
+    # Includes reading: a second deployment of a commit finds its archive.
     "roles/storage.objectUser"   = google_service_account.deployer.member
     "roles/storage.objectViewer" = google_service_account.builder.member
   }

@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # State lives in GitLab; the address and the token come in at `terraform init`.
+  # GitLab stores the state. Pass address and token at `terraform init`.
   backend "http" {}
 }
 
@@ -17,7 +17,7 @@ provider "google" {
   region         = var.region
   default_labels = { application = var.name }
 
-  # Budgets are refused to a person's own credentials unless a project is named that the call counts for.
+  # With user credentials, budgets require a quota project.
   user_project_override = var.billing_account != ""
   billing_project       = var.project_id
 }

@@ -108,7 +108,7 @@ def _predictions(port: int, face: bytes) -> bool:
 
 
 def main() -> None:
-    """Print the table of docs/performance.md."""
+    """Print the table of docs/explanation/performance.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="starts of each variant")
     parser.add_argument("--python", type=Path, default=ROOT / ".venv-run/bin/python", help="the deployed environment's")

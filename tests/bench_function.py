@@ -44,7 +44,7 @@ JPEG, JSON = "image/jpeg", "application/json"
 
 
 def main() -> None:
-    """Print the table of docs/performance.md."""
+    """Print the table of docs/explanation/performance.md."""
     started = cold_start(PYTHON)
     for name, bound in ((BUNDLED, "at most 1.5"), (FETCHED, "at most 1.7")):
         ratios = [ours / theirs for ours, theirs in zip(started[name], started[HELLO], strict=True)]

@@ -1,7 +1,8 @@
-"""How often the gate is wrong about two releases: its false alarms, and how small a worsening it finds.
+"""Measure the gate's false positives, and the smallest worsening that it detects.
 
-`python -m tests.bench_gate <prepared faces> <another release>`; the bundled one is the first of the two. The release
-before it, with 128 pixels, is in the history: `git archive 2a9b77e function/model | tar -x -C <folder>`.
+`python -m tests.bench_gate <prepared faces> <another release>`; the other release is compared with the bundled
+one. The release before that, with 128 pixels, is in the history:
+`git archive 2a9b77e function/model | tar -x -C <folder>`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ from serving.predictor import Predictor
 from tests.conftest import FUNCTION
 from training.config import EvaluateConfig, GateConfig
 from training.evaluate import score
-from training.evaluation.comparison import COMPARED, EVERYONE, Comparison, compare, groups
+from training.evaluation.comparison import EVERYONE, Comparison, compare, groups
+from training.evaluation.metric_table import COMPARED
 from training.evaluation.metrics import METRICS, ScoredSamples
 from training.gate import against
 
 Mask = npt.NDArray[np.bool_]
 Pair = Callable[[np.random.Generator], tuple[ScoredSamples, ScoredSamples]]
-HEADS = {head for head, _ in COMPARED.values()}
+HEADS = {spec.head for spec in COMPARED.values()}
 
 
 def mixed(one: ScoredSamples, other: ScoredSamples, take: Mask) -> ScoredSamples:
-    """The answers of `one` where `take` says so, else those of `other`."""
+    """Return the predictions of `one` where `take` is true, else those of `other`."""
     predictions = {name: value.copy() for name, value in vars(other).items() if name != "labels"}
     for name, value in predictions.items():
         value[take] = vars(one)[name][take]
@@ -39,13 +41,13 @@ def mixed(one: ScoredSamples, other: ScoredSamples, take: Mask) -> ScoredSamples
 def exchanged(
     one: ScoredSamples, other: ScoredSamples, random: np.random.Generator
 ) -> tuple[ScoredSamples, ScoredSamples]:
-    """Two releases that are equally good: each face's two answers are dealt out by the toss of a coin."""
+    """Return two equally good releases: the two predictions for each face are swapped at random."""
     take = random.random(len(one.labels)) < 0.5
     return mixed(one, other, take), mixed(other, one, take)
 
 
 def worsened(faces: ScoredSamples, share: float, where: Mask, random: np.random.Generator) -> ScoredSamples:
-    """A release that answers a share of some faces as if they were other faces of the set."""
+    """Return a release with a share of its predictions in `where` replaced by those for other faces."""
     order = random.permutation(len(where))
     elsewhere = ScoredSamples(
         faces.labels, **{name: held[order] for name, held in vars(faces).items() if name != "labels"}
@@ -54,10 +56,10 @@ def worsened(faces: ScoredSamples, share: float, where: Mask, random: np.random.
 
 
 def measure(name: str, pair: Pair, draws: int, where: Mask) -> None:
-    """Print how much worse the challenger is in `where`, and how often the gate closes for such a pair.
+    """Print the mean differences in `where`, and how often the gate fails such a pair of releases.
 
-    The shares: closed at all, for a metric over all faces, for groups, and for all faces if each metric had the whole
-    level to itself.
+    Columns: failed at all, by a metric over all faces, by a metric of a group, and over all faces without the
+    Bonferroni correction.
     """
     random = np.random.default_rng(1)
     closed, found = np.zeros(4), []
@@ -76,20 +78,20 @@ def measure(name: str, pair: Pair, draws: int, where: Mask) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="what `prepare` wrote")
+    parser.add_argument("data", type=Path, help="output folder of `prepare`")
     parser.add_argument("other", help="another release: folder or gs:// address")
-    parser.add_argument("--draws", type=int, default=400, help="pairs of releases for each line (default: 400)")
+    parser.add_argument("--draws", type=int, default=400, help="pairs of releases per line (default: 400)")
     options = parser.parse_args()
     new, old = (score(Predictor(release.load(uri)), options.data) for uri in (str(FUNCTION / "model"), options.other))
     masks = dict(groups(new.labels))
-    print(f"{'':44} " + "  ".join(f"{metric[:8]:>8}" for metric in COMPARED) + "      red     all  groups    each")
+    print(f"{'':44} " + "  ".join(f"{metric[:8]:>8}" for metric in COMPARED) + "   failed     all  groups    each")
     measure("the other release against the bundled one", lambda _: (new, old), 1, masks[EVERYONE])
     measure("the bundled one against the other release", lambda _: (old, new), 1, masks[EVERYONE])
     measure("equally good", lambda random: exchanged(new, old, random), options.draws, masks[EVERYONE])
 
     for share in (0.005, 0.01, 0.015, 0.02, 0.03):
         pair = partial(_another, new, old, share, masks[EVERYONE])
-        measure(f"{share:.1%} of the answers exchanged", pair, options.draws // 4, masks[EVERYONE])
+        measure(f"{share:.1%} of the predictions exchanged", pair, options.draws // 4, masks[EVERYONE])
     for group in ("black female, 13 and older", "asian male, 13 and older"):
         for share in (0.05, 0.1, 0.2):
             pair = partial(_another, new, old, share, masks[group])

@@ -50,7 +50,7 @@ def measure(source: Path, copies: int, scratch: Path) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Print the table of docs/memory.md."""
+    """Print the table of docs/explanation/training-speed.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of faces")
     source = parser.parse_args().data

@@ -29,7 +29,7 @@ STEPS = 40
 
 
 def main() -> None:
-    """Print the table of docs/training-speed.md."""
+    """Print the table of docs/explanation/training-speed.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of faces")
     source = parser.parse_args().data

@@ -1,4 +1,4 @@
-"""A real Chromium, with a made-up camera, for tests of the page and for its screenshots."""
+"""A real Chromium with a fake camera, for the tests and screenshots of the page."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, Route, ViewportSize, expect, sync_playwright
 
 PHONE = ViewportSize(width=360, height=740)
-# colours of the two halves of a picture, which tell what part of it was sent
+# colours of the two halves of a test image
 _RED, _BLUE = (220, 30, 30), (30, 30, 220)
 
-# The camera shows Chromium's own moving test picture, and is granted without a question.
+# Chromium grants its fake camera, a moving test image, without a prompt.
 _ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -26,15 +26,15 @@ _ARGUMENTS = [
 
 
 class NoChromiumError(Exception):
-    """Chromium is not installed; the message says how to get it."""
+    """Chromium is not installed. The message says how to install it."""
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start the system's Chromium without a window, and end it afterwards.
+    """Run the system's Chromium without a window.
 
     Raises:
-        NoChromiumError: there is none.
+        NoChromiumError: Chromium is not installed.
     """
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
@@ -48,48 +48,61 @@ def chromium() -> Iterator[Browser]:
 
 
 def file(content: bytes, name: str = "face.jpg", kind: str = "image/jpeg") -> FilePayload:
-    """A file to choose."""
+    """Return a file for the file chooser."""
     return {"name": name, "mimeType": kind, "buffer": content}
 
 
 def jpeg(image: Image.Image, **options: Any) -> bytes:
-    """The image as a JPEG."""
+    """Encode an image as a JPEG."""
     out = io.BytesIO()
     image.save(out, "JPEG", quality=95, **options)
     return out.getvalue()
 
 
 def halves(width: int, height: int) -> Image.Image:
-    """A picture whose left half is red and whose right half is blue."""
+    """Return an image with a red left half and a blue right half."""
     image = Image.new("RGB", (width, height), _RED)
     image.paste(_BLUE, (width // 2, 0, width, height))
     return image
 
 
 def edges(image: Image.Image) -> list[str]:
-    """Whether the left and the right edge are red or blue, half-way down."""
+    """Return the colours of the left and the right edge, red or blue, at half height."""
     pixels = [image.getpixel((x, image.height // 2)) for x in (2, image.width - 3)]
     return ["red" if isinstance(pixel, tuple) and pixel[0] > pixel[2] else "blue" for pixel in pixels]
 
 
 def choose(page: Page, *files: FilePayload) -> None:
-    """Choose files as a user does."""
+    """Choose files with the file chooser."""
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Choose pictures").click()
+        page.get_by_role("button", name="Choose images").click()
     chooser.value.set_files(list(files))
 
 
+def warned(page: Page, code: str, detail: str = "The server's words.") -> None:
+    """Add a warning to every prediction that the page receives."""
+
+    def add(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        for prediction in body["predictions"]:
+            prediction["warnings"] = [{"code": code, "detail": detail}]
+        route.fulfill(response=response, json=body)
+
+    page.route("**/predict", add)
+
+
 def wait_for_prediction(page: Page) -> None:
-    """Wait until the open picture has the answer to how it is framed now."""
-    expect(page.locator("#answer")).to_have_attribute("aria-busy", "false")
+    """Wait until the open image has the prediction of its current frame."""
+    expect(page.locator("#prediction")).to_have_attribute("aria-busy", "false")
 
 
 def record(page: Page) -> list[bytes]:
-    """A list that grows by the body of every request for an answer."""
+    """Return a list to which every prediction request appends its body."""
     bodies: list[bytes] = []
 
     def pass_on(route: Route) -> None:
-        # The browser hands out files only of a request that is held up.
+        # Chromium exposes uploaded files only for intercepted requests.
         bodies.append(route.request.post_data_buffer or b"")
         route.continue_()
 
@@ -98,6 +111,6 @@ def record(page: Page) -> list[bytes]:
 
 
 def image_of(body: bytes) -> Image.Image:
-    """The one picture of a recorded body."""
+    """Return the image of a recorded body."""
     start = body.index(b"\r\n\r\n") + 4
     return Image.open(io.BytesIO(body[start : body.rindex(b"\r\n--")])).convert("RGB")

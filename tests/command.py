@@ -1,4 +1,4 @@
-"""The command `age-gender` as people run it: a process of its own."""
+"""The command `age-gender` as a process."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def age_gender(
         check=False,
         timeout=300,
     )
-    # An exception that nobody catches comes through `python -m`; those that Beam logs do not.
+    # An uncaught exception passes through `python -m`; those that Beam logs do not.
     assert b"<frozen runpy>" not in done.stderr, done.stderr.decode()
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    stdout, stderr = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)

@@ -1,4 +1,4 @@
-"""A GitLab of this machine: a bare repository to push to, and gitlab-ci-local, which runs the real .gitlab-ci.yml."""
+"""A local GitLab: a bare repository, and gitlab-ci-local, which runs the real .gitlab-ci.yml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 RUNNER = ROOT / "node_modules" / ".bin" / "gitlab-ci-local"
 _TOOLS = {"git": "git", "rsync": "rsync", "node": "nodejs npm"}
 _NODE = 20
-# what a test may say of a pipeline in GitLab's stead
+# predefined variables that a test may set
 _PREDEFINED = ("CI_COMMIT_BRANCH", "CI_COMMIT_TAG", "CI_PIPELINE_SOURCE", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
 _MERGE_REQUEST = {
     "CI_PIPELINE_SOURCE": "merge_request_event",
@@ -24,7 +24,7 @@ _MERGE_REQUEST = {
 }
 
 
-# Without isolation a job would see what an earlier one left, and a missing artifact would pass unseen.
+# Isolation hides the files of earlier jobs, so that a missing artifact fails.
 _ISOLATED = (
     "--force-shell-executor",
     "--shell-isolation",
@@ -35,43 +35,43 @@ _ISOLATED = (
 
 
 def require_runner() -> None:
-    """Skip, with what to install, where a pipeline cannot be run."""
+    """Skip the test if pipelines cannot run, and name the missing packages."""
     missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
     if missing:
-        pytest.skip(f"no pipeline runs here; on Debian and Ubuntu: sudo apt-get install {' '.join(missing)}")
+        pytest.skip(f"cannot run pipelines; on Debian and Ubuntu: sudo apt-get install {' '.join(missing)}")
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.removeprefix("v").partition(".")[0]) < _NODE:
-        pytest.skip(f"no pipeline runs here: Node.js is {version}, gitlab-ci-local needs {_NODE}; Debian 13 has it")
+        pytest.skip(f"cannot run pipelines: Node.js is {version}, gitlab-ci-local needs {_NODE}; Debian 13 has it")
     if not RUNNER.exists():
-        pytest.skip("no pipeline runs here: `npm ci --ignore-scripts` installs gitlab-ci-local")
+        pytest.skip("cannot run pipelines: `npm ci --ignore-scripts` installs gitlab-ci-local")
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What came of one pipeline."""
+    """Result of a pipeline."""
 
     passed: bool
-    # of all jobs, in the order of their lines
     output: str
-    # each job's own lines, by name
+    """Interleaved output of all jobs."""
     logs: dict[str, str]
+    """Output of each job, by name."""
 
 
 @dataclass
 class Project:
-    """A bare repository, `origin`, and a clone of it in which the pipelines run."""
+    """A bare repository, `origin`, and its clone, in which the pipelines run."""
 
     clone: Path
-    # what the jobs find in their environment beside this process's
     environment: dict[str, str] = field(default_factory=dict)
-    # the project's CI/CD variables
+    """Environment variables of the jobs, in addition to this process's."""
     variables: dict[str, str] = field(default_factory=dict)
+    """CI/CD variables of the project."""
 
     def push(self, message: str, files: dict[str, str | bytes]) -> None:
         """Commit files, by path, and push them to the default branch.
 
-        Afterwards origin/main is the commit before: gitlab-ci-local compares with it as GitLab does with the commit
-        that a push found.
+        Afterwards origin/main is the previous commit: gitlab-ci-local compares with it, as GitLab compares with the
+        commit before a push.
         """
         for path, content in files.items():
             target = self.clone / path
@@ -84,13 +84,13 @@ class Project:
         self.git("update-ref", "refs/remotes/origin/main", before)
 
     def jobs(self, branch: str | None = "main", **variables: str) -> dict[str, str]:
-        """The jobs that a pipeline would have, and when each would run; without a branch, that of a merge request."""
+        """Return the jobs of a pipeline and when each runs. Without a branch it is a merge request pipeline."""
         done = self._run("--list-json", "--no-json-schema-validation", *self._options(branch, variables))
         assert done.returncode == 0, done.stdout + done.stderr
         return {job["name"]: job["when"] for job in json.loads(done.stdout) if job["when"] != "never"}
 
     def pipeline(self, *options: str, branch: str | None = "main", **variables: str) -> Pipeline:
-        """Run the pipeline of the newest commit to its end."""
+        """Run the pipeline of the newest commit."""
         done = self._run(*_ISOLATED, *options, *self._options(branch, variables))
         logs = (self.clone / ".gitlab-ci-local" / "output").glob("*.log")
         return Pipeline(
@@ -98,7 +98,7 @@ class Project:
         )
 
     def artifact(self, job: str, path: str) -> Path:
-        """A file that a job of the latest pipeline left."""
+        """Return an artifact of a job of the latest pipeline."""
         return self.clone / ".gitlab-ci-local" / "artifacts" / job / path
 
     def git(self, *arguments: str) -> str:
@@ -112,7 +112,7 @@ class Project:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         shutil.rmtree(self.clone / ".gitlab-ci-local" / "output", ignore_errors=True)
-        # Another home: a shell whose input is a socket, as a job's is, may take another PATH from ~/.bashrc.
+        # Another home directory: bash with a socket as input may read PATH from ~/.bashrc.
         environment = {**os.environ, "NO_COLOR": "1", "HOME": str(self.clone.parent), **self.environment}
         for name in ("PYTHONPATH", "MLFLOW_TRACKING_URI"):
             environment.pop(name, None)
@@ -127,7 +127,7 @@ class Project:
 
 
 def project(folder: Path) -> Project:
-    """A project with this working copy, as it lies, for its first commit."""
+    """Create a project with this working copy as its first commit."""
     origin, clone = folder / "origin.git", folder / "clone"
     _git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(origin))
     _git(folder, "clone", "--quiet", str(origin), str(clone))
@@ -140,7 +140,7 @@ def project(folder: Path) -> Project:
     made.git("config", "user.email", "developer@example.org")
     made.git("checkout", "--quiet", "-b", "main")
     made.git("add", "--all")
-    made.git("commit", "--quiet", "--message", "The project as it lies")
+    made.git("commit", "--quiet", "--message", "Initial commit")
     made.git("push", "--quiet", "origin", "main")
     made.git("remote", "set-head", "origin", "main")
     return made

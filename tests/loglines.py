@@ -1,8 +1,10 @@
-"""Lines of the function's log that nobody wrote, and real ones as Cloud Logging keeps them."""
+"""Synthetic log lines of the function, as written and as entries of Cloud Logging."""
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections.abc import Callable
 from typing import Any
 
 from serving.release import MANIFEST
@@ -15,7 +17,7 @@ RELEASE: str = json.loads((BUNDLED / MANIFEST).read_text())["version"]
 
 
 def line(age: str = "20-39", gender: str = "female", **others: Any) -> Line:
-    """That of a request with one image; `others` are fields that differ."""
+    """Return the line of a request with one image; `others` replaces fields."""
     return {
         "severity": "INFO",
         "time": "2026-11-25T10:00:00.000000+00:00",
@@ -38,14 +40,14 @@ def line(age: str = "20-39", gender: str = "female", **others: Any) -> Line:
 
 
 def with_http(status: int, method: str = "POST", path: str = "/predict", **others: Any) -> Line:
-    """A line of any status, without images but for those in `others`."""
+    """Return a line with any status, and without images unless `others` has them."""
     http = {"requestMethod": method, "requestUrl": path, "status": status, "responseSize": "9", "latency": "0.1s"}
     counted = {"images", "failed", "predictions", "sides", "formats"}
     return {name: value for name, value in line(httpRequest=http).items() if name not in counted} | others
 
 
 def entry(written: Line, revision: str = "faces-00007-abc") -> Line:
-    """What Cloud Logging makes of a line that a Cloud Run service writes: it moves the fields that it knows."""
+    """Return the entry of Cloud Logging for a line of a Cloud Run service. Known fields move out of jsonPayload."""
     payload = {**written}
     moved = {"httpRequest": payload.pop("httpRequest", None), "timestamp": payload.pop("time")}
     return {
@@ -63,5 +65,36 @@ def entry(written: Line, revision: str = "faces-00007-abc") -> Line:
 
 
 def written(lines: list[Line]) -> bytes:
-    """As a file holds them."""
+    """Return the content of a log file."""
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def _docker(lines: list[Line]) -> bytes:
+    wrapped = [{"log": json.dumps(line) + "\n", "stream": "stderr", "time": line["time"]} for line in lines]
+    return written(wrapped)
+
+
+def _prefixed(prefix: str) -> Callable[[list[Line]], bytes]:
+    return lambda lines: b"".join(prefix.encode() + one for one in written(lines).splitlines(keepends=True))
+
+
+def _array(indent: int | None) -> Callable[[list[Line]], bytes]:
+    return lambda lines: json.dumps([entry(line) for line in lines], indent=indent).encode()
+
+
+# How other tools store the function's log.
+STORED: dict[str, Callable[[list[Line]], bytes]] = {
+    "docker json-file": _docker,
+    "kubectl --timestamps": _prefixed("2026-11-25T10:00:00.123456789Z "),
+    "kubectl --prefix": _prefixed("[pod/faces-5d4f/faces] "),
+    "container runtime": _prefixed("2026-11-25T10:00:00.123456789Z stderr F "),
+    "docker compose": _prefixed("faces-1  | "),
+    "docker compose in colour": _prefixed("\x1b[36mfaces-1  | \x1b[0m"),
+    "gcloud logging read": _array(2),
+    "gcloud logging read, one line": _array(None),
+    "gcloud logging read, indented objects": lambda lines: b"\n".join(
+        json.dumps(entry(line), indent=4).encode() for line in lines
+    ),
+    "logrotate": lambda lines: gzip.compress(written(lines)),
+    "logrotate of docker": lambda lines: gzip.compress(_docker(lines)),
+}

@@ -30,6 +30,7 @@ def release(version: str, size: int = 2000, created: str = "2026-11-01T00:00:00+
         "input": {"size": 160, "resize": "bilinear"},
         "heads": {"gender": {"labels": ["male", "female"]}, "ethnicity": {"labels": ["a", "b"]}},
         "calibration": {
+            "age_decision": {"near_years": 5, "miss_cost": 2.0},
             "age": {"at": [0.0, 100.0], "low": [0.1, 0.1], "high": [0.9, 0.9]},
             "gender": {"temperature": 1.0},
             "ethnicity": {"temperature": 1.0},

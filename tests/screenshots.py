@@ -1,4 +1,4 @@
-"""The screenshots of the web page in docs/, of drawn faces: `python -m tests.screenshots docs`."""
+"""Images in docs/ and of the page: screenshots and example faces. `make screenshots` writes them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from tests.conftest import FUNCTION
 from tests.server import serve
 
 WIDE, PHONE = ViewportSize(width=1080, height=760), ViewportSize(width=390, height=844)
-# pixels; drawn at this many times the size, then reduced, so that edges are smooth
+# pixels; drawn at a multiple of the size, then reduced for smooth edges
 SIZE, SMOOTH = (900, 675), 2
+# docs/example.jpg: the face in the fourth portrait, as left, top, right and bottom, and the side of the file
+FACE, FACE_SIDE = (220, 70, 680, 530), 320
 # a portrait: skin, hair, shirt, background, and whether the hair is long
 PORTRAITS = (
     ("#e8b998", "#4b2e1e", "#2f6f8f", "#d9e2e4", True),
@@ -25,12 +27,22 @@ PORTRAITS = (
     ("#c68e65", "#2a1c15", "#a5473f", "#e9e2d3", True),
     ("#f3d3bb", "#c08a3e", "#3f7a5b", "#d5e1ea", True),
 )
-# zoom keys that bring the face of a portrait into the guide, then arrow keys
+# keys that frame the face of a portrait: zoom, then move
 FRAMING = ("+", "+", "+", "+", "+", "+", "ArrowDown", "ArrowDown")
+# factor of a zoom key and fraction of an arrow key, as in framing.js
+ZOOM_STEP, STEP = 1.15, 0.05
+
+
+EXAMPLES = FUNCTION / "serving" / "page"
+# pixels, side of an example; the number of examples
+EXAMPLE_SIDE, EXAMPLE_COUNT = 224, 3
 
 
 def main(folder: Path) -> None:
-    """Write page-light.png, page-dark.png and page-phone.png into `folder`."""
+    """Write example.jpg and page-{light,dark,phone}.png to `folder`, and the examples of the page."""
+    (folder / "example.jpg").write_bytes(documented_example())
+    for number in range(EXAMPLE_COUNT):
+        (EXAMPLES / f"example-{number + 1}.jpg").write_bytes(example(number))
     with serve(FUNCTION) as server, chromium() as browser:
         page = _open(browser, server.url, WIDE, dark=False)
         _frame_one(page)
@@ -46,28 +58,34 @@ def main(folder: Path) -> None:
 
 
 class _Sketch:
-    """A drawing; x and y in parts of its height, from the middle of its upper edge."""
+    """A drawing. x and y are fractions of its height, from the middle of its upper edge."""
 
-    def __init__(self, ground: str) -> None:
-        self.image = Image.new("RGB", (SIZE[0] * SMOOTH, SIZE[1] * SMOOTH), ground)
+    def __init__(self, background: str) -> None:
+        self.image = Image.new("RGB", (SIZE[0] * SMOOTH, SIZE[1] * SMOOTH), background)
         self.canvas = ImageDraw.Draw(self.image)
 
     def box(self, x: float, y: float, across: float, down: float) -> tuple[float, float, float, float]:
-        """Corners of the box with that middle and those half sides, in pixels."""
+        """Return the corners of a box by its centre and half sides, in pixels."""
         left, top = self.points((x - across, y - down))
         right, bottom = self.points((x + across, y + down))
         return left, top, right, bottom
 
-    def points(self, *places: tuple[float, float]) -> list[float]:
-        """x and y of each place, in pixels."""
+    def points(self, *points: tuple[float, float]) -> list[float]:
+        """Return x and y of each point, in pixels."""
         width, height = self.image.size
-        return [value for x, y in places for value in (width / 2 + x * height, y * height)]
+        return [value for x, y in points for value in (width / 2 + x * height, y * height)]
+
+
+def documented_example() -> bytes:
+    """Return docs/example.jpg, one aligned and cropped drawing, as a JPEG."""
+    face = Image.open(io.BytesIO(portrait(3))).crop(FACE)
+    return jpeg(face.resize((FACE_SIDE, FACE_SIDE), Image.Resampling.LANCZOS))
 
 
 def portrait(number: int) -> bytes:
-    """One of `PORTRAITS` as a JPEG of `SIZE`: a drawing, nobody's face."""
-    skin, hair, shirt, ground, long = PORTRAITS[number]
-    sketch = _Sketch(ground)
+    """Draw one of `PORTRAITS` as a JPEG of `SIZE`."""
+    skin, hair, shirt, background, long = PORTRAITS[number]
+    sketch = _Sketch(background)
     box, canvas = sketch.box, sketch.canvas
     if long:
         canvas.rounded_rectangle(box(0, 0.52, 0.25, 0.36), 300, fill=hair)
@@ -78,6 +96,20 @@ def portrait(number: int) -> bytes:
     canvas.chord(box(0, 0.36, 0.2, 0.19), 190, 350, fill=hair)
     _draw_features(sketch, skin, hair)
     return jpeg(sketch.image.resize(SIZE, Image.Resampling.LANCZOS))
+
+
+def example(number: int) -> bytes:
+    """Crop one of `PORTRAITS` to its framed face, as a JPEG."""
+    image = Image.open(io.BytesIO(portrait(number)))
+    width, height = SIZE
+    side = height / ZOOM_STEP ** FRAMING.count("+")
+    left, top = (width - side) / 2, (height - side) / 2 + STEP * side * FRAMING.count("ArrowDown")
+    framed = image.resize(
+        (EXAMPLE_SIDE, EXAMPLE_SIDE), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)
+    )
+    out = io.BytesIO()
+    framed.save(out, "JPEG", quality=85)
+    return out.getvalue()
 
 
 def _draw_features(sketch: _Sketch, skin: str, hair: str) -> None:
@@ -120,11 +152,11 @@ def _frame_one(page: Page) -> None:
 
 
 def _save(page: Page, path: Path) -> None:
-    # At rest: no ring of the keyboard's focus, nothing that fades.
+    # Without focus ring and transitions.
     page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(300)
     image = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-    # A palette makes a third of the bytes, and the eye does not see it.
+    # A palette saves two thirds of the bytes without a visible difference.
     image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
     page.close()
 

@@ -1,4 +1,4 @@
-"""A server that answers from a list: what clients do when a function behaves badly."""
+"""A server with scripted responses, for clients of a function that behaves badly."""
 
 from __future__ import annotations
 
@@ -17,26 +17,31 @@ ANSWERED: Scripted = (200, {"predictions": [PREDICTION]}, {})
 
 
 @dataclass
-class Stand:
-    """A server that answers from a list, and what it was asked."""
+class ScriptedServer:
+    """The address of a running server, and the requests that it received."""
 
     url: str = ""
-    asked: list[dict[str, str]] = field(default_factory=list)
+    requests: list[dict[str, str]] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
     connections: set[tuple[str, int]] = field(default_factory=set)
 
 
 @contextmanager
-def standing(*predictions: Scripted, hang_up: bool = False) -> Iterator[Stand]:
-    """Give `answers` one after the other; `hang_up` closes each connection after its answer, without saying so."""
-    stand, left = Stand(), list(predictions)
+def scripted(*responses: Scripted, hang_up: bool = False, unread: bool = False) -> Iterator[ScriptedServer]:
+    """Send `responses` in order.
+
+    `hang_up` closes each connection after its response, without a header. `unread` does so before the body is read.
+    """
+    running, left = ScriptedServer(), list(responses)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            stand.asked.append(dict(self.headers))
-            stand.connections.add(self.client_address)
+            self.rfile.read(0 if unread else int(self.headers.get("Content-Length", "0")))
+            running.requests.append(dict(self.headers))
+            running.targets.append(f"{self.command} {self.path}")
+            running.connections.add(self.client_address)
             status, body, headers = left.pop(0)
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
@@ -44,16 +49,18 @@ def standing(*predictions: Scripted, hang_up: bool = False) -> Iterator[Stand]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
-            self.close_connection = hang_up
+            self.close_connection = hang_up or unread
+
+        do_GET = do_CONNECT = do_POST  # noqa: N815 - the base class calls them by these names
 
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    stand.url = f"http://127.0.0.1:{server.server_port}"
+    running.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
-        yield stand
+        yield running
     finally:
         server.shutdown()
         server.server_close()

@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md, held against the imports and definitions of the code."""
+"""The rules of docs/explanation/architecture.md, checked against imports and definitions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,20 @@ SOURCES = {ROOT / "function": ("main", "serving", "age_gender"), ROOT: ("trainin
 
 # The layers of training/, lowest first: a module imports from its own layer or a lower one.
 LAYERS = (
-    ("config", "errors", "faces", "files", "git", "labels", "openmetrics", "presets", "runs", "templating"),
+    (
+        "config",
+        "errors",
+        "faces",
+        "files",
+        "git",
+        "labels",
+        "openmetrics",
+        "presets",
+        "progress",
+        "quiet",
+        "runs",
+        "templating",
+    ),
     ("data",),
     ("registry",),
     ("learning",),
@@ -30,17 +43,19 @@ LAYERS = (
 STEPS = {f"training.{name}" for name in LAYERS[-3]}
 # the lowest layer of both halves
 LEAVES = (
+    "serving.prediction",
     "serving.timeouts",
     "serving.formats",
     "serving.limits",
     "serving.logs",
     "serving.static_files",
     "serving.problems",
-    "serving.storage",
-    "age_gender.prediction",
+    "serving.addresses",
     "age_gender.progress",
     "training.errors",
     "training.openmetrics",
+    "training.progress",
+    "training.quiet",
     "training.templating",
     "training.data.duplicates",
     "training.learning.layers",
@@ -123,3 +138,20 @@ def test_leaves_import_nothing_of_the_project(leaf: str) -> None:
 def test_what_moves_releases_and_traffic_needs_no_tensorflow() -> None:
     packages = ("training.registry", "training.deployment", "training.monitoring")
     assert {name for name in MODULES if name.startswith(packages) and _roots(name) & HEAVY} == set()
+
+
+def test_every_text_file_is_read_and_written_as_utf_8() -> None:
+    """The locale of a machine decides where nothing is stated."""
+    unstated = []
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            stated = {keyword.arg for keyword in node.keywords}
+            modes = [given.value for given in node.args if isinstance(given, ast.Constant)]
+            text = called in ("read_text", "write_text") and isinstance(node.func, ast.Attribute)
+            text |= called == "open" and any(isinstance(mode, str) and set(mode) <= set("rwax+t") for mode in modes)
+            if text and "encoding" not in stated:
+                unstated.append(f"{name}:{node.lineno}")
+    assert unstated == []

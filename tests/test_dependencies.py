@@ -11,7 +11,7 @@ LISTS = [
 
 
 def named() -> set[str]:
-    """Every package that a list or package.json asks for."""
+    """Return every package in a list or in package.json."""
     lines = [line for path in LISTS for line in path.read_text().splitlines()]
     packages = {match[0] for line in lines if (match := re.match(r"[a-z0-9][a-z0-9-]*", line))}
     npm = json.loads((ROOT / "package.json").read_text())
@@ -19,7 +19,7 @@ def named() -> set[str]:
 
 
 def test_every_dependency_has_its_reason() -> None:
-    page = (ROOT / "docs" / "dependencies.md").read_text()
+    page = (ROOT / "docs" / "reference" / "dependencies.md").read_text()
     rows = re.findall(r"^\| (.+?) \| .+ \|$", page, re.MULTILINE)
     explained = {package for row in rows for package in row.split(", ")} - {"package"}
     assert explained == named()

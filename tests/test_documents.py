@@ -1,4 +1,4 @@
-"""What the documents name exists: files, headings, targets, commands with their options, variables."""
+"""Documents name only what exists: files, headings, targets, commands, options, variables, tests."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from training.__main__ import parser as training
 ROOT = Path(__file__).parent.parent
 PAGES = [
     path
-    for pattern in ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "infra/README.md")
+    for pattern in ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "infra/README.md", "tests/README.md")
     for path in sorted(ROOT.glob(pattern))
 ]
 FOLDERS = ("function", "training", "infra", "tests", "docs", ".ci")
-# Variables of others' tools, which the code need not name.
+# Variables of other tools.
 FOREIGN = re.compile(r"TF_HTTP_[A-Z_]+|MLFLOW_TRACKING_TOKEN|GOOGLE_SKIP_SIGNATURE|GITLAB_TOKEN|CI_[A-Z_]+")
-# Options of others' commands that stand alone in a sentence.
+# Options of other tools that a sentence names alone.
 FOREIGN_OPTIONS = {"--update-secrets"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -36,7 +36,8 @@ def test_links_lead_somewhere(page: Path) -> None:
         name, _, anchor = target.partition("#")
         aim = page.parent / name if name else page
         assert aim.exists(), target
-        assert not anchor or anchor in anchors(aim.read_text()), target
+        # Only pages have headings; Material marks an image of one colour scheme by #only-light or #only-dark.
+        assert not anchor or aim.suffix != ".md" or anchor in anchors(aim.read_text()), target
 
 
 @each_page
@@ -46,6 +47,13 @@ def test_files_exist(page: Path) -> None:
     assert [name for name in re.findall(below, text) if not list(ROOT.glob(name))] == []
     named = {name for code in codes(page) for name in re.findall(r"^[\w-]+\.(?:py|tf|sh|hcl|tftest\.hcl)$", code)}
     assert named <= files()
+
+
+@each_page
+def test_tests_exist(page: Path) -> None:
+    for file, test in re.findall(r"`[\w/]*?(test_\w+\.py)::(test_\w+)", page.read_text()):
+        found = [path for path in (ROOT / "tests").rglob(file) if f"def {test}(" in path.read_text()]
+        assert found, f"{file}::{test}"
 
 
 @each_page
@@ -97,13 +105,13 @@ def test_terraform_has_the_outputs(page: Path) -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """The headings of a page as GitHub and GitLab make anchors of them."""
+    """Return the anchors of a page's headings, as GitLab and the site name them."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def codes(page: Path) -> Iterator[str]:
-    """What stands as code: each block, continued lines joined, and each span."""
+    """Yield each block of code, continued lines joined, and each span."""
     text = page.read_text()
     block = r"^```\w*\n(.*?)^```$"
     for code in re.findall(block, text, re.MULTILINE | re.DOTALL):
@@ -113,14 +121,14 @@ def codes(page: Path) -> Iterator[str]:
 
 
 def commands(program: argparse.ArgumentParser) -> dict[str, set[str]]:
-    """Each command of a program, and the options that it takes."""
+    """Return the options of each command of a program."""
     (group,) = (action for action in program._actions if isinstance(action, argparse._SubParsersAction))
     return {name: set(command._option_string_actions) for name, command in group.choices.items()}
 
 
 @cache
 def files() -> set[str]:
-    """The names of all files of the project's folders."""
+    """Return the names of all files in the project's folders."""
     return {path.name for folder in FOLDERS for path in (ROOT / folder).rglob("*")} | {
         path.name for path in ROOT.iterdir()
     }
@@ -128,7 +136,7 @@ def files() -> set[str]:
 
 @cache
 def source() -> str:
-    """All that may read a variable, this test and the documents aside."""
+    """Return all code that may read a variable, except this test."""
     paths = [
         path
         for folder in FOLDERS

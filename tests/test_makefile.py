@@ -1,4 +1,4 @@
-"""One target for each thing that a person does, `make help` to find it, and what it says to a wrong call."""
+"""The Makefile: `make help`, and error messages for wrong calls."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.conftest import LONGEST, ROOT
 from training.presets import PRESETS
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-# what other targets begin with
+# prerequisites of other targets
 INTERNAL = {"faces-named", "preset-named", "port-free"}
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    # As somebody at a terminal calls it, not as a part of the `make` that runs these tests.
+    # As called from a terminal, not from the `make` that runs these tests.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(["make", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_help_tells_of_every_target() -> None:
+def test_help_lists_every_target() -> None:
     phony = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
     told = make("help").stdout
     explained = [line.split()[0] for line in told.splitlines() if len(line.split()) > 1]
@@ -53,7 +53,7 @@ def test_a_commit_passes_make_check_first(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text("check:\n\t@test ! -e bad\n")
     shutil.copy(ROOT / ".pre-commit-config.yaml", tmp_path)
     git = ["git", "-C", str(tmp_path), "-c", "user.name=tests", "-c", "user.email=tests@localhost"]
-    # A hook that runs these tests has its own repository in the environment.
+    # A commit hook that runs these tests sets GIT_ variables for its own repository.
     others = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment = others | {"PRE_COMMIT_HOME": str(tmp_path / "cache")}
     subprocess.run([*git, "init", "--quiet"], env=environment, check=True)
@@ -72,7 +72,7 @@ def test_a_commit_passes_make_check_first(tmp_path: Path) -> None:
 
 
 def refused(*arguments: str) -> str:
-    """The one line that says what is wrong."""
+    """Return the error line of a refused call."""
     done = make(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -82,13 +82,13 @@ def refused(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("port", ["abc", "70000", "-1"])
-def test_a_port_that_is_none_is_named(port: str) -> None:
+def test_an_invalid_port_is_refused(port: str) -> None:
     assert re.fullmatch(
         rf"port {port} cannot be used \(.+\); choose another: make run PORT=\d+", refused("run", f"PORT={port}")
     )
 
 
-def test_a_busy_port_is_named() -> None:
+def test_a_busy_port_is_refused() -> None:
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
@@ -98,14 +98,14 @@ def test_a_busy_port_is_named() -> None:
         )
 
 
-def test_faces_that_are_missing_are_named() -> None:
+def test_missing_data_is_refused() -> None:
     assert refused("pipeline") == "make pipeline needs DATA=<folder, .tar, .tar.gz or .zip of faces>"
     assert refused("pipeline", "DATA=nowhere").startswith("DATA=nowhere does not exist; give ")
 
 
-def test_an_unknown_preset_is_told_the_known_ones() -> None:
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     said = refused("pipeline", "DATA=tests", "PRESET=nope")
-    assert said == f"PRESET=nope is none; choose {', '.join([*PRESETS][:-1])} or {[*PRESETS][-1]}"
+    assert said == f"unknown PRESET=nope; choose {', '.join([*PRESETS][:-1])} or {[*PRESETS][-1]}"
 
 
 def test_former_names_are_refused_with_the_new_ones() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.command import age_gender
 from tests.conftest import ROOT
-from tests.scripted_server import ANSWERED, standing
+from tests.scripted_server import ANSWERED, scripted
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PROGRAMS = Path(sys.executable).parent
@@ -70,19 +70,19 @@ def test_both_commands_explain_themselves_without_any_other_package(installed: P
         assert "usage: " in told.stdout
 
 
-def test_the_client_asks_a_server_without_any_other_package(installed: Path, face: bytes, tmp_path: Path) -> None:
+def test_the_client_needs_no_other_package(installed: Path, face: bytes, tmp_path: Path) -> None:
     (tmp_path / "face.jpg").write_bytes(face)
     asking = (installed / "age-gender", "predict", "face.jpg", "--json")
     alone = run(*asking, folder=tmp_path)
     assert (alone.returncode, alone.stdout) == (3, "")
-    assert "age-gender-detection[local]" in alone.stderr
-    with standing(ANSWERED) as stand:
-        asked = run(*asking, "--url", stand.url, folder=tmp_path)
+    assert "pip install '.[local]'" in alone.stderr
+    with scripted(ANSWERED) as running:
+        asked = run(*asking, "--url", running.url, folder=tmp_path)
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout
 
 
-def test_the_client_answers_with_the_release_that_the_wheel_holds(installed: Path, face: bytes, tmp_path: Path) -> None:
+def test_the_command_predicts_with_the_release_in_the_wheel(installed: Path, face: bytes, tmp_path: Path) -> None:
     (tmp_path / "face.jpg").write_bytes(face)
     (packages,) = (ROOT / ".venv-run" / "lib").glob("python*/site-packages")
     asking = ("predict", tmp_path / "face.jpg", "--json")

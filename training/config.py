@@ -1,234 +1,288 @@
-"""Every number a step can be run with: one frozen dataclass a step."""
+"""The numbers of every step, in one frozen dataclass a step."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from training.errors import StepError
 
-# initial weights that are no release's
+# Initial weights with a name of their own; every other value of `init_from` is a release's address.
 NAMED_WEIGHTS = ("faceres", "imagenet")
+# Functions of training/learning/architectures.py. `train` checks these names before it imports TensorFlow.
+ARCHITECTURES = ("efficientnet_lite", "mobilenet_9", "mobilenet_13", "three_blocks", "small")
+OPTIMIZERS = ("adamw", "adam")
+
+_KINDS = {int: "an integer", float: "a number", str: "text"}
+# Values of TrainConfig that must be above 0. No number may be negative.
+_POSITIVE = {"epochs", "batch", "learning_rate", "age_sigma", "patience"}
 
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """Faces -> shards."""
+    """Configuration of `prepare`."""
 
-    # pixels; side of the square faces that the shards hold and the model sees
     size: int = 96
-    # share of the groups of faces
+    """Side of the square faces in the shards, in pixels. The model's input has the same size."""
     validation: float = 0.1
-    # share of the groups of faces
+    """Share of the groups of near-duplicates in the validation split."""
     test: float = 0.1
-    # Pearson correlation of two 16x16 grey thumbnails above which two faces count as the same image
+    """Share of the groups of near-duplicates in the test split."""
     near_duplicate: float = 0.98
-    # faces a shard
+    """Pearson correlation of two 16x16 grey thumbnails above which two faces are near-duplicates."""
     shard_faces: int = 512
+    """Faces in one shard."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a training face; zero switches one off."""
+    """Random changes of a training face. Zero turns a change off."""
 
-    # degrees, either way
     rotation: float = 15.0
-    # share of the side, either way
+    """Largest rotation in degrees, in both directions."""
     shift: float = 0.08
-    # share, either way
+    """Largest shift as a share of the side, in both directions."""
     scale: float = 0.12
-    # share of the full range of brightness, and factor of contrast, either way
+    """Largest change of scale as a share, in both directions."""
     light: float = 0.2
-    # factor of each colour, either way
+    """Largest change of brightness, as a share of the full range, and of contrast, as a factor."""
     tint: float = 0.1
-    # probability that detail is lost, as a cheap camera loses it
+    """Largest change of each color channel, as a factor."""
     blur: float = 0.2
-    # probability that a rectangle is greyed out
+    """Probability of a blur, which imitates a cheap camera."""
     erase: float = 0.25
+    """Probability that a rectangle becomes grey."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Shards -> a Keras model."""
+    """Configuration of `train`."""
 
-    # a function of training/learning/architectures.py
     architecture: str
-    # passes over the training faces, at most
+    """One of ARCHITECTURES."""
     epochs: int
-    # faces a step, over all devices
+    """Largest number of passes over the training faces."""
     batch: int = 64
-    # "adamw" (warm-up, then a cosine to zero) or "adam" (inverse time decay)
+    """Faces in a step, over all devices."""
     optimizer: str = "adamw"
-    # learning rate at its highest
+    """One of OPTIMIZERS: adamw with a warm-up and a cosine decay to zero, or adam with an inverse time decay."""
     learning_rate: float = 1e-3
-    # AdamW's decoupled decay
+    """Highest learning rate."""
     weight_decay: float = 0.02
-    # epochs of linear warm-up
+    """Decoupled weight decay of AdamW."""
     warmup: float = 1.0
-    # years; standard deviation of the soft age labels, far below 1 for one-hot ones
+    """Epochs of linear warm-up."""
     age_sigma: float = 2.0
-    # weights of the losses, `<head>_weight` each
+    """Standard deviation of the soft age labels in years. A value far below 1 gives one-hot labels."""
     age_weight: float = 1.0
+    """Weight of the age loss."""
     gender_weight: float = 2.0
+    """Weight of the gender loss."""
     ethnicity_weight: float = 1.0
+    """Weight of the ethnicity loss."""
     augmentation: Augmentation | None = field(default_factory=Augmentation)
-    # epochs without better validation metrics before training stops
+    """Augmentation of the training faces, or None."""
     patience: int = 6
-    # "" for random weights, one of NAMED_WEIGHTS if the architecture has them, or a release's folder or gs:// address
+    """Epochs without better validation metrics after which training stops."""
     init_from: str = ""
-    # blocks of the trunk that keep their initial weights, counted from its front; the stem goes with the first
+    """Initial weights: "" for random ones, one of NAMED_WEIGHTS, or the folder or gs:// address of a release."""
     frozen_blocks: int = 0
-    # folders or gs:// addresses of releases whose mean answers are learnt beside the labels
+    """Blocks of the trunk that keep their initial weights, counted from the input. The stem freezes with the first."""
     teachers: tuple[str, ...] = ()
-    # weight of the teachers' answers against that of the labels, 0 to 1
+    """Folders or gs:// addresses of the releases to distill from."""
     teacher_share: float = 0.5
-    # steps an epoch, at most; 0 for the whole training split
+    """Weight of the teachers' mean predictions in the targets, from 0 to 1. The labels have the rest."""
     max_steps: int = 0
+    """Largest number of steps in an epoch. 0 means the whole training split."""
     seed: int = 1
+    """Seed of the initial weights, of the order of faces and of the augmentation."""
 
     def weight(self, head: str) -> float:
-        """Of the loss of a head."""
+        """Return the weight of a head's loss."""
         return float(getattr(self, f"{head}_weight"))
 
 
 def with_values(config: TrainConfig, assignments: list[str]) -> TrainConfig:
-    """`config` with the numbers and names of `assignments`, each `name=value`.
+    """Return `config` with other values.
+
+    Args:
+        config: the configuration to change.
+        assignments: `name=value` each.
 
     Raises:
-        StepError: there is no such name, or the value is of another kind.
+        StepError: a name is unknown, or a value has another type or is out of range.
     """
     kinds = {name: type(value) for name, value in vars(config).items() if isinstance(value, int | float | str)}
     values: dict[str, Any] = {}
     for assignment in assignments:
         name, _, text = assignment.partition("=")
         if name not in kinds:
-            raise StepError(f"cannot set {name!r}; there are {', '.join(kinds)}")
+            raise StepError(f"cannot set {name!r}; choose one of {', '.join(kinds)}")
         try:
             values[name] = kinds[name](text)
         except ValueError as error:
-            raise StepError(f"cannot set {name} to {text!r}; it is of the kind {kinds[name].__name__}") from error
-    return replace(config, **values)
+            raise StepError(f"{name} must be {_KINDS[kinds[name]]}, got {text!r}") from error
+    changed = replace(config, **values)
+    require_usable(changed)
+    return changed
+
+
+def require_usable(config: TrainConfig) -> None:
+    """Check names and ranges.
+
+    Raises:
+        StepError: there is no such architecture or optimizer, or a number is out of range.
+    """
+    if config.architecture not in ARCHITECTURES:
+        raise StepError(f"no architecture {config.architecture!r}; choose one of {', '.join(ARCHITECTURES)}")
+    if config.optimizer not in OPTIMIZERS:
+        raise StepError(f"no optimizer {config.optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
+    for name, value in vars(config).items():
+        if not isinstance(value, int | float):
+            continue
+        if not math.isfinite(value) or value < 0 or (value == 0 and name in _POSITIVE):
+            raise StepError(f"{name} must be {'above' if name in _POSITIVE else 'at least'} 0, got {value}")
+    if config.teacher_share > 1:
+        raise StepError(f"teacher_share must be at most 1, got {config.teacher_share}")
 
 
 @dataclass(frozen=True)
 class InputCheckConfig:
-    """Training faces -> what warns of images that are no face."""
+    """Configuration of the input check, which warns of images that are no face."""
 
-    # training faces to learn from, at most
     faces: int = 20_000
-    # images that are no face, made of each
+    """Largest number of training faces."""
     others: int = 3
-    # share of validation faces that are warned of all the same; among other faces it was half as much again
+    """Counterexamples made from each face."""
     false_positive_rate: float = 0.003
-    # contrast below which an image is of low contrast, as a share of the lowest among the training faces
+    """Share of validation faces with a warning. On other faces the share was 1.5 times as high."""
     low_contrast_share: float = 0.5
-    # pixels, the shorter side of an image below which is warned; on the bundled release's test faces the age error is
-    # 5.5 instead of 4.4 years at 32
+    """Contrast below which an image has low contrast, as a share of the lowest contrast among the training faces."""
     min_side: int = 32
-    # longer side over shorter side, from which is warned; the error is 5.9 instead of 4.4 years at 2, 5.1 at 1.75
+    """Shorter side in pixels below which an image gets a warning.
+
+    On the bundled release's test faces the age error is 5.5 instead of 4.4 years at 32 pixels.
+    """
     max_aspect_ratio: float = 2.0
-    # units of the hidden layer
+    """Longer side over shorter side from which an image gets a warning.
+
+    The age error is 5.9 instead of 4.4 years at 2, and 5.1 years at 1.75.
+    """
     units: int = 32
-    # standard deviation of what is added to the thumbnails, whose own is 1
+    """Units of the hidden layer."""
     noise: float = 0.1
-    # share of the units that are left out of a step
+    """Standard deviation of the noise on the thumbnails, whose own standard deviation is 1."""
     dropout: float = 0.1
+    """Share of units that a step drops."""
     epochs: int = 15
-    # thumbnails a step
+    """Passes over the examples."""
     batch: int = 256
-    # AdamW's learning rate and decoupled decay
+    """Thumbnails in a step."""
     learning_rate: float = 2e-3
+    """Learning rate of AdamW."""
     weight_decay: float = 1e-3
+    """Decoupled weight decay of AdamW."""
     seed: int = 1
+    """Seed of the counterexamples and of the initial weights."""
 
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """A Keras model -> TFLite."""
+    """Configuration of `convert`."""
 
-    # epoch (from 1) whose network is converted, one of the last two; 0 for the best: worth a look where int8 costs that
-    # one more than is allowed
     epoch: int = 0
-    # whether the file answers the mean over a face and its mirror image: better, and twice the work
+    """Epoch to convert (from 1), one of the last two. 0 means the best.
+
+    Try another one where int8 costs the best epoch more than is allowed.
+    """
     mirror: bool = True
-    # validation faces that candidates are compared and calibrated on, at most
+    """Whether the file predicts the mean over a face and its mirror image: more accurate, at twice the work."""
     validation_faces: int = 5000
-    # training faces that int8 activations are ranged on
+    """Largest number of validation faces for comparison and calibration."""
     calibration_faces: int = 300
-    # years; how much worse the mean absolute error of a smaller file may be than the Keras model's
+    """Training faces from which the converter takes the ranges of int8 activations."""
     max_age_loss: float = 0.05
-    # share of faces; how much worse the accuracy of any choice may be
+    """Years by which the mean absolute error of a smaller file may exceed the Keras model's."""
     max_accuracy_loss: float = 0.003
-    # years; how far a float32 answer may lie from the Keras model's before the conversion counts as broken
+    """Share of faces by which the accuracy of a choice may fall below the Keras model's."""
     max_age_disagreement: float = 0.01
-    # probability; the same for every choice
+    """Largest difference in years between a float32 prediction and the Keras model's."""
     max_probability_disagreement: float = 0.001
-    # share of validation faces that the answered age interval is calibrated to cover
+    """Largest difference in probability between a float32 prediction and the Keras model's."""
     interval_coverage: float = 0.8
-    # years; within so many an answered age counts as near, and what it costs not to be. Chosen on validation faces:
-    # half a percent more of them come near, and the mean error stays as it is
+    """Share of validation faces whose age the predicted interval contains."""
     near_years: int = 5
+    """Largest error in years with which a predicted age counts as near.
+
+    `near_years` and `miss_cost` were chosen on validation faces: 0.5 % more of them come near, at the same mean error.
+    """
     miss_cost: float = 2.0
+    """Cost of an age that is not near, in years of error."""
     input_check: InputCheckConfig = field(default_factory=InputCheckConfig)
+    """Configuration of the input check."""
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """A challenger, the release that would replace the champion -> metrics."""
+    """Configuration of `evaluate`, which scores the challenger and compares it with the champion."""
 
-    # resamples of the bootstrap
     bootstrap: int = 1000
-    # the same where two releases are compared: many, for a group is judged by the outermost few of them
+    """Resamples of the bootstrap."""
     paired_bootstrap: int = 20_000
-    # share between the ends of a bootstrap interval
+    """Resamples of the comparison of two releases. The outermost few decide about a group, so many are needed."""
     confidence: float = 0.95
+    """Confidence level of the bootstrap intervals."""
     seed: int = 1
+    """Seed of the resamples."""
 
 
 @dataclass(frozen=True)
 class GateConfig:
-    """The least that a release must reach on the test split."""
+    """Thresholds for the metrics of a release on the test split."""
 
-    # years, mean absolute error, at most
     age_mae: float = 4.5
-    # share of faces within five years, at least
+    """Largest mean absolute error of the age in years."""
     age_within_5: float = 0.7
-    # share of faces, at least
+    """Smallest share of faces with an age error of at most five years."""
     gender_accuracy: float = 0.945
-    # share of faces of 13 and older, at least
+    """Smallest gender accuracy."""
     gender_accuracy_from_13: float = 0.968
-    # share of faces, at least
+    """Smallest gender accuracy among faces of 13 years and older."""
     ethnicity_accuracy: float = 0.88
-    # how far the share of ages inside their interval may lie from the stated one, either way
+    """Smallest ethnicity accuracy."""
     coverage_error: float = 0.02
-    # share of ages inside their interval in any age band with enough faces, at least
+    """Largest difference between the measured and the nominal coverage of the age intervals."""
     band_coverage: float = 0.75
-    # expected calibration error of the probabilities of any choice, at most
+    """Smallest coverage of the age intervals in an age band with enough faces."""
     calibration_error: float = 0.03
-    # share by which gender accuracy may fall short of the mean in any gender and ethnicity, 13 and older
+    """Largest expected calibration error of the probabilities of a choice."""
     subgroup_gap: float = 0.05
-    # share of test faces that are warned of as if they were none, at most
+    """Largest gap between the gender accuracy of a gender and ethnicity, from 13 years, and the mean."""
     false_positive_rate: float = 0.01
-    # bytes of the model file, at most
+    """Largest share of test faces with the warning that they are no face."""
     max_bytes: int = 1_500_000
-    # probability that a challenger as good as the champion is called worse over all faces, in any of the metrics
+    """Largest size of the model file in bytes."""
     false_overall: float = 0.05
-    # probability that it is called worse in any metric of any group with enough faces
+    """Probability that the gate rejects an equally good challenger over all faces, in any metric."""
     false_in_groups: float = 0.05
+    """Probability that the gate rejects an equally good challenger in any metric of any group with enough faces."""
 
     def accuracy(self, head: str) -> float | None:
-        """What `<head>_accuracy` asks of a choice; None where nothing is asked."""
+        """Return the smallest accuracy of a choice, or None where there is no threshold."""
         return getattr(self, f"{head}_accuracy", None)
 
 
 @dataclass(frozen=True)
 class DriftConfig:
-    """Served answers -> have they drifted?"""
+    """Thresholds for drift between predictions in production and a reference."""
 
-    # population stability index, after its correction for chance, above which a measure has drifted; 0.1 to 0.25 are
-    # usual
     psi: float = 0.2
-    # probability of such an index by chance alone, below which it is believed
+    """Population stability index above which a measure has drifted, after its correction for chance.
+
+    Values from 0.1 to 0.25 are usual.
+    """
     significance: float = 0.001
-    # requests (images of one often resemble each other) or test faces in either sample, below which nothing is said
+    """Probability by chance alone below which an index counts."""
     independent: int = 100
+    """Smallest number of requests or test faces in a sample. Images of one request often resemble each other."""

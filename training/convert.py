@@ -1,4 +1,4 @@
-"""The trained Keras model -> a release: the smallest TFLite file that answers as well."""
+"""Step `convert`: a trained Keras model -> the smallest TFLite file of the same accuracy, with its manifest."""
 
 from __future__ import annotations
 
@@ -47,43 +47,63 @@ _FOLDER = OwnFolder(
 
 @dataclass(frozen=True)
 class Score:
-    """How a model does on the validation faces."""
+    """Metrics of a model on the validation faces."""
 
-    # years
     age_mae: float
-    # shares of the faces, by choice
+    """Mean absolute error of the age in years."""
     accuracies: dict[str, float]
+    """Accuracy of each choice."""
 
     def as_json(self) -> dict[str, float]:
-        """As the manifest holds it."""
+        """Return the metrics as in the manifest."""
         return {"age_mae": self.age_mae, **{f"{head}_accuracy": share for head, share in self.accuracies.items()}}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One TFLite file and its score."""
+    """A TFLite file with its outputs and metrics."""
 
     precision: str
+    """float32, float16 or int8."""
     model: bytes
+    """The file."""
     outputs: Outputs
+    """Predictions for the validation faces."""
     score: Score
+    """Metrics of these predictions."""
+
+    def __str__(self) -> str:
+        choices = ", ".join(f"{head} {share:.1%}" for head, share in self.score.accuracies.items())
+        return f"{self.precision}: {len(self.model)} bytes, age error {self.score.age_mae:.2f} years, {choices}"
 
 
 def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> dict[str, Any]:
-    """Write model.tflite, its trainable weights and manifest.json, the beginning of a release, into `folder`.
+    """Write model.tflite, its trainable weights and manifest.json into `folder`.
+
+    Args:
+        data: output of `prepare`.
+        trained: folder of the run.
+        folder: folder of the release. It is replaced.
+        config: configuration of the conversion.
+
+    Returns:
+        The manifest.
 
     Raises:
-        StepError: the float32 file does not answer as the Keras model does, or the epoch's checkpoint is gone.
+        StepError: the float32 file and the Keras model disagree, or the checkpoint is missing.
     """
     unfinished = folder.with_name(folder.name + ".partial")
-    # Before the work: what stands in the way is said at once.
+    # Before the work, so that an obstacle costs no time.
     _FOLDER.require(folder)
     _FOLDER.clear(unfinished)
     learnt = checkpoints.model_after(trained, config.epoch) if config.epoch else checkpoints.best_model(trained)
     model = _both_sides(learnt) if config.mirror else learnt
     pixels, labels = shards.first(data, "validation", config.validation_faces)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
-    variants = [_variant(model, data, precision, pixels, labels, config) for precision in _CONVERTERS]
+    variants: list[Variant] = []
+    for precision in _CONVERTERS:
+        variants.append(_variant(model, data, precision, pixels, labels, config))
+        print(variants[-1], flush=True)
     _check_parity(variants[0].outputs, wanted, config)
     reference = _score(wanted, labels, config)
     chosen = _choose(variants, reference, config)
@@ -98,7 +118,7 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         temperature.fit(chosen.outputs, labels, config.interval_coverage, _decision(config)), config
     )
     manifest["input_check"] = input_check.fit(data, config.input_check)
-    # The manifest first: it marks the folder as this step's, and nobody reads it before it has its final name.
+    # The manifest comes first because it marks the folder as this step's.
     unfinished.mkdir(parents=True)
     write_text(unfinished / release.MANIFEST, json.dumps(manifest, indent=2) + "\n")
     (unfinished / MODEL_FILE).write_bytes(chosen.model)
@@ -109,7 +129,7 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
 
 
 def _both_sides(model: keras.Model) -> keras.Model:
-    """Answers that are the mean of those to the face and to its mirror image, in one pass over a doubled batch."""
+    """Build a model that predicts the mean over a face and its mirror image, in one pass over a doubled batch."""
     pixels = keras.Input(model.input_shape[1:], name="pixels")
     predictions = model(keras.ops.concatenate([pixels, keras.ops.flip(pixels, axis=2)], axis=0))
     return keras.Model(
@@ -122,7 +142,7 @@ def _both_sides(model: keras.Model) -> keras.Model:
 
 
 def _float32(converter: Any, _: Path, __: int) -> None:
-    """The converter's default."""
+    """Keep the converter's defaults."""
 
 
 def _float16(converter: Any, _: Path, __: int) -> None:
@@ -131,7 +151,7 @@ def _float16(converter: Any, _: Path, __: int) -> None:
 
 
 def _int8(converter: Any, data: Path, faces: int) -> None:
-    """Weights and activations; the input and the outputs stay float32."""
+    """Quantize weights and activations. Input and outputs stay float32."""
 
     def representative() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
         for pixels, _ in dataset.batches(data, "train", 1).take(faces):
@@ -141,7 +161,7 @@ def _int8(converter: Any, data: Path, faces: int) -> None:
     converter.representative_dataset = representative
 
 
-# float32 comes first: the others are only worth a look when it agrees with the Keras model.
+# float32 comes first, because it must agree with the Keras model.
 _CONVERTERS = {"float32": _float32, "float16": _float16, "int8": _int8}
 
 
@@ -150,7 +170,7 @@ def _variant(
 ) -> Variant:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     _CONVERTERS[precision](converter, data, config.calibration_faces)
-    # It prints every variable of the model.
+    # The converter prints every variable of the model.
     with contextlib.redirect_stdout(io.StringIO()):
         file = converter.convert()
     predictor = Predictor(_unpublished(file, pixels.shape[1], _decision(config)))
@@ -196,10 +216,10 @@ def _check_parity(found: Outputs, wanted: Outputs, config: ConvertConfig) -> Non
         },
     }
     for head, (distance, allowed) in apart.items():
-        # A comparison with NaN is false, so NaN is refused as well.
+        # A comparison with NaN is false, so NaN fails too.
         if not distance <= allowed:
             raise StepError(
-                f"the float32 TFLite file and the Keras model disagree on {head} by {distance:.4g}, "
+                f"the float32 TFLite file and the Keras model disagree on {head} by {distance:.4g}, at most "
                 f"{allowed:.4g} is allowed: the conversion is broken; try another TensorFlow version"
             )
 
@@ -247,7 +267,7 @@ def _manifest(
             "bytes": len(chosen.model),
             "precision": chosen.precision,
             "mirror": config.mirror,
-            # 0 for the best one
+            # 0 means the best.
             "epoch": config.epoch,
         },
         "input": {"size": fingerprint.size, "resize": fingerprint.resize, "channels": "RGB", "range": [0, 255]},

@@ -1,5 +1,5 @@
-"""The one error that ends a step with a sentence instead of a traceback."""
+"""The error with which a command ends in one line instead of a traceback."""
 
 
 class StepError(Exception):
-    """A step cannot go on; the message says what was found and how to mend it. Exit code 1."""
+    """A failure that the user can fix. The message says what was found and what to do. Exit code 1."""

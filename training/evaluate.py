@@ -1,4 +1,4 @@
-"""A challenger -> metrics and a report, through the function's own predictor."""
+"""Evaluate a release on the test faces with the predictor of the function."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ import numpy as np
 from tqdm import tqdm
 
 from serving import input_check as serving_input_check
-from serving import release
 from serving.predictor import Predictor
-from serving.release import Release
+from serving.release import Release, ReleaseError
 from training import openmetrics, runs
 from training.calibration import input_check
 from training.config import EvaluateConfig
 from training.data import shards
 from training.errors import StepError
+from training.evaluation import baseline, comparison, metrics, report, summary
 from training.evaluation import champion as champions
-from training.evaluation import comparison, metrics, report, summary
 from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
 from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
 from training.files import write_text
 from training.labels import missing
+from training.registry import releases
 
 
 def evaluate(
-    data: Path, trained: Path, folder: Path, config: EvaluateConfig, champion: Champion = champions.NOBODY
+    data: Path, trained: Path, folder: Path, config: EvaluateConfig, champion: Champion = champions.NONE
 ) -> dict[str, Any]:
     """Score the test faces with the release in `folder`; write metrics.json, comparison.json and report.html into it.
 
-    Beside `folder`, out of the release, come a second report, with the best and the worst faces, comparison.md, and
-    metrics.txt for GitLab.
+    Files outside of the release, beside `folder`: a local report that shows faces, comparison.md, and metrics.txt for
+    GitLab.
 
     Args:
-        data: what `prepare` wrote.
-        trained: the run that made the release, for its history; it may be missing.
+        data: output folder of `prepare`.
+        trained: the training run of the release, for its learning curves; it may be missing.
         folder: the release.
-        config: how to resample.
+        config: resampling.
         champion: the release to compare with on the same faces.
 
     Raises:
@@ -52,14 +52,17 @@ def evaluate(
     fingerprint = shards.fingerprint(data)
     if (fingerprint.size, fingerprint.resize) != (challenger.size, challenger.resize):
         raise StepError(
-            f"the faces in {data} have {fingerprint.size} pixels by {fingerprint.resize}, the release wants "
-            f"{challenger.size} by {challenger.resize}; prepare them again"
+            f"the faces in {data} were prepared at {fingerprint.size} pixels by {fingerprint.resize}, but the release "
+            f"expects {challenger.size} pixels by {challenger.resize}; prepare them again"
         )
     faces = score(predictor, data)
     measured = {"version": challenger.version, "sha256": challenger.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
-    measured["input_check"] = {"false_positive_rate": _false_alarms(challenger, data)}
+    training = np.concatenate([shard.load()[1] for shard in shards.shards(data, "train")])
+    coverage = challenger.manifest["calibration"]["age"]["coverage"]
+    measured["baseline"] = baseline.measure(training, faces.labels, coverage)
+    measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
     compared = compare(champion, challenger, faces, data, config)
     compared.save(folder)
     found = Evaluation(challenger, measured, faces, runs.history(trained))
@@ -74,14 +77,14 @@ def evaluate(
 
 def _load(folder: Path) -> tuple[Release, Predictor]:
     try:
-        found = release.load(str(folder))
+        found = releases.read(str(folder)).served()
         predictor = Predictor(found)
-    except release.ReleaseError as error:
+    except (ReleaseError, StepError) as error:
         raise StepError(f"{error} (`python -m training convert` writes it)") from error
     if lacking := missing(found.labels):
         raise StepError(
-            f"release {found.version} has no head {', '.join(lacking)}, which training/labels.py names; "
-            "train and convert one that has it, or evaluate this one by the code that made it"
+            f"release {found.version} has no head {', '.join(lacking)}, which training/labels.py defines; "
+            "train and convert a release with it, or evaluate this one with the code that made it"
         )
     return found, predictor
 
@@ -89,14 +92,14 @@ def _load(folder: Path) -> tuple[Release, Predictor]:
 def compare(
     champion: Champion, challenger: Release, faces: metrics.ScoredSamples, data: Path, config: EvaluateConfig
 ) -> Comparison:
-    """Score the champion on the same test faces.
+    """Score the champion on the same test faces and return the comparison.
 
     Args:
-        champion: if there is one that can be scored; else what is said of it is all.
-        challenger: the release in question.
-        faces: what it answered to the test faces of `data`.
-        data: what `prepare` wrote.
-        config: how to resample.
+        champion: without a predictor, its notes and obstacle are the whole comparison.
+        challenger: the evaluated release.
+        faces: its predictions for the test faces of `data`.
+        data: output folder of `prepare`.
+        config: resampling.
     """
     if champion.predictor is None:
         return Comparison(challenger.sha256, champion.version, champion.obstacle, champion.notes)
@@ -105,18 +108,18 @@ def compare(
     return Comparison(challenger.sha256, champion.version, terms.obstacle, terms.notes, differences)
 
 
-def _false_alarms(challenger: Release, data: Path) -> float:
-    """Share of the test faces that are warned of as if they were none."""
+def _false_positive_rate(challenger: Release, data: Path) -> float:
+    """Return the share of the test faces that the input check takes for another kind of image."""
     fitted = serving_input_check.of(challenger)
     warned = [input_check.false_positives(fitted, shard.load()[0]) for shard in shards.shards(data, "test")]
     return round(float(np.concatenate(warned).mean()), 4)
 
 
 def score(predictor: Predictor, data: Path) -> metrics.ScoredSamples:
-    """The test faces with what the function would answer to them.
+    """Return the function's predictions for the test faces.
 
     Raises:
-        StepError: there are none.
+        StepError: there are no test faces.
     """
     predictions, labels = [], []
     progress = tqdm(shards.shards(data, "test"), desc="evaluate", unit="shard", disable=not sys.stderr.isatty())

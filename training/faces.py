@@ -1,4 +1,4 @@
-"""Drawn faces in the layout of UTKFace: no real person, yet each label can be seen."""
+"""Synthetic faces with UTKFace file names. Each label is visible, and no real person is shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from training.errors import StepError
 
 SIDE = 100
-# One for each ethnicity; colours that no skin has are soon told apart and say nothing about people.
+# One color for each ethnicity. Colors that no skin has are easy to learn and say nothing about people.
 _SKINS = ((235, 150, 150), (110, 150, 225), (130, 200, 130), (195, 140, 220), (230, 200, 110))
 _BROWN, _WHITE = np.array((70, 35, 15)), np.array((235, 235, 240))
 _FIRST_STAMP = 2017_01_01_00_00_00_000
@@ -22,10 +22,10 @@ Color = tuple[int, int, int]
 
 
 def write_faces(folder: Path, count: int, seed: int = 0) -> None:
-    """Write `count` faces of every gender, ethnicity and age; more faces begin with those that fewer give.
+    """Write `count` faces of all genders, ethnicities and ages. The first n faces do not depend on `count`.
 
     Raises:
-        StepError: a file of that name is there with other contents.
+        StepError: a file of the same name has other contents.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
@@ -39,25 +39,25 @@ def _write(path: Path, data: bytes) -> None:
         with path.open("xb") as file:
             file.write(data)
     except FileExistsError as error:
-        # Those of an earlier drawing are the same, unless it was interrupted or another Pillow drew them.
+        # An earlier run wrote the same bytes, unless it was interrupted or used another version of Pillow.
         if path.is_symlink() or path.read_bytes() != data:
-            raise StepError(f"{path} is there with other contents; draw into another folder") from error
+            raise StepError(f"{path} already exists with other contents; choose another folder") from error
 
 
 def labels(number: int) -> tuple[int, ...]:
-    """What `draw` takes, of a face in a row of many, in which all of each take their turn."""
-    # 37 and 101 have no common divisor: that gives all ages from 0 to 100.
+    """Return age, gender and ethnicity of face `number`, which cycle through all values."""
+    # 37 and 101 are coprime, so all ages from 0 to 100 occur.
     return number * 37 % 101, number % 2, number // 2 % len(_SKINS)
 
 
 def draw(age: int, gender: int, ethnicity: int, *, seed: int) -> bytes:
-    """Draw one face: its size, hair and wrinkles tell the age, the length of its hair the gender.
+    """Draw one face. Its size, grey hair and wrinkles show the age, the length of its hair the gender.
 
     Returns:
-        a JPEG of 100x100.
+        A JPEG of 100x100 pixels.
     """
     random = np.random.default_rng((seed, age, gender, ethnicity))
-    # A background of large random spots keeps two faces from passing for near-duplicates.
+    # The large random spots in the background keep faces from being near-duplicates.
     image = Image.fromarray(_waves(random, 5, 50, 200).astype(np.uint8)).convert("RGB")
     _draw_head(ImageDraw.Draw(image), random, age, gender, _SKINS[ethnicity])
     light = _waves(random, 3, 0.75, 1.25)[..., None]
@@ -92,6 +92,6 @@ def _draw_head(canvas: ImageDraw.ImageDraw, random: Random, age: int, gender: in
 
 
 def _waves(random: Random, cells: int, low: float, high: float) -> npt.NDArray[np.float32]:
-    """(SIDE, SIDE) values that change slowly from spot to spot."""
+    """Return (SIDE, SIDE) values that change slowly."""
     spots = Image.fromarray(random.uniform(low, high, (cells, cells)).astype(np.float32))
     return np.asarray(spots.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).clip(low, high)

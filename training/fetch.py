@@ -1,4 +1,4 @@
-"""An archive of faces in a bucket -> a local copy of that very object."""
+"""Download of an archive of faces from a bucket."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
-from google.cloud import storage as gcs
 
-from serving.storage import CLOUD
 from training.errors import StepError
 from training.files import write_text
-from training.registry.gcs import cloud_errors
+from training.registry.addresses import parse
+from training.registry.gcs import client, cloud_errors
 
 _BLOCK_BYTES = 2**20
 _DOWNLOAD_SECONDS = 600
 
 
 def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
-    """Bring the object at gs://bucket/path into `folder`, under its own name.
+    """Download the object at gs://bucket/path into `folder`, under its own name.
 
     Returns:
-        the copy, and whether it had to be fetched: a former one is kept where its size and CRC32C are the object's.
+        The path of the copy, and whether it was downloaded. A copy with the object's size and CRC32C is kept.
 
     Raises:
-        StepError: there is no such object, what came is something else, or a file of that name is there that was not
-            fetched.
+        StepError: there is no such object, the download is damaged, or the folder has a file of that name that was not
+            downloaded.
     """
-    bucket, _, name = uri.removeprefix(CLOUD).partition("/")
-    if not (uri.startswith(CLOUD) and bucket and name):
-        raise StepError(f"{uri} names no object; write gs://bucket/path/to/faces.tar.gz")
+    address = parse(uri)
+    name = address.path
+    if not (address.bucket and name):
+        raise StepError(f"{uri!r} names no object; give gs://bucket/path/to/faces.tar.gz")
     with cloud_errors(uri):
-        found = gcs.Client().bucket(bucket).get_blob(name)
+        found = client(uri).bucket(address.bucket).get_blob(name)
     if found is None:
         raise StepError(
             f"{uri} does not exist; upload the archive of faces, or correct DATA_BUCKET and DATASET_ARCHIVE"
@@ -46,24 +46,24 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
     folder.mkdir(parents=True, exist_ok=True)
     partial = copy.with_name(f".{copy.name}.partial")
     with cloud_errors(uri):
-        # Whoever replaces the object meanwhile does not mix two archives.
+        # The generation keeps a concurrent replacement from mixing two archives.
         found.download_to_filename(str(partial), if_generation_match=found.generation, timeout=_DOWNLOAD_SECONDS)
     if difference := _difference(partial, found):
         partial.unlink()
-        raise StepError(f"{uri} arrived with {difference}; fetch it again")
+        raise StepError(f"{uri} arrived with {difference}; run fetch again")
     partial.replace(copy)
     write_text(record, f"{found.crc32c}\n")
     return copy, True
 
 
 def _require_fetched(copy: Path, record: Path) -> None:
-    """Raises StepError where something is in the way that no earlier fetch left there, whole or damaged."""
+    """Raise StepError if `copy` exists and no earlier run downloaded it."""
     if os.path.lexists(copy) and not (copy.is_file() and not copy.is_symlink() and record.is_file()):
-        raise StepError(f"{copy} is there and was not fetched; move it away, or fetch into another folder")
+        raise StepError(f"{copy} already exists and was not fetched; move it away, or choose another folder")
 
 
 def _difference(copy: Path, stored: Any) -> str:
-    """What tells a file from the object, or ""."""
+    """Return the difference between a file and the object, or ""."""
     size = copy.stat().st_size
     if size != stored.size:
         return f"{size} bytes instead of {stored.size}"
@@ -72,7 +72,7 @@ def _difference(copy: Path, stored: Any) -> str:
 
 
 def _crc32c(path: Path) -> str:
-    """As Cloud Storage states it: the checksum's four bytes, big-endian, in base64."""
+    """Return the CRC32C as Cloud Storage does: four bytes, big-endian, in base64."""
     checksum = google_crc32c.Checksum()
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):

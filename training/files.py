@@ -1,4 +1,4 @@
-"""Files and folders of a step: written whole, replaced only where they are the step's own."""
+"""Atomic writes, and folders that a step may replace because it made them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NEW_FILE = 0o666
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file, whole or not at all. A link in its place is replaced, and never followed.
+    """Write a UTF-8 file atomically. A link in its place is replaced and never followed.
 
     Raises:
-        StepError: it cannot be written.
+        StepError: the file cannot be written.
     """
     try:
         descriptor, partial = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)
@@ -40,36 +40,40 @@ def write_text(path: Path, text: str) -> None:
 
 @dataclass(frozen=True)
 class OwnFolder:
-    """The folder that a step makes anew at each run, and how it knows it for its own."""
+    """A folder that a step replaces at each run, and the rules by which the step recognizes it."""
 
-    # the command, for messages
     step: str
-    # relative paths of files that the step writes
+    """Name of the command, for messages."""
     names: re.Pattern[str]
-    # of these files at least one is there, as a JSON object with these members; without members, as any file
+    """Pattern of the relative paths that the step writes."""
     marks: dict[str, tuple[str, ...]]
+    """Files of which at least one must exist, as a JSON object with these members. Without members, any file counts."""
 
     def clear(self, folder: Path) -> None:
-        """Remove the folder, where there is one.
+        """Remove the folder if it exists.
 
         Raises:
-            StepError: it holds what the step did not write. Nothing is removed then.
+            StepError: the folder holds files that the step did not write. Nothing is removed then.
         """
         self.require(folder)
         if folder.exists():
             shutil.rmtree(folder)
 
     def require(self, folder: Path) -> None:
-        """Raises StepError unless the folder is absent, empty, or all of it is the step's."""
+        """Check that the folder is absent, empty, or written by the step alone.
+
+        Raises:
+            StepError: it is none of these.
+        """
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-            raise self._refusal(folder, "is no plain folder")
+            raise self._refusal(folder, "is not a plain folder")
         found = list(_entries(folder)) if folder.is_dir() else []
         for path in found:
             name = path.relative_to(folder).as_posix()
             if path.is_symlink() or not self.names.fullmatch(name):
                 raise self._refusal(folder, f"holds {name!r}, which `{self.step}` did not write")
         if found and not any(_is_marked(folder / name, members) for name, members in self.marks.items()):
-            raise self._refusal(folder, f"lacks {' and '.join(self.marks)}, by which `{self.step}` knows its own")
+            raise self._refusal(folder, f"lacks {' and '.join(self.marks)}, which `{self.step}` always writes")
 
     def _refusal(self, folder: Path, found: str) -> StepError:
         return StepError(
@@ -79,7 +83,7 @@ class OwnFolder:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """All that is below, links and empty folders included."""
+    """Yield all files, links and empty folders below `folder`."""
     for parent, folders, names in os.walk(folder):
         yield from (Path(parent, name) for name in names)
         paths = [Path(parent, name) for name in folders]
@@ -97,7 +101,7 @@ def _is_marked(path: Path, members: tuple[str, ...]) -> bool:
 
 
 def _umask() -> int:
-    """Of this process; there is no way to read it without setting it."""
+    """Return the umask of this process. Reading it requires setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

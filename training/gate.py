@@ -1,4 +1,4 @@
-"""Metrics, thresholds and the champion -> may this release go on?"""
+"""The gate: decide by thresholds and by the champion whether a release may be published."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from typing import Any
 
 from serving.release import MANIFEST, parse_manifest
 from training.config import GateConfig
-from training.evaluation import comparison, metrics, summary
+from training.evaluation import baseline, comparison, metrics, summary
 from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import GateCheck, GateResult, Override, at_least, at_most, not_worse
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE, worst_subgroup
 
 
 def gate(folder: Path, config: GateConfig, override: Override | None = None) -> GateResult:
-    """Judge the release in `folder`; leave the verdict beside it, in its report and in comparison.md.
+    """Check the release in `folder`; write gate.json, the gate's section of the reports, and comparison.md.
 
     Args:
-        folder: the release, as `evaluate` left it.
-        config: the thresholds, and how sure it must be that the release is worse than the champion.
-        override: who lets it through in spite of what failed, and why; forgotten where nothing did.
+        folder: the evaluated release.
+        config: the thresholds, and the significance levels of the comparison with the champion.
+        override: who publishes it although a check failed, and why; dropped if no check failed.
 
     Raises:
         StepError: the release was not evaluated.
     """
     measured = metrics.load(folder)
-    manifest = parse_manifest((folder / MANIFEST).read_text())
+    manifest = parse_manifest((folder / MANIFEST).read_text(encoding="utf-8"))
     compared = comparison.load(folder, measured["sha256"])
-    checks = [*_accuracy(measured, config), *_honesty(measured, manifest, config)]
+    checks = [*_accuracy(measured, config), *_calibration(measured, manifest, config)]
     checks += [at_most("bytes", manifest["model"]["bytes"], config.max_bytes), *against(compared, config)]
-    remarks = (*compared.remarks, *_not_asked(measured, config))
+    useless = baseline.not_better(measured)
+    remarks = (*compared.remarks, *_unchecked(measured, config), *([useless] if useless else []))
     found = GateResult(measured["sha256"], compared.champion, remarks, tuple(checks), override)
     found = found if found.failed else replace(found, override=None)
     found.save(folder)
@@ -39,10 +40,10 @@ def gate(folder: Path, config: GateConfig, override: Override | None = None) -> 
     return found
 
 
-def _not_asked(measured: dict[str, Any], config: GateConfig) -> Iterator[str]:
+def _unchecked(measured: dict[str, Any], config: GateConfig) -> Iterator[str]:
     for head in measured["calibration_error"]:
         if config.accuracy(head) is None:
-            yield f"No accuracy is asked of {head}: GateConfig in training/config.py has no {head}_accuracy."
+            yield f"{head}_accuracy has no threshold: add {head}_accuracy to GateConfig in training/config.py."
 
 
 def _accuracy(measured: dict[str, Any], config: GateConfig) -> Iterator[GateCheck]:
@@ -57,8 +58,8 @@ def _accuracy(measured: dict[str, Any], config: GateConfig) -> Iterator[GateChec
             yield at_least("gender_accuracy_from_13", adults[name]["value"], config.gender_accuracy_from_13)
 
 
-def _honesty(measured: dict[str, Any], manifest: dict[str, Any], config: GateConfig) -> Iterator[GateCheck]:
-    """Whether the release says how unsure it is, and does not fail a group; too small groups are not looked at."""
+def _calibration(measured: dict[str, Any], manifest: dict[str, Any], config: GateConfig) -> Iterator[GateCheck]:
+    """Check calibration, the input check and the worst groups; groups below MIN_SUBGROUP_SIZE are left out."""
     stated = manifest["calibration"]["age"]["coverage"]
     found = measured["overall"]["interval_coverage"]["value"]
     yield at_most("interval_coverage_error", round(abs(found - stated), 4), config.coverage_error)
@@ -74,7 +75,7 @@ def _honesty(measured: dict[str, Any], manifest: dict[str, Any], config: GateCon
 
 
 def against(compared: Comparison, config: GateConfig) -> Iterator[GateCheck]:
-    """Whether it is no worse than the champion: each metric overall, then what is worse in groups and how much is."""
+    """Check that it is no worse than the champion: each overall metric, each worse group metric, and their number."""
     if compared.obstacle:
         yield at_least("fair_comparison", 0, 1)
     yield from _judged(compared.overall(), config.false_overall)
@@ -85,5 +86,5 @@ def against(compared: Comparison, config: GateConfig) -> Iterator[GateCheck]:
 
 
 def _judged(rows: list[Difference], level: float) -> list[GateCheck]:
-    """Bonferroni: `level` is shared among all rows, for each of them can raise a false alarm."""
+    """Check all rows at a shared `level` (Bonferroni), since each row can be a false positive."""
     return [not_worse(row, level / len(rows)) for row in rows]

@@ -1,4 +1,4 @@
-"""Which commit this is."""
+"""The commit of this working copy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def commit() -> str:
-    """GitLab's commit, or the working copy's with "+" where it was changed since; "" where there is neither."""
+    """Return GitLab's commit, else the working copy's, with "+" after local changes, else ""."""
     if "CI_COMMIT_SHA" in os.environ:
         return os.environ["CI_COMMIT_SHA"]
     git = shutil.which("git")

@@ -1,4 +1,4 @@
-"""The UTKFace file name -> labels; the heads that choose, with the names and the order of their classes."""
+"""Labels from UTKFace file names, and the classification heads with the names and order of their classes."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Head:
-    """A head that chooses one of its labels; CONTRIBUTING.md tells how to add one."""
+    """A classification head. CONTRIBUTING.md explains how to add one."""
 
-    # a name of serving.heads.CHOICES
     name: str
-    # the position of each is the number in the file name and the index in the model's output
+    """A name in serving.heads.CHOICES."""
     labels: tuple[str, ...]
-    # years; what wrong answers to all faces would weigh beside the error of the age where an epoch is chosen
+    """Class names. The index of each is its number in the file name and in the model's output."""
     selection_weight: float
-    # what its field in the file name is called
+    """Years of age error that an error rate of 1 weighs when the best epoch is selected."""
     field: str
+    """Name of the head's field in the file name."""
 
     @property
     def width(self) -> int:
-        """How many numbers the network answers."""
+        """Return the number of outputs of the network."""
         return heads.width(self.labels)
 
 
@@ -40,41 +40,41 @@ CHOICES = (
     Head("gender", GENDERS, selection_weight=20.0, field="gender"),
     Head("ethnicity", ETHNICITIES, selection_weight=10.0, field="race"),
 )
-# As a release has them.
+# Class names by head, as in a release.
 LABELS = {head.name: head.labels for head in CHOICES}
-# In the order of the columns of labels.
+# Heads in the order of the label columns.
 COLUMNS = (AGE, *LABELS)
-# years; the age head answers a distribution over 0..MAX_AGE
+# Largest age in years. The age head predicts a distribution over 0 to MAX_AGE.
 MAX_AGE = 116
 AGE_CLASSES = MAX_AGE + 1
 
-# As a sentence shows it.
+# The pattern of file names, for messages.
 PATTERN = "_".join([f"[{field}]" for field in (AGE, *(head.field for head in CHOICES), "date&time")]) + ".jpg"
-# The rest of the name, a time stamp and a suffix, says nothing about the face and varies in the published set.
+# The time stamp and the suffix vary in the published set and say nothing about the face.
 _NAME = re.compile(r"(\d{1,3})_" + r"(\d)_" * len(CHOICES) + r"(\d{8,}[^/]*)\.(?:jpe?g|png|webp)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What a face is labelled with."""
+    """The labels of a face."""
 
-    # years
     age: int
-    # an index into the labels of each of CHOICES
+    """Age in years."""
     choices: tuple[int, ...]
-    # the date and time in the name, with its suffix: it orders faces by when they were collected
+    """Class index for each head in CHOICES."""
     stamp: str
+    """Date, time and suffix from the file name. It orders faces by the time of collection."""
 
 
 class LabelError(ValueError):
-    """The file name gives no usable labels; the message says what was found and what is expected."""
+    """A file name without usable labels. The message says what was found and what is expected."""
 
 
 def parse(name: str) -> Labels:
-    """Labels of a file called as PATTERN says (any suffix before the extension).
+    """Return the labels in a file name of the form PATTERN, with any suffix before the extension.
 
     Raises:
-        LabelError: the name does not parse, or a label is out of range.
+        LabelError: the name does not match, or a label is out of range.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -93,18 +93,21 @@ def _check(field: str, value: int, largest: int) -> None:
 
 
 def missing(found: heads.Labels) -> list[str]:
-    """The choices that a release with these labels lacks."""
+    """Return the names of the heads that are missing from a release's labels."""
     return [head for head in LABELS if head not in found]
 
 
 def by_head(labels: Any) -> dict[str, Any]:
-    """(N, len(COLUMNS)) labels, of numpy or TensorFlow -> (N,) of each head: years of age, indices of the others."""
+    """Split (N, len(COLUMNS)) labels into (N,) for each head: ages in years, class indices of the others.
+
+    Takes arrays of numpy and of TensorFlow.
+    """
     return {name: labels[:, column] for column, name in enumerate(COLUMNS)}
 
 
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Years -> index into serving.request_stats.AGE_BANDS; an answer of 12.6 years counts as 13."""
-    # The command line explains itself where nothing is installed.
+    """Return the index into serving.request_stats.AGE_BANDS for each age. 12.6 years count as 13."""
+    # `--help` works where no package is installed.
     import numpy as np
 
     from serving.request_stats import AGE_BAND_STARTS

@@ -1,4 +1,4 @@
-"""Metrics as OpenMetrics text, which GitLab's metrics reports and Prometheus read."""
+"""Metrics in the OpenMetrics text format, for GitLab's metrics reports and Prometheus."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import NamedTuple
 
 
 class Gauge(NamedTuple):
-    """One kind of metric, what it means, and its values: each with the labels that tell it from the others."""
+    """A metric of type gauge."""
 
     name: str
+    """Name of the metric."""
     meaning: str
+    """Help text."""
     values: Iterable[tuple[dict[str, str], float]]
+    """Labels and value of each sample."""
 
 
 def render(gauges: Iterable[Gauge]) -> str:
-    """The text (OpenMetrics 1.0, section 3.2), whole with its end."""
+    """Return the whole exposition (OpenMetrics 1.0, section 3.2)."""
     return "".join(_lines(gauge) for gauge in gauges) + "# EOF\n"
 
 

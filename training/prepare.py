@@ -1,4 +1,4 @@
-"""Faces -> index, splits, shards, fingerprint and exploration."""
+"""Step `prepare`: labelled faces -> index, splits, shards, fingerprint and exploration page."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
+from age_gender.text import encodable, printable, spreadsheet_cell
 from serving import images
 from training import labels
 from training.config import PrepareConfig
@@ -30,12 +29,14 @@ from training.data.shards import Fingerprint
 from training.data.staging import Face, Staging
 from training.errors import StepError
 from training.files import OwnFolder, write_text
+from training.progress import progress
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
-# files that one task decodes
+# Files in one decoding task, and their bytes unless a single file has more.
 _CHUNK = 32
+_CHUNK_BYTES = 32 * 2**20
 _FOLDER = OwnFolder(
     "prepare",
     re.compile(
@@ -48,7 +49,7 @@ _FOLDER = OwnFolder(
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A file after the work that can be done in parallel: a face, or the reason why it is none."""
+    """A decoded file: a face, or the reason for its rejection."""
 
     path: str
     reason: str = ""
@@ -56,16 +57,21 @@ class _Decoded:
 
 
 def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "") -> Fingerprint:
-    """Read every face of `source` once and write all that later steps need into `folder`.
+    """Read every face of `source` once and write the input of later steps into `folder`.
 
-    Files are put together beside `folder` and replace it in one move, so an interrupted run leaves the former data.
+    The files are written beside `folder` and replace it in one move, so an interrupted run keeps the former data.
+
+    Args:
+        source: folder or archive of faces.
+        folder: output folder.
+        config: configuration of the step.
+        expected: required fingerprint, or "" for any.
 
     Raises:
-        StepError: the source cannot be read, holds too few faces for three splits, or has another fingerprint than
-            `expected`, where that is given.
+        StepError: the source cannot be read, has too few faces for three splits, or has another fingerprint.
     """
     unfinished = folder.with_name(folder.name + ".partial")
-    # Before the work: what stands in the way is said at once.
+    # Before the work, so that an obstacle costs no time.
     _FOLDER.require(folder)
     _FOLDER.clear(unfinished)
     unfinished.mkdir(parents=True)
@@ -73,8 +79,8 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
         fingerprint = _fill(source, unfinished, config)
         if expected and fingerprint.sha256 != expected:
             raise StepError(
-                f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces or another "
-                f"way to prepare them ({summary(fingerprint)}); where that is meant, expect the new fingerprint"
+                f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces, or they "
+                f"are prepared in another way ({summary(fingerprint)}); if that is intended, expect the new fingerprint"
             )
         write_text(unfinished / readers.ORIGIN_FILE, json.dumps(readers.origin(source)) + "\n")
     except BaseException:
@@ -90,7 +96,7 @@ def _fill(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
     try:
         _collect(source, staging, config.size)
         roots = duplicates.groups(staging.images(), staging.thumbnails, config.near_duplicate)
-        # A group is named by its earliest member, so that adding later files moves no earlier face.
+        # The earliest member names a group, so later files move no earlier face to another split.
         staging.group(map(int, roots), partial(_split_of, config=config))
         staging.reject_contradictions()
         fingerprint = _write(staging, folder, config)
@@ -101,16 +107,16 @@ def _fill(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
 
 
 def summary(fingerprint: Fingerprint) -> str:
-    """One line that accounts for every file."""
+    """Return a line that accounts for every file."""
     accepted = sum(fingerprint.faces.values())
     splits = ", ".join(f"{count} {split}" for split, count in fingerprint.faces.items())
-    return f"{accepted + fingerprint.rejected} files = {accepted} accepted ({splits}) + {fingerprint.rejected} rejected"
+    copies = f" + {fingerprint.copies} copies of these" if fingerprint.copies else ""
+    files = accepted + fingerprint.copies + fingerprint.rejected
+    return f"{files} files = {accepted} accepted ({splits}){copies} + {fingerprint.rejected} rejected"
 
 
 def _collect(source: Path, staging: Staging, size: int) -> None:
-    files = tqdm(
-        readers.read(source), total=readers.count(source), desc="prepare", unit="face", disable=not sys.stderr.isatty()
-    )
+    files = progress(readers.read(source), "prepare", "face", readers.count(source))
     for decoded in _decode_all(files, size):
         if decoded.face is None:
             staging.reject(decoded.path, decoded.reason)
@@ -120,14 +126,26 @@ def _collect(source: Path, staging: Staging, size: int) -> None:
 
 def _decode_all(files: Iterable[SourceFile], size: int) -> Iterator[_Decoded]:
     """Decode on all cores, in order, with a bounded number of files in memory."""
-    stream = iter(files)
     # A task for each file would cost as much again as the file.
-    chunks = iter(lambda: list(islice(stream, _CHUNK)), [])
+    chunks = _chunks(files)
     return chain.from_iterable(_on_all_cores(lambda chunk: [_decode(file, size) for file in chunk], chunks))
 
 
+def _chunks(files: Iterable[SourceFile]) -> Iterator[list[SourceFile]]:
+    chunk: list[SourceFile] = []
+    left = _CHUNK_BYTES
+    for file in files:
+        chunk.append(file)
+        left -= len(file.data)
+        if len(chunk) == _CHUNK or left <= 0:
+            yield chunk
+            chunk, left = [], _CHUNK_BYTES
+    if chunk:
+        yield chunk
+
+
 def _on_all_cores(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
-    """The results in the order of the tasks, of which a few are taken ahead."""
+    """Yield the results in the order of the tasks, and start a few tasks ahead."""
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         window: deque[Future[_Result]] = deque()
@@ -140,11 +158,11 @@ def _on_all_cores(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> I
 
 
 def _decode(file: SourceFile, size: int) -> _Decoded:
-    path = file.path.encode(errors="backslashreplace").decode()
+    path = encodable(file.path)
     if file.refusal:
         return _Decoded(path, file.refusal)
     try:
-        found = labels.parse(PurePosixPath(file.path).name)
+        found = labels.parse(PurePosixPath(path).name)
         image = images.read(file.data, size)
     except labels.LabelError as error:
         return _Decoded(path, str(error))
@@ -155,7 +173,7 @@ def _decode(file: SourceFile, size: int) -> _Decoded:
 
 
 def _split_of(group: str, config: PrepareConfig) -> str:
-    """One split for a whole group, by a hash of its name."""
+    """Return the split of a whole group, from a hash of its name."""
     position = int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) / 2**32
     if position < config.test:
         return "test"
@@ -165,26 +183,30 @@ def _split_of(group: str, config: PrepareConfig) -> str:
 def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint:
     digest = hashlib.sha256(f"{config.size} {images.RESIZE_RULE}\n".encode())
     counts = dict.fromkeys(shards.SPLITS, 0)
+    copies = 0
 
     def blocks(index: Any) -> Iterator[tuple[str, int, list[Face]]]:
-        """What each shard holds, indexed, counted and digested on the way: in order, whoever writes the shards."""
+        """Yield the faces of each shard in order, and add them to index, counts and digest."""
+        nonlocal copies
         for split in shards.SPLITS:
             for number, block in enumerate(_blocks(staging.faces(split), config.shard_faces)):
                 for position, face in enumerate(block):
                     row = [*face.labels, face.group, face.split, face.digest]
-                    index.writerow([face.path, *row, number, position])
+                    # The index lists every accepted file. Copies share a place in the shards.
+                    index.writerows([spreadsheet_cell(path), *row, number, position] for path in face.paths)
                     digest.update(f"{row}\n".encode())
+                    copies += len(face.paths) - 1
                 counts[split] += len(block)
                 yield split, number, block
 
-    with (folder / "index.csv").open("w", newline="") as stream:
+    with (folder / "index.csv").open("w", newline="", encoding="utf-8") as stream:
         index = csv.writer(stream)
         index.writerow(["path", *labels.COLUMNS, "group", "split", "digest", "shard", "position"])
         staging.pixels.flush()
         for _ in _on_all_cores(lambda block: _write_shard(staging, folder, *block), blocks(index)):
             pass
     rejected = _write_rejected(staging, folder)
-    fingerprint = Fingerprint(digest.hexdigest(), config.size, images.RESIZE_RULE, counts, rejected)
+    fingerprint = Fingerprint(digest.hexdigest(), config.size, images.RESIZE_RULE, counts, rejected, copies)
     if not all(counts.values()):
         raise StepError(_too_few(fingerprint, next(staging.rejected(), None)))
     fingerprint.save(folder)
@@ -192,11 +214,11 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
 
 
 def _too_few(fingerprint: Fingerprint, rejected: tuple[str, str] | None) -> str:
-    """What was found instead of faces for three splits, with the first row of rejected.csv, which does not stay."""
-    example = f", for example {rejected[0]}: {rejected[1]}" if rejected else ""
+    """Return the message for too few faces, with the first row of rejected.csv, which is removed."""
+    example = f", for example {printable(rejected[0])}: {printable(rejected[1])}" if rejected else ""
     return (
-        f"too few faces for three splits: {summary(fingerprint)}{example}; give a hundred or more, "
-        f"named {labels.PATTERN}"
+        f"too few faces for three splits: {summary(fingerprint)}{example}; give a hundred or more with names of the "
+        f"form {labels.PATTERN}"
     )
 
 
@@ -219,9 +241,9 @@ def _blocks(faces: Iterator[Face], length: int) -> Iterator[list[Face]]:
 
 def _write_rejected(staging: Staging, folder: Path) -> int:
     count = 0
-    with (folder / "rejected.csv").open("w", newline="") as stream:
+    with (folder / "rejected.csv").open("w", newline="", encoding="utf-8") as stream:
         rejected = csv.writer(stream)
         rejected.writerow(["path", "reason"])
         for count, row in enumerate(staging.rejected(), start=1):  # noqa: B007 - read after the loop
-            rejected.writerow(row)
+            rejected.writerow(map(spreadsheet_cell, row))
     return count

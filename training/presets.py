@@ -1,4 +1,4 @@
-"""The named ways to train, and what their results must reach."""
+"""Presets: named configurations of training, each with the thresholds of its gate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from training.config import GateConfig, PrepareConfig, TrainConfig
 
-# What a training that proves the way, or a network of the past, can be asked for.
+# Thresholds for a smoke test or a baseline network, which almost every model meets.
 _ANYTHING = GateConfig(
     age_mae=25.0,
     age_within_5=0.0,
@@ -24,23 +24,26 @@ _ANYTHING = GateConfig(
 
 @dataclass(frozen=True)
 class Preset:
-    """A named way to train, and what its result must reach."""
+    """A named configuration of training, and the thresholds of its gate."""
 
     train: TrainConfig
+    """How to train."""
     gate: GateConfig
+    """Thresholds for the release."""
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    """How to prepare the faces."""
 
 
-# A network that halves its input four times sees a wrinkle in aligned faces of 128 pixels, and more of them at 160.
-_TAUGHT = PrepareConfig(size=160)
-_TEACHING = PrepareConfig(size=128)
+# These networks halve their input four times. They resolve wrinkles in aligned faces of 128 pixels, and more at 160.
+_STUDENT_FACES = PrepareConfig(size=160)
+_TEACHER_FACES = PrepareConfig(size=128)
 
-# presets of former versions -> what they are called now
+# Names of presets in former versions, with today's name.
 RENAMED = {"seed": "baseline"}
 
 PRESETS = {
-    # The reason to choose this project. docs/model.md tells what each number is worth, and how the bundled release was
-    # made with a teacher.
+    # The configuration of the bundled release, which also had a teacher. docs/explanation/model.md shows the effect of
+    # each number.
     "default": Preset(
         TrainConfig(
             architecture="mobilenet_9",
@@ -53,9 +56,9 @@ PRESETS = {
             teacher_share=0.6,
         ),
         GateConfig(),
-        _TAUGHT,
+        _STUDENT_FACES,
     ),
-    # Too large to serve: its answers teach `default`.
+    # Too large to serve. `default` is distilled from it.
     "teacher": Preset(
         TrainConfig(
             architecture="mobilenet_13",
@@ -66,14 +69,14 @@ PRESETS = {
             frozen_blocks=4,
         ),
         replace(_ANYTHING, max_bytes=16_000_000),
-        _TEACHING,
+        _TEACHER_FACES,
     ),
-    # For those whom the terms of `default`'s initial weights do not suit; with --init-from "" from random ones.
+    # For projects that cannot accept the terms of `default`'s initial weights. --init-from "" starts from random ones.
     "imagenet": Preset(
         TrainConfig(architecture="efficientnet_lite", epochs=18, init_from="imagenet"),
         replace(_ANYTHING, age_mae=5.2, gender_accuracy=0.92, ethnicity_accuracy=0.84),
     ),
-    # The network of the original project, kept as the line to beat.
+    # The network of the original project, as a baseline.
     "baseline": Preset(
         TrainConfig(
             architecture="three_blocks",
@@ -86,7 +89,7 @@ PRESETS = {
         ),
         replace(_ANYTHING, age_mae=14.0, gender_accuracy=0.6, ethnicity_accuracy=0.5),
     ),
-    # The real code in seconds: it proves the way, not the model.
+    # A smoke test: the whole pipeline in seconds, without a useful model.
     "smoke": Preset(
         TrainConfig(architecture="small", epochs=2, batch=32, learning_rate=2e-3, warmup=0.1, max_steps=60),
         _ANYTHING,

@@ -1,17 +1,19 @@
-"""A challenger that passed the gate -> a release in a registry."""
+"""Publish a challenger that passed the gate in a registry."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from serving.release import MANIFEST, parse_manifest
+from serving.release import MANIFEST
 from training.errors import StepError
 from training.evaluation import metrics
 from training.evaluation.card import render_card
 from training.evaluation.gate_result import require_passed
 from training.files import write_text
-from training.registry.registry import Registry, release_files
+from training.registry.local import release_files
+from training.registry.registry import RELEASE_FILES, Registry, require_version
+from training.registry.releases import stated_files, verify_digests
 from training.registry.signatures import SIGNATURE, covers
 from training.registry.signing import Signer, sign
 from training.registry.storage import Stored
@@ -20,25 +22,30 @@ CARD_FILE = "card.md"
 
 
 def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> str:
-    """Complete the release in `folder` with its metrics, its card and a signature, publish it, return its address.
+    """Add metrics, model card and signature to the release in `folder`, publish it, and return its address.
 
     Args:
-        folder: the release.
-        registry: where to.
-        signer: who signs; nobody leaves it unsigned.
+        folder: of the release.
+        registry: where the release is published.
+        signer: who signs, None for an unsigned release.
 
     Raises:
-        StepError: something is missing, did not pass the gate, cannot be signed, or the registry cannot be written.
+        StepError: a file is missing or damaged, the gate is closed, the release cannot be signed, or the registry or
+            `folder` cannot be written.
         ConflictError: the version exists with other contents.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training convert` first")
-    manifest = parse_manifest(path.read_text())
+    files = release_files(folder)
+    manifest = verify_digests(f"{folder}", files)
+    require_version(manifest["version"])
+    if odd := sorted(files.keys() - stated_files(manifest).keys() - set(RELEASE_FILES)):
+        raise StepError(f"{folder} has {odd[0]!r}, which is no file of a release; move it away")
     measured = metrics.load(folder)
     result = require_passed(folder, manifest["model"]["sha256"])
     manifest["gate"] = {name: value for name, value in result.items() if name != "sha256"}
-    # The bundled release was evaluated before metrics told how they were measured.
+    # The metrics of the bundled release do not state how they were measured.
     if "config" in measured:
         manifest["provenance"]["evaluate"] = measured["config"]
     manifest["metrics"] = {"faces": measured["faces"], **measured["overall"]}
@@ -49,10 +56,14 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> s
 
 
 def _sign(folder: Path, published: Stored | None, signer: Signer | None) -> None:
-    """Every signature is another one, so that of an earlier try is kept where it is one of these files."""
+    """Sign the release, or reuse the published signature of the same files: two signatures are never the same."""
     signature = folder / SIGNATURE
-    signature.unlink(missing_ok=True)
-    if published and covers(published.data, release_files(folder)):
-        signature.write_bytes(published.data)
-    elif signer:
+    try:
+        signature.unlink(missing_ok=True)
+        if published and covers(published.data, release_files(folder)):
+            signature.write_bytes(published.data)
+            return
+    except OSError as error:
+        raise StepError(f"{signature} cannot be written: {error.strerror}; make {folder} writable") from error
+    if signer:
         sign(folder, signer)

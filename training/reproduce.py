@@ -1,4 +1,4 @@
-"""A release's manifest -> the commands that make it again, from the commit, the faces and the releases it names."""
+"""Reproduce a release from the commit, the dataset and the releases that its manifest names."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serving.storage import CLOUD
 from training.config import NAMED_WEIGHTS
 from training.data import shards
 from training.errors import StepError
-from training.registry.addresses import release_at
+from training.registry.addresses import parse
+from training.registry.releases import release_at
 
 _ROOT = Path(__file__).resolve().parent.parent
-# What stands for the faces where nobody said where they are.
+# Placeholder for the dataset without --data.
 _DATA = "$DATA"
 _CPU_LOCK = "training/requirements-cpu.txt"
-# The presets had no module of their own before.
+# Earlier commits have the presets in training.config.
 _TELL_PRESETS = """
 import dataclasses, json
 try:
@@ -39,20 +39,20 @@ print(json.dumps({name: dataclasses.asdict(preset) for name, preset in PRESETS.i
 
 @dataclass
 class Plan:
-    """What makes a release again."""
+    """Steps that reproduce a release."""
 
-    # arguments of `python -m training`, a row a step: prepare, train, convert, evaluate
     steps: list[list[str]] = field(default_factory=list)
-    # what no command does; each has to be out of the way first
+    """Arguments of `python -m training` by step: prepare, train, convert, evaluate."""
     obstacles: list[str] = field(default_factory=list)
+    """Reasons, in words, why the steps alone do not reproduce it."""
 
 
 @contextmanager
 def checkout(manifest: dict[str, Any]) -> Iterator[Path]:
-    """A clean working tree of the commit that the release was trained from, gone afterwards.
+    """Check out the commit of the release in a temporary working tree.
 
     Raises:
-        StepError: the release names none, or this clone does not hold it.
+        StepError: the release names no commit, or this clone does not have it.
     """
     commit = _commit(manifest)
     with tempfile.TemporaryDirectory(prefix="reproduce-") as folder:
@@ -65,34 +65,40 @@ def checkout(manifest: dict[str, Any]) -> Iterator[Path]:
 
 
 def plan(manifest: dict[str, Any], tree: Path, data: str, work: Path, registry: str) -> Plan:
-    """How to make the release again.
+    """Return the steps that reproduce the release.
 
     Args:
         manifest: of the release.
         tree: a working tree of its commit.
-        data: folder or archive of the faces; "" where that is not known yet.
-        work: folder for the steps' files.
-        registry: where the releases may be that it learnt from; "" for nowhere.
+        data: folder or archive of the dataset, "" if it is unknown.
+        work: folder for the files of the steps.
+        registry: with the teachers and initial weights, "" for none.
 
     Raises:
-        StepError: the commit knows no such preset.
+        StepError: the commit has no such preset, or the manifest lacks or garbles something.
     """
+    with _valid(manifest):
+        return _plan(manifest, tree, data, work, registry)
+
+
+def _plan(manifest: dict[str, Any], tree: Path, data: str, work: Path, registry: str) -> Plan:
     made = manifest["provenance"]
     presets = _presets(tree)
     if made["preset"] not in presets:
-        raise StepError(f"the commit has no preset {made['preset']!r}; there are {', '.join(presets)}")
+        raise StepError(f"the commit has no preset {made['preset']!r}; it has {', '.join(presets)}")
     preset = presets[made["preset"]]
     result = Plan()
     if made["commit"].endswith("+"):
-        result.obstacles.append("the working copy had changes that no commit holds")
-    named, size = ["--preset", made["preset"]], made["data"]["size"]
-    other_size = [] if size == preset.get("prepare", {}).get("size") else ["--size", str(size)]
-    epoch = manifest["model"].get("epoch", 0)
+        result.obstacles.append("the working copy had uncommitted changes")
+    # int and `=` keep a manifest's text from becoming another option.
+    named, size = ["--preset", made["preset"]], int(made["data"]["size"])
+    other_size = [] if size == preset.get("prepare", {}).get("size") else ["--size", f"{size}"]
+    epoch = int(manifest["model"].get("epoch", 0))
     place = ["--work", str(work.resolve())]
     result.steps = [
         ["prepare", *named, *other_size, "--data", str(Path(data).resolve()) if data else _DATA, *place],
         ["train", *named, *_settings(made, preset["train"], registry, result.obstacles), *place],
-        ["convert", *(["--epoch", str(epoch)] if epoch else []), *place],
+        ["convert", *(["--epoch", f"{epoch}"] if epoch else []), *place],
         ["evaluate", *place],
     ]
     result.obstacles = list(dict.fromkeys(result.obstacles))
@@ -100,14 +106,23 @@ def plan(manifest: dict[str, Any], tree: Path, data: str, work: Path, registry: 
 
 
 def script(manifest: dict[str, Any], plan: Plan, work: Path) -> str:
-    """The plan as a person types it into a shell, from a clone of this project."""
+    """Return the plan as a shell script for a clone of this project.
+
+    Raises:
+        StepError: the manifest lacks or garbles something.
+    """
+    with _valid(manifest):
+        return _script(manifest, plan, work)
+
+
+def _script(manifest: dict[str, Any], plan: Plan, work: Path) -> str:
     made, tree = manifest["provenance"], shlex.quote(str(work.resolve() / "source"))
     on = made.get("trained", {}).get("on", [{}])[-1]
     python = ".".join(made["tools"]["python"].split(".")[:2])
     faces = made.get("source", {})
     lines = [
         _comment(f"release {manifest['version']} of {manifest['created']}"),
-        *(_comment(f"cannot be repeated as it is: {obstacle}") for obstacle in plan.obstacles),
+        *(_comment(f"not reproducible as it is: {obstacle}") for obstacle in plan.obstacles),
         *([_comment(f"in the container image {on['image']}")] if on.get("image") else []),
         f"git worktree add --detach {tree} {_commit(manifest)}",
         f"cd {tree}",
@@ -115,23 +130,23 @@ def script(manifest: dict[str, Any], plan: Plan, work: Path) -> str:
         f".venv/bin/pip install --require-hashes -r {shlex.quote(on.get('lock', {}).get('file', _CPU_LOCK))}",
         *(["npm ci --omit=dev --ignore-scripts"] if made["config"]["init_from"] == "faceres" else []),
         "export PYTHONPATH=function",
-        _comment(f"the faces: {faces.get('name', 'not named')}, SHA-256 {faces.get('sha256', 'not known')}"),
+        _comment(f"dataset: {faces.get('name', 'unnamed')}, SHA-256 {faces.get('sha256', 'unknown')}"),
         *(".venv/bin/python -m training " + " ".join(map(_quoted, step)) for step in plan.steps),
-        _comment(f"the faces' fingerprint has to be {made['data']['sha256']}"),
-        _comment(f"model.tflite has to have SHA-256 {manifest['model']['sha256']}"),
+        _comment(f"expected fingerprint of the dataset: {made['data']['sha256']}"),
+        _comment(f"expected SHA-256 of model.tflite: {manifest['model']['sha256']}"),
     ]
     return "\n".join(lines)
 
 
 def run(manifest: dict[str, Any], plan: Plan, tree: Path, work: Path) -> None:
-    """Take every step of the plan in `tree`, with this environment's packages.
+    """Run every step of the plan in `tree` with this environment's packages.
 
     Raises:
-        StepError: something stands in the way, the faces are others, or a step fails.
+        StepError: there is an obstacle, the dataset is another one, or a step fails.
     """
-    missing = ["--data names no faces"] if _DATA in plan.steps[0] else []
+    missing = ["--data is missing"] if _DATA in plan.steps[0] else []
     if stopping := [*plan.obstacles, *missing]:
-        raise StepError(f"{manifest['version']} cannot be made again: {'; '.join(stopping)}")
+        raise StepError(f"{manifest['version']} cannot be reproduced: {'; '.join(stopping)}")
     if (_ROOT / "node_modules").is_dir():
         (tree / "node_modules").symlink_to(_ROOT / "node_modules")
     environment = {
@@ -139,7 +154,7 @@ def run(manifest: dict[str, Any], plan: Plan, tree: Path, work: Path) -> None:
         "PYTHONPATH": os.pathsep.join([str(tree / "function"), str(tree), os.environ.get("PYTHONPATH", "")]),
         "CI_COMMIT_SHA": _commit(manifest),
     }
-    # A repetition is no training that a server should keep.
+    # The server shall not track a reproduction as a training.
     environment.pop("MLFLOW_TRACKING_URI", None)
     for step in plan.steps:
         command = [sys.executable, "-m", "training", *step]
@@ -153,8 +168,8 @@ def _require_faces(manifest: dict[str, Any], data: Path) -> None:
     found, wanted = shards.fingerprint(data).sha256, manifest["provenance"]["data"]["sha256"]
     if found != wanted:
         raise StepError(
-            f"the faces have the fingerprint {found}, those of the release {wanted}; give --data the faces that it "
-            "was made of"
+            f"the dataset has the fingerprint {found}, that of the release is {wanted}; use --data with the release's "
+            "dataset"
         )
 
 
@@ -162,8 +177,8 @@ def _commit(manifest: dict[str, Any]) -> str:
     commit: str = manifest["provenance"]["commit"].removesuffix("+")
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise StepError(
-            f"the manifest names {commit!r} as the commit; a release made outside of a clone names none, and cannot be "
-            "repeated"
+            f"the manifest names the commit {commit!r}; a release that was made outside of a clone names none and "
+            "cannot be reproduced"
         )
     return commit
 
@@ -179,18 +194,18 @@ def _presets(tree: Path) -> dict[str, Any]:
 
 
 def _settings(made: dict[str, Any], preset: dict[str, Any], registry: str, obstacles: list[str]) -> list[str]:
-    """The options of `train` for what differs from the preset; what none can say goes to `obstacles`."""
+    """Return the options of `train` for differences from the preset, and add those without one to `obstacles`."""
     options: list[str] = []
     releases = made.get("trained", {}).get("releases", {})
     for name, value in made["config"].items():
         if value == preset.get(name):
             continue
         if name == "init_from":
-            options += ["--init-from", _found(value, releases.get(value), registry, obstacles)]
+            options.append(f"--init-from={_found(value, releases.get(value), registry, obstacles)}")
         elif name == "teachers":
             for uri in value:
-                options += ["--teacher", _found(uri, releases.get(uri), registry, obstacles)]
-        elif isinstance(value, int | float | str):
+                options.append(f"--teacher={_found(uri, releases.get(uri), registry, obstacles)}")
+        elif isinstance(value, int | float | str) and name.isidentifier():
             options += ["--set", f"{name}={value}"]
         else:
             obstacles.append(f"no option sets {name} to {value}")
@@ -198,7 +213,7 @@ def _settings(made: dict[str, Any], preset: dict[str, Any], registry: str, obsta
 
 
 def _found(uri: str, known: dict[str, str] | None, registry: str, obstacles: list[str]) -> str:
-    """Where the release is that was at `uri` when the training began."""
+    """Return the present address of the release that was at `uri` when the training began."""
     if uri in ("", *NAMED_WEIGHTS):
         return uri
     places = [_absolute(uri)]
@@ -208,18 +223,27 @@ def _found(uri: str, known: dict[str, str] | None, registry: str, obstacles: lis
         there = release_at(place)
         if there and (known is None or there["sha256"] == known["sha256"]):
             return place
-    which = f"release {known['version']}, SHA-256 {known['sha256']}" if known else "a release that it does not describe"
-    obstacles.append(f"it learnt from {uri}, {which}, which is not there; put it into that place or into the registry")
+    which = f"release {known['version']}, SHA-256 {known['sha256']}" if known else "an unknown release"
+    obstacles.append(f"it was trained with {uri}, {which}, which is missing; copy it there or into the registry")
     return uri
 
 
 def _absolute(uri: str) -> str:
-    """An address that means the same in the working tree of another commit."""
-    return uri if uri.startswith(CLOUD) else str(Path(uri).resolve())
+    """Return an address that is valid in the working tree of another commit."""
+    return uri if parse(uri).bucket else str(Path(uri).resolve())
+
+
+@contextmanager
+def _valid(manifest: dict[str, Any]) -> Iterator[None]:
+    """Raise a StepError for a manifest that lacks a member or has a value of a wrong type."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise StepError(f"the manifest of {manifest['version']} lacks or garbles {error}") from error
 
 
 def _comment(text: str) -> str:
-    """One line of a script that does nothing, whatever the manifest says."""
+    """Return a comment of one line."""
     return "# " + " ".join(text.split())
 
 
@@ -230,10 +254,9 @@ def _quoted(argument: str) -> str:
 def _git(*arguments: str) -> None:
     git = shutil.which("git")
     if git is None:
-        raise StepError("git is not installed; it checks out the commit that the release was made from")
+        raise StepError("git is not installed; it checks out the commit of the release")
     done = subprocess.run([git, "-C", _ROOT, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise StepError(
-            f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}; a shallow clone lacks earlier commits, which "
-            "`git fetch --unshallow` brings"
+            f"`git {' '.join(arguments)}` failed: {done.stderr.strip()}; run `git fetch --unshallow` in a shallow clone"
         )

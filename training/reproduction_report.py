@@ -1,4 +1,4 @@
-"""Two makings of one release, compared: the same faces, the same file, the same metrics?"""
+"""Compare a release with its reproduction: model file, metrics and environment."""
 
 from __future__ import annotations
 
@@ -13,55 +13,66 @@ from training.evaluation import metrics
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric of the release, its bootstrap interval, and the same of the repetition."""
+    """A published metric with its bootstrap interval, and the reproduced value."""
 
     name: str
+    """Name of the metric."""
     published: float
+    """Published value."""
     low: float
+    """Lower end of the published interval."""
     high: float
+    """Upper end of the published interval."""
     repeated: float
+    """Value of the reproduction."""
 
     @property
     def inside(self) -> bool:
-        """Whether the repetition lies in the interval of what was published."""
+        """Whether the reproduced value is in the published interval."""
         return self.low <= self.repeated <= self.high
 
     def __str__(self) -> str:
         apart = "inside" if self.inside else "OUTSIDE"
         interval = f"{self.published:8.4f}  ({self.low:.4f} to {self.high:.4f})"
-        return f"{self.name:20} {interval}  again {self.repeated:8.4f}  {apart}"
+        return f"{self.name:20} {interval}  reproduced {self.repeated:8.4f}  {apart}"
 
 
 @dataclass(frozen=True)
 class ReproductionReport:
-    """What a repetition came to."""
+    """Result of a reproduction."""
 
     same_model: bool
+    """Whether both model files are equal, byte for byte."""
     metrics: list[Metric]
-    # what was not as it was then, in words
+    """Metrics that both have."""
     changes: list[str]
+    """Differences of the environment, in words."""
 
     @property
     def holds(self) -> bool:
-        """Whether the release was made again, to the bit or within its own uncertainty."""
+        """Whether the model file is the same, or every metric is in its published interval."""
         return self.same_model or all(metric.inside for metric in self.metrics)
 
     def __str__(self) -> str:
         lines = [*map(str, self.metrics)]
         if self.same_model:
-            return "\n".join([*lines, "the same model file, to the bit"])
-        because = "; ".join(self.changes) or "nothing known differs; GPUs and interrupted trainings are not exact"
-        verdict = "all metrics inside their intervals" if self.holds else "metrics outside their intervals"
-        return "\n".join([*lines, f"another model file ({because}), {verdict}"])
+            return "\n".join([*lines, "the model files are identical"])
+        because = "; ".join(self.changes) or "no known difference; GPUs and interrupted trainings are not deterministic"
+        verdict = "all metrics are inside their intervals" if self.holds else "metrics are outside their intervals"
+        return "\n".join([*lines, f"the model files differ ({because}); {verdict}"])
 
 
 def compare(manifest: dict[str, Any], folder: Path) -> ReproductionReport:
-    """The release's `manifest`, which has metrics once it is published, against the one made again in `folder`.
+    """Compare a published release with its reproduction.
+
+    Args:
+        manifest: of the published release.
+        folder: of the reproduction.
 
     Raises:
-        StepError: that one was not evaluated.
+        StepError: the reproduction was not evaluated.
     """
-    again = parse_manifest((folder / MANIFEST).read_text())
+    again = parse_manifest((folder / MANIFEST).read_bytes())
     overall = metrics.load(folder)["overall"]
     compared = [
         Metric(name, metric["value"], metric["low"], metric["high"], overall[name]["value"])

@@ -1,4 +1,4 @@
-"""What a training run leaves for later steps to read: its configuration and its history."""
+"""A training run's folder: its configuration and its history."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from pathlib import Path
 from training.config import Augmentation, TrainConfig
 from training.errors import StepError
 from training.files import OwnFolder, write_text
+from training.labels import CHOICES
 from training.presets import RENAMED
 
 _CONFIG = "config.json"
 _HISTORY = "history.csv"
-# what a training writes into its folder
+# Everything that `train` writes into its folder.
 FOLDER = OwnFolder(
     "train",
     re.compile(
         r"config\.json|history\.csv|making\.json|tracking\.json|(partial-)?(best|epoch-\d{4})\.keras"
-        r"|teacher/[a-z]+-\d+\.answers\.npy|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial"
+        r"|teacher/[a-z]+-\d+\.(answers|predictions)\.npy|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial"
     ),
     {"config.json": ("preset", "data", "config")},
 )
@@ -29,26 +30,28 @@ FOLDER = OwnFolder(
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """How a model was trained, and on what."""
+    """The configuration and the data of a training."""
 
     preset: str
-    # hex digest of the data's fingerprint
+    """Name of the preset."""
     data: str
+    """SHA-256 of the data's fingerprint."""
     config: TrainConfig
-    # over which each batch was split
+    """The preset's configuration with the changes of the command line."""
     devices: int = 1
+    """Number of devices that shared each batch."""
 
 
 def load(folder: Path) -> TrainingRun:
-    """The run that `folder` holds.
+    """Return the run in `folder`.
 
     Raises:
-        StepError: nothing was trained there.
+        StepError: there is none.
     """
     path = folder / _CONFIG
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training train` first")
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     values = record["config"]
     augmentation = values.pop("augmentation")
     values["augmentation"] = Augmentation(**augmentation) if augmentation else None
@@ -63,23 +66,34 @@ def save(folder: Path, run: TrainingRun) -> None:
 
 
 def exists(folder: Path) -> bool:
-    """Whether a run was begun in `folder`."""
+    """Return whether a run was started in `folder`."""
     return (folder / _CONFIG).is_file()
 
 
 def history(folder: Path) -> list[dict[str, float]]:
-    """A row for each epoch: its number (from 1) and keras's logs."""
+    """Return a row for each epoch: its number (from 1) and its metrics."""
     path = folder / _HISTORY
     if not path.is_file():
         return []
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
 
 
 def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
-    """Replace the history by `rows`, of which there is at least one."""
+    """Replace the history. `rows` must not be empty."""
     stream = io.StringIO()
     table = csv.DictWriter(stream, fieldnames=list(rows[0]))
     table.writeheader()
     table.writerows(rows)
     write_text(folder / _HISTORY, stream.getvalue())
+
+
+def selection_metric(row: dict[str, float]) -> float:
+    """Return the metric that selects the best epoch, in years. Lower is better.
+
+    It is the validation age error plus the weighted error rate of each choice. The validation loss is not used: late in
+    training it mostly punishes confidence, which calibration corrects.
+    """
+    return sum(
+        (head.selection_weight * (1 - row[f"val_{head.name}_accuracy"]) for head in CHOICES), row["val_age_error"]
+    )

@@ -1,4 +1,4 @@
-"""The pages and the card, filled in."""
+"""Rendering of the templates of pages and the model card."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _ENVIRONMENT.filters["percent"] = lambda share: f"{100 * share:.0f} %"
 
 
 def render(template: str, **values: object) -> str:
-    """Fill in a file of training/templates/."""
+    """Render a file of training/templates/."""
     return _ENVIRONMENT.get_template(template).render(**values)
 
 
 def data_uri(file: bytes, media_type: str) -> str:
-    """The address of a file that lies inside the page itself."""
+    """Return a data: URI with the contents of a file."""
     return f"data:{media_type};base64,{base64.b64encode(file).decode()}"
 
 
 def plot_uri(figure: Figure) -> str:
-    """The same of a plot, as a PNG."""
+    """Return a data: URI with a plot as PNG."""
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=90, bbox_inches="tight")
     return data_uri(png.getvalue(), "image/png")

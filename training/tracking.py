@@ -1,6 +1,7 @@
-"""What an MLflow server is told of a training, from its parameters to its release; nobody where none is named.
+"""MLflow tracking of a training, from its parameters to its release.
 
-MLFLOW_TRACKING_URI names the server, or a GitLab project, which answers as one. Images of faces never go there.
+MLFLOW_TRACKING_URI names an MLflow server, or a GitLab project, which has the same API. Without it nothing is logged.
+Images of faces are never logged.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from training.files import write_text
 from training.runs import TrainingRun
 
 _FILE = "tracking.json"
-# Not the name of the releases: on GitLab, a model and an experiment cannot share one.
+# Differs from the name of the releases, because on GitLab a model and an experiment cannot share a name.
 _EXPERIMENT = "age-gender-detection-training"
-# characters of a parameter's value; GitLab's limit, MLflow's is higher
+# Longest value of a parameter in characters: GitLab's limit. MLflow's is higher.
 _LONGEST = 250
-# MLflow's own would let a server that is gone hold up each epoch for minutes, and tell its makers of every call.
+# With MLflow's defaults, a dead server delays each epoch by minutes, and every call is reported to MLflow's developers.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -38,38 +39,39 @@ _DEFAULTS = {
 _P = ParamSpec("_P")
 
 
-def _spared(tell: Callable[Concatenate[Tracker, _P], None]) -> Callable[Concatenate[Tracker, _P], None]:
-    """`tell`, silent without a run, and a warning where it fails: hours of training are worth more than their log."""
+def _optional(log: Callable[Concatenate[Tracker, _P], None]) -> Callable[Concatenate[Tracker, _P], None]:
+    """Wrap `log` so that it does nothing without a run, and that a failure is a warning: training goes on."""
 
-    @wraps(tell)
-    def spared(tracker: Tracker, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+    @wraps(log)
+    def wrapper(tracker: Tracker, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
         if not tracker.run_id:
             return
         try:
-            tell(tracker, *args, **kwargs)
+            log(tracker, *args, **kwargs)
         except Exception as error:
             print(
-                f"warning: MLflow was not told of the {tell.__name__.strip('_')}: {_reason(error)}",
+                f"warning: could not log the {log.__name__.strip('_')} to MLflow: {_reason(error)}",
                 file=sys.stderr,
                 flush=True,
             )
 
-    return spared
+    return wrapper
 
 
 @dataclass
 class Tracker:
-    """The MLflow run of a training, RUNNING while it is entered; without a `run_id`, nobody is told anything."""
+    """The MLflow run of a training, which is RUNNING inside the context. Without a `run_id` nothing is logged."""
 
-    # of the training; the run is remembered there
     folder: Path
+    """Folder of the training, where the run's id is stored."""
     run_id: str = ""
-    # the last one (from 1) that the server knows of
+    """MLflow's id of the run, or ""."""
     epoch: int = 0
+    """Last epoch (from 1) that was logged."""
 
     @cached_property
     def client(self) -> Any:
-        """MLflow's client for MLFLOW_TRACKING_URI."""
+        """MLflow's client for MLFLOW_TRACKING_URI, made on first use."""
         for name, value in _DEFAULTS.items():
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
@@ -84,42 +86,42 @@ class Tracker:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._end("FAILED" if kind else "FINISHED")
 
-    @_spared
+    @_optional
     def epochs(self, rows: list[dict[str, float]]) -> None:
-        """Tell of all epochs that the server does not know: those that it was not there for follow with the next."""
+        """Log all epochs that the server does not have yet, including those of an earlier outage."""
         for row in rows:
             if row["epoch"] > self.epoch:
                 self._log(row, step=int(row["epoch"]))
                 self.epoch = int(row["epoch"])
                 self._remember()
 
-    @_spared
+    @_optional
     def evaluation(self, overall: dict[str, Any], files: list[Path]) -> None:
-        """Tell of the metrics of the test faces and keep the files that hold the others."""
+        """Log the metrics on the test faces, and `files` as artifacts."""
         self._log({f"test_{name}": metric["value"] for name, metric in overall.items() if name != "n"}, step=self.epoch)
         self._keep(self.run_id, files)
 
-    @_spared
+    @_optional
     def release(self, folder: Path, address: str) -> None:
-        """Register what was published from `folder` as a version of its model, and keep its files."""
-        manifest = parse_manifest((folder / MANIFEST).read_text())
+        """Register the release published from `folder` as a version of its model, and its files as artifacts."""
+        manifest = parse_manifest((folder / MANIFEST).read_text(encoding="utf-8"))
         version = self._version(manifest["name"], manifest["version"], address)
-        # GitLab's versions are runs of their own, MLflow's belong to the run that they are made from.
+        # On GitLab a version is a run of its own. On MLflow it belongs to the training's run.
         self._keep(version.run_id or self.run_id, sorted(path for path in folder.iterdir() if path.is_file()))
 
-    @_spared
+    @_optional
     def _end(self, status: str) -> None:
         self.client.set_terminated(self.run_id, status)
 
     def _version(self, name: str, version: str, address: str) -> Any:
-        """The model's version, whose alias is the release's; made where there is none yet."""
+        """Return the model version with the release's version as its alias. Create it if needed."""
         from mlflow import MlflowException
 
         gitlab = "/api/v4/projects/" in os.environ["MLFLOW_TRACKING_URI"]
         alias = semantic(version) if gitlab else version
         with suppress(MlflowException):
             return self.client.get_model_version_by_alias(name, alias)
-        with suppress(MlflowException):  # it exists; what else may be wrong is said of its version
+        with suppress(MlflowException):  # It may exist. Every other error also fails the next call.
             self.client.create_registered_model(name)
         tags = {"version": version, "address": address, "run": self.run_id}
         if gitlab:
@@ -137,7 +139,7 @@ class Tracker:
         self.client.log_batch(self.run_id, [Metric(name, value, now, step) for name, value in metrics.items()])
 
     def _keep(self, run_id: str, files: list[Path]) -> None:
-        # Side by side: GitLab knows no folders.
+        # In one folder, because GitLab has no nested ones.
         for path in files:
             self.client.log_artifact(run_id, str(path))
 
@@ -146,12 +148,12 @@ class Tracker:
 
 
 def begin(folder: Path, run: TrainingRun, data: Path, resume: bool) -> Tracker:
-    """The tracker of a training: with the run that `folder` remembers, to `resume` it, or a new one.
+    """Return the tracker of a training, with the run stored in `folder` to `resume` it, or with a new run.
 
     A new run gets the parameters, the data's fingerprint and the plots of `prepare`. Nothing is written to `folder`.
 
     Raises:
-        StepError: the server cannot be reached, or refuses.
+        StepError: the server is unreachable, or refuses.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
@@ -163,24 +165,24 @@ def begin(folder: Path, run: TrainingRun, data: Path, resume: bool) -> Tracker:
         else:
             _create(tracker, run, data)
     except Exception as error:
-        another = f", remove {folder / _FILE} to begin another run" if tracker.run_id else ""
+        another = f", remove {folder / _FILE} to start another run" if tracker.run_id else ""
         raise StepError(
-            f"MLFLOW_TRACKING_URI is {_public(uri)}, and nothing can be logged there: {_reason(error)}; mend the "
-            f"server, the address or MLFLOW_TRACKING_TOKEN{another}, or unset MLFLOW_TRACKING_URI to train untracked"
+            f"MLFLOW_TRACKING_URI is {_public(uri)}, and logging there fails: {_reason(error)}; fix the server, the "
+            f"address or MLFLOW_TRACKING_TOKEN{another}, or unset MLFLOW_TRACKING_URI to train without tracking"
         ) from error
     return tracker
 
 
 def of(folder: Path) -> Tracker:
-    """The tracker of what was trained in `folder`, for the steps after; they are told nothing of a silent one."""
+    """Return the tracker of the training in `folder`, for later steps. Without a run it logs nothing."""
     path = folder / _FILE
     if not os.environ.get("MLFLOW_TRACKING_URI") or not path.is_file():
         return Tracker(folder)
-    return Tracker(folder, **json.loads(path.read_text()))
+    return Tracker(folder, **json.loads(path.read_text(encoding="utf-8")))
 
 
 def semantic(version: str) -> str:
-    """A release's version as GitLab wants a model's: 20261124-613b1f22 -> 20261124.0.0-sha-613b1f22."""
+    """Return a release's version in the form GitLab requires: 20261124-613b1f22 -> 20261124.0.0-sha-613b1f22."""
     date, digest = version.split("-")
     return f"{date}.0.0-sha-{digest}"
 
@@ -204,7 +206,7 @@ def _create(tracker: Tracker, run: TrainingRun, data: Path) -> None:
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """{"a": {"b": 1}} -> ("a.b", "1")."""
+    """Flatten nested records: {"a": {"b": 1}} -> ("a.b", "1")."""
     for name, value in record.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
@@ -217,5 +219,5 @@ def _reason(error: Exception) -> str:
 
 
 def _public(text: str) -> str:
-    """Without the passwords of addresses."""
+    """Remove passwords from addresses."""
     return re.sub(r"//[^/@\s]*@", "//", text)

@@ -1,4 +1,4 @@
-"""Shards -> a trained Keras model, on whatever devices there are."""
+"""Step `train`: shards -> a trained Keras model."""
 
 from __future__ import annotations
 
@@ -16,23 +16,28 @@ from training.labels import CHOICES
 from training.learning import architectures, checkpoints, dataset, devices, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
+from training.registry.signing import Trust
 from training.runs import TrainingRun
 from training.tracking import Tracker
 
 
-def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool) -> Path:
-    """Train and leave the best model of all epochs in `folder`/best.keras.
+def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool, trust: Trust | None = None) -> Path:
+    """Train and write the best model of all epochs to `folder`/best.keras.
 
     Args:
-        data: what `prepare` wrote.
-        folder: where checkpoints, history and logs go.
-        config: how to train, on one device; `devices.scaled` tells what changes on several.
-        preset: its name, for the record.
-        resume: continue after the last completed epoch, where there is one.
+        data: output of `prepare`.
+        folder: folder for checkpoints, history and logs.
+        config: configuration for one device. `devices.scaled` adapts it to several.
+        preset: name of the preset, for the record.
+        resume: whether to continue after the last completed epoch, if there is one.
+        trust: signer that teachers and initial weights must have, or None.
+
+    Returns:
+        The path of the best model.
 
     Raises:
-        StepError: there are no shards, `folder` holds a training under another configuration, MLFLOW_TRACKING_URI names
-            a server that nothing can be logged on, or the training diverged.
+        StepError: there are no shards, `folder` has a training with another configuration, the server at
+            MLFLOW_TRACKING_URI does not work, or the training diverged.
     """
     strategy = devices.strategy()
     fingerprint = shards.fingerprint(data)
@@ -41,7 +46,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     if continued:
         _require_same(folder, started)
     if continued and checkpoints.finished(folder, config):
-        print(f"{folder} holds this training already, finished")
+        print(f"{folder} has this training already, complete")
         return folder / checkpoints.BEST
     tracker = tracking.begin(folder, started, data, continued) if devices.is_chief() else Tracker(folder)
     if not continued:
@@ -53,24 +58,27 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     done = dict(checkpoints.epochs(folder))
     first = devices.agreed(max(done, default=0), strategy)
     if first:
-        print(f"continuing after epoch {first}")
+        print(f"resuming after epoch {first}")
     with strategy.scope():
-        model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps)
+        model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps, trust)
     with tracker:
-        _learn(Loop(model, config, strategy), data, folder, first, steps, tracker)
+        predictions = _predictions(data, folder, config, trust)
+        _learn(Loop(model, config, strategy), data, folder, first, steps, tracker, predictions)
     return folder / checkpoints.BEST
 
 
-def _learn(loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker) -> None:
+def _learn(
+    loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker, predictions: Path | None
+) -> None:
     config = loop.config
-    # Another seed after each break, so that a continued run does not see the same faces in the same order again.
-    faces = dataset.training_batches(data, config, config.seed + first, _predictions(data, folder, config))
+    # A resumed run uses another seed: the same one would repeat the order of the first faces.
+    faces = dataset.training_batches(data, config, config.seed + first, predictions)
     batches, validation = loop.learn(faces), dataset.validation_batches(data, config)
     log = tf.summary.create_file_writer(str(folder / "tensorboard"))
     for epoch in range(first + 1, config.epochs + 1):
         learnt = loop.epoch(batches, steps, f"epoch {epoch}/{config.epochs}")
         if not math.isfinite(learnt["loss"]):
-            raise StepError(f"the loss of epoch {epoch} is {learnt['loss']}; lower the learning rate and begin again")
+            raise StepError(f"the loss of epoch {epoch} is {learnt['loss']}; train again with a lower learning rate")
         row = {"epoch": float(epoch), **learnt}
         row |= {f"val_{name}": value for name, value in loop.validate(validation).items()}
         checkpoints.write(folder, loop.model, row)
@@ -95,8 +103,8 @@ def _line(row: dict[str, float], epochs: int) -> str:
 def _require_same(folder: Path, started: TrainingRun) -> None:
     if runs.load(folder) != started:
         raise StepError(
-            f"{folder} holds a training on other data, on other devices or with another configuration; "
-            "continue with those, choose another work folder (make: WORK=…), or leave --resume out to begin again"
+            f"{folder} has a training on other data, on other devices or with another configuration; "
+            "resume with these, choose another work folder (make: WORK=…), or leave --resume out to start again"
         )
 
 
@@ -106,17 +114,17 @@ def _clear(folder: Path, started: TrainingRun) -> None:
     runs.save(folder, started)
 
 
-def _predictions(data: Path, folder: Path, config: TrainConfig) -> Path | None:
-    """The folder of the teachers' answers, where there are any."""
+def _predictions(data: Path, folder: Path, config: TrainConfig, trust: Trust | None) -> Path | None:
+    """Write the teachers' predictions, and return their folder, or None without teachers."""
     if not config.teachers:
         return None
     predictions = folder / "teacher"
-    teacher.write_predictions(config.teachers, data, predictions)
+    teacher.write_predictions(config.teachers, data, predictions, trust)
     return predictions
 
 
-def _build(config: TrainConfig, size: int, steps: int) -> keras.Model:
-    model = architectures.build(config, size)
-    # Compiled, a model keeps its optimizer's state in its file.
+def _build(config: TrainConfig, size: int, steps: int, trust: Trust | None) -> keras.Model:
+    model = architectures.build(config, size, trust)
+    # A compiled model saves its optimizer's state.
     model.compile(optimizer=optimizer(config, steps))
     return model

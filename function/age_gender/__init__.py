@@ -1,1 +1,1 @@
-"""The asking half: a typed client, the command `age-gender` and the batch; the deployed function holds none of it."""
+"""Typed client, the command `age-gender`, and Apache Beam batches. None of it is deployed."""

@@ -1,109 +1,127 @@
-"""The command `age-gender`: its options, and nothing else."""
+"""The command line `age-gender`."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from importlib import metadata
+from typing import TYPE_CHECKING, TextIO
 
 from age_gender import image_files, runner
 from age_gender.client import Client
+from age_gender.identity import IdentityTokens
 from age_gender.progress import Progress
-from age_gender.table import Table, json_line
-from age_gender.transport import ServerError
+from age_gender.table import Csv, Format, JsonLines, Table
+from age_gender.text import printable
+from age_gender.transport import ServerError, check_header, log
 from serving.heads import HEADS
 from serving.release import ReleaseError
 
 if TYPE_CHECKING:
     from serving.settings import Settings
 
-# Exit codes: every image was answered; some were not; the command cannot mean this; nothing here can answer.
-ANSWERED, SOME_FAILED, USAGE, UNUSABLE = 0, 1, 2, 3
+# Exit codes; the help text explains them.
+OK, SOME_FAILED, USAGE, UNUSABLE = 0, 1, 2, 3
 API_KEY = "AGE_GENDER_API_KEY"
-# requests under way at once
+# Concurrent requests to a server.
 _CONNECTIONS = 4
 
+_FORMATS: dict[str, type[JsonLines | Csv]] = {"json": JsonLines, "csv": Csv}
+
 _CODES = (
-    "exit codes: 0 every image was answered; 1 some were not, each is named on standard error; "
+    "exit codes: 0 every image has a prediction; 1 some have an error instead, which standard error names; "
     "2 wrong usage, or a name without an image; 3 the server or the release cannot be used"
 )
 
 
 class UsageError(Exception):
-    """The command cannot mean this."""
+    """The command line is wrong; the message says how to correct it."""
 
 
 class UnusableError(Exception):
-    """Nothing here can answer, or not now; the message says why and how to mend it."""
+    """No prediction is possible here or now; the message says why and what to do."""
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Answer images, from the release on this machine or from a server."""
+    """Predict images on this machine, or with --url on a server."""
     try:
-        names = image_files.find(options.images)
+        found = image_files.find(options.images)
     except image_files.NothingFoundError as error:
         raise UsageError(str(error)) from error
-    source = _server(options) if options.url else _local(options)
-    threads = _CONNECTIONS if options.url else os.cpu_count() or 1
-    table, failed = Table(names), 0
-    with Progress(len(names)) as progress:
-        for name, prediction in runner.ask(names, source, threads):
-            progress.print(*([json_line(name, prediction)] if options.json else table.lines(name, prediction)))
+    predictor = _server(options) if options.url is not None else _local(options)
+    threads = os.cpu_count() or 1 if options.url is None else _CONNECTIONS
+    if options.format == "csv" and not sys.stdout.isatty():
+        _encode(sys.stdout, "utf-8")
+    output: Format = _FORMATS[options.format]() if options.format else Table(found.names)
+    # At a terminal the row of a bad image names it already.
+    silent = sys.stdout.isatty() and sys.stderr.isatty()
+    failed = 0
+    with Progress(len(found.names)) as progress, _reported(progress):
+        for name, prediction in runner.predict_files(found.names, predictor, threads):
+            progress.print(*output.lines(name, prediction))
             if prediction.error:
                 failed += 1
-                progress.complain(f"age-gender: {name}: {prediction.error.detail}")
+                if not silent:
+                    progress.complain(_message(f"{name}: {prediction.error.detail}"))
             progress.advance()
-    return SOME_FAILED if failed else ANSWERED
+        progress.print(*output.end())
+    _report_passed_over(found.passed_over)
+    return SOME_FAILED if failed else OK
 
 
 def batch(options: argparse.Namespace) -> int:
-    """Answer a folder or a gs:// pattern by Apache Beam; further options are Beam's own."""
+    """Predict a folder or a gs:// pattern with Apache Beam, which takes further options of its own."""
     settings = _settings(options)
     try:
-        with _unwarned():
-            from age_gender.batch import BatchError, BrokenOffError, Job, run
+        with _without_warnings():
+            from age_gender.batch import BatchError, InterruptedBatchError, Job, run
     except ImportError as error:
-        raise UnusableError(f"a batch needs {error.name}: install age-gender-detection[batch]") from error
+        raise UnusableError(f"a batch needs {error.name}: pip install '.[batch]' installs it") from error
     try:
         summary = run(options.images, Job.of(options.output, settings), options.part_size, options.beam)
     except BatchError as error:
         raise UsageError(str(error)) from error
-    except BrokenOffError as error:
+    except InterruptedBatchError as error:
         raise UnusableError(str(error)) from error
-    print(f"{options.output}: {summary['answered']} answered, {summary['failed']} not")
-    return SOME_FAILED if summary["failed"] else ANSWERED
+    print(f"{printable(options.output)}: {summary['answered']} predictions, {summary['failed']} errors")
+    _report_passed_over(Counter(summary.get("passed_over", {})))
+    return SOME_FAILED if summary["failed"] else OK
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        _encode(stream)
     program = parser()
     options, beam = program.parse_known_args(arguments)
     if options.run is predict and beam:
-        program.error(f"unknown: {' '.join(beam)}")
+        program.error(f"unknown arguments: {' '.join(beam)}")
     options.beam = beam
     try:
         code: int = options.run(options)
     except UsageError as error:
-        return _refuse(error, USAGE)
+        return _fail(error, USAGE)
     except (UnusableError, ServerError, ReleaseError) as error:
-        return _refuse(error, UNUSABLE)
+        return _fail(error, UNUSABLE)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of the output has had enough; Python must not try to write the rest at its end.
+        # The reader of the output has closed it. Python must not flush the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOME_FAILED
     return code
 
 
 @contextmanager
-def _unwarned() -> Iterator[None]:
-    """Importing Beam warns at length of what its dependencies may want one day; the pinned ones lack nothing."""
+def _without_warnings() -> Iterator[None]:
+    """Silence the import of Beam, which warns about optional dependencies."""
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -111,77 +129,167 @@ def _unwarned() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _refuse(error: Exception, code: int) -> int:
-    print(f"age-gender: {error}", file=sys.stderr)
+def _encode(stream: TextIO, encoding: str | None = None) -> None:
+    """Let a stream escape the characters that it cannot show, which must not end the command."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+@contextmanager
+def _reported(progress: Progress) -> Iterator[None]:
+    """Print the client's log, which reports its retries, above the progress bar."""
+    handler = _ProgressHandler(progress)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _ProgressHandler(logging.Handler):
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._progress.complain(_message(record.getMessage()))
+
+
+def _report_passed_over(passed_over: Counter[str]) -> None:
+    if passed_over:
+        print(_message(f"passed over: {image_files.listed(passed_over)}"), file=sys.stderr)
+
+
+def _message(text: str) -> str:
+    return f"age-gender: {printable(text)}"
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(_message(str(error)), file=sys.stderr)
     return code
 
 
-def _server(options: argparse.Namespace) -> runner.Source:
+def _server(options: argparse.Namespace) -> runner.Predictor:
     if options.heads or options.model:
-        raise UsageError("--heads and --model are for answers without a server; the function at --url has its own")
-    return Client(options.url, os.environ.get(API_KEY))
+        raise UsageError("--heads and --model work without --url only; a server has its own heads and model")
+    token: str | IdentityTokens | None = options.identity_token
+    if token == "":
+        token = IdentityTokens(options.url)
+    elif isinstance(token, str) and os.path.exists(token):  # noqa: PTH110 - Path.exists raises for a long name
+        raise UsageError(f"--identity-token took the file {token} as its value; write it after the images")
+    try:
+        key = os.environ.get(API_KEY, "").strip()
+        return Client(options.url, key, headers=dict(options.header), identity_token=token)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
-def _local(options: argparse.Namespace) -> runner.Source:
+def _local(options: argparse.Namespace) -> runner.Predictor:
+    if options.header or options.identity_token is not None:
+        raise UsageError("--header and --identity-token are for a server; name it with --url")
     settings = _settings(options)
-    with _explained():
+    with _with_hint():
         from age_gender.local import LocalPredictor
 
         return LocalPredictor(settings)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    with _explained():
+    with _with_hint():
         from serving import settings
     named = {"HEADS": options.heads, "MODEL_URI": options.model}
     try:
-        return settings.from_environment({**os.environ, **{key: value for key, value in named.items() if value}})
+        return settings.from_environment(
+            {**os.environ, **{key: value for key, value in named.items() if value is not None}}
+        )
     except settings.SettingsError as error:
         raise UsageError(str(error)) from error
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Without the packages of the function there are answers from a server only."""
+def _with_hint() -> Iterator[None]:
+    """Explain a missing package of the function."""
     try:
         yield
     except ImportError as error:
-        wanted = "install age-gender-detection[local], or name a server by --url"
-        raise UnusableError(f"answers without a server need {error.name}: {wanted}") from error
+        raise UnusableError(
+            "predictions on this machine need the packages of the function, and "
+            f"{error.name} is missing: pip install '.[local]' installs them; or name a server with --url"
+        ) from error
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; `batch` leaves what it does not know to Beam."""
+    """Return the parser of the command line. `batch` leaves unknown options to Beam."""
     result = argparse.ArgumentParser(
-        "age-gender", description="Age and gender of aligned, cropped faces, one an image.", epilog=_CODES
+        "age-gender",
+        description="Estimate age and gender of faces. Each image is one aligned, cropped face.",
+        epilog=_CODES,
     )
+    result.add_argument("--version", action="version", version=f"age-gender {_version()}")
     commands = result.add_subparsers(required=True, metavar="command")
     one = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__, epilog=_CODES)
     one.set_defaults(run=predict)
-    one.add_argument("images", nargs="+", metavar="image", help="file, folder, glob pattern, or - (standard input)")
-    one.add_argument("--url", help=f"ask the function there, with the key in {API_KEY} where it wants one")
-    one.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    one.add_argument("images", nargs="+", metavar="image", help="file, folder, glob pattern, or - for standard input")
+    one.add_argument("--url", help=f"URL of a deployed function; {API_KEY} holds its API key, if it requires one")
+    one.add_argument(
+        "--identity-token",
+        nargs="?",
+        const="",
+        metavar="TOKEN",
+        help="send an identity token, for a private Cloud Run service: TOKEN, or one from Application Default "
+        "Credentials, the metadata server or gcloud; write it after the images",
+    )
+    one.add_argument(
+        "--header", type=_header, action="append", default=[], metavar="NAME=VALUE", help="send this header too"
+    )
+    formats = one.add_mutually_exclusive_group()
+    for name, meaning in {"json": "one JSON object a line", "csv": "CSV for a spreadsheet"}.items():
+        formats.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"print {meaning} instead of a table"
+        )
     _local_options(one)
     many = commands.add_parser(
         "batch", help=batch.__doc__, description=batch.__doc__, epilog=_CODES, allow_abbrev=False
     )
     many.set_defaults(run=batch)
-    many.add_argument("images", help="folder or pattern, on a disk or under gs://; stands before Beam's options")
-    many.add_argument("--output", required=True, help="file of answers to write, .parquet or .jsonl")
-    many.add_argument("--part-size", type=_positive, default=500, help="images of one part (default: 500)")
+    many.add_argument("images", help="folder or pattern, local or gs://; it comes before Beam's options")
+    many.add_argument("--output", required=True, help="file of predictions to write, .parquet or .jsonl")
+    many.add_argument("--part-size", type=_positive, default=500, help="images in one part (default: 500)")
     _local_options(many)
     return result
 
 
+def _version() -> str:
+    try:
+        return metadata.version("age-gender-detection")
+    except metadata.PackageNotFoundError:
+        return "(not installed: run from its source)"
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError("expected NAME=VALUE")
+    try:
+        check_header(name, value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return name, value
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r}; it takes a whole number, at least 1")
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return int(text)
 
 
 def _local_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--heads", help=f"of {','.join(HEADS)} (default: HEADS or age,gender)")
-    parser.add_argument("--model", help="release: a folder or gs://… (default: MODEL_URI or the bundled one)")
+    parser.add_argument(
+        "--heads", help=f"estimates to make, comma-separated: {', '.join(HEADS)} (default: $HEADS, else age,gender)"
+    )
+    parser.add_argument(
+        "--model", help="release: a folder or gs://bucket/path (default: $MODEL_URI, else the bundled release)"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Very many images, on Apache Beam: parts that are done stay done.
+"""Resumable batches on Apache Beam.
 
-What is asked is written down first, in `<output>.parts/`: the plan, and the paths of each part. A worker writes the
-answers of a part as one file, whole or not at all, and passes over a part that is there. When all are there, they
-become one file in the order of the paths, and the folder goes. So the same command takes up a run that was broken off.
+A batch first writes its plan and the paths of each part into `<output>.parts/`. A worker writes the predictions of a
+part as one complete file, and skips a part that exists. At the end the parts are merged in the order of the paths and
+the folder is removed. After an interruption the same command therefore continues.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -21,20 +23,21 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
 from age_gender import runner, storage
+from age_gender.image_files import listed
 from age_gender.local import LocalPredictor
 from age_gender.prediction import Prediction
-from age_gender.results import SUFFIXES, merge
+from age_gender.results import SUFFIXES, Counts, merge
 from age_gender.table import json_line
 from serving.release import Release
 from serving.settings import BUNDLED_RELEASE, Settings
 
-# What a batch writes into its folder of parts.
+# Names of the files that a batch writes into its folder of parts.
 _PARTS = re.compile(r"plan\.json|inputs\.jsonl|part-\d{6,}\.jsonl|[0-9a-f]{32}\.tmp")
-# Files that one worker reads at once: cloud storage takes its time for each.
+# Concurrent reads of one worker, because cloud storage has a high latency.
 _READERS = 16
-# Beam's direct runner by its own name, since by the usual one it would fetch another program first; on all cores, with
-# threads: decoding and the model leave Python alone, and one process loads one model.
-_HERE = (
+# Beam's direct runner under its full name, because the short name first downloads another program. Threads use all
+# cores: decoding and the model release Python's lock, and one process loads the model once.
+_LOCAL_RUNNER = (
     "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
     "--direct_running_mode=multi_threading",
     f"--direct_num_workers={os.cpu_count() or 1}",
@@ -42,63 +45,65 @@ _HERE = (
 
 
 class BatchError(Exception):
-    """The batch cannot be run as it is asked for; the message says why and what can be done."""
+    """The batch cannot run with these arguments; the message says why and what to do."""
 
 
-class BrokenOffError(Exception):
-    """The batch ended before its time; the message says how it goes on."""
+class InterruptedBatchError(Exception):
+    """The batch did not finish; the message says how to continue."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Where a batch writes, and with what it answers; the same on every worker."""
+    """The output and the settings of a batch; the same on every worker."""
 
     output: str
+    """File of predictions, local or gs://."""
     settings: Settings
-    # the release that comes with this package, wherever a worker has that
+    """Settings of the function, with the release."""
     bundled: bool
+    """Use the release of this package, wherever a worker has that installed."""
 
     @classmethod
     def of(cls, output: str, settings: Settings) -> Job:
-        """The batch that `settings` describe here."""
+        """Return the job for these settings on this machine."""
         return cls(output, settings, settings.model_uri == str(BUNDLED_RELEASE))
 
     @property
     def parts(self) -> str:
-        """The folder of what is done so far."""
+        """Folder of the finished parts."""
         return f"{self.output}.parts"
 
     @property
     def errors(self) -> str:
-        """JSON lines: each file that was not answered, and why."""
+        """JSON lines: each image without a prediction, and why."""
         return f"{self.output}.errors.jsonl"
 
     @property
     def summary(self) -> str:
-        """Written last: what was asked, which model answered, and how many."""
+        """Written last: the plan, and how many predictions and errors there are."""
         return f"{self.output}.summary.json"
 
     @property
     def plan(self) -> str:
-        """What is asked."""
+        """JSON: the images, the model, the heads and the limits."""
         return f"{self.parts}/plan.json"
 
     @property
     def inputs(self) -> str:
-        """One line a part: its number and its paths."""
+        """JSON lines: the number and the paths of each part."""
         return f"{self.parts}/inputs.jsonl"
 
     def part(self, number: int) -> str:
-        """JSON lines, one a path, in their order."""
+        """JSON lines: the predictions of one part, in the order of its paths."""
         return f"{self.parts}/part-{number:06}.jsonl"
 
     def local(self) -> LocalPredictor:
-        """The release, loaded on this machine."""
+        """Load the release on this machine."""
         return LocalPredictor(replace(self.settings, model_uri=str(BUNDLED_RELEASE)) if self.bundled else self.settings)
 
 
 class PredictPart(beam.DoFn):
-    """One part's line of `inputs` -> its file of answers; the release is loaded once in each worker process."""
+    """Predict one part, given its line of `inputs`. Each worker process loads the release once."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -106,10 +111,10 @@ class PredictPart(beam.DoFn):
 
     def setup(self) -> None:
         """Load the release, or take the one that this process has."""
-        self._source = self._shared.acquire(self._job.local)
+        self._predictor = self._shared.acquire(self._job.local)
 
     def process(self, line: str) -> Iterator[int]:
-        """Answer what is not answered yet."""
+        """Write the predictions of a part, unless they exist, and yield its number."""
         number, paths = json.loads(line)
         if not storage.exists(self._job.part(number)):
             lines = [json_line(name, prediction) + "\n" for name, prediction in self._predictions(paths)]
@@ -118,49 +123,48 @@ class PredictPart(beam.DoFn):
 
     def _predictions(self, paths: Sequence[str]) -> Iterator[tuple[str, Prediction]]:
         with ThreadPoolExecutor(_READERS) as readers:
-            for start in range(0, len(paths), runner.TOGETHER):
-                some = paths[start : start + runner.TOGETHER]
-                yield from runner.predict(some, readers.map(runner.reading(storage.read), some), self._source)
+            for start in range(0, len(paths), runner.PORTION):
+                some = paths[start : start + runner.PORTION]
+                yield from runner.predict(some, readers.map(runner.reading(storage.read), some), self._predictor)
 
 
 def run(images: str, job: Job, part_size: int, beam_options: Sequence[str]) -> dict[str, Any]:
-    """Answer every image of a folder or pattern; goes on with a batch that was broken off.
+    """Predict every image of a folder or pattern, or continue an interrupted batch.
 
     Args:
-        images: a folder, or a pattern of paths, local or gs://.
-        job: what answers, and where to.
-        part_size: images of one part, which is what a broken-off worker repeats at most.
-        beam_options: Beam's own pipeline options, as on a command line.
+        images: a folder or a pattern of paths, local or gs://.
+        job: the output and the settings.
+        part_size: images in one part, the most that an interrupted worker repeats.
+        beam_options: Beam's pipeline options, as on a command line.
 
     Returns:
         the summary.
 
     Raises:
-        BatchError: nothing is found, or the output belongs to another batch.
-        BrokenOffError: storage or the runner failed.
+        BatchError: there is no image, or the output belongs to another batch.
+        InterruptedBatchError: storage or the runner failed.
         ReleaseError: the release cannot be read or run.
     """
-    if not job.output.endswith(SUFFIXES):
-        raise BatchError(f"--output is {job.output!r}; its name must end in {' or '.join(SUFFIXES)}")
+    _check_output(job)
     options = _options(beam_options)
     release = job.local().release
-    # Every worker must have what was found here.
+    # Every worker must have the same release.
     job = replace(job, settings=replace(job.settings, model_sha256=release.sha256))
     plan = _plan(images, job, release)
     try:
         return _run(plan, job, part_size, options)
-    except (BatchError, BrokenOffError):
+    except (BatchError, InterruptedBatchError):
         raise
     except Exception as error:
-        # Runners and storage have errors of many types, some with a whole traceback of another machine in their text.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        raise BrokenOffError(f"the batch broke off: {reason}; the same command takes it up") from error
+        raise InterruptedBatchError(
+            f"the batch was interrupted: {_reason(error)}; run the same command again to continue"
+        ) from error
 
 
 def _run(plan: dict[str, Any], job: Job, part_size: int, options: PipelineOptions) -> dict[str, Any]:
     FileSystems.set_options(options)
     if storage.exists(job.summary):
-        _compare(plan, job.summary, job)
+        _compare({**plan, **asdict(Counts())}, job.summary, job)
     else:
         if storage.exists(job.plan):
             _compare(plan, job.plan, job)
@@ -168,23 +172,53 @@ def _run(plan: dict[str, Any], job: Job, part_size: int, options: PipelineOption
             _begin(plan, job, part_size)
         _work(job, options)
     if not storage.exists(job.summary):
-        raise BrokenOffError("the runner did not wait for the end of the batch; the same command tells how it went")
+        raise InterruptedBatchError(
+            "the runner did not wait for the end of the batch; run the same command later to see its result"
+        )
     if storage.exists(job.plan):
         storage.remove(job.parts, _PARTS, options)
     summary: dict[str, Any] = json.loads(storage.read(job.summary))
     return summary
 
 
+def _reason(error: Exception) -> str:
+    # Runners and storage have errors of many types. Some hold the traceback of another machine in their text.
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+
+
+def _check_output(job: Job) -> None:
+    """Refuse names that could not be written at the end."""
+    if not job.output.endswith(SUFFIXES):
+        raise BatchError(f"--output is {job.output!r}, but must end in {' or '.join(SUFFIXES)}")
+    try:
+        job.output.encode()
+    except UnicodeEncodeError as error:
+        raise BatchError("the name of --output is not UTF-8, which Beam needs; choose another one") from error
+    if job.output.startswith("gs://"):
+        return
+    for path in map(Path, (job.output, job.errors, job.summary)):
+        try:
+            is_folder = stat.S_ISDIR(path.lstat().st_mode)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise BatchError(f"cannot write {path}: {error.strerror}; choose another --output") from error
+        if is_folder:
+            raise BatchError(f"{path} is a folder; choose another --output")
+    if Path(job.parts).exists() and not Path(job.parts).is_dir():
+        raise BatchError(f"{job.parts} is a file where the batch needs a folder; move it away")
+
+
 def _options(given: Sequence[str]) -> PipelineOptions:
-    options = PipelineOptions([*_HERE, *given])
+    options = PipelineOptions([*_LOCAL_RUNNER, *given])
     unknown = options.get_all_options(retain_unknown_options=True).keys() - options.get_all_options().keys()
     if unknown:
-        raise BatchError(f"neither age-gender nor Beam knows {', '.join(f'--{name}' for name in sorted(unknown))}")
+        raise BatchError(f"unknown to age-gender and to Beam: {', '.join(f'--{name}' for name in sorted(unknown))}")
     return options
 
 
 def _plan(images: str, job: Job, release: Release) -> dict[str, Any]:
-    """What two runs must have in common for their answers to be of one batch."""
+    """Return what all runs of one batch have in common."""
     return {
         "images": images,
         "model": {"name": release.name, "version": release.version, "sha256": release.sha256},
@@ -194,35 +228,76 @@ def _plan(images: str, job: Job, release: Release) -> dict[str, Any]:
 
 
 def _compare(plan: dict[str, Any], path: str, job: Job) -> None:
-    found = json.loads(storage.read(path))
-    other = [f"{name} {found.get(name)!r}, not {plan[name]!r}" for name in plan if found.get(name) != plan[name]]
+    found = _json(storage.read(path))
+    if not isinstance(found, dict) or not plan.keys() <= found.keys():
+        raise BatchError(f"{path} is not of a batch; move it away, or choose another --output")
+    counts = asdict(Counts())
+    other = [
+        f"{name} {found[name]!r}, not {plan[name]!r}"
+        for name in plan
+        if name not in counts and found[name] != plan[name]
+    ]
     if other:
-        raise BatchError(f"{job.output} belongs to another batch, with {'; '.join(other)}; name another --output")
+        raise BatchError(f"{job.output} belongs to another batch, with {'; '.join(other)}; choose another --output")
 
 
 def _begin(plan: dict[str, Any], job: Job, part_size: int) -> None:
     for path in (job.output, job.errors):
         if storage.exists(path):
-            raise BatchError(f"{path} is there and is no answer of this batch; move it away, or name another --output")
-    paths = storage.find(plan["images"])
-    if not paths:
-        raise BatchError(f"{plan['images']}: no image there")
-    parts = [paths[start : start + part_size] for start in range(0, len(paths), part_size)]
+            raise BatchError(f"{path} exists and is not of this batch; move it away, or choose another --output")
+    for path in storage.list_folder(job.parts):
+        # A batch that was killed before its plan has written its inputs at most.
+        if _is_foreign(path, job):
+            raise BatchError(f"{path} is not of this batch; move it away, or choose another --output")
+    found = storage.find(plan["images"])
+    if not found.names:
+        passed_over = f" (passed over: {listed(found.passed_over)})" if found.passed_over else ""
+        raise BatchError(f"{plan['images']}: no image there{passed_over}")
+    parts = [found.names[start : start + part_size] for start in range(0, len(found.names), part_size)]
     lines = [json.dumps([number, part]) + "\n" for number, part in enumerate(parts)]
-    storage.write(job.inputs, "".join(lines).encode(), job.parts)
-    storage.write(job.plan, json.dumps(plan, indent=2).encode(), job.parts)
+    whole_plan = {**plan, "passed_over": found.passed_over}
+    try:
+        storage.write(job.inputs, "".join(lines).encode(), job.parts)
+        storage.write(job.plan, json.dumps(whole_plan, indent=2).encode(), job.parts)
+    except Exception as error:
+        raise InterruptedBatchError(f"cannot write to {job.parts}: {_reason(error)}; check --output") from error
+
+
+def _is_foreign(path: str, job: Job) -> bool:
+    """Tell whether a file in the way has the name of one of the batch's files, and another content."""
+    name = path.removeprefix(job.parts).lstrip("/")
+    if name == "inputs.jsonl":
+        match _json(storage.read(path).partition(b"\n")[0]):
+            case [0, [*_]]:
+                return False
+        return True
+    return name.startswith("part-") and _PARTS.fullmatch(name) is not None
+
+
+def _json(text: bytes) -> Any:
+    """Return the value of a JSON text, or None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _work(job: Job, options: PipelineOptions) -> None:
     with beam.Pipeline(options=options) as pipeline:
         done = (
             pipeline
-            | "Parts" >> beam.io.ReadFromText(job.inputs)
+            | "Inputs" >> beam.Create([job.inputs])
+            | "Parts" >> beam.FlatMap(_lines)
             | "Spread" >> beam.Reshuffle()
-            | "Answer" >> beam.ParDo(PredictPart(job))
+            | "Predict" >> beam.ParDo(PredictPart(job))
         )
-        # Counting waits for the last one.
+        # The count waits for the last part.
         _ = done | "Count" >> beam.combiners.Count.Globally() | "Finish" >> beam.Map(_finish, job)
+
+
+def _lines(path: str) -> list[str]:
+    # Beam's own source of text would take the path as a pattern.
+    return storage.read(path).decode().splitlines()
 
 
 def _finish(parts: int, job: Job) -> None:

@@ -1,48 +1,75 @@
-"""The typed client of a deployed function; it needs nothing but the standard library.
+"""Typed client for a deployed function. It needs nothing but the standard library.
 
-client = Client("https://faces.example", api_key=os.environ.get("AGE_GENDER_API_KEY"))
-(answer,) = client.predict([Path("face.jpg").read_bytes()])
+with Client("https://faces.example", api_key=os.environ.get("AGE_GENDER_API_KEY")) as client:
+    (prediction,) = client.predict("face.jpg")
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from age_gender.prediction import Prediction, failure, parse
-from age_gender.transport import RETRIED, Reply, ServerError, Transport
+from age_gender.image_files import Image, contents
+from age_gender.prediction import Prediction, PredictionError, parse, parse_problem
+from age_gender.transport import RETRIED, Response, ServerError, Transport, check_header
 
-# Statuses that speak of the images sent; every other failure speaks of the request or the server.
-OF_IMAGES = (
+# Statuses that concern an image. Other failures concern the request or the server.
+_IMAGE_STATUSES = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_TOO_LARGE = PredictionError(
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase,
+    "the server accepts no image of this size; send a smaller one",
+)
+# Characters of a foreign `Location` that a message repeats.
+_QUOTED = 200
 
 
 class Client:
-    """Asks one deployed function; may be used from many threads."""
+    """Client for one deployed function. Safe for several threads."""
 
-    # What one request carries at most: images, and bytes of them. A server that allows less is sent less.
     max_images = 16
+    """Images in one request, at most. A server with a lower limit gets smaller requests."""
     max_bytes = 8 * 2**20
+    """Bytes of images in one request, at most; a larger image has a request to itself."""
 
-    def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, attempts: int = 5) -> None:
-        """Prepare, without connecting.
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        attempts: int = 5,
+        *,
+        headers: Mapping[str, str] | None = None,
+        identity_token: str | Callable[[], str] | None = None,
+    ) -> None:
+        """Prepare without connecting. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the environment apply.
 
         Args:
-            url: where the function is, without `/predict`.
-            api_key: sent as `X-API-Key`, for a deployment that asks for one.
-            timeout: seconds that connecting and each read may take.
-            attempts: tries of one request; 429, 502, 503, 504 and broken connections are tried again.
+            url: URL of the function, without `/predict`.
+            api_key: value of `X-API-Key`, for a deployment that requires one.
+            timeout: seconds for connecting, and for each read.
+            attempts: attempts at one request; 429, 502, 503, 504 and broken connections are retried.
+            headers: more headers of every request.
+            identity_token: sent as `Authorization: Bearer`, for a private Cloud Run service; or a function that returns
+                a valid one for each attempt, such as `age_gender.identity.IdentityTokens(url)`.
 
         Raises:
-            ServerError: `url` is none.
+            ServerError: the URL or the proxy's is invalid.
+            ValueError: a header is invalid.
         """
-        self._transport = Transport(url, {"X-API-Key": api_key} if api_key else {}, timeout, attempts)
+        self._headers = {**(headers or {}), **({"X-API-Key": api_key} if api_key else {})}
+        self._token = identity_token
+        for name, value in self._headers.items():
+            check_header(name, value)
+        self._transport = Transport(url, self._request_headers, timeout, attempts)
         self._url = url
 
     def __enter__(self) -> Client:
@@ -52,18 +79,30 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         self._transport.close()
 
-    def predict(self, images: Sequence[bytes]) -> list[Prediction]:
-        """One answer an image, in the order given; an image that cannot be answered has an `error`.
+    def predict(self, images: Image | Iterable[Image]) -> list[Prediction]:
+        """Return one prediction an image, in order; an image without one has an `error`.
+
+        Args:
+            images: one image or several. Each is its bytes, the path of its file, or a file opened in binary mode.
 
         Raises:
-            ServerError: the server is not reached, does not allow it, or is not this function.
+            ServerError: the server is unreachable, refuses the request, or is not this function.
+            TypeError: something is no image.
+            OSError: a file cannot be read.
         """
-        return [prediction for some in self._portions(images) for prediction in self._ask(some)]
+        return [prediction for portion in self._portions(contents(images)) for prediction in self._request(portion)]
 
-    def _portions(self, images: Sequence[bytes]) -> Iterator[list[bytes]]:
+    def _request_headers(self) -> dict[str, str]:
+        if self._token is None:
+            return self._headers
+        token = self._token if isinstance(self._token, str) else self._token()
+        check_header("Authorization", token)
+        return {**self._headers, "Authorization": f"Bearer {token}"}
+
+    def _portions(self, images: Iterable[bytes]) -> Iterator[list[bytes]]:
         portion: list[bytes] = []
         for image in images:
             full = len(portion) == self.max_images or sum(map(len, portion)) + len(image) > self.max_bytes
@@ -74,40 +113,58 @@ class Client:
         if portion:
             yield portion
 
-    def _ask(self, images: list[bytes]) -> list[Prediction]:
-        reply = self._transport.post("/predict", *_form(images))
-        if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(images) > 1:
+    def _request(self, images: list[bytes]) -> list[Prediction]:
+        response = self._transport.post("/predict", *_form(images))
+        if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(images) > 1:
             half = len(images) // 2
-            return self._ask(images[:half]) + self._ask(images[half:])
+            return self._request(images[:half]) + self._request(images[half:])
         try:
-            predictions = self._read(reply, len(images))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ServerError(f"{self._url} answers {reply.status}, but not as this function does") from error
+            predictions = self._read(response, len(images))
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+            if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                # A front end with a lower limit than the function's.
+                return [Prediction(error=_TOO_LARGE)]
+            raise ServerError(f"{self._url} returned {response.status} {_foreign(response)}") from error
         if len(predictions) != len(images):
-            raise ServerError(f"{self._url} gave {len(predictions)} answers for {len(images)} images")
-        return self._without_late(images, predictions)
+            raise ServerError(f"{self._url} returned {len(predictions)} predictions for {len(images)} images")
+        return self._repeat_late(images, predictions)
 
-    def _without_late(self, images: list[bytes], predictions: list[Prediction]) -> list[Prediction]:
-        """The server had no time for some of a batch, while it had for others: they are asked again."""
+    def _repeat_late(self, images: list[bytes], predictions: list[Prediction]) -> list[Prediction]:
+        """Repeat the images that a busy server left out, as long as it had time for others."""
         late = [number for number, each in enumerate(predictions) if each.error and each.error.status in RETRIED]
         if not late or len(late) == len(images):
             return predictions
-        again = iter(self._ask([images[number] for number in late]))
-        return [next(again) if number in late else each for number, each in enumerate(predictions)]
+        repeated = iter(self._request([images[number] for number in late]))
+        return [next(repeated) if number in late else each for number, each in enumerate(predictions)]
 
-    def _read(self, reply: Reply, count: int) -> list[Prediction]:
-        body: Any = json.loads(reply.body)
-        if reply.status == HTTPStatus.OK:
+    def _read(self, response: Response, count: int) -> list[Prediction]:
+        body: Any = json.loads(response.body)
+        if response.status == HTTPStatus.OK:
             return [parse(prediction) for prediction in body["predictions"]]
-        if reply.status in OF_IMAGES:
+        if response.status in _IMAGE_STATUSES:
             problems = body.get("errors", [body]) if count > 1 else [body]
-            return [Prediction(error=failure(problem)) for problem in problems]
-        detail = failure(body).detail or failure(body).title
-        raise ServerError(f"{self._url} answers {reply.status}: {detail}")
+            return [Prediction(error=parse_problem(problem)) for problem in problems]
+        problem = parse_problem(body)
+        if reason := problem.detail or problem.title:
+            raise ServerError(f"{self._url} returned {response.status}: {reason}")
+        raise ValueError("no problem details")
+
+
+def _foreign(response: Response) -> str:
+    """Explain a response that is not the function's."""
+    if response.location:
+        target = response.location.partition("?")[0][:_QUOTED].removesuffix("/predict")
+        return f"and redirects to {target!r}; use that URL if it is the function's"
+    if response.status in _REFUSALS:
+        return (
+            "before the function was reached. A private service needs an identity token of a member with "
+            "roles/run.invoker: use --identity-token, or `gcloud run services proxy` and its local address"
+        )
+    return "and no response of this function; check the URL"
 
 
 def _form(images: Sequence[bytes]) -> tuple[bytes, str]:
-    """The images as `multipart/form-data` (RFC 7578), a quarter smaller than base64; and its content type."""
+    """Return the images as `multipart/form-data` (RFC 7578), a quarter smaller than base64, and its content type."""
     boundary = secrets.token_hex(16)
     parts = []
     for number, image in enumerate(images):

@@ -1,10 +1,17 @@
-"""The function's own answers on this machine, without a server."""
+"""Predictions on this machine, without a server."""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryFile
 
+import numpy as np
+
+from age_gender.image_files import Image, contents
 from age_gender.prediction import Prediction, parse
 from serving import release
 from serving.inference import InferenceService
@@ -15,7 +22,7 @@ from serving.timeouts import Deadline
 
 
 class LocalPredictor:
-    """Answers from one release; may be used from many threads."""
+    """The function's own decoder, model and calibration in this process. Safe for several threads."""
 
     def __init__(self, settings: Settings) -> None:
         """Load the release that `settings` names.
@@ -23,22 +30,51 @@ class LocalPredictor:
         Raises:
             ReleaseError: it cannot be read or run.
         """
-        self._inference = InferenceService(Predictor(release.load(settings.model_uri, settings.model_sha256)), settings)
+        loaded = release.load(settings.model_uri, settings.pins)
+        with _without_notes():
+            self._inference = InferenceService(Predictor(loaded), settings)
+            # The runtime reports its delegate at the first run.
+            self._inference.predictor.run(np.zeros((1, loaded.size, loaded.size, 3), np.uint8))
 
     @property
     def release(self) -> release.Release:
-        """What answers."""
+        """The loaded release."""
         return self._inference.predictor.release
 
-    def predict(self, images: Sequence[bytes]) -> list[Prediction]:
-        """One answer an image, in the order given; an image that cannot be answered has an `error`."""
-        if not images:
+    def predict(self, images: Image | Iterable[Image]) -> list[Prediction]:
+        """Return one prediction an image, in order; an image without one has an `error`.
+
+        Args:
+            images: one image or several. Each is its bytes, the path of its file, or a file opened in binary mode.
+
+        Raises:
+            TypeError: something is no image.
+            OSError: a file cannot be read.
+        """
+        encoded = list(contents(images))
+        if not encoded:
             return []
         try:
-            # Nobody waits at the other end of a line: there is no time limit.
-            predictions = self._inference.predict(list(images), Deadline.after(threading.TIMEOUT_MAX))
+            # No caller waits on a connection, so there is no time limit.
+            predictions = self._inference.predict(encoded, Deadline.after(threading.TIMEOUT_MAX))
             return [parse(each) for each in predictions]
         except Problem as problem:
-            # Not one was answered: several are listed, one speaks for itself.
+            # Every image failed. Several are listed in `errors`; a single one is the problem itself.
             problems = problem.members.get("errors", [problem.details()])
             return [parse({"error": each}) for each in problems]
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Drop the lines that the runtime's C++ code marks as INFO on standard error, and pass on all others."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            captured.seek(0)
+            os.write(2, b"".join(line for line in captured if not line.startswith(b"INFO: ")))

@@ -1,95 +1,114 @@
-"""One prediction as it travels: JSON in, typed answers out, needing nothing but the standard library."""
+"""The typed prediction: from the function's JSON, back to it, and as a flat row for files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
 
-T = TypeVar("T")
+from serving.heads import AGE
+from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
 
+Estimate = AgeEstimate | LabelEstimate
+E = TypeVar("E", AgeEstimate, LabelEstimate)
 
-@dataclass(frozen=True)
-class Age:
-    """Whole years; the stated share of people of such a face is from `low` to `high` years old."""
-
-    years: int
-    low: int
-    high: int
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The most likely label, and how likely it is (0 to 1)."""
-
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class PredictionWarning:
-    """Why an answer deserves less trust."""
-
-    code: str
-    detail: str
+FILE, WARNINGS = "file", "warnings"
+_FIELDS: dict[type, dict[str, type]] = {kind: get_type_hints(kind) for kind in (AgeEstimate, LabelEstimate)}
 
 
 @dataclass(frozen=True)
 class PredictionError:
-    """Why an image was not answered: the members of RFC 9457."""
+    """Why an image has no prediction: the members of RFC 9457."""
 
     status: int
+    """HTTP status."""
     title: str
+    """The status in words."""
     detail: str
+    """What was found, and what to do."""
     type: str = "about:blank"
+    """URI of the kind of problem."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was answered for one image: the heads that are switched on, or `error` and no head."""
+    """The estimates for one image: those of the enabled heads, or `error` and none."""
 
-    age: Age | None = None
-    # by head; answers stay hashable
-    choices: Mapping[str, Choice] = field(default_factory=dict, hash=False)
-    warnings: tuple[PredictionWarning, ...] = ()
+    age: AgeEstimate | None = None
+    """None where the server has this head disabled."""
+    choices: Mapping[str, LabelEstimate] = field(default_factory=dict, hash=False)
+    """Label estimates by head. Left out of the hash because a dict has none."""
+    warnings: tuple[InputWarning, ...] = ()
+    """Empty for an image without complaint."""
     error: PredictionError | None = None
+    """None where there are estimates."""
 
     @property
-    def gender(self) -> Choice | None:
-        """None where the server does not answer it."""
+    def gender(self) -> LabelEstimate | None:
+        """The gender, or None where the server has this head disabled."""
         return self.choices.get("gender")
 
     @property
-    def ethnicity(self) -> Choice | None:
-        """None where the server does not answer it."""
+    def ethnicity(self) -> LabelEstimate | None:
+        """The ethnicity, or None where the server has this head disabled."""
         return self.choices.get("ethnicity")
 
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """Every estimate by head, the age first."""
+        return {**({AGE: self.age} if self.age else {}), **self.choices}
+
     def as_json(self) -> dict[str, Any]:
-        """The function's own JSON: members without a value are left out."""
-        members = asdict(self)
-        heads = {"age": members.pop("age"), **members.pop("choices")}
-        return {name: value for name, value in (heads | members).items() if value}
+        """Return the function's own JSON; members without a value are left out."""
+        members: dict[str, Any] = {head: estimate._asdict() for head, estimate in self.estimates.items()}
+        if self.warnings:
+            members[WARNINGS] = [warning._asdict() for warning in self.warnings]
+        if self.error:
+            members["error"] = asdict(self.error)
+        return members
+
+    def as_row(self, name: str, heads: Sequence[str]) -> dict[str, Any]:
+        """Return the values of `columns(heads)` for the image called `name`; None where there is no value."""
+        row: dict[str, Any] = {FILE: name}
+        for head in heads:
+            names = _columns(head)
+            row |= zip(names, self.estimates.get(head) or [None] * len(names), strict=True)
+        return {**row, WARNINGS: ",".join(warning.code for warning in self.warnings) or None}
+
+
+def columns(heads: Sequence[str]) -> dict[str, type]:
+    """Return the columns of a file of predictions, with their types.
+
+    The image's name comes first. Each head follows: its first field under the head's own name, the others as
+    `<head>_<field>`. The last column lists the codes of the warnings, separated by commas.
+    """
+    return {FILE: str, **{name: kind for head in heads for name, kind in _columns(head).items()}, WARNINGS: str}
 
 
 def parse(prediction: Mapping[str, Any]) -> Prediction:
-    """One item of the function's `predictions`; members that are unknown here are passed over.
+    """Read one item of the function's `predictions`. Unknown members are ignored.
 
     Raises:
-        TypeError: a member has another shape.
+        TypeError, ValueError: a member has another shape.
         KeyError: a value is missing.
     """
+    age, error = prediction.get(AGE), prediction.get("error")
     return Prediction(
-        age=_member(prediction.get("age"), _age),
-        choices={name: _choice(value) for name, value in prediction.items() if _is_choice(value)},
-        warnings=tuple(
-            PredictionWarning(str(each["code"]), str(each["detail"])) for each in prediction.get("warnings", ())
-        ),
-        error=_member(prediction.get("error"), failure),
+        age=None if age is None else _estimate(AgeEstimate, age),
+        # A server may have heads that this client has never heard of.
+        choices={
+            head: _estimate(LabelEstimate, value)
+            for head, value in prediction.items()
+            if isinstance(value, Mapping) and "label" in value
+        },
+        warnings=tuple(InputWarning(str(each["code"]), str(each["detail"])) for each in prediction.get(WARNINGS, ())),
+        error=None if error is None else parse_problem(error),
     )
 
 
-def failure(problem: Mapping[str, Any]) -> PredictionError:
-    """Problem details of RFC 9457; all of their members are optional there."""
+def parse_problem(problem: Mapping[str, Any]) -> PredictionError:
+    """Read problem details of RFC 9457, which makes all members optional."""
     return PredictionError(
         int(problem.get("status", 0)),
         str(problem.get("title", "")),
@@ -98,18 +117,11 @@ def failure(problem: Mapping[str, Any]) -> PredictionError:
     )
 
 
-def _member(value: Any, read: Callable[[Any], T]) -> T | None:
-    return None if value is None else read(value)
+def _estimate(kind: type[E], value: Mapping[str, Any]) -> E:
+    return kind(**{name: read(value[name]) for name, read in _FIELDS[kind].items()})
 
 
-def _is_choice(value: Any) -> bool:
-    """Whatever the head is called: a server may answer more of them than this client has heard of."""
-    return isinstance(value, Mapping) and "label" in value
-
-
-def _age(value: Mapping[str, Any]) -> Age:
-    return Age(int(value["years"]), int(value["low"]), int(value["high"]))
-
-
-def _choice(value: Mapping[str, Any]) -> Choice:
-    return Choice(str(value["label"]), float(value["probability"]))
+@cache
+def _columns(head: str) -> dict[str, type]:
+    first, *others = _FIELDS[AgeEstimate if head == AGE else LabelEstimate].items()
+    return {head: first[1], **{f"{head}_{name}": kind for name, kind in others}}

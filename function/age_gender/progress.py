@@ -1,27 +1,33 @@
-"""How far it is, on one line at the bottom of a terminal."""
+"""A progress bar on the last line of a terminal."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import TextIO
 
-# fewer are done before one has read the bar
-FEWEST = 32
+# Smaller jobs end before anyone has read the bar.
+MIN_IMAGES = 32
 _WIDTH = 30
+_BLOCKS = ("█", "░")
 _ERASE = "\r\x1b[K"
-# seconds between two drawings
+# Seconds between two updates.
 _PAUSE = 0.1
 
 
 class Progress:
-    """A bar on standard error where that is a terminal, nothing elsewhere; lines of output go above it."""
+    """A bar on standard error if that is a terminal; otherwise nothing. Output lines appear above it.
+
+    Lines may come from several threads.
+    """
 
     def __init__(self, total: int) -> None:
         self._total, self._done = total, 0
-        self._shown = total >= FEWEST and sys.stderr.isatty()
+        self._shown = total >= MIN_IMAGES and sys.stderr.isatty()
         self._began = time.monotonic()
+        self._lock = threading.Lock()
         self._drawn = 0.0
 
     def __enter__(self) -> Progress:
@@ -31,13 +37,14 @@ class Progress:
         self._erase()
 
     def advance(self) -> None:
-        """One more is done."""
-        self._done += 1
-        now = time.monotonic()
-        if self._shown and now - self._drawn >= _PAUSE:
-            self._drawn = now
-            sys.stderr.write(_ERASE + self._bar(now - self._began))
-            sys.stderr.flush()
+        """Count one more image."""
+        with self._lock:
+            self._done += 1
+            now = time.monotonic()
+            if self._shown and now - self._drawn >= _PAUSE:
+                self._drawn = now
+                sys.stderr.write(_ERASE + self._bar(now - self._began))
+                sys.stderr.flush()
 
     def print(self, *lines: str) -> None:
         """Write lines to standard output."""
@@ -48,10 +55,11 @@ class Progress:
         self._write(sys.stderr, lines)
 
     def _write(self, stream: TextIO, lines: tuple[str, ...]) -> None:
-        if stream.isatty():
-            self._erase()
-        for line in lines:
-            print(line, file=stream)
+        with self._lock:
+            if stream.isatty():
+                self._erase()
+            for line in lines:
+                print(line, file=stream)
 
     def _erase(self) -> None:
         if self._shown:
@@ -63,4 +71,13 @@ class Progress:
         filled = _WIDTH * self._done // self._total
         rate = self._done / max(seconds, 0.001)
         left = (self._total - self._done) / rate
-        return f"{'█' * filled}{'░' * (_WIDTH - filled)} {self._done}/{self._total}  {rate:.0f}/s  {left:.0f} s left"
+        full, empty = _BLOCKS if _can_show(sys.stderr, "".join(_BLOCKS)) else "#."
+        return f"{full * filled}{empty * (_WIDTH - filled)} {self._done}/{self._total}  {rate:.0f}/s  {left:.0f} s left"
+
+
+def _can_show(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(stream.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""The parts of a batch -> one file of answers and one of errors."""
+"""The result files of a batch: predictions as Parquet or JSON lines, errors as JSON lines."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from typing import Any, BinaryIO
 import pyarrow
 from pyarrow import parquet
 
-from serving.heads import AGE, CHOICES
+from age_gender.prediction import FILE, columns, parse
 
-# heads -> their columns; ages in whole years, probabilities 0 to 1
-COLUMNS: dict[str, dict[str, pyarrow.DataType]] = {
-    AGE: {"age": pyarrow.int16(), "age_low": pyarrow.int16(), "age_high": pyarrow.int16()},
-    **{head: {head: pyarrow.string(), f"{head}_probability": pyarrow.float64()} for head in CHOICES},
-}
 SUFFIXES = (".parquet", ".jsonl")
-# rows of one row group: what is held in memory at once
+# The type of a field -> the type of its column. Ages are at most 116 years.
+_TYPES = {int: pyarrow.int16(), float: pyarrow.float64(), str: pyarrow.string()}
+# Rows in one row group: this many are in memory at once.
 _GROUP = 50_000
 
 Row = dict[str, Any]
@@ -27,38 +24,30 @@ Row = dict[str, Any]
 
 @dataclass
 class Counts:
-    """How many images were answered, and how many were not."""
+    """How many images of a batch have a prediction, and how many do not."""
 
     answered: int = 0
+    """Images with a prediction."""
     failed: int = 0
+    """Images with an error instead."""
 
 
 def merge(lines: Iterable[bytes], predictions: BinaryIO, errors: BinaryIO, heads: tuple[str, ...] | None) -> Counts:
-    """Part the lines of a batch; answers become Parquet with the columns of `heads`, or stay JSON lines for None."""
+    """Divide the lines of a batch into predictions and errors, and count them.
+
+    Args:
+        lines: JSON lines of all parts, in order.
+        predictions: receives Parquet with the columns of `heads`, or the JSON lines themselves for None.
+        errors: receives the lines of images without a prediction.
+        heads: the enabled heads.
+    """
     counts = Counts()
-    good = _answered(lines, errors, counts)
+    answered = _answered(lines, errors, counts)
     if heads is None:
-        predictions.writelines(line for line, _ in good)
+        predictions.writelines(line for line, _ in answered)
     else:
-        _write_parquet((row for _, row in good), predictions, heads)
+        _write_parquet((parse(row).as_row(row[FILE], heads) for _, row in answered), predictions, heads)
     return counts
-
-
-def schema(heads: tuple[str, ...]) -> pyarrow.Schema:
-    """The columns: the file, those of each head that is switched on, and the codes of warnings."""
-    columns = [column for head in heads for column in COLUMNS[head].items()]
-    return pyarrow.schema([("file", pyarrow.string()), *columns, ("warnings", pyarrow.string())])
-
-
-def flat(row: Row) -> Row:
-    """One JSON answer as a row of the table; several warnings are their codes, separated by commas."""
-    columns = {"file": row["file"], "warnings": ",".join(each["code"] for each in row.get("warnings", ())) or None}
-    if age := row.get(AGE):
-        columns |= {"age": age["years"], "age_low": age["low"], "age_high": age["high"]}
-    for head in CHOICES:
-        if choice := row.get(head):
-            columns |= {head: choice["label"], f"{head}_probability": choice["probability"]}
-    return columns
 
 
 def _answered(lines: Iterable[bytes], errors: BinaryIO, counts: Counts) -> Iterator[tuple[bytes, Row]]:
@@ -73,7 +62,7 @@ def _answered(lines: Iterable[bytes], errors: BinaryIO, counts: Counts) -> Itera
 
 
 def _write_parquet(rows: Iterator[Row], file: BinaryIO, heads: tuple[str, ...]) -> None:
-    columns = schema(heads)
-    with parquet.ParquetWriter(file, columns) as writer:
-        while group := [flat(row) for row in islice(rows, _GROUP)]:
-            writer.write_table(pyarrow.Table.from_pylist(group, columns))
+    schema = pyarrow.schema([(name, _TYPES[kind]) for name, kind in columns(heads).items()])
+    with parquet.ParquetWriter(file, schema) as writer:
+        while group := list(islice(rows, _GROUP)):
+            writer.write_table(pyarrow.Table.from_pylist(group, schema))

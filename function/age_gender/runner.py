@@ -1,4 +1,4 @@
-"""Many images through one source of answers, on several threads, in the order of their names."""
+"""Predict many images on several threads, in the order of their names."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from typing import Protocol
 from age_gender import image_files
 from age_gender.prediction import Prediction, PredictionError
 
-# Images answered together: enough to share the cost of a request, few enough for the progress to be seen.
-TOGETHER = 16
+# Images in one request: enough to share its cost, few enough for a visible progress.
+PORTION = 16
 
-# The bytes of an image, or why it could not be read.
+# The bytes of an image, or why they could not be read.
 Content = bytes | PredictionError
 
 
-class Source(Protocol):
+class Predictor(Protocol):
     """A client of a server, or a release on this machine."""
 
     def predict(self, images: Sequence[bytes]) -> list[Prediction]:
-        """One answer an image, in the order given."""
+        """Return one prediction an image, in order."""
 
 
-def ask(names: Sequence[str], source: Source, threads: int) -> Iterator[tuple[str, Prediction]]:
-    """Each name with its answer, in the order given; what cannot be read has an `error`."""
-    portions = [names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER)]
+def predict_files(names: Sequence[str], predictor: Predictor, threads: int) -> Iterator[tuple[str, Prediction]]:
+    """Yield each name with its prediction, in order; unreadable files have an `error`."""
+    portions = [names[start : start + PORTION] for start in range(0, len(names), PORTION)]
     read = reading(image_files.read)
     pool = ThreadPoolExecutor(threads)
     try:
-        for portion in pool.map(lambda some: predict(some, map(read, some), source), portions):
+        for portion in pool.map(lambda some: predict(some, map(read, some), predictor), portions):
             yield from portion
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def predict(names: Sequence[str], contents: Iterable[Content], source: Source) -> list[tuple[str, Prediction]]:
-    """Some images, answered together; what could not be read passes through."""
-    whole = list(contents)
-    readable = [content for content in whole if isinstance(content, bytes)]
-    predicted = iter(source.predict(readable) if readable else [])
+def predict(names: Sequence[str], contents: Iterable[Content], predictor: Predictor) -> list[tuple[str, Prediction]]:
+    """Predict some images in one request; what could not be read keeps its error."""
+    contents = list(contents)
+    readable = [content for content in contents if isinstance(content, bytes)]
+    predicted = iter(predictor.predict(readable) if readable else [])
     predictions = [
-        Prediction(error=content) if isinstance(content, PredictionError) else next(predicted) for content in whole
+        Prediction(error=content) if isinstance(content, PredictionError) else next(predicted) for content in contents
     ]
     return list(zip(names, predictions, strict=True))
 
 
 def reading(read: Callable[[str], bytes]) -> Callable[[str], Content]:
-    """`read`, with a failure in place of an OSError."""
+    """Return `read` with an error as its result instead of an OSError."""
 
     def attempt(name: str) -> Content:
         try:

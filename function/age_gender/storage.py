@@ -1,4 +1,4 @@
-"""Files of a batch, on a disk or under gs://, through Apache Beam's file systems."""
+"""Local and gs:// files of a batch, through Apache Beam's file systems."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import posixpath
 import re
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -18,76 +19,85 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from age_gender.image_files import is_image
+from age_gender.image_files import Found, in_folder, is_image, kind
 
-_AS_IT_IS = CompressionTypes.UNCOMPRESSED
-# at once, each a request
+_UNCOMPRESSED = CompressionTypes.UNCOMPRESSED
+# Concurrent deletions; each is a request.
 _DELETIONS = 16
 
 
-def find(pattern: str) -> list[str]:
-    """The images of a folder with its subfolders, or all files of a pattern, in the order of their paths."""
-    if any(sign in pattern for sign in "*?["):
-        return _match(pattern)
-    # A folder of cloud storage is nothing but the beginning of names.
-    below = [path for path in _match(posixpath.join(pattern, "**")) if is_image(path)]
-    return below or [path for path in _match(pattern) if is_image(path)]
+def find(pattern: str) -> Found:
+    """Find the images of a folder and its subfolders, or all files of a pattern, in the order of their paths."""
+    passed_over: Counter[str] = Counter()
+    if Path(pattern).is_dir():
+        return Found(sorted(map(str, in_folder(Path(pattern), passed_over))), passed_over)
+    if _literal(pattern) != pattern and (found := _match(pattern)):
+        return Found(found, passed_over)
+    # In cloud storage a folder is only a prefix of names.
+    below = _match(posixpath.join(_literal(pattern), "**")) or _match(_literal(pattern))
+    passed_over.update(kind(path) for path in below if not is_image(path))
+    return Found([path for path in below if is_image(path)], passed_over)
+
+
+def _literal(path: str) -> str:
+    """Return the pattern that matches this path alone."""
+    return re.sub(r"[*?[]", r"[\g<0>]", path)
 
 
 def read(path: str) -> bytes:
-    """A whole file.
+    """Return the bytes of a file.
 
     Raises:
         OSError: it cannot be read.
     """
     try:
-        with FileSystems.open(path, compression_type=_AS_IT_IS) as file:
+        with FileSystems.open(path, compression_type=_UNCOMPRESSED) as file:
             return bytes(file.read())
     except Exception as error:
-        # Cloud storage has errors of its own. One that passes, such as a broken connection, must not become an answer.
+        # Cloud storage has its own errors. A temporary one, such as a broken connection, must not become a result.
         if type(error).__name__ in ("NotFound", "Forbidden"):
-            raise FileNotFoundError(2, f"not there, or not to be read: {path}") from error
+            raise FileNotFoundError(2, f"missing, or not readable: {path}") from error
         raise
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file."""
+    """Tell whether a file exists."""
     return bool(FileSystems.exists(path))
 
 
 @contextmanager
 def written(path: str, scratch: str) -> Iterator[BinaryIO]:
-    """A file to fill, which then appears at `path` whole; when that fails, not at all.
+    """Open a file for writing. It appears at `path` complete, or on failure not at all.
 
     Args:
         path: the file.
-        scratch: a folder on the same disk, for what is not whole yet.
+        scratch: a folder on the same disk for the incomplete file.
     """
     with TemporaryFile() as filled:
         yield filled
         filled.seek(0)
-        # An object of cloud storage appears when its upload has ended; a file grows in sight.
+        # An object appears when its upload ends. A file is visible while it grows.
         target = path if "://" in path else posixpath.join(scratch, f"{uuid.uuid4().hex}.tmp")
-        with FileSystems.create(target, compression_type=_AS_IT_IS) as file:
+        with FileSystems.create(target, compression_type=_UNCOMPRESSED) as file:
             shutil.copyfileobj(filled, file)
     if target != path:
         FileSystems.rename([target], [path])
 
 
 def write(path: str, data: bytes, scratch: str) -> None:
-    """Write a whole file, or none."""
+    """Write a complete file, or none."""
     with written(path, scratch) as file:
         file.write(data)
 
 
 def remove(folder: str, names: re.Pattern[str], options: PipelineOptions) -> list[str]:
-    """Remove the files directly in a folder whose names match, and the folder once it is empty.
+    """Remove the files directly in a folder whose names match, then the folder if it is empty.
 
     Returns:
-        the files that stay.
+        the files that remain.
     """
-    found = _match(posixpath.join(folder, "**"))
-    going = [path for path in found if names.fullmatch(path.removeprefix(folder).lstrip("/"))]
+    found = list_folder(folder)
+    removed = [path for path in found if names.fullmatch(path.removeprefix(folder).lstrip("/"))]
     if folder.startswith("gs://"):
         from apache_beam.io.gcp.gcsio import GcsIO
 
@@ -95,12 +105,19 @@ def remove(folder: str, names: re.Pattern[str], options: PipelineOptions) -> lis
     else:
         delete = os.unlink
     with ThreadPoolExecutor(_DELETIONS) as pool:
-        list(pool.map(delete, going))
+        list(pool.map(delete, removed))
     if not folder.startswith("gs://"):
-        # What is not empty stays.
+        # A folder that is not empty remains.
         with suppress(OSError):
             Path(folder).rmdir()
-    return sorted({*found} - {*going})
+    return sorted({*found} - {*removed})
+
+
+def list_folder(folder: str) -> list[str]:
+    """Return the files of a folder and its subfolders, in the order of their paths."""
+    if "://" in folder:
+        return _match(posixpath.join(_literal(folder), "**"))
+    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_symlink() or not path.is_dir())
 
 
 def _match(pattern: str) -> list[str]:

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 from selectors import EVENT_READ, EVENT_WRITE
@@ -53,6 +54,8 @@ _LINGER_SECONDS = 2.0
 _CHECK_SECONDS = 0.25
 # Age in seconds from which an incomplete body gives way to others when the buffers are full.
 _STALE_SECONDS = 1.0
+# Health, page and descriptions are quick. They must not wait for images.
+_QUICK_THREADS = 4
 # The system cannot open another connection.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -266,6 +269,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._buffered = 0
         self._checked = 0.0
 
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Return the threads for requests with a body, and make those for requests without: they never wait."""
+        self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="quick")
+        return ThreadPoolExecutor(self.cfg.threads, thread_name_prefix="requests")
+
     def accept(self, listener: socket.socket) -> None:
         """Accept clients. If there are too many, close the connections that were silent longest."""
         for _ in range(MAX_CONNECTIONS):
@@ -475,7 +483,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             connection.rest = sys.maxsize if body.chunked else body.left
             self._buffered -= body.size
             connection.body = _Body(0)
-        future = self.tpool.submit(self._respond, connection)
+        threads = self.tpool if body.size or reason else self._quick
+        future = threads.submit(self._respond, connection)
         future.add_done_callback(lambda _: self.method_queue.defer(self._run, self._responded, connection))
 
     def _respond(self, connection: _Connection) -> None:

@@ -19,12 +19,14 @@ def labels(manifest: dict[str, Any]) -> Labels:
 
     Raises:
         KeyError: the manifest has no heads, or a head has no labels.
-        ValueError: a classification head has fewer than two labels.
+        ValueError: a classification head has fewer than two labels, or a label twice.
     """
     found = manifest["heads"]
     choices = {head: tuple(map(str, found[head]["labels"])) for head in CHOICES if head in found}
     if few := [head for head, names in choices.items() if len(names) < 2]:
         raise ValueError(f"the labels of {few[0]}, which are fewer than two")
+    if odd := [head for head, names in choices.items() if list(dict.fromkeys(names)) != found[head]["labels"]]:
+        raise ValueError(f"the labels of {odd[0]}, which are not a list of different texts")
     return choices
 
 

@@ -51,7 +51,7 @@ def upgrade(manifest: dict[str, Any]) -> dict[str, Any]:
     if "input_check" in upgraded:
         upgraded["input_check"] = upgraded["input_check"] | SIZE_BOUNDS
     if "gate" in upgraded:
-        upgraded["gate"] = upgraded["gate"] | {"checks": [check(each) for each in upgraded["gate"]["checks"]]}
+        upgraded["gate"] = _gate(upgraded["gate"])
     return upgraded
 
 
@@ -84,6 +84,14 @@ def check(line: str | dict[str, Any]) -> dict[str, Any]:
         "limit": _number(limit_text),
         "passed": passed,
     }
+
+
+def _gate(gate: dict[str, Any] | list[str]) -> dict[str, Any]:
+    """Return the gate's result; releases before the comparison with a champion have a list of checks only."""
+    if isinstance(gate, list):
+        passed = all(line.startswith("pass") for line in gate)
+        gate = {"passed": passed, "override": None, "champion": "", "notes": [], "checks": gate}
+    return gate | {"checks": [check(each) for each in gate["checks"]]}
 
 
 def _number(text: str) -> float | int | None:

@@ -1,102 +1,129 @@
-"""MODEL_URI -> a verified release: the model's bytes and its manifest."""
+"""Load a release and verify it: the model's bytes and its manifest."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from serving import heads, manifest_v3, storage
+from serving import addresses, heads, manifest_v3, storage
+from serving.addresses import AddressError
 from serving.heads import Labels
-from serving.storage import StorageError
+from serving.storage import Read, StorageError
 
 MANIFEST = "manifest.json"
-# The layout of the manifest that this code writes and reads; format 3 is still read for one version.
+# Format of the manifest that this code writes. It reads format 3, too, for one version.
 FORMAT = 4
-# Names and versions of releases: each is a folder's name, a part of an address and a part of a path.
+# Pattern of names and versions of releases: they become names of folders, parts of addresses and of URL paths.
 IDENTIFIER = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
-# A start that has not fetched its release by then ends; the platform then starts another copy.
+# seconds; a start that has not fetched its release by then ends, and the platform starts another copy
 MODEL_FETCH_TIMEOUT = 20
+# Bounds of a manifest: bytes, and levels of nested arrays and objects.
+_MAX_BYTES, _MAX_DEPTH = 2**20, 20
+# pixels; sides of the model's input that make sense
+_SIZES = range(8, 1025)
+# Temperatures beyond these make each probability 1 or all of them equal.
+_TEMPERATURES = (0.01, 100.0)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class ReleaseError(Exception):
-    """The release cannot be served; the message says what was found and how to mend it."""
+    """The release cannot be served. The message says what was found and how to mend it."""
+
+
+class Pins(NamedTuple):
+    """Digests that a deployment demands of a release. An empty one demands nothing."""
+
+    model: str = ""
+    """SHA-256 of the model file in hex."""
+    manifest: str = ""
+    """SHA-256 of manifest.json in hex, which also fixes labels, calibration and the model's digest."""
 
 
 class AgeDecision(NamedTuple):
-    """Which age is answered: the one with the least expected loss, |error| plus `miss_cost` beyond `near_years`."""
+    """Choice of the predicted age: the one with the least expected loss, |error| plus `miss_cost` for a miss."""
 
-    # years; an answered age within so many counts as near
     near_years: int
-    # years; what it costs not to be near
+    """Years; a prediction within so many years of the truth is no miss."""
     miss_cost: float
+    """Years; the additional loss of a miss."""
 
 
 class Calibration(NamedTuple):
-    """What turns the network's outputs into answers that mean what they say, fitted on validation faces."""
+    """Corrections of the network's outputs, fitted on validation images."""
 
-    # years, rising: median answers at which the two levels below are given; between them they are interpolated
     age_at: tuple[float, ...]
-    # levels of the answered age distribution between which the stated share of people lies
+    """Years, rising: medians of the age distribution at which `age_low` and `age_high` are given.
+
+    Levels between them are interpolated.
+    """
     age_low: tuple[float, ...]
+    """Levels of the age distribution at which the interval begins, 0 to 1."""
     age_high: tuple[float, ...]
-    # of each choice, the divisor of its logits: above 1 the network was too sure of itself
+    """Levels at which it ends, 0 to 1."""
     temperatures: dict[str, float]
+    """Divisor of the logits by choice. Above 1, the network was overconfident."""
     decision: AgeDecision
+    """Choice of the predicted age."""
 
 
 class Release(NamedTuple):
     """One immutable release: everything that the function knows of the model."""
 
     name: str
+    """Name of the model."""
     version: str
-    # hex digest of the model file
+    """Version of the release."""
     sha256: str
-    # the TFLite file itself
+    """SHA-256 of the model file in hex."""
     model: bytes
-    # pixels, side of the square input
+    """The TFLite file."""
     size: int
+    """Pixels, side of the square input."""
     resize: str
-    # of each choice
+    """Name of the rule that resizes images."""
     labels: Labels
+    """Labels by choice, in the order of the outputs."""
     calibration: Calibration
-    # the whole manifest as it was published
+    """Corrections of the outputs."""
     manifest: dict[str, Any]
+    """The whole manifest, as format 4."""
 
     def identity(self) -> dict[str, str]:
-        """What tells an answer's reader which model gave it."""
+        """Return the part of a response that identifies the model."""
         return {"name": self.name, "version": self.version, "sha256": self.sha256}
 
 
 class Loading:
-    """A release that is being fetched in the background, while the caller imports what will run it."""
+    """A release that a background thread fetches while the caller imports what runs it."""
 
-    def __init__(self, uri: str, sha256: str, cache: str, seconds: float) -> None:
-        """Begin.
+    def __init__(self, uri: str, pins: Pins, cache: str, seconds: float) -> None:
+        """Begin to fetch.
 
         Args:
             uri: a folder, or gs://bucket/path.
-            sha256: hex digest that the model file must have; "" trusts the manifest.
-            cache: a folder that keeps models from cloud storage; "" keeps none.
-            seconds: the whole fetch may take.
+            pins: digests that the release must have.
+            cache: folder that keeps models from Cloud Storage, "" for none.
+            seconds: the longest that the whole fetch may take.
         """
         self._found: Release | Exception = ReleaseError(
-            f"{uri} was not read within {seconds} s; see that storage answers, or raise MODEL_FETCH_TIMEOUT"
+            f"{uri} was not read within {seconds} s; check that the storage responds, or raise MODEL_FETCH_TIMEOUT"
         )
         self._deadline = time.monotonic() + seconds
-        arguments = (uri, sha256, cache, seconds)
+        arguments = (uri, pins, cache, seconds)
         self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
         self._thread.start()
 
     def release(self) -> Release:
-        """Wait for it, no longer than the deadline.
+        """Wait for the release until the deadline.
 
         Raises:
-            ReleaseError: a file is missing or unreadable, the manifest is of another format, a digest does not match,
-                or the time is over.
+            ReleaseError: a file is missing or unreadable, the manifest is invalid or of another format, a digest does
+                not match, or the time is over.
         """
         self._thread.join(max(0.0, self._deadline - time.monotonic()))
         found = self._found
@@ -104,111 +131,199 @@ class Loading:
             raise found
         return found
 
-    def _run(self, uri: str, sha256: str, cache: str, seconds: float) -> None:
+    def _run(self, uri: str, pins: Pins, cache: str, seconds: float) -> None:
         try:
-            self._found = _load(uri, sha256, cache, seconds)
+            address = addresses.parse(uri)
+            kept = cache if address.bucket else ""
+            self._found = assemble(storage.reader(address, seconds), f"{address}", pins, kept)
+        except AddressError as error:
+            self._found = ReleaseError(f"MODEL_URI: {error}")
         except StorageError as error:
             self._found = ReleaseError(str(error))
-        # Whatever it is, it is raised where somebody waits for the release.
+        # Any other exception is raised in the thread that waits for the release.
         except Exception as error:
             self._found = error
 
 
-def load(uri: str, sha256: str = "", cache: str = "", seconds: float = MODEL_FETCH_TIMEOUT) -> Release:
-    """Fetch a release and check it; arguments and errors are those of `Loading`."""
-    return Loading(uri, sha256, cache, seconds).release()
+def load(uri: str, pins: Pins | None = None, cache: str = "", seconds: float = MODEL_FETCH_TIMEOUT) -> Release:
+    """Fetch a release and verify it. Arguments and errors are those of `Loading`."""
+    return Loading(uri, pins or Pins(), cache, seconds).release()
 
 
-def _load(uri: str, sha256: str, cache: str, seconds: float) -> Release:
-    read = storage.reader(uri, seconds)
-    # Always from the storage: whoever may no longer read the release, or no longer finds it, does not serve it.
-    manifest = _manifest(read(MANIFEST), uri)
+def assemble(read: Read, uri: str, pins: Pins | None = None, cache: str = "") -> Release:
+    """Return the release whose files `read` returns, each read once.
+
+    Args:
+        read: name of a file -> its bytes.
+        uri: address of the release, for messages.
+        pins: digests that it must have.
+        cache: folder that keeps models, "" for none.
+
+    Raises:
+        ReleaseError: the manifest is invalid or of another format, or a digest does not match.
+        StorageError: from `read`.
+    """
+    pins = pins or Pins()
+    # Always from the storage: without read permission, or after the release is gone, nothing is served.
+    data = read(MANIFEST)
+    if pins.manifest and storage.digest(data) != pins.manifest:
+        raise ReleaseError(
+            f"{MANIFEST} of {uri} has SHA-256 {storage.digest(data)}, MANIFEST_SHA256 pins {pins.manifest}; "
+            "set MODEL_URI or MANIFEST_SHA256 to the release that you mean"
+        )
+    manifest = _manifest(data, uri)
     try:
         file, stated = _plain(manifest["model"]["file"]), _digest(manifest["model"]["sha256"])
-        _check_pin(stated, sha256, uri)
-        if cache and uri.startswith(storage.CLOUD):
-            model = storage.Cache(Path(cache)).get(stated, lambda: read(file))
-        else:
-            model = read(file)
+        _check_pin(stated, pins.model, uri)
+        model = storage.Cache(Path(cache)).get(stated, lambda: read(file)) if cache else read(file)
         release = _release(manifest, model)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ReleaseError(f"{MANIFEST} of {uri} lacks or garbles {error}; publish the release again") from error
     if release.sha256 != stated:
         raise ReleaseError(
-            f"the model of {uri} has SHA-256 {release.sha256}, its manifest says {stated}: "
+            f"the model of {uri} has SHA-256 {release.sha256}, its manifest states {stated}: "
             "it is damaged or was exchanged; publish the release again"
         )
     return release
 
 
 def parse_manifest(data: bytes | str) -> Any:
-    """The JSON of a manifest, one of format 3 as format 4.
+    """Return the JSON of a manifest, format 3 upgraded to format 4.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is no JSON that a manifest may hold. See `parse_json`.
     """
-    manifest = json.loads(data)
-    return manifest_v3.upgrade(manifest) if isinstance(manifest, dict) else manifest
+    manifest = parse_json(data)
+    try:
+        return manifest_v3.upgrade(manifest) if isinstance(manifest, dict) else manifest
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"format {manifest_v3.FORMAT} lacks or garbles {error}") from error
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Return the JSON of a file that somebody else wrote.
+
+    Raises:
+        ValueError: it is no JSON of at most 1 MiB and 20 levels, a member is there twice, a number is not finite, or a
+            text has control characters or is not Unicode.
+    """
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"{len(data)} bytes, which are more than {_MAX_BYTES}")
+    try:
+        found = json.loads(data, object_pairs_hook=_unique)
+        _require_plain(found, _MAX_DEPTH)
+    except RecursionError as error:
+        raise ValueError("values that are nested too deep") from error
+    return found
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        raise ValueError(f"the member {next(name for name in names if names.count(name) > 1)!r}, which is there twice")
+    return found
+
+
+def _require_plain(value: Any, depth: int) -> None:
+    if depth == 0:
+        raise ValueError("values that are nested too deep")
+    if isinstance(value, str):
+        value.encode()
+        if _CONTROL.search(value):
+            raise ValueError(f"the text {value[:40]!r}, which has control characters")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"the number {value}")
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _require_plain(name, depth)
+            _require_plain(member, depth - 1)
+    elif isinstance(value, list):
+        for member in value:
+            _require_plain(member, depth - 1)
 
 
 def _manifest(data: bytes, uri: str) -> dict[str, Any]:
     try:
         manifest = parse_manifest(data)
     except ValueError as error:
-        raise ReleaseError(f"{MANIFEST} of {uri} is not JSON; publish the release again") from error
+        raise ReleaseError(f"{MANIFEST} of {uri} is not valid JSON ({error}); publish the release again") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
         raise ReleaseError(
             f"{MANIFEST} of {uri} has format {found!r}, this function reads format {FORMAT}; "
-            "deploy the function that belongs to the release, or publish the release again"
+            "deploy the function of the release's commit, or publish the release again"
         )
     return dict(manifest)
 
 
 def _release(manifest: dict[str, Any], model: bytes) -> Release:
-    labels, calibration = heads.labels(manifest), manifest["calibration"]
+    labels = heads.labels(manifest)
     if unknown := sorted(manifest["heads"].keys() - set(heads.HEADS)):
         raise ReleaseError(
-            f"release {manifest['version']} answers {', '.join(unknown)}, this function knows "
-            f"{', '.join(heads.HEADS)}; deploy the function that belongs to the release"
+            f"release {manifest['version']} predicts {', '.join(unknown)}, this function knows "
+            f"{', '.join(heads.HEADS)}; deploy the function of the release's commit"
         )
     return Release(
-        name=_identifier(manifest, "name"),
-        version=_identifier(manifest, "version"),
+        name=identifier(manifest, "name"),
+        version=identifier(manifest, "version"),
         sha256=storage.digest(model),
         model=model,
-        size=int(manifest["input"]["size"]),
+        size=_size(manifest["input"]["size"]),
         resize=str(manifest["input"]["resize"]),
         labels=labels,
-        calibration=Calibration(
-            age_at=tuple(map(float, calibration["age"]["at"])),
-            age_low=tuple(map(float, calibration["age"]["low"])),
-            age_high=tuple(map(float, calibration["age"]["high"])),
-            temperatures={head: float(calibration[head]["temperature"]) for head in labels},
-            decision=AgeDecision(
-                int(calibration["age_decision"]["near_years"]), float(calibration["age_decision"]["miss_cost"])
-            ),
-        ),
+        calibration=_calibration(manifest["calibration"], labels),
         manifest=manifest,
     )
+
+
+def _calibration(stated: dict[str, Any], labels: Labels) -> Calibration:
+    age, decision = stated[heads.AGE], stated["age_decision"]
+    at, low, high = (tuple(map(float, age[name])) for name in ("at", "low", "high"))
+    if not at or not len(at) == len(low) == len(high):
+        raise ValueError(f"the calibration of age, whose lists have {len(at)}, {len(low)} and {len(high)} numbers")
+    if list(at) != sorted(set(at)) or not all(0 <= first <= last <= 1 for first, last in zip(low, high, strict=True)):
+        raise ValueError("the calibration of age, whose ages do not rise or whose levels are not 0 <= low <= high <= 1")
+    temperatures = {head: float(stated[head]["temperature"]) for head in labels}
+    if wrong := [
+        head for head, temperature in temperatures.items() if not _TEMPERATURES[0] <= temperature <= _TEMPERATURES[1]
+    ]:
+        raise ValueError(f"the temperature of {wrong[0]}, {temperatures[wrong[0]]:g}")
+    near, cost = int(decision["near_years"]), float(decision["miss_cost"])
+    if near < 0 or not 0 <= cost < math.inf:
+        raise ValueError(f"the age decision of {near} years at a cost of {cost:g}")
+    return Calibration(at, low, high, temperatures, AgeDecision(near, cost))
+
+
+def _size(stated: Any) -> int:
+    if not isinstance(stated, int) or stated not in _SIZES:
+        raise ValueError(f"the size {stated!r}, which is none from {_SIZES[0]} to {_SIZES[-1]} pixels")
+    return stated
 
 
 def _check_pin(stated: str, pinned: str, uri: str) -> None:
     if pinned and stated != pinned:
         raise ReleaseError(
             f"the model of {uri} has SHA-256 {stated}, MODEL_SHA256 pins {pinned}; "
-            "set MODEL_URI or MODEL_SHA256 to the release that is meant"
+            "set MODEL_URI or MODEL_SHA256 to the release that you mean"
         )
 
 
 def _plain(name: str) -> str:
-    """The name of a file beside the manifest, which leads nowhere else."""
-    if not re.fullmatch(r"[\w-][\w.-]*", name):
+    """Return the name of a file in the release's own folder."""
+    if not re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):
         raise ValueError(f"the file name {name!r}")
     return name
 
 
-def _identifier(manifest: dict[str, Any], member: str) -> str:
+def identifier(manifest: dict[str, Any], member: str) -> str:
+    """Return the name or the version that a manifest states.
+
+    Raises:
+        KeyError: it states none.
+        ValueError: it does not match IDENTIFIER.
+    """
     found = manifest[member]
     if not isinstance(found, str) or not re.fullmatch(IDENTIFIER, found):
         raise ValueError(f"the {member} {found!r}, which must match {IDENTIFIER}")

@@ -1,4 +1,4 @@
-"""Every setting of the function: one environment variable each, read once at the start."""
+"""Settings of the function: one environment variable each, read once at the start."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from serving import addresses
+from serving.addresses import AddressError
 from serving.heads import HEADS
 from serving.limits import Limits
-from serving.release import MODEL_FETCH_TIMEOUT
+from serving.release import MODEL_FETCH_TIMEOUT, Pins
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
 _LIMITS = Limits()
-# Variables of former versions -> what they are called now. A start that still sets one is refused.
+# Former name of a variable -> present name. A start with a former name is refused.
 RENAMED = {
     "FETCH_SECONDS": "MODEL_FETCH_TIMEOUT",
     "LOG_ANSWERS": "LOG_PREDICTIONS",
@@ -29,30 +31,36 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class SettingsError(Exception):
-    """A setting has a value that cannot be used; the message says which and what is allowed."""
+    """A setting has an invalid value. The message names the setting and what is allowed."""
 
 
 class Variable(NamedTuple):
-    """One environment variable: what README.md says of it, and how it is read."""
+    """One environment variable: its line in the reference, and its parser."""
 
     name: str
-    # what it is when unset or empty, as a deployment would write it
+    """Name of the variable."""
     default: str
+    """Text that an unset or empty variable stands for."""
     meaning: str
-    # text -> value; raises ValueError whose message completes "it takes …"
+    """Description in the table of settings."""
     read: Callable[[str], Any]
-    # never repeated in a message
+    """Text -> value. It raises a ValueError whose message completes "it takes …"."""
     secret: bool = False
+    """Whether messages must not quote the value."""
+    blank: bool = True
+    """Whether an empty value counts as unset. Otherwise it is refused."""
 
     def value(self, environment: Mapping[str, str]) -> Any:
-        """What `environment` says.
+        """Return the value in `environment`, or the default.
 
         Raises:
-            SettingsError: the text cannot be used.
+            SettingsError: the text is invalid.
         """
-        text = environment.get(self.name, "").strip() or self.default
+        text = environment.get(self.name, "").strip()
         try:
-            return self.read(text)
+            if not (text or self.blank) and self.name in environment:
+                raise ValueError("no empty text: unset it")
+            return self.read(text or self.default)
         except ValueError as error:
             found = "no usable value" if self.secret else repr(text)
             raise SettingsError(f"{self.name} is {found}; it takes {error}") from error
@@ -65,6 +73,8 @@ def _count(text: str) -> int:
 
 
 def _digest(text: str) -> str:
+    if text and not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
+        raise ValueError("a SHA-256 of 64 hexadecimal digits")
     return text.lower()
 
 
@@ -139,81 +149,103 @@ def _timeout(text: str) -> int:
 
 
 def _release(text: str) -> str:
-    return text or str(BUNDLED_RELEASE)
+    if not text:
+        return str(BUNDLED_RELEASE)
+    try:
+        return f"{addresses.parse(text)}"
+    except AddressError as error:
+        raise ValueError(f"{addresses.ALLOWED} ({error})") from error
 
 
 def _variable(
-    name: str, default: object, meaning: str, read: Callable[[str], Any] = str, *, secret: bool = False
+    name: str,
+    default: object,
+    meaning: str,
+    read: Callable[[str], Any] = str,
+    *,
+    secret: bool = False,
+    blank: bool = True,
 ) -> Any:
-    variable = Variable(name, str(default), meaning, read, secret)
+    variable = Variable(name, str(default), meaning, read, secret, blank)
     return field(default_factory=lambda: read(variable.default), metadata={"variable": variable})
 
 
 # No repr: it would show the key.
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """How this copy of the function runs; the order is that of README.md."""
+    """How this copy of the function runs; the order is that of the reference."""
 
     model_uri: str = _variable(
-        "MODEL_URI", "", "a folder or `gs://bucket/path/<version>`; unset, the bundled release", _release
+        "MODEL_URI",
+        "",
+        "Release to serve: a folder or `gs://bucket/path/<version>`. Unset, the bundled release.",
+        _release,
+        blank=False,
     )
-    model_sha256: str = _variable("MODEL_SHA256", "", "the digest that the model file must have", _digest)
+    model_sha256: str = _variable("MODEL_SHA256", "", "SHA-256 that the model file must have.", _digest)
+    manifest_sha256: str = _variable(
+        "MANIFEST_SHA256",
+        "",
+        "SHA-256 that `manifest.json` must have: it fixes the labels and the calibration, too.",
+        _digest,
+    )
     model_cache: str = _variable(
-        "MODEL_CACHE", "", "a folder that keeps models from cloud storage for the next start, by digest"
+        "MODEL_CACHE", "", "Folder that keeps models from Cloud Storage for the next start, named by digest."
     )
     model_fetch_timeout: int = _variable(
-        "MODEL_FETCH_TIMEOUT", MODEL_FETCH_TIMEOUT, "a start that has not fetched its release by then ends", _count
+        "MODEL_FETCH_TIMEOUT", MODEL_FETCH_TIMEOUT, "Seconds after which a start without its release ends.", _count
     )
     heads: tuple[str, ...] = _variable(
         "HEADS",
         "age,gender",
-        "which answers are given, of those that the release has; the bundled one has `age,gender,ethnicity`",
+        "Predictions in a response. The bundled release has `age,gender,ethnicity`.",
         _heads,
     )
-    max_request_bytes: int = _variable("MAX_REQUEST_BYTES", 20 * 2**20, "larger requests are refused", _count)
-    max_images: int = _variable("MAX_IMAGES", 32, "images in one request, at most", _count)
-    max_pixels: int = _variable("MAX_PIXELS", _LIMITS.max_pixels, "width x height of one image, at most", _count)
+    max_request_bytes: int = _variable("MAX_REQUEST_BYTES", 20 * 2**20, "Maximum bytes of a request.", _count)
+    max_images: int = _variable("MAX_IMAGES", 32, "Maximum images in a request.", _count)
+    max_pixels: int = _variable("MAX_PIXELS", _LIMITS.max_pixels, "Maximum width x height of an image.", _count)
     max_full_decode_pixels: int = _variable(
         "MAX_FULL_DECODE_PIXELS",
         _LIMITS.max_full_decode_pixels,
-        "the same for what cannot be decoded at a reduced scale: all but a JPEG that is not progressive",
+        "Maximum width x height of an image that must be decoded at full size: everything except baseline JPEG.",
         _count,
     )
     min_image_side: int = _variable(
-        "MIN_IMAGE_SIDE", _LIMITS.min_image_side, "pixels of the shorter side, at least", _count
+        "MIN_IMAGE_SIDE", _LIMITS.min_image_side, "Minimum pixels of the shorter side.", _count
     )
     max_aspect_ratio: int = _variable(
-        "MAX_ASPECT_RATIO", _LIMITS.max_aspect_ratio, "longer side over shorter side, at most", _count
+        "MAX_ASPECT_RATIO", _LIMITS.max_aspect_ratio, "Maximum ratio of the longer side to the shorter side.", _count
     )
-    request_timeout: int = _variable(
-        "REQUEST_TIMEOUT", 30, "a request that is not read and answered after so long ends", _seconds
-    )
+    request_timeout: int = _variable("REQUEST_TIMEOUT", 30, "Seconds after which a request ends.", _seconds)
     api_key: str = _variable(
         "API_KEY",
         "",
-        "asked for as `X-API-Key` or `Authorization: Bearer` by everything but health, page and description",
+        "Require this key in `X-API-Key` or as a bearer token. `/health`, the web page and the API docs stay public.",
         _key,
         secret=True,
     )
     cors_origins: tuple[str, ...] = _variable(
-        "CORS_ORIGINS", "", "origins whose pages may call, such as `https://app.example`, separated by commas", _origins
+        "CORS_ORIGINS",
+        "",
+        "Origins whose pages may call the API, such as `https://app.example`, separated by commas.",
+        _origins,
     )
     log_level: str = _variable(
         "LOG_LEVEL",
         "INFO",
-        "`DEBUG` (the page's files too), `INFO` (each request), `WARNING` (those refused) or `ERROR`",
+        "`DEBUG` logs the page's files too, `INFO` each request, `WARNING` refused ones, `ERROR` failures.",
         _level,
     )
     log_predictions: tuple[str, ...] = _variable(
         "LOG_PREDICTIONS",
         "age,gender",
-        "of which answers the log counts age bands and labels, of those that are given; `none` for none",
+        "Heads whose predictions are counted in the log, in coarse bins. `none` turns it off.",
         _counted,
     )
-    project: str = _variable("GOOGLE_CLOUD_PROJECT", "", "the project whose traces the log's lines name")
-    http_port: int | None = _variable("AIP_HTTP_PORT", "", "Vertex AI: the port, instead of `PORT`", _port)
-    health_route: str = _variable("AIP_HEALTH_ROUTE", "", "Vertex AI: one more path of `/health`", _path)
-    predict_route: str = _variable("AIP_PREDICT_ROUTE", "", "Vertex AI: one more path of `/predict`", _path)
+    project: str = _variable("GOOGLE_CLOUD_PROJECT", "", "Project whose traces the log entries name.")
+    http_port: int | None = _variable("AIP_HTTP_PORT", "", "Vertex AI: the port instead of `PORT`.", _port)
+    health_route: str = _variable("AIP_HEALTH_ROUTE", "", "Vertex AI: another path of `/health`.", _path)
+    predict_route: str = _variable("AIP_PREDICT_ROUTE", "", "Vertex AI: another path of `/predict`.", _path)
     keepalive_timeout: int = _variable(
         "KEEPALIVE_TIMEOUT",
         75,
@@ -230,21 +262,26 @@ class Settings:
     )
 
     @property
+    def pins(self) -> Pins:
+        """Digests that the release must have."""
+        return Pins(self.model_sha256, self.manifest_sha256)
+
+    @property
     def limits(self) -> Limits:
-        """What one image may measure."""
+        """Limits of one image."""
         return Limits(self.max_pixels, self.max_full_decode_pixels, self.min_image_side, self.max_aspect_ratio)
 
 
 def variables() -> Iterator[Variable]:
-    """Every environment variable that is read."""
+    """Return every environment variable of the function."""
     return (known.metadata["variable"] for known in fields(Settings))
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """The settings that `environment` gives, with defaults for what it leaves out.
+    """Return the settings in `environment`, with defaults for the others.
 
     Raises:
-        SettingsError: a value cannot be used, or a variable has another name now.
+        SettingsError: a value is invalid, or a variable has a former name.
     """
     for former, name in RENAMED.items():
         if former in environment:

@@ -15,11 +15,14 @@ FILES = {
     "/docs.css": "docs.css",
     "/page.js": "page.js",
     "/predictions.js": "predictions.js",
+    "/messages.js": "messages.js",
+    "/examples.js": "examples.js",
     "/camera.js": "camera.js",
     "/framing.js": "framing.js",
     "/intake.js": "intake.js",
     "/images.js": "images.js",
     "/server.js": "server.js",
+    **{f"/example-{number}.jpg": f"example-{number}.jpg" for number in (1, 2, 3)},
 }
 """Files of the folder `page` by path."""
 
@@ -30,6 +33,7 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".jpg": "image/jpeg",
 }
 
 

@@ -1,8 +1,9 @@
-"""Where a release lies -> the bytes of its files: a folder, or cloud storage with retries and a cache."""
+"""Read the files of a release: from a folder, or from Cloud Storage with retries and a cache."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import re
@@ -13,42 +14,48 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from serving import addresses
+from serving.addresses import Address, AddressError
+
 if TYPE_CHECKING:
     from obstore.store import GCSStore
 
-# The name of a file -> its bytes; raises StorageError.
+# Name of a file -> its bytes; raises StorageError.
 Read = Callable[[str], bytes]
 
-CLOUD = "gs://"
-# Parts of the time that the whole fetch has: an attempt that fails in the first half of it is repeated, after a pause
-# of a tenth at most; one that is silent for a quarter has failed. So the last one ends before the time is over.
+# Shares of the time for the whole fetch. A failed attempt is retried during the first half, after a pause of at most
+# a tenth. An attempt without data for a quarter has failed. The last attempt therefore ends in time.
 _RETRY, _PAUSE, _SILENCE = 0.5, 0.1, 0.25
-# seconds, the first pause; the next ones double, each with jitter
+# seconds, the first pause; each next one is twice as long, with jitter
 _FIRST_PAUSE = 0.1
-# seconds; a file that a killed process left half written is this old before another one removes it
+# seconds; another process removes the partial file of a killed one at this age
 _ABANDONED = 3600
-# such a file: the digest, what tempfile puts behind it, and our suffix; the folder may be shared with other programs
+# Name of a partial file: the digest, tempfile's random part, our suffix. Other programs may use the same folder.
 _PARTIAL = ".partial"
 _PARTIAL_NAME = re.compile(rf"[0-9a-f]{{64}}\.[a-z0-9_]{{8}}{re.escape(_PARTIAL)}")
-# characters of a storage's own words that a message repeats
+# characters of the storage library's message that our message quotes
 _QUOTED = 300
+_CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
+_GCLOUD_FILE = "~/.config/gcloud/application_default_credentials.json"
+# Types of credentials that the storage library reads.
+_READABLE = ("service_account", "authorized_user")
 
 
 class StorageError(Exception):
-    """A file cannot be had; the message says which, why, and how to mend it."""
+    """A file cannot be read. The message names the file, the reason and the remedy."""
 
 
-def reader(uri: str, seconds: float) -> Read:
-    """How the files of the release at `uri` are read.
+def reader(address: Address, seconds: float) -> Read:
+    """Return a function that reads the files of the release at `address`.
 
     Args:
-        uri: a folder, or gs://bucket/path.
-        seconds: what one file may take, retries included.
+        address: of the release.
+        seconds: the longest that one file may take, retries included.
 
     Raises:
         StorageError: the address or the credentials cannot be used.
     """
-    return _cloud_reader(uri, seconds) if uri.startswith(CLOUD) else _folder_reader(Path(uri))
+    return _cloud_reader(address, seconds) if address.bucket else _folder_reader(Path(address.path))
 
 
 def _folder_reader(folder: Path) -> Read:
@@ -63,45 +70,47 @@ def _folder_reader(folder: Path) -> Read:
     return read
 
 
-def _cloud_reader(uri: str, seconds: float) -> Read:
-    # Imported here because a local release needs none of it.
+def _cloud_reader(address: Address, seconds: float) -> Read:
+    # A local release needs no cloud library.
     from obstore.exceptions import BaseError
 
     try:
-        store = _bucket(uri, seconds)
-    except (BaseError, ValueError) as error:
-        raise StorageError(f"cannot reach {uri}: {_reason(error)}; check its name and the credentials") from error
+        emulator = addresses.emulator(os.environ)
+        if not emulator:
+            _require_credentials()
+        store = _bucket(address, emulator, seconds)
+    except (BaseError, AddressError) as error:
+        raise StorageError(f"cannot reach {address}: {_reason(error)}; check its name and the credentials") from error
 
     def read(name: str) -> bytes:
         try:
             return bytes(store.get(name).bytes())
         except FileNotFoundError as error:
-            raise StorageError(f"cannot read {uri}/{name}: it is not there; check MODEL_URI") from error
+            raise StorageError(f"{address}/{name} does not exist; check MODEL_URI") from error
         except (BaseError, OSError) as error:
             raise StorageError(
-                f"cannot read {uri}/{name}: {_reason(error)}; check MODEL_URI and that the runtime may read it"
+                f"cannot read {address}/{name}: {_reason(error)}; check MODEL_URI and the read permission of the "
+                "runtime's service account"
             ) from error
 
     return read
 
 
-def _bucket(uri: str, seconds: float) -> GCSStore:
+def _bucket(address: Address, emulator: str, seconds: float) -> GCSStore:
     from obstore.store import GCSStore
 
-    bucket, _, prefix = uri.removeprefix(CLOUD).partition("/")
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
     options: dict[str, Any] = {"base_url": emulator, "skip_signature": True} if emulator else {}
     silence = timedelta(seconds=seconds * _SILENCE)
     return GCSStore(
-        bucket,
-        prefix=prefix,
+        address.bucket,
+        prefix=address.path,
         client_options={
             "timeout": timedelta(seconds=seconds),
             "read_timeout": silence,
             "connect_timeout": silence,
             "allow_http": bool(emulator),
         },
-        # 408, 429, 5xx, resets and silence are tried again; a body that broke off is continued where it ended.
+        # Retries cover 408, 429, 5xx, resets and silence. A body that broke off continues at the same byte.
         retry_config={
             "max_retries": 100,
             "retry_timeout": timedelta(seconds=seconds * _RETRY),
@@ -114,32 +123,60 @@ def _bucket(uri: str, seconds: float) -> GCSStore:
     )
 
 
+def _require_credentials() -> None:
+    """Refuse credentials that the storage library does not read, and treat an empty variable as unset.
+
+    Raises:
+        StorageError: the credentials are of another type, or their file is missing or damaged.
+    """
+    named = os.environ.get(_CREDENTIALS, "").strip()
+    if not named:
+        # The storage library would take "" for the name of a file.
+        os.environ.pop(_CREDENTIALS, None)
+    path = Path(named or os.path.expanduser(_GCLOUD_FILE))  # noqa: PTH111 - unlike Path.home, never an error
+    try:
+        found = json.loads(path.read_bytes())
+        kind = found["type"]
+    except OSError as error:
+        if named:
+            raise StorageError(f"{_CREDENTIALS} names {path}: {error.strerror}; correct it or unset it") from error
+        # The runtime's own service account is used.
+        return
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StorageError(f"the credentials in {path} are no JSON file of Google Cloud; create them again") from error
+    if kind not in _READABLE:
+        raise StorageError(
+            f"the credentials in {path} have the type {kind!r}, which the function cannot use; copy the release with "
+            "`gcloud storage cp -r` and set MODEL_URI to the folder, or use a service account's key"
+        )
+
+
 def _reason(error: Exception) -> str:
-    """The first line of what the storage's library says, which adds its whole state below it."""
+    """Return the first line of a message. The storage library adds its whole state below it."""
     lines = str(error).splitlines()
     return lines[0][:_QUOTED].strip() if lines else type(error).__name__
 
 
 class Cache(NamedTuple):
-    """Files by their SHA-256 in a folder that any number of processes may share, and lose at any time."""
+    """Files named by their SHA-256, in a folder that any number of processes may share and empty at any time."""
 
     folder: Path
 
     def get(self, sha256: str, fetch: Callable[[], bytes]) -> bytes:
-        """The bytes of that digest, kept or fetched; fetched ones are kept only if they have it."""
+        """Return the bytes with that digest from the cache, or fetch them. Only bytes with the digest are cached."""
         path = self.folder / sha256
         try:
-            kept = path.read_bytes()
+            cached = path.read_bytes()
         except OSError:
-            kept = b""
-        if digest(kept) == sha256:
-            return kept
+            cached = b""
+        if digest(cached) == sha256:
+            return cached
         data = fetch()
         if digest(data) == sha256:
-            self._keep(path, data)
+            self._add(path, data)
         return data
 
-    def _keep(self, path: Path, data: bytes) -> None:
+    def _add(self, path: Path, data: bytes) -> None:
         import tempfile
 
         try:
@@ -148,10 +185,10 @@ class Cache(NamedTuple):
             descriptor, partial = tempfile.mkstemp(_PARTIAL, f"{path.name}.", self.folder)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
-            # Nobody ever sees half a file under its final name.
+            # Other processes see the whole file or none.
             Path(partial).replace(path)
         except OSError as error:
-            logging.warning("cannot keep the model in MODEL_CACHE %s: %s", self.folder, error.strerror)
+            logging.warning("cannot write the model into MODEL_CACHE %s: %s", self.folder, error.strerror)
 
     def _remove_abandoned(self) -> None:
         for path in self.folder.glob(f"*{_PARTIAL}"):
@@ -162,10 +199,10 @@ class Cache(NamedTuple):
                 if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _ABANDONED:
                     path.unlink()
             except FileNotFoundError:
-                # Another process was quicker.
+                # Another process has removed it.
                 continue
 
 
 def digest(data: bytes) -> str:
-    """Hex SHA-256."""
+    """Return the SHA-256 in hex."""
     return hashlib.sha256(data).hexdigest()

@@ -1,4 +1,4 @@
-"""A cloud on loopback, services in it as Terraform leaves them, and a registry in its storage."""
+"""Fixtures: a fake Google Cloud, services as Terraform creates them, and a registry."""
 
 from __future__ import annotations
 
@@ -22,43 +22,44 @@ from training.deployment.config import DeployConfig
 from training.deployment.releases import find, tag_of
 from training.deployment.resources import ServiceName
 from training.deployment.service import CloudRunService
-from training.registry.registry import Registry, release_files
+from training.registry.local import release_files
+from training.registry.registry import Registry
 
 FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
 _PROJECT = ServiceName("a-project", "europe-west1", "")
 
 
 @dataclass(frozen=True)
-class Place:
-    """One service, one registry with two releases, the first in production, and what helps with them."""
+class Setup:
+    """A service, and a registry with two releases. The first release is in production."""
 
-    double: FakeCloud
+    fake_cloud: FakeCloud
     service: CloudRunService
     registry: Registry
     folder: Path
-    # of function/ as it is
     image: BuiltImage
+    """Image of the unchanged function/."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
         return "--service", str(self.service.name), "--registry", self.registry.uri
 
     def deploy(self, version: str = FIRST, function: Path | None = None) -> str:
-        """Deploy without the command, function/ as it is without another build."""
+        """Deploy without the command. An unchanged function/ needs no build."""
         release = find(self.registry, version)
         if function:
             return deploy.deploy(self.service, release, FAST, function)
         return deploy.add_candidate(self.service, release, self.image)
 
     def go_live(self, version: str = FIRST, function: Path | None = None) -> str:
-        """Deploy and send everybody there, as a rollout leaves it."""
+        """Deploy and send all traffic to the revision, like a finished rollout."""
         revision = self.deploy(version, function)
         tags = self.service.traffic().tags | {tag_of(version): revision}
         self.service.route({revision: 100}, tags)
         return revision
 
     def served(self) -> str:
-        """The version that users get."""
+        """Return the version that users get."""
         version: str = httpx.get(f"{self.service.address()}/health").json()["model"]["version"]
         return version
 
@@ -68,7 +69,7 @@ class Place:
         return production.version
 
     def changed_function(self, file: str, old: str, new: str) -> Path:
-        """A copy of function/ with one change, and the bundled model left out."""
+        """Return a copy of function/ with one change and without the bundled model."""
         source = self.folder / "function"
         shutil.copytree(FUNCTION, source, ignore=shutil.ignore_patterns("model", "__pycache__", "age_gender"))
         text = (source / file).read_text()
@@ -89,7 +90,7 @@ def storage(emulator: Emulator) -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="session")
-def double(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCloud]:
+def fake_cloud(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCloud]:
     with cloud(tmp_path_factory.mktemp("cloud")) as running, pytest.MonkeyPatch.context() as patch:
         for name, value in running.environment().items():
             patch.setenv(name, value)
@@ -97,26 +98,26 @@ def double(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="session")
-def image(double: FakeCloud) -> BuiltImage:
-    """Built once, by the first service."""
+def image(fake_cloud: FakeCloud) -> BuiltImage:
+    """Build the image once for all tests."""
     return build.build(FUNCTION, replace(_PROJECT, name="first"), "", FAST)
 
 
 @pytest.fixture
-def place(double: FakeCloud, storage: Emulator, image: BuiltImage, tmp_path: Path) -> Iterator[Place]:
-    # Terraform's own settings, which every revision keeps.
-    name = replace(_PROJECT, name=f"service-{len(double.services)}")
-    double.create_service(str(name), HEADS="age,gender")
+def setup(fake_cloud: FakeCloud, storage: Emulator, image: BuiltImage, tmp_path: Path) -> Iterator[Setup]:
+    # Settings by Terraform, which every revision keeps.
+    name = replace(_PROJECT, name=f"service-{len(fake_cloud.services)}")
+    fake_cloud.create_service(str(name), HEADS="age,gender")
     registry = Registry(f"gs://{storage.bucket}/{name.name}")
     registry.publish(FIRST, release_of(FIRST))
     registry.publish(SECOND, release_of(SECOND))
     registry.promote(FIRST)
-    yield Place(double, CloudRunService(name, FAST), registry, tmp_path, image)
-    double.services[str(name)].stop()
+    yield Setup(fake_cloud, CloudRunService(name, FAST), registry, tmp_path, image)
+    fake_cloud.services[str(name)].stop()
 
 
 def release_of(version: str) -> dict[str, bytes]:
-    """The bundled model as another version; the second one is less sure of genders."""
+    """Return the bundled model as another version. The second version is less confident about gender."""
     files = release_files(FUNCTION / "model")
     manifest = json.loads(files["manifest.json"])
     manifest["version"] = version
@@ -126,6 +127,6 @@ def release_of(version: str) -> dict[str, bytes]:
 
 
 def training(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """A command as people type it."""
+    """Run a command as a process."""
     command = [sys.executable, "-m", "training", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The double refuses what Google refuses; otherwise it would prove nothing."""
+"""The fake Google Cloud refuses the requests that Google refuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.deployment.conftest import Place
+from tests.deployment.conftest import Setup
 
 Json = dict[str, Any]
 PINNED = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
@@ -59,8 +59,8 @@ def stale_etag(service: Json) -> None:
         (stale_etag, 409),
     ],
 )
-def test_the_double_refuses(place: Place, spoil: Callable[[Json], None], code: int) -> None:
-    address = f"{place.double.url}/v2/{place.service.name}"
+def test_fake_cloud_refuses_invalid_services(setup: Setup, spoil: Callable[[Json], None], code: int) -> None:
+    address = f"{setup.fake_cloud.url}/v2/{setup.service.name}"
     service = httpx.get(address).json()
     assert httpx.patch(address, json=service).status_code == 200
     service = httpx.get(address).json()

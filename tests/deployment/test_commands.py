@@ -1,4 +1,4 @@
-"""The four commands as people and jobs type them, one after the other."""
+"""The deployment commands, run as processes."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment.conftest import FIRST, SECOND, Place, training
+from tests.deployment.conftest import FIRST, SECOND, Setup, training
 
 
 @pytest.mark.slow
-def test_a_release_goes_live_and_back_by_four_commands(place: Place) -> None:
-    file = place.folder / "deploy" / "deployment.env"
+def test_commands_deploy_and_roll_back_a_release(setup: Setup) -> None:
+    file = setup.folder / "deploy" / "deployment.env"
     for version in (FIRST, SECOND):
-        done = training("deploy", *place.arguments, "--release", version, "--env-file", file, "--allow-unsigned")
+        done = training("deploy", *setup.arguments, "--release", version, "--env-file", file, "--allow-unsigned")
         assert done.returncode == 0, done.stderr
         told = dict(line.split("=", 1) for line in file.read_text().splitlines())
-        assert told["CANDIDATE_URL"] == place.service.address("candidate")
-        named = ("--service", place.service.name, "--revision", told["REVISION"])
+        assert told["CANDIDATE_URL"] == setup.service.address("candidate")
+        named = ("--service", setup.service.name, "--revision", told["REVISION"])
         done = training("verify", *named)
         assert done.returncode == 0, done.stdout + done.stderr
-        done = training("rollout", *named, "--registry", place.registry.uri, "--minutes", 0.01, "--percent", 20)
+        done = training("rollout", *named, "--registry", setup.registry.uri, "--minutes", 0.01, "--percent", 20)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "20 % of the traffic goes to " + told["REVISION"] in done.stdout
-        assert (place.served(), place.production()) == (version, version)
-    done = training("rollback", *place.arguments)
+        assert (setup.served(), setup.production()) == (version, version)
+    done = training("rollback", *setup.arguments)
     assert done.returncode == 0, done.stderr
     assert f"production: {FIRST}" in done.stdout
-    assert (place.served(), place.production()) == (FIRST, FIRST)
+    assert (setup.served(), setup.production()) == (FIRST, FIRST)
 
 
-def test_a_release_that_nobody_trusted_signed_is_not_even_built(place: Place, tmp_path: Path) -> None:
-    before = len(place.double.builds.images)
-    for options, said in (((), "whose releases are trusted?"), (("--trusted-identity", "somebody"), "no signature")):
-        done = training("deploy", *place.arguments, *options)
+def test_deploy_refuses_an_untrusted_release_before_the_build(setup: Setup, tmp_path: Path) -> None:
+    before = len(setup.fake_cloud.builds.images)
+    for options, said in (((), "no signer is trusted"), (("--trusted-identity", "somebody"), "no signature")):
+        done = training("deploy", *setup.arguments, *options)
         assert done.returncode == 1
         assert said in done.stderr
-    assert len(place.double.builds.images) == before
+    assert len(setup.fake_cloud.builds.images) == before
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_a_release_that_nobody_trusted_signed_is_not_even_built(place: Place, tm
         (("deploy", "--service", "age-gender", "--registry", "r", "--allow-unsigned"), "is not projects/PROJECT/loc"),
         (("deploy", "--service", "{service}", "--registry", "{folder}", "--allow-unsigned"), "name one by --release"),
         (("rollout", "--service", "{service}", "--registry", "r", "--revision", "none"), "none is not the candidate"),
-        (("rollback", "--service", "{service}", "--registry", "{folder}"), "no earlier release in production"),
+        (("rollback", "--service", "{service}", "--registry", "{folder}"), "no earlier production release"),
         (("verify", "--service", "{service}x", "--revision", "none"), "was not found"),
     ],
 )
-def test_a_command_that_cannot_go_on_says_why(place: Place, arguments: tuple[str, ...], said: str) -> None:
-    filled = [each.format(service=place.service.name, folder=place.folder) for each in arguments]
+def test_commands_explain_refusals(setup: Setup, arguments: tuple[str, ...], said: str) -> None:
+    filled = [each.format(service=setup.service.name, folder=setup.folder) for each in arguments]
     done = training(*filled)
     assert done.returncode == 1
     assert re.match(rf"{arguments[0]}: .+", done.stderr)

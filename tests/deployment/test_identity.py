@@ -1,4 +1,4 @@
-"""Identity tokens where there is no key: GitLab's identity, exchanged by the two services that do it."""
+"""Identity tokens from GitLab's identity, without a key."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from google.auth import iam
 
-from tests.scripted_server import standing
+from tests.scripted_server import scripted
 from training.deployment import identity
 from training.errors import StepError
 
 AUDIENCE = "https://age-gender-abcdefghij-ew.a.run.app"
 
 
-def test_a_service_on_loopback_asks_for_no_token() -> None:
+def test_service_on_loopback_needs_no_token() -> None:
     assert identity.token("http://127.0.0.1:8080/run/age-gender") == ""
 
 
-def test_gitlabs_own_identity_makes_the_token_of_the_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gitlab_identity_creates_a_service_account_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     payload = urlsafe_b64encode(json.dumps({"exp": 2_000_000_000}).encode()).decode().rstrip("=")
     token = f"{urlsafe_b64encode(b'{}').decode().rstrip('=')}.{payload}.AAAA"
     exchanged = {
@@ -29,7 +29,7 @@ def test_gitlabs_own_identity_makes_the_token_of_the_account(tmp_path: Path, mon
         "token_type": "Bearer",
         "expires_in": 3600,
     }
-    with standing((200, exchanged, {}), (200, {"token": token}, {})) as google:
+    with scripted((200, exchanged, {}), (200, {"token": token}, {})) as google:
         subject = tmp_path / "gitlab-oidc-token"
         subject.write_text("of GitLab")
         account = "age-gender-deployer@a-project.iam.gserviceaccount.com"
@@ -50,13 +50,11 @@ def test_gitlabs_own_identity_makes_the_token_of_the_account(tmp_path: Path, mon
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
         monkeypatch.setattr(iam, "_IAM_IDTOKEN_ENDPOINT", google.url + "/v1/serviceAccounts/{}:generateIdToken")
         assert identity.token(AUDIENCE) == token
-    headers = [{name.lower(): value for name, value in asked.items()} for asked in google.asked]
+    headers = [{name.lower(): value for name, value in request.items()} for request in google.requests]
     assert [each.get("authorization") for each in headers] == [None, "Bearer federated"]
 
 
-def test_credentials_that_make_no_token_are_an_error_with_a_cure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_credentials_without_identity_tokens_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    with pytest.raises(StepError, match="act as a service account that may invoke"):
+    with pytest.raises(StepError, match="use a service account that may invoke"):
         identity.token(AUDIENCE)

@@ -1,4 +1,4 @@
-"""What `verify` finds of candidates that are good, and of such that are not."""
+"""Verification of good and faulty candidates."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment.conftest import FIRST, SECOND, Place
+from tests.deployment.conftest import FIRST, SECOND, Setup
 from training.deployment.config import VerifyConfig
 from training.deployment.probe_images import drawn, real
 from training.deployment.verification import Verification, verify
 from training.errors import StepError
 
-# The machine that tests run on is busy.
+# Limits for a busy test machine.
 CONFIG = VerifyConfig(faces=6, p95_seconds=5, p95_slack=2)
 
 
-def verified(place: Place, revision: str, config: VerifyConfig = CONFIG) -> Verification:
-    return verify(place.service, revision, drawn(config.faces), config)
+def verified(setup: Setup, revision: str, config: VerifyConfig = CONFIG) -> Verification:
+    return verify(setup.service, revision, drawn(config.faces), config)
 
 
-def test_the_first_release_beside_the_placeholder_has_nothing_to_be_compared_with(place: Place) -> None:
-    found = verified(place, place.deploy())
+def test_verify_compares_with_no_placeholder(setup: Setup) -> None:
+    found = verified(setup, setup.deploy())
     assert found.failed == []
     assert "placeholder" in found.comparison[0]
 
 
-def test_another_release_may_answer_differently_and_the_table_says_how(place: Place) -> None:
-    place.go_live(FIRST)
-    found = verified(place, place.deploy(SECOND))
+def test_verify_tabulates_the_differences_of_another_release(setup: Setup) -> None:
+    setup.go_live(FIRST)
+    found = verified(setup, setup.deploy(SECOND))
     assert found.failed == []
     table = "\n".join(found.comparison)
     assert FIRST in table
@@ -37,21 +37,21 @@ def test_another_release_may_answer_differently_and_the_table_says_how(place: Pl
     assert "gender" in table
 
 
-def test_the_same_release_must_answer_the_same(place: Place) -> None:
-    place.go_live(FIRST)
-    found = verified(place, place.deploy(FIRST))
+def test_verify_requires_equal_predictions_of_the_same_release(setup: Setup) -> None:
+    setup.go_live(FIRST)
+    found = verified(setup, setup.deploy(FIRST))
     assert found.failed == []
-    assert "same release, same answers" in [check.name for check in found.checks]
+    assert "equal predictions" in [check.name for check in found.checks]
 
 
-def test_a_function_that_answers_differently_from_its_release_is_found(place: Place) -> None:
-    place.go_live(FIRST)
+def test_verify_finds_wrong_predictions(setup: Setup) -> None:
+    setup.go_live(FIRST)
     old = "    years = decide_ages(distribution, calibration.decision)\n"
-    source = place.changed_function(
+    source = setup.changed_function(
         "serving/predictor.py", old, "    years = decide_ages(distribution, calibration.decision) + 7\n"
     )
-    found = verified(place, place.deploy(FIRST, source))
-    assert found.failed == ["known answers", "same release, same answers"]
+    found = verified(setup, setup.deploy(FIRST, source))
+    assert found.failed == ["expected predictions", "equal predictions"]
 
 
 @pytest.mark.parametrize(
@@ -71,25 +71,25 @@ def test_a_function_that_answers_differently_from_its_release_is_found(place: Pl
         ),
     ],
 )
-def test_a_function_that_breaks_a_promise_is_found(place: Place, file: str, old: str, new: str, failed: str) -> None:
+def test_verify_finds_slow_and_incorrect_responses(setup: Setup, file: str, old: str, new: str, failed: str) -> None:
     found = verified(
-        place, place.deploy(FIRST, place.changed_function(file, old, new)), replace(CONFIG, p95_seconds=0.6)
+        setup, setup.deploy(FIRST, setup.changed_function(file, old, new)), replace(CONFIG, p95_seconds=0.6)
     )
     assert found.failed == [failed]
 
 
-def test_real_faces_have_known_answers_too(place: Place, utkface: Path) -> None:
-    found = verify(place.service, place.deploy(), real(utkface, 6), CONFIG)
+def test_verify_accepts_real_faces(setup: Setup, utkface: Path) -> None:
+    found = verify(setup.service, setup.deploy(), real(utkface, 6), CONFIG)
     assert found.failed == []
 
 
-def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="holds no images"):
+def test_real_refuses_a_folder_without_images(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match="contains no images"):
         real(tmp_path, 6)
 
 
-def test_only_the_candidate_is_verified(place: Place) -> None:
-    former = place.deploy(FIRST)
-    latest = place.deploy(SECOND)
+def test_verify_refuses_other_revisions(setup: Setup) -> None:
+    former = setup.deploy(FIRST)
+    latest = setup.deploy(SECOND)
     with pytest.raises(StepError, match=f"{former} is not the candidate .+, {latest} is"):
-        verified(place, former)
+        verified(setup, former)

@@ -1,4 +1,4 @@
-"""One project's life, push after push; each fixture is one pipeline, on top of what the one before left."""
+"""A sequence of pushes to one project. Each fixture is one pipeline, based on the previous one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PREDICTIONS = "function/serving/inference.py"
 _FIRST_LINE = (
     "    def _one(self, image: bytes, deadline: Deadline, stats: RequestStats | None) -> PredictionJson | Problem:\n"
 )
-# More images than a verification asks about, fewer than that and the watch together.
+# More predictions than a verification requests, fewer than verification and canary together.
 _WEAR = """        self.answered = getattr(self, "answered", 0) + 1
         if self.answered > 45:
             raise RuntimeError("worn out")
@@ -28,7 +28,7 @@ _WEAR = """        self.answered = getattr(self, "answered", 0) + 1
 
 @dataclass(frozen=True)
 class After:
-    """What is seen once a pipeline has ended."""
+    """State of the project after a pipeline."""
 
     pipeline: Pipeline
     prediction: dict[str, Any]
@@ -37,14 +37,14 @@ class After:
 
     @property
     def revision(self) -> str:
-        """The one that serves everybody."""
+        """Revision with all traffic."""
         (revision,) = self.traffic
         return revision
 
 
 @pytest.fixture(scope="session")
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """GitLab, the buckets and Cloud Run, with nothing deployed yet."""
+    """GitLab, buckets and Cloud Run without a deployment."""
     require_runner()
     with stage(tmp_path_factory.mktemp("e2e")) as running:
         yield running
@@ -52,26 +52,26 @@ def delivery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(scope="session")
 def first(delivery: Stage) -> After:
-    """The first release of all."""
+    """The first release."""
     return _after(delivery, "Train", {_CHOICES: _options(delivery, "--set epochs=6")})
 
 
 @pytest.fixture(scope="session")
 def retrained(delivery: Stage, first: After) -> After:
-    """A push that changes the training for the better."""
+    """A push that improves the model."""
     return _after(delivery, "Train longer", {_CHOICES: _options(delivery, "--set epochs=16")})
 
 
 @pytest.fixture(scope="session")
 def redeployed(delivery: Stage, retrained: After) -> After:
-    """A push that changes the function alone."""
+    """A push that changes the function only."""
     page = "function/serving/page/docs.css"
-    return _after(delivery, "Colour the page", {page: _text(delivery, page) + "\n/* bluer */\n"})
+    return _after(delivery, "Change the page", {page: _text(delivery, page) + "\n/* bluer */\n"})
 
 
 @pytest.fixture(scope="session")
 def worsened(delivery: Stage, redeployed: After) -> After:
-    """A push that makes a worse model: one step of training."""
+    """A push that trains a worse model, with one step."""
     return _after(
         delivery, "Train shorter", {_CHOICES: _options(delivery, "--set epochs=1 --set max_steps=1")}, passes=False
     )
@@ -85,7 +85,7 @@ def unstartable(delivery: Stage, worsened: After) -> After:
 
 @pytest.fixture(scope="session")
 def wearing(delivery: Stage, unstartable: After) -> After:
-    """A push after which the function starts, answers as it should, and fails after a while."""
+    """A push after which the function passes the verification and fails later."""
     mended = _text(delivery, _ENTRY).removesuffix(_BREAK)
     worn = _text(delivery, _PREDICTIONS).replace(_FIRST_LINE, _FIRST_LINE + _WEAR)
     return _after(delivery, "Wear out", {_ENTRY: mended, _PREDICTIONS: worn}, passes=False)
@@ -93,17 +93,17 @@ def wearing(delivery: Stage, unstartable: After) -> After:
 
 @pytest.fixture(scope="session")
 def rolled_back(delivery: Stage, wearing: After) -> After:
-    """Somebody starts the job `rollback`."""
-    return _look(delivery, delivery.gitlab.pipeline("rollback"), passes=True)
+    """A run of the job `rollback`."""
+    return _state(delivery, delivery.gitlab.pipeline("rollback"), passes=True)
 
 
 def _after(delivery: Stage, message: str, files: dict[str, str | bytes], *, passes: bool = True) -> After:
-    """Push, and run what the job `rollout` needs, itself included."""
+    """Push, and run the job `rollout` with the jobs that it needs."""
     delivery.gitlab.push(message, files)
-    return _look(delivery, delivery.gitlab.pipeline("rollout", "--needs"), passes=passes)
+    return _state(delivery, delivery.gitlab.pipeline("rollout", "--needs"), passes=passes)
 
 
-def _look(delivery: Stage, pipeline: Pipeline, *, passes: bool) -> After:
+def _state(delivery: Stage, pipeline: Pipeline, *, passes: bool) -> After:
     assert pipeline.passed == passes, pipeline.output
     return After(pipeline, delivery.live(), delivery.traffic(), delivery.production())
 
@@ -113,5 +113,5 @@ def _text(delivery: Stage, path: str) -> str:
 
 
 def _options(delivery: Stage, options: str) -> str:
-    """training/pipeline.yml with other options for train."""
+    """Return training/pipeline.yml with other options of `train`."""
     return re.sub(r'(TRAIN_ARGS:\n    value: )".*"', rf'\1"{options}"', _text(delivery, _CHOICES))

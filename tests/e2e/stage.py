@@ -1,4 +1,4 @@
-"""What a push goes through, all of it on this machine: GitLab, its runner, the buckets and Cloud Run."""
+"""A local GitLab, its runner, the buckets and Cloud Run."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from training.faces import draw, write_faces
 
 PROJECT, REGION, NAME = "e2e", "europe-west1", "age-gender"
 SERVICE = f"projects/{PROJECT}/locations/{REGION}/services/{NAME}"
-# Enough for the smallest network to see what the drawn faces show.
+# Enough training images for the smallest network.
 FACES = 500
-# what is asked about: answers to it tell one model from another
+# Test image. Different models give different predictions of it.
 FACE = draw(age=30, gender=1, ethnicity=2, seed=7)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """All of it, running."""
+    """The running services."""
 
     gitlab: Project
     storage: Emulator
-    # address of the double of Google's APIs
     google: str
+    """Address of the fake Google Cloud."""
 
     def live(self) -> dict[str, Any]:
-        """What the service answers about a face: the predictions, and the model that made them."""
+        """Return the service's response to a test image: the predictions and the model."""
         response = httpx.post(
             self.service()["uri"] + "/predict", content=FACE, headers={"Content-Type": "image/jpeg"}, timeout=60
         )
@@ -49,24 +49,24 @@ class Stage:
         return found
 
     def traffic(self) -> dict[str, int]:
-        """Who has the service's requests: revision -> percent."""
+        """Return the percent of traffic of each revision."""
         statuses = self.service()["trafficStatuses"]
         return {each["revision"]: each["percent"] for each in statuses if each.get("percent")}
 
     def service(self) -> dict[str, Any]:
-        """The service as Google's API describes it."""
+        """Return the service in the format of Google's API."""
         found: dict[str, Any] = httpx.get(f"{self.google}/v2/{SERVICE}").raise_for_status().json()
         return found
 
     def production(self) -> str:
-        """The version that the registry's pointer names; "" for none."""
+        """Return the version of the registry's production pointer, or ""."""
         found = httpx.get(f"{self.storage.url}/storage/v1/b/releases/o/production?alt=media")
         return "" if found.status_code == 404 else str(found.json()["version"])
 
 
 @contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
-    """Set it up with a first commit, an archive of drawn faces and a service that serves a placeholder."""
+    """Start everything with a first commit, an archive of drawn faces and a placeholder service."""
     with ExitStack() as running:
         storage = running.enter_context(cloud_storage())
         for bucket in ("faces", f"run-sources-{PROJECT}-{REGION}"):
@@ -92,7 +92,7 @@ def stage(folder: Path) -> Iterator[Stage]:
 
 
 def _keys(folder: Path) -> dict[str, str]:
-    """A pair of keys stands in for GitLab's identity, with which a release is signed."""
+    """Return a key pair that signs releases instead of GitLab's identity."""
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -105,7 +105,7 @@ def _keys(folder: Path) -> dict[str, str]:
 
 
 def _upload_faces(storage: Emulator, folder: Path) -> str:
-    """Put an archive of drawn faces into the bucket `faces`; its name."""
+    """Upload an archive of drawn faces to the bucket `faces`. Return its name."""
     faces = folder / "faces"
     write_faces(faces, FACES)
     packed = io.BytesIO()
@@ -117,11 +117,10 @@ def _upload_faces(storage: Emulator, folder: Path) -> str:
 
 
 def tools(folder: Path) -> dict[str, str]:
-    """What jobs find in front of their PATH.
+    """Return the environment of jobs, with replacements of tools at the start of PATH.
 
-    The environment that runs the tests has every package that a job would install, in versions of its own lock: `pip`
-    only looks whether the lock is there, and `apt-get` does nothing. `make check`, `test` and `audit` only tell what
-    they would do, for they run these very tests.
+    The test environment already contains every package, so `pip` only checks that the lock file exists and `apt-get`
+    does nothing. `make` only prints commands, since `make test` runs these tests.
     """
     tools = folder / "tools"
     tools.mkdir()
@@ -129,7 +128,7 @@ def tools(folder: Path) -> dict[str, str]:
         (tools / name).write_text(f"#!/bin/sh\n{script}\n")
         (tools / name).chmod(0o755)
     path = f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    # Should the other `pip` be found all the same, it finds nothing to install.
+    # If a job finds the real `pip`, it must not install anything.
     return {"PATH": path, "MAKEFLAGS": "n", "PIP_NO_INDEX": "1", "PIP_REQUIRE_VIRTUALENV": "1"}
 
 
@@ -143,7 +142,7 @@ def _google(state: Path, environment: dict[str, str]) -> Iterator[str]:
     try:
         assert double.stdout
         url = double.stdout.readline().strip()
-        assert url, "the double of Google's APIs did not start"
+        assert url, "the fake Google Cloud did not start"
         yield url
     finally:
         double.terminate()

@@ -1,4 +1,4 @@
-"""A merge request: a training on drawn faces, compared with the default branch's."""
+"""Merge request pipelines: a training on drawn faces, compared with the default branch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 _PRESETS = "training/presets.py"
 
 
-def test_a_merge_request_shows_what_it_does_to_the_model(tmp_path: Path) -> None:
+def test_merge_request_compares_its_model_with_the_default_branch(tmp_path: Path) -> None:
     require_runner()
     gitlab = project(tmp_path)
     gitlab.environment = tools(tmp_path)
@@ -27,7 +27,7 @@ def test_a_merge_request_shows_what_it_does_to_the_model(tmp_path: Path) -> None
     proposed = gitlab.pipeline("smoke", "smoke-gate", branch=None)
     # The gate only warns.
     assert proposed.passed, proposed.output
-    assert "gate closed" in proposed.logs["smoke-gate"]
+    assert "gate failed" in proposed.logs["smoke-gate"]
     comparison = gitlab.artifact("smoke-gate", "build/smoke/comparison.md").read_text()
     version = baseline.logs["smoke-baseline"].partition("release: build/smoke-registry/")[2].partition("\n")[0]
     assert f"champion, {version}" in comparison

@@ -1,19 +1,18 @@
-"""A loopback double of what the deployment calls of Google Cloud: Cloud Run, Cloud Build and Cloud Logging.
+"""A fake Google Cloud on loopback: Cloud Run, Cloud Build and Cloud Logging, as far as deployments use them.
 
-It speaks the REST form of their APIs with Google's own message types, so that an unknown field, a wrong enum or a
-malformed name is refused, and it behaves as they do where a deployment could go wrong: stale etags, traffic that does
-not add up, revisions that do not start. What it builds and serves is real: a build unpacks the uploaded source as the
-buildpack would leave it, and every revision is that source under functions-framework.
+The fake parses REST requests with Google's message types, so it refuses unknown fields, wrong enums and malformed
+names. It also refuses stale etags and traffic splits that do not add up to 100 %. Builds and revisions are real: a
+build unpacks and compiles the uploaded source, and every revision runs that source with functions-framework.
 
-As a process of its own (STORAGE_EMULATOR_HOST names the storage that holds `run-sources-PROJECT-REGION`):
+To run it as a process (STORAGE_EMULATOR_HOST names the storage with the bucket `run-sources-PROJECT-REGION`):
 
     python -m tests.fake_gcp --port 8090 --state build/cloud --service projects/P/locations/R/services/NAME
 
-It serves until SIGTERM or SIGINT, has the service with Google's placeholder image as Terraform leaves it, and forgets
-everything at its end; `--state` only holds the built sources. Clients find it through
+The process runs until SIGTERM or SIGINT and keeps no state. It starts with a service that runs Google's placeholder
+image, as Terraform creates it. `--state` contains the built sources only. Clients find the fake through
 
     CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_CLOUDBUILD and …_LOGGING=http://127.0.0.1:8090/
 
-and users of the service at http://127.0.0.1:8090/run/NAME (`uri` of the service; `…/run/NAME@TAG` for a tag). It is
-ready when `GET /` answers 200.
+and users find the service at http://127.0.0.1:8090/run/NAME (`…/run/NAME@TAG` for a tag). The fake is ready when
+`GET /` returns status 200.
 """

@@ -1,4 +1,4 @@
-"""The double as a process of its own; see the package."""
+"""Run the fake Google Cloud as a process; see the package."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tests.fake_gcp.server import cloud
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.fake_gcp", description="A loopback double of Google Cloud.")
-    parser.add_argument("--port", type=int, default=0, help="where it listens (default: any free one)")
-    parser.add_argument("--state", type=Path, required=True, help="folder of what it builds")
+    parser = argparse.ArgumentParser(prog="python -m tests.fake_gcp", description="A fake Google Cloud on loopback.")
+    parser.add_argument("--port", type=int, default=0, help="port (default: any free port)")
+    parser.add_argument("--state", type=Path, required=True, help="folder of the built sources")
     parser.add_argument("--service", action="append", default=[], help="projects/P/locations/R/services/NAME")
     options = parser.parse_args()
     ended = threading.Event()

@@ -1,4 +1,4 @@
-"""builds:submit and Cloud Build: an uploaded source becomes what the buildpack would leave of it."""
+"""Fake Cloud Build: turn an uploaded source into an image, like the buildpack."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.fake_gcp.errors import ApiError
 
 PYTHON = ROOT / ".venv-run" / "bin" / "python"
 BASE_IMAGES = ("python311", "python312", "python313")
-# as the lifecycle that exports an image sets them: 1980-01-01T00:00:01Z
+# modification time that the image export sets: 1980-01-01T00:00:01Z
 _EXPORTED = 315532801
 
 Status = cloudbuild_v1.Build.Status
@@ -31,7 +31,7 @@ Status = cloudbuild_v1.Build.Status
 
 @dataclass(frozen=True)
 class FakeImage:
-    """A built source and how it is started."""
+    """A built source and its entry point."""
 
     folder: Path
     target: str
@@ -39,14 +39,14 @@ class FakeImage:
 
 @dataclass
 class FakeBuilds:
-    """All builds, and the images they made by their address."""
+    """All builds, and the images by address."""
 
     state: Path
     images: dict[str, FakeImage] = field(default_factory=dict)
     _builds: dict[str, cloudbuild_v1.Build] = field(default_factory=dict)
 
     def submit(self, request: run_v2.SubmitBuildRequest) -> run_v2.SubmitBuildResponse:
-        """Begin a build."""
+        """Start a build."""
         _check(request)
         project = request.parent.split("/")[1]
         number = str(uuid.uuid4())
@@ -67,7 +67,7 @@ class FakeBuilds:
         return run_v2.SubmitBuildResponse(build_operation=operation, base_image_uri=base)
 
     def get(self, name: str) -> cloudbuild_v1.Build:
-        """One build as it stands."""
+        """Return a build."""
         if name not in self._builds:
             raise ApiError(404, f"build {name} not found")
         return self._builds[name]
@@ -126,7 +126,7 @@ def _unpack(source: run_v2.StorageSource, folder: Path) -> None:
 
 
 def _compile(folder: Path, environment: dict[str, str]) -> None:
-    """What the buildpack does with a function's source, and the export with the times of its files."""
+    """Compile the source like the buildpack, and reset modification times like the image export."""
     compiled = subprocess.run(
         [PYTHON, "-m", "compileall", "-f", "-q", "."],
         cwd=folder,

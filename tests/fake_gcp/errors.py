@@ -1,4 +1,4 @@
-"""What a Google API answers when it refuses."""
+"""Error responses of Google APIs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _STATUSES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "ABORTED"}
 
 
 class ApiError(Exception):
-    """A refusal in the form of google.rpc.Status over HTTP."""
+    """An error as google.rpc.Status over HTTP."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)

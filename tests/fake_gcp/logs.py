@@ -1,4 +1,4 @@
-"""Cloud Logging: entries of requests and of what functions write, found by filters."""
+"""Fake Cloud Logging: entries of requests and of standard error, with filters."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ REQUESTS = "run.googleapis.com%2Frequests"
 STDERR = "run.googleapis.com%2Fstderr"
 _SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 _TERM = re.compile(r'([\w.]+)\s*(>=|=)\s*(?:"([^"]*)"|(\w+))')
-# what a line's own fields become in the entry
+# fields of a JSON line -> fields of the entry
 _LIFTED = {"severity": "severity", "httpRequest": "httpRequest", "logging.googleapis.com/trace": "trace"}
 
 
 class FakeLog:
-    """All entries, in the order of their arrival."""
+    """All entries in order of arrival."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._lock = threading.Lock()
 
     def request(self, project: str, resource: dict[str, str], http: dict[str, Any]) -> None:
-        """What Cloud Run itself writes of each request."""
+        """Log a request like Cloud Run."""
         severity = "ERROR" if http["status"] >= 500 else "WARNING" if http["status"] >= 400 else "INFO"
         self._add(project, REQUESTS, resource, {"severity": severity, "httpRequest": http})
 
     def line(self, project: str, resource: dict[str, str], text: str) -> None:
-        """A line of standard error: JSON as a payload with its known fields lifted, anything else as text."""
+        """Log a line of standard error: JSON as a payload with known fields moved to the entry, else as text."""
         try:
             payload = json.loads(text)
         except ValueError:
@@ -45,7 +45,7 @@ class FakeLog:
         return self._add(project, STDERR, resource, {**lifted, "jsonPayload": payload})
 
     def listed(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One page of entries:list."""
+        """Return one page of entries:list."""
         if unknown := request.keys() - {"resourceNames", "filter", "orderBy", "pageSize", "pageToken"}:
             raise ApiError(400, f"unknown fields {sorted(unknown)}")
         projects = {name.removeprefix("projects/") for name in request["resourceNames"]}
@@ -74,7 +74,7 @@ class FakeLog:
 
 
 def _terms(text: str) -> list[tuple[str, str, str]]:
-    """`a="b"` and `a>="b"`, joined by AND or line ends; nothing else of the language is understood."""
+    """Parse `a="b"` and `a>="b"`, joined by AND or line breaks. Refuse the rest of the filter language."""
     terms, rest = [], text.strip()
     while rest:
         match = _TERM.match(rest)

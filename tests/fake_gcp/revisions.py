@@ -1,4 +1,4 @@
-"""Revisions: a built source under functions-framework with its environment, started when it is asked for."""
+"""Fake revisions: a built source that functions-framework runs on demand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Reason = run_v2.Condition.RevisionReason
 
 
 class FakeRevision:
-    """One revision and, while it runs, its process."""
+    """One revision and its process, if it runs."""
 
     def __init__(self, message: run_v2.Revision, image: FakeImage | None, log: FakeLog) -> None:
         self.message, self.log = message, log
@@ -43,7 +43,7 @@ class FakeRevision:
         )
 
     def reconcile(self) -> None:
-        """Start it once, as Cloud Run does, and say in its conditions how that went."""
+        """Start the revision once, like Cloud Run, and set its conditions to the result."""
         problem, reason = self._start()
         state = State.CONDITION_FAILED if problem else State.CONDITION_SUCCEEDED
         condition = run_v2.Condition(type_="Ready", state=state, message=problem)
@@ -55,7 +55,7 @@ class FakeRevision:
     def respond(
         self, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> tuple[int, bytes, dict[str, str]]:
-        """Pass a request on, and log it as Cloud Run does."""
+        """Forward a request and log it like Cloud Run."""
         started = time.perf_counter()
         status, content, sent = self._ask(method, path, headers, body)
         http = {
@@ -91,7 +91,7 @@ class FakeRevision:
         return found.status_code, found.content, {k: v for k, v in found.headers.items() if k.lower() not in _HOP}
 
     def _start(self) -> tuple[str, Any]:
-        """Have it running; a message and a reason where it cannot."""
+        """Start the process if needed. Return an error message and a reason if it does not start."""
         image = self.message.containers[0].image
         if self._image is None and image != PLACEHOLDER:
             return f"Revision '{self.short}' is not ready and cannot serve traffic. Image '{image}' not found.", Reason(
@@ -119,7 +119,7 @@ class FakeRevision:
             "FUNCTION_TARGET": image.target,
             "K_SERVICE": self.message.service.rpartition("/")[2],
             "K_REVISION": self.short,
-            # what is in the image is never written again
+            # An image is read-only.
             "PYTHONDONTWRITEBYTECODE": "1",
             **{each.name: each.value for each in self.message.containers[0].env},
         }

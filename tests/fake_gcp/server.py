@@ -1,4 +1,4 @@
-"""The double's addresses: Google's REST paths, and below /run/ what the services answer."""
+"""HTTP routes of the fake: Google's REST paths, and the services below /run/."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SERVICE = "/v2/projects/<project>/locations/<location>/services/<service>"
 
 @dataclass
 class FakeCloud:
-    """One running double."""
+    """A running fake."""
 
     url: str
     builds: FakeBuilds
@@ -39,7 +39,7 @@ class FakeCloud:
     operations: dict[str, operations_pb2.Operation] = field(default_factory=dict)
 
     def create_service(self, name: str, **environment: str) -> None:
-        """Have a service with the placeholder's image, and these variables of its container."""
+        """Create a service with the placeholder image and these environment variables."""
         if not re.fullmatch(r"projects/[^/]+/locations/[^/]+/services/[a-z]([a-z0-9-]{0,47}[a-z0-9])?", name):
             raise ApiError(400, f"{name} names no service")
         uri = f"{self.url}/run/{name.rpartition('/')[2]}"
@@ -50,7 +50,7 @@ class FakeCloud:
             threading.Event().wait(0.01)
 
     def environment(self) -> dict[str, str]:
-        """What clients find it by."""
+        """Return the variables that direct clients to the fake."""
         return {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{self.url}/" for api in ("RUN", "CLOUDBUILD", "LOGGING")}
 
     def service(self, name: str) -> FakeService:
@@ -59,14 +59,14 @@ class FakeCloud:
         return self.services[name]
 
     def stop(self) -> None:
-        """End every revision."""
+        """Stop all revisions."""
         for service in self.services.values():
             service.stop()
 
 
 @contextmanager
 def cloud(state: Path, port: int = 0) -> Iterator[FakeCloud]:
-    """Start the double on a port, and stop it and its revisions afterwards; built sources lie in `state`."""
+    """Run the fake on a port. `state` is the folder of the built sources."""
     shutil.rmtree(state / "images", ignore_errors=True)
     app = flask.Flask("cloud")
     server = make_server("127.0.0.1", port, app, threaded=True)
@@ -157,7 +157,7 @@ def _user_routes(app: flask.Flask, cloud: FakeCloud) -> None:
 
 
 def _name() -> str:
-    """The resource that the address names, without the API's version."""
+    """Return the resource name in the request path, without the API version."""
     return flask.request.path.split("/", 2)[2]
 
 
@@ -179,5 +179,5 @@ def _json(message: Any) -> flask.Response:
     return flask.Response(json_format.MessageToJson(plain), mimetype="application/json")
 
 
-# Its descriptors must be known before an operation's metadata is written.
+# Registers the descriptors of operation metadata.
 _ = cloudbuild_v1.BuildOperationMetadata

@@ -1,4 +1,4 @@
-"""Cloud Run's services: revisions made of their templates, traffic split between them, changes guarded by etags."""
+"""Fake Cloud Run services: revisions, traffic splits and etags."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WRITABLE = (
     "client",
     "build_config",
 )
-# what a revision takes over from the template
+# template fields that a revision copies
 _KEPT = (
     "labels",
     "annotations",
@@ -45,18 +45,18 @@ _TAG = r"[a-z]([a-z0-9-]{0,44}[a-z0-9])?"
 
 @dataclass
 class FakeService:
-    """One service with its revisions, the oldest first."""
+    """One service with its revisions, oldest first."""
 
     message: run_v2.Service
     builds: FakeBuilds
     log: FakeLog
     revisions: dict[str, FakeRevision] = field(default_factory=dict)
-    # revision -> how much of its share it has had, for an even split
+    # revision -> requests still due to it, in percent, for an even split
     _due: dict[str, float] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def update(self, wanted: run_v2.Service, mask: list[str]) -> operations_pb2.Operation:
-        """Begin a change of the fields in `mask`, of all where there is none."""
+        """Start a change of the fields in `mask`, or of all fields if it is empty."""
         with self._lock:
             if wanted.etag and wanted.etag != self.message.etag:
                 raise ApiError(
@@ -79,7 +79,7 @@ class FakeService:
             return operation
 
     def chosen(self, tag: str) -> FakeRevision | None:
-        """The revision that answers the next request, at the main address or at a tag's."""
+        """Return the revision for the next request to the service or to a tag."""
         with self._lock:
             routed = [(each, each.revision or self._latest()) for each in self.message.traffic_statuses]
             if tag:
@@ -94,7 +94,7 @@ class FakeService:
             return self.revisions[name]
 
     def stop(self) -> None:
-        """End every revision."""
+        """Stop all revisions."""
         for revision in self.revisions.values():
             revision.stop()
 
@@ -169,7 +169,7 @@ class FakeService:
             each.stop()
 
     def _route(self) -> str:
-        """Take the wanted traffic over, all or nothing; what stands against it."""
+        """Apply the requested traffic atomically. Return an error message, or ""."""
         wanted = list(self.message.traffic) or [run_v2.TrafficTarget(type_=LATEST, percent=100)]
         names = [each.revision or self._latest() for each in wanted]
         for name in names:
@@ -202,7 +202,7 @@ class FakeService:
 
 
 def placeholder(name: str, uri: str, environment: dict[str, str]) -> run_v2.Service:
-    """A service as Terraform leaves it: the placeholder's image, all traffic to the latest revision."""
+    """Return a service as Terraform creates it: the placeholder image, all traffic to the latest revision."""
     container = run_v2.Container(
         image=PLACEHOLDER, env=[run_v2.EnvVar(name=key, value=value) for key, value in environment.items()]
     )

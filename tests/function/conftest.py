@@ -11,6 +11,7 @@ from tests.browser import NoChromiumError, chromium, record
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
 from tests.faulty_storage import FaultyStorage, faulty
+from tests.screenshots import example
 from tests.server import Server
 
 
@@ -32,20 +33,26 @@ def context(browser: Browser, server: Server) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """The page as it opens. What the browser complains of on the way, its content policy too, fails the test."""
+    """The opened page. Messages of the browser, such as violations of the content security policy, fail the test."""
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("console", lambda message: complaints.append(message.text))
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.goto("/")
     yield opened
-    # A request that failed is reported by the browser itself, whatever the page makes of it.
+    # The browser reports every failed request.
     assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
 
 
 @pytest.fixture
+def framed_face() -> bytes:
+    """A drawn face that fills the image, as a JPEG."""
+    return example(0)
+
+
+@pytest.fixture
 def sent(page: Page) -> list[bytes]:
-    """Bodies of the requests for an answer, in their order."""
+    """Bodies of the prediction requests, in order."""
     return record(page)
 
 

@@ -1,4 +1,4 @@
-"""`age-gender batch` on Apache Beam's direct runner, in an environment of its own."""
+"""`age-gender batch` on Apache Beam's direct runner, in its own environment."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def table(path: Path) -> list[dict[str, Any]]:
 
 
 def expected(folder: Path, settings: Settings = DEFAULT) -> list[dict[str, Any]]:
-    """What the function answers for a folder, one by one."""
+    """What the function returns for a folder, one image at a time."""
     local = LocalPredictor(settings)
     paths = sorted(map(str, folder.rglob("*.jpg")))
     return [json.loads(json_line(path, *local.predict([Path(path).read_bytes()]))) for path in paths]
@@ -63,14 +63,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def answered(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The answers of an undisturbed run."""
+    """The predictions of an uninterrupted run."""
     output = tmp_path_factory.mktemp("out") / "predictions.jsonl"
     done = batch(folder, output, "--part-size", "7")
-    assert (done.returncode, done.stdout) == (1, f"{output}: {FACES} answered, 2 not\n"), done.stderr
+    assert (done.returncode, done.stdout) == (1, f"{output}: {FACES} predictions, 2 errors\n"), done.stderr
     return output
 
 
-def test_answers_are_the_functions_own_and_bad_files_lie_apart(folder: Path, answered: Path) -> None:
+def test_predictions_are_the_functions_own_and_errors_have_a_file(folder: Path, answered: Path) -> None:
     wanted = expected(folder)
     assert lines(answered) == [row for row in wanted if "error" not in row]
     errors = Path(f"{answered}.errors.jsonl")
@@ -78,7 +78,7 @@ def test_answers_are_the_functions_own_and_bad_files_lie_apart(folder: Path, ans
     assert [Path(row["file"]).name for row in lines(errors)] == ["bad.jpg", "empty.jpg"]
 
 
-def test_the_summary_says_what_answered_and_nothing_else_is_left(folder: Path, answered: Path) -> None:
+def test_the_summary_names_the_model_and_nothing_else_is_left(folder: Path, answered: Path) -> None:
     summary = json.loads(Path(f"{answered}.summary.json").read_text())
     manifest = json.loads((FUNCTION / "model" / "manifest.json").read_text())
     assert summary["model"]["sha256"] == manifest["model"]["sha256"]
@@ -110,7 +110,7 @@ def test_parquet_has_one_flat_row_a_face(folder: Path, tmp_path: Path) -> None:
 def test_a_finished_batch_is_not_run_again_nor_mixed_with_another(folder: Path, answered: Path) -> None:
     before = answered.stat().st_mtime_ns
     again = batch(folder, answered)
-    assert (again.returncode, again.stdout) == (1, f"{answered}: {FACES} answered, 2 not\n")
+    assert (again.returncode, again.stdout) == (1, f"{answered}: {FACES} predictions, 2 errors\n")
     other = batch(folder, answered, "--heads", "age")
     assert other.returncode == 2
     assert "belongs to another batch, with heads ['age', 'gender'], not ['age']" in other.stderr
@@ -118,7 +118,9 @@ def test_a_finished_batch_is_not_run_again_nor_mixed_with_another(folder: Path, 
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_taken_up_and_ends_as_an_undisturbed_one(folder: Path, answered: Path, tmp_path: Path) -> None:
+def test_a_killed_batch_continues_and_ends_like_an_uninterrupted_one(
+    folder: Path, answered: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "predictions.jsonl"
     # Small parts, so that the kill falls between the first and the last.
     parts = kill_at_the_first_part(folder, output, "--part-size", "1")
@@ -131,9 +133,9 @@ def test_a_killed_run_is_taken_up_and_ends_as_an_undisturbed_one(folder: Path, a
     inputs = parts / "inputs.jsonl"
     whole = inputs.read_bytes()
     inputs.write_bytes(b"damaged\n" + whole)
-    broken_off = batch(folder, output)
-    assert broken_off.returncode == 3
-    assert "the same command takes it up" in broken_off.stderr
+    interrupted = batch(folder, output)
+    assert interrupted.returncode == 3
+    assert "run the same command again to continue" in interrupted.stderr
     inputs.write_bytes(whole)
     assert batch(folder, output).returncode == 1
     rows = [row for path in (output, Path(f"{output}.errors.jsonl")) for row in lines(path)]
@@ -160,12 +162,12 @@ def kill_at_the_first_part(folder: Path, output: Path, *options: str) -> Path:
     [
         ("nowhere", ["--output", "a.jsonl"], 2, "nowhere: no image there"),
         ("nowhere", ["--output", "a.csv"], 2, "must end in .parquet or .jsonl"),
-        ("nowhere", ["--output", "a.jsonl", "--haeds", "age"], 2, "neither age-gender nor Beam knows --haeds"),
+        ("nowhere", ["--output", "a.jsonl", "--haeds", "age"], 2, "unknown to age-gender and to Beam: --haeds"),
         ("nowhere", ["--output", "a.jsonl", "--model", "nowhere"], 3, "nowhere/manifest.json"),
         ("nowhere", ["--output", "a.jsonl", "--part-size", "0"], 2, "at least 1"),
     ],
 )
-def test_what_cannot_be_meant_is_told(images: str, options: list[str], code: int, told: str) -> None:
+def test_wrong_usage_is_refused(images: str, options: list[str], code: int, told: str) -> None:
     done = age_gender("batch", images, *options, python=PYTHON)
     assert done.returncode == code
     assert told in done.stderr
@@ -174,7 +176,7 @@ def test_what_cannot_be_meant_is_told(images: str, options: list[str], code: int
 def test_without_beam_the_command_says_what_to_install(folder: Path) -> None:
     done = age_gender("batch", folder, "--output", "a.jsonl")
     assert done.returncode == 3
-    assert "install age-gender-detection[batch]" in done.stderr
+    assert "pip install '.[batch]'" in done.stderr
 
 
 def test_predict_does_not_import_beam(folder: Path) -> None:
@@ -200,7 +202,7 @@ def bucket(emulator: Emulator, folder: Path) -> str:
 
 @pytest.fixture
 def credentials(tmp_path: Path) -> str:
-    """A token that is valid for long, so that nobody is asked for one."""
+    """A token that does not expire during the test."""
     person = {"type": "authorized_user", "token": "open sesame", "expiry": "2099-01-01T00:00:00Z"}
     (tmp_path / "credentials.json").write_text(
         json.dumps({**person, "client_id": "x", "client_secret": "x", "refresh_token": "x"})
@@ -215,7 +217,7 @@ def test_cloud_storage_is_read_and_written(
     output = f"gs://{bucket}/out/predictions.jsonl"
     cloud = {"STORAGE_EMULATOR_HOST": emulator.url, "GOOGLE_APPLICATION_CREDENTIALS": credentials}
     done = batch(f"gs://{bucket}/{images}", output, "--project", "faces", **cloud)
-    assert done.stdout == f"{output}: {FACES} answered, {0 if '*' in images else 2} not\n", done.stderr
+    assert done.stdout == f"{output}: {FACES} predictions, {0 if '*' in images else 2} errors\n", done.stderr
     listed = httpx.get(f"{emulator.url}/storage/v1/b/{bucket}/o", params={"prefix": "out/"}).json()["items"]
     ends = ("", ".errors.jsonl", ".summary.json")
     assert [each["name"] for each in listed] == [f"out/predictions.jsonl{end}" for end in ends]
@@ -224,15 +226,76 @@ def test_cloud_storage_is_read_and_written(
 
 
 @pytest.mark.slow
-def test_two_thousand_real_faces_are_answered_as_by_the_function(utkface: Path, tmp_path: Path) -> None:
+def test_two_thousand_real_faces_are_predicted_as_by_the_function(utkface: Path, tmp_path: Path) -> None:
     folder = tmp_path / "faces"
     folder.mkdir()
     for path in sorted(utkface.glob("*.jpg"))[::10][:2000]:
         (folder / path.name).symlink_to(path)
     output = tmp_path / "predictions.jsonl"
     done = batch(folder, output)
-    assert (done.returncode, done.stdout) == (0, f"{output}: 2000 answered, 0 not\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{output}: 2000 predictions, 0 errors\n"), done.stderr
     assert lines(output) == expected(folder)
+
+
+def test_any_folder_and_file_name_can_be_read(face: bytes, tmp_path: Path) -> None:
+    images = tmp_path / "faces [2026]"
+    images.mkdir()
+    for name in ("a.jpg", "b-\udce4.jpg", "c*.jfif"):
+        (images / name).write_bytes(face)
+    for name in ("IMG.HEIC", "notes.txt", "._a.jpg"):
+        (images / name).write_bytes(b"x")
+    (tmp_path / "out [1]").mkdir()
+    output = tmp_path / "out [1]" / "o.parquet"
+    done = batch(images, output)
+    assert (done.returncode, done.stdout) == (0, f"{output}: 3 predictions, 0 errors\n"), done.stderr
+    passed_over = "age-gender: passed over: 1 ._* of macOS, 1 .heic, 1 .txt; convert HEIC to JPEG first\n"
+    assert done.stderr == passed_over
+    names = [Path(row["file"]).name for row in table(output)]
+    assert names == ["a.jpg", "b-\\udce4.jpg", "c*.jfif"]
+    assert sorted(path.name for path in output.parent.iterdir()) == [
+        f"o.parquet{end}" for end in ("", ".errors.jsonl", ".summary.json")
+    ]
+    again = batch(images, output)
+    assert (again.returncode, again.stdout, again.stderr) == (0, done.stdout, passed_over)
+
+
+# The name of the output, what is in its way (a folder ends in a slash), and the refusal.
+UNWRITABLE = (
+    ("x" * 240 + ".jsonl", "", "File name too long; choose another --output"),
+    ("\udcff.jsonl", "", "the name of --output is not UTF-8"),
+    ("1.jsonl", "1.jsonl/", "1.jsonl is a folder"),
+    ("2.jsonl", "2.jsonl.summary.json/", "2.jsonl.summary.json is a folder"),
+    ("3.jsonl", "3.jsonl.parts", "3.jsonl.parts is a file where the batch needs a folder"),
+    ("4.jsonl", "4.jsonl.summary.json", "4.jsonl.summary.json is not of a batch"),
+    ("5.jsonl", "5.jsonl.parts/plan.json", "plan.json is not of a batch"),
+    ("6.jsonl", "6.jsonl.parts/inputs.jsonl", "inputs.jsonl is not of this batch"),
+    ("7.jsonl", "7.jsonl.parts/part-000000.jsonl", "part-000000.jsonl is not of this batch"),
+)
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_the_start(folder: Path, tmp_path: Path) -> None:
+    for _, in_the_way, _ in UNWRITABLE:
+        theirs = tmp_path / in_the_way
+        theirs.parent.mkdir(exist_ok=True)
+        if in_the_way.endswith("/"):
+            theirs.mkdir()
+        elif in_the_way:
+            theirs.write_text('{"images": "theirs"}')
+    before = {path: path.is_dir() or path.read_text() for path in tmp_path.rglob("*")}
+    # In one process, because importing Beam takes longer than a refusal.
+    code = (
+        "import json, sys; from age_gender.__main__ import main;"
+        "print([main(['batch', sys.argv[1], '--output', output]) for output in json.loads(sys.argv[2])])"
+    )
+    outputs = json.dumps([str(tmp_path / output) for output, _, _ in UNWRITABLE])
+    environment = {**os.environ, "PYTHONPATH": str(FUNCTION)}
+    done = subprocess.run(
+        [PYTHON, "-c", code, folder, outputs], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [2] * len(UNWRITABLE)
+    for told, (_, _, message) in zip(done.stderr.splitlines(), UNWRITABLE, strict=True):
+        assert message in told
+    assert {path: path.is_dir() or path.read_text() for path in tmp_path.rglob("*")} == before
 
 
 def test_no_file_of_others_is_overwritten_or_removed(folder: Path, tmp_path: Path) -> None:
@@ -240,7 +303,7 @@ def test_no_file_of_others_is_overwritten_or_removed(folder: Path, tmp_path: Pat
     output.write_text("theirs")
     refused = batch(folder, output)
     assert refused.returncode == 2
-    assert f"{output} is there and is no answer of this batch; move it away" in refused.stderr
+    assert f"{output} exists and is not of this batch; move it away" in refused.stderr
     assert output.read_text() == "theirs"
     output.unlink()
     notes = tmp_path / "answers.jsonl.parts" / "thesis" / "part-000000.jsonl"

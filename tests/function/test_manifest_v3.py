@@ -53,6 +53,16 @@ def test_the_bundled_manifest_is_the_former_one_upgraded() -> None:
         assert upgraded[name] == V4[name]
 
 
+def test_a_gate_that_is_a_list_of_lines_is_upgraded() -> None:
+    lines = ["pass  age_mae                           4.5199  at most 4.6000"]
+    upgraded = manifest_v3.upgrade(V3 | {"gate": lines})["gate"]
+    assert upgraded.keys() == V4["gate"].keys()
+    assert upgraded["passed"] is True
+    assert upgraded["checks"] == [
+        {"name": "age_mae", "value": 4.5199, "comparison": "<=", "limit": 4.6, "passed": True}
+    ]
+
+
 def test_a_manifest_of_format_4_stays_as_it_is() -> None:
     assert manifest_v3.upgrade(V4) == V4
 

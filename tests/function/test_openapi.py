@@ -9,7 +9,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
-from itertools import chain
 from typing import Any
 
 import httpx
@@ -217,6 +216,12 @@ def images() -> strategies.SearchStrategy[bytes]:
     return drawn | strategies.just(draw(age=30, gender=1, ethnicity=2, seed=7))
 
 
+def refuses_one(interaction: Any) -> bool:
+    """Whether a bad instance among good ones has failed alone."""
+    predictions = json.loads(interaction.response.content).get("predictions", [])
+    return any("error" in prediction for prediction in predictions)
+
+
 @pytest.mark.slow
 def test_whatever_is_drawn_from_the_description_is_answered_as_it_says(guarded: Server) -> None:
     drawn = images()
@@ -239,11 +244,15 @@ def test_whatever_is_drawn_from_the_description_is_answered_as_it_says(guarded: 
     for event in schemathesis.engine.from_schema(described).execute():
         assert not isinstance(event, NonFatalError | FatalError), event
         if isinstance(event, ScenarioFinished):
-            for check in chain.from_iterable(event.recorder.checks.values()):
-                checked[check.name] += 1
-                if check.failure_info:
+            for case, checks in event.recorder.checks.items():
+                for check in checks:
+                    checked[check.name] += 1
+                    if not check.failure_info:
+                        continue
+                    if check.name == "negative_data_rejection" and refuses_one(event.recorder.interactions[case]):
+                        continue
                     failures.append(f"{event.recorder.label}: {check.name}: {check.failure_info.failure}")
-                    failures.append(check.failure_info.code_sample)
+                    failures.append(check.failure_info.code_sample[:2000])
     assert failures == [], "\n".join(failures)
     assert checked["status_code_conformance"] > 400
     assert {"negative_data_rejection", "positive_data_acceptance", "unsupported_method", "ignored_auth"} <= set(checked)

@@ -1,4 +1,4 @@
-"""The square that is framed in the page, and the pixels that are sent for it."""
+"""The frame of the page and the pixels that the page sends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORIENTATION, TURN_RIGHT = 0x0112, 6
 
 
 def framed(page: Page, sent: list[bytes], change: Callable[[], object]) -> Image.Image:
-    """What is sent after the user changed the frame."""
+    """Return the image sent after the user changes the frame."""
     with page.expect_response("**/predict"):
         change()
     wait_for_prediction(page)
@@ -25,7 +25,7 @@ def framed(page: Page, sent: list[bytes], change: Callable[[], object]) -> Image
 
 
 @pytest.mark.parametrize("way", ["mouse", "keys", "sliders"])
-def test_the_frame_is_moved_and_zoomed(page: Page, sent: list[bytes], way: str) -> None:
+def test_frame_moves_and_zooms(page: Page, sent: list[bytes], way: str) -> None:
     choose(page, file(jpeg(halves(600, 300))))
     wait_for_prediction(page)
     first = image_of(sent[0])
@@ -40,13 +40,13 @@ def test_the_frame_is_moved_and_zoomed(page: Page, sent: list[bytes], way: str) 
     def drag() -> None:
         page.mouse.move(x, y)
         page.mouse.down()
-        # The pointer may leave the view.
+        # The pointer may leave the canvas.
         page.mouse.move(x - box["width"], y, steps=4)
         page.mouse.up()
         page.mouse.move(x, y)
 
     def slide() -> None:
-        page.get_by_text("Move by sliders").click()
+        page.get_by_text("Move with sliders").click()
         page.get_by_label("Across").fill("100")
 
     def press(key: str, times: int) -> None:
@@ -63,11 +63,11 @@ def test_the_frame_is_moved_and_zoomed(page: Page, sent: list[bytes], way: str) 
         "sliders": lambda: page.get_by_label("Zoom").fill("40"),
     }
     assert 100 < framed(page, sent, zooms[way]).width < 200
-    start = framed(page, sent, page.get_by_role("button", name="Start over").click)
+    start = framed(page, sent, page.get_by_role("button", name="Reset frame").click)
     assert (start.size, edges(start)) == ((300, 300), ["red", "blue"])
 
 
-def test_two_fingers_zoom(browser: Browser, server: Server) -> None:
+def test_frame_zooms_with_two_fingers(browser: Browser, server: Server) -> None:
     phone = browser.new_context(base_url=server.url, viewport=PHONE, has_touch=True, is_mobile=True)
     page = phone.new_page()
     page.goto("/")
@@ -90,13 +90,13 @@ def test_two_fingers_zoom(browser: Browser, server: Server) -> None:
         touch("touchEnd")
 
     nearer = framed(page, sent, spread)
-    # From a fifth of the view to three fifths: a third of the side is left.
+    # The fingers spread from 20 % of the view to 60 %: the frame has a third of its side.
     assert nearer.width == pytest.approx(100, abs=8)
     assert edges(nearer) == ["red", "blue"]
     phone.close()
 
 
-def test_a_picture_is_turned_upright_by_its_exif(page: Page, sent: list[bytes]) -> None:
+def test_page_applies_the_exif_orientation(page: Page, sent: list[bytes]) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = TURN_RIGHT
     lying = halves(600, 300).transpose(Image.Transpose.ROTATE_90)
@@ -105,7 +105,7 @@ def test_a_picture_is_turned_upright_by_its_exif(page: Page, sent: list[bytes]) 
     assert edges(image_of(sent[0])) == ["red", "blue"]
 
 
-def test_a_large_picture_is_sent_small_and_a_transparent_one_on_white(page: Page, sent: list[bytes]) -> None:
+def test_page_reduces_large_images_and_puts_transparent_ones_on_white(page: Page, sent: list[bytes]) -> None:
     choose(page, file(jpeg(halves(3000, 2000))))
     wait_for_prediction(page)
     assert image_of(sent[0]).size == (512, 512)

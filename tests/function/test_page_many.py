@@ -1,4 +1,4 @@
-"""Several pictures at once in the page."""
+"""Several images at once in the page."""
 
 from __future__ import annotations
 
@@ -8,64 +8,98 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import choose, edges, file, halves, image_of, jpeg
 from tests.conftest import FUNCTION
+from tests.screenshots import example
 from tests.server import serve
-from training.faces import draw
 
 
-def test_several_pictures_are_a_grid_whose_tiles_open(page: Page, sent: list[bytes], face: bytes) -> None:
+def test_page_shows_several_images_as_a_grid(page: Page, sent: list[bytes], framed_face: bytes) -> None:
     wide = file(jpeg(halves(600, 300)), "wide.jpg")
-    choose(page, file(face, "first.jpg"), file(b"no picture", "notes.jpg"), wide)
+    choose(page, file(framed_face, "first.jpg"), file(b"no image", "notes.jpg"), wide)
     tiles = page.locator(".tile")
     expect(tiles.nth(0)).to_contain_text(re.compile("first.jpg.*years.*likely"))
-    expect(tiles.nth(1)).to_contain_text("not an image of a known format")
-    expect(page.get_by_role("status").first).to_have_text("2 of 3 pictures are answered, 1 could not be.")
-    expect(page.get_by_role("heading", name="3 pictures")).to_be_focused()
+    expect(tiles.nth(1)).to_contain_text("isn't a JPEG")
+    expect(page.get_by_role("status").first).to_have_text("2 of 3 images have a prediction, 1 failed.")
+    expect(page.get_by_role("heading", name="3 images")).to_be_focused()
     assert len(sent) == 1
 
     tiles.nth(2).focus()
     page.keyboard.press("Enter")
     expect(page.locator("#frame")).to_be_focused()
-    expect(page.locator("#answer dt").first).to_have_text("Age")
+    expect(page.get_by_role("heading", name="No estimate")).to_be_visible()
     assert len(sent) == 1
-    # The change is asked for although the picture is left at once.
-    page.get_by_text("Move by sliders").click()
+    # The changed frame is sent although the user leaves the image at once.
+    page.get_by_text("Move with sliders").click()
     with page.expect_response("**/predict"):
         page.get_by_label("Across").fill("0")
-        page.get_by_role("button", name="Back to all pictures").click()
+        page.get_by_role("button", name="All images").click()
     assert edges(image_of(sent[-1])) == ["red", "red"]
     expect(tiles.nth(2)).to_be_focused()
-    expect(tiles.nth(2)).to_contain_text("years")
+    expect(tiles.nth(2)).to_contain_text("Low contrast")
 
 
-def test_many_pictures_are_sent_in_runs_that_the_server_takes(page: Page, sent: list[bytes], face: bytes) -> None:
-    choose(page, *[file(face, f"{number}.jpg") for number in range(35)])
-    expect(page.get_by_role("status").first).to_have_text("35 of 35 pictures are answered.")
+def test_page_steps_through_images(page: Page, sent: list[bytes], framed_face: bytes) -> None:
+    choose(page, file(framed_face, "a.jpg"), file(b"no image", "b.jpg"), file(framed_face, "c.jpg"))
+    page.locator(".tile").first.click()
+    expect(page.locator("#position p")).to_have_text("1 of 3 a.jpg")
+    expect(page.get_by_role("button", name="Previous")).to_be_disabled()
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator("#position p")).to_have_text("2 of 3 b.jpg")
+    expect(page.get_by_role("heading", name="Could not read b.jpg")).to_be_visible()
+    expect(page.get_by_role("button", name="Next")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#position p")).to_have_text("3 of 3 c.jpg")
+    expect(page.get_by_role("button", name="Next")).to_be_disabled()
+    # A changed frame is sent although the user leaves the image at once.
+    with page.expect_response("**/predict"):
+        page.keyboard.press("+")
+        page.get_by_role("button", name="Previous").click()
+    assert image_of(sent[-1]).width < image_of(sent[0]).width
+
+
+def test_tiles_cut_names_in_the_middle_and_errors_after_two_lines(page: Page, framed_face: bytes) -> None:
+    names = [f"a_long_name_of_an_image_file_{number}.jpg" for number in range(3)]
+    choose(page, *[file(framed_face, name) for name in names[:2]], file(b"no image", names[2]))
+    end = page.locator(".tile .name").first.locator("span").last
+    expect(end).to_have_text(names[0][-12:])
+    expect(page.locator(".tile").first).to_contain_text(names[0])
+    for part in page.locator(".tile .name").all():
+        assert part.evaluate("(name) => name.scrollWidth <= name.clientWidth")
+    error = page.locator(".tile .problem")
+    expect(error).to_contain_text("isn't a JPEG")
+    heights = "(text) => [text.getBoundingClientRect().height, 2.1 * parseFloat(getComputedStyle(text).lineHeight)]"
+    height, most = error.evaluate(heights)
+    assert height <= most
+
+
+def test_page_sends_many_images_in_batches(page: Page, sent: list[bytes], framed_face: bytes) -> None:
+    choose(page, *[file(framed_face, f"{number}.jpg") for number in range(35)])
+    expect(page.get_by_role("status").first).to_have_text("35 of 35 images have a prediction.")
     assert [body.count(b"filename=") for body in sent] == [32, 3]
 
 
-def test_pictures_without_an_answer_are_asked_for_again(page: Page, face: bytes) -> None:
-    page.route("**/predict", lambda route: route.fulfill(status=503, json={"detail": "too much at once."}), times=1)
-    choose(page, *[file(face, f"{number}.jpg") for number in range(33)])
-    expect(page.get_by_role("alert")).to_have_text("too much at once.")
-    expect(page.locator(".tile").first).to_contain_text("not answered")
-    expect(page.locator(".tile").last).to_contain_text("not answered")
+def test_page_retries_images_without_a_prediction(page: Page, framed_face: bytes) -> None:
+    page.route("**/predict", lambda route: route.fulfill(status=503, json={"detail": "too many requests."}), times=1)
+    choose(page, *[file(framed_face, f"{number}.jpg") for number in range(33)])
+    expect(page.get_by_role("alert")).to_have_text("too many requests.")
+    expect(page.locator(".tile").first).to_contain_text("no prediction")
+    expect(page.locator(".tile").last).to_contain_text("no prediction")
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_role("status").first).to_have_text("33 of 33 pictures are answered.")
+    expect(page.get_by_role("status").first).to_have_text("33 of 33 images have a prediction.")
 
 
-def test_a_server_that_takes_fewer_is_asked_in_halves(browser: Browser) -> None:
+def test_page_halves_batches_that_the_server_refuses(browser: Browser) -> None:
     with serve(FUNCTION, MAX_IMAGES="2") as small:
         page = browser.new_page(base_url=small.url)
         page.goto("/")
-        faces = [draw(age, 0, 0, seed=age) for age in (2, 20, 40, 60, 80)]
+        faces = [example(number) for number in range(5)]
         choose(page, *[file(face, f"{number}.jpg") for number, face in enumerate(faces)])
-        expect(page.get_by_role("status").first).to_have_text("5 of 5 pictures are answered.")
+        expect(page.get_by_role("status").first).to_have_text("5 of 5 images have a prediction.")
         for number, face in enumerate(faces):
             age = small.post(face).json()["predictions"][0]["age"]
             expect(page.locator(".tile").nth(number)).to_contain_text(f"{round(age['years'])} year")
         page.close()
 
 
-def test_only_bad_pictures_are_explained_each(page: Page) -> None:
-    choose(page, file(b"no picture"), file(b""))
-    expect(page.locator(".tile .problem")).to_contain_text(["not an image of a known format", "empty"])
+def test_page_explains_each_of_several_errors(page: Page) -> None:
+    choose(page, file(b"no image"), file(b""))
+    expect(page.locator(".tile .problem")).to_contain_text(["isn't a JPEG", "empty"])

@@ -12,7 +12,7 @@ import pytest
 from serving import release
 from serving.inference import InferenceService
 from serving.predictor import Predictor
-from serving.release import ReleaseError
+from serving.release import Pins, ReleaseError
 from serving.settings import Settings
 from serving.timeouts import Deadline
 from tests.conftest import FUNCTION
@@ -49,7 +49,7 @@ def test_the_bundled_release_is_whole_and_small() -> None:
         "gender": ("male", "female"),
         "ethnicity": ("white", "black", "asian", "indian", "other"),
     }
-    assert release.load(str(BUNDLED), bundled.sha256) == bundled
+    assert release.load(str(BUNDLED), Pins(bundled.sha256)) == bundled
 
 
 def test_a_release_from_cloud_storage_is_the_same(in_the_cloud: str) -> None:
@@ -103,7 +103,7 @@ def test_a_manifest_that_lacks_a_part_is_refused(copy: Path) -> None:
 
 def test_a_release_with_a_head_that_is_not_known_here_is_refused(copy: Path) -> None:
     edit(copy, heads={**HEADS, "glasses": {"labels": ["without", "with"]}})
-    with pytest.raises(ReleaseError, match="answers glasses, this function knows age, gender, ethnicity; deploy"):
+    with pytest.raises(ReleaseError, match="predicts glasses, this function knows age, gender, ethnicity; deploy"):
         release.load(str(copy))
 
 

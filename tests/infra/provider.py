@@ -1,7 +1,7 @@
-"""Stands in for provider google: answers Terraform's questions about the schema, from google-schema.json.
+"""A fake provider google: serve the schema in google-schema.json to Terraform.
 
-Terraform then checks every resource, argument and type of infra/ without a download. Values, such as the name of a
-region or of a role, are the real provider's to check.
+With it Terraform checks every resource, argument and type of infra/ without a download. Only the real provider checks
+values, such as names of regions and roles.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ SCHEMA = Path(__file__).with_name("google-schema.json")
 
 @contextmanager
 def serving() -> Iterator[dict[str, str]]:
-    """Serve on loopback; gives the environment in which Terraform finds it."""
+    """Serve on loopback. Yield the environment variables that direct Terraform to it."""
     server = grpc.server(ThreadPoolExecutor(max_workers=4))
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("tfplugin6.Provider", _methods())])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     address = {"Network": "tcp", "String": f"127.0.0.1:{port}"}
-    # "Test" tells Terraform that the process is not its own to end.
+    # "Test" prevents Terraform from stopping the process.
     plugin = {"Protocol": "grpc", "ProtocolVersion": 6, "Pid": os.getpid(), "Test": True, "Addr": address}
     try:
         yield {"TF_REATTACH_PROVIDERS": json.dumps({"registry.terraform.io/hashicorp/google": plugin})}
@@ -37,7 +37,7 @@ def serving() -> Iterator[dict[str, str]]:
 
 
 def _methods() -> dict[str, Any]:
-    """Each question that `terraform validate` asks a provider: the schema, and whether a configuration is fine."""
+    """Return the provider methods that `terraform validate` calls."""
     schema = _schema()
     return {
         "GetProviderSchema": _method(tf.GetProviderSchema.Request, lambda: schema),
@@ -47,9 +47,9 @@ def _methods() -> dict[str, Any]:
     }
 
 
-def _method(request: Any, answer: Callable[[], Any]) -> Any:
+def _method(request: Any, response: Callable[[], Any]) -> Any:
     return grpc.unary_unary_rpc_method_handler(
-        lambda _request, _context: answer(),
+        lambda _request, _context: response(),
         request_deserializer=request.FromString,
         response_serializer=lambda response: response.SerializeToString(),
     )

@@ -13,23 +13,23 @@ from tests.infra.conftest import INFRA, ROOT
 
 CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
 
-pytestmark = pytest.mark.skipif(not CHECKOV.exists(), reason="`make check` sets up checkov, which is not here yet")
+pytestmark = pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is not installed: run `make check`")
 
 
 @pytest.mark.slow
-def test_checkov_sees_every_resource_and_has_nothing_against_it() -> None:
+def test_checkov_finds_nothing_in_any_resource() -> None:
     found = _check(INFRA)
     assert [f"{check['check_id']} {check['resource']}" for check in found["failed_checks"]] == []
     seen = {check["resource"].split("[")[0] for check in [*found["passed_checks"], *found["skipped_checks"]]}
     source = "".join(file.read_text() for file in INFRA.glob("*.tf"))
     kinds = {f"{kind}.{name}" for kind, name in re.findall(r'^resource "(\w+)" "(\w+)"', source, re.MULTILINE)}
     assert {"google_storage_bucket.releases", "google_project_iam_member.deployer"} <= seen
-    # What is there only if asked for is checked too.
+    # checkov also checks optional resources.
     assert "google_compute_instance.gpu_runner" in seen
     assert seen <= kinds
 
 
-def test_every_exception_has_its_reason() -> None:
+def test_every_exception_has_a_reason() -> None:
     source = "".join(file.read_text() for file in INFRA.glob("*.tf"))
     exceptions = re.findall(r"#checkov:skip=(.*)", source)
     assert len(exceptions) > 5
@@ -37,7 +37,7 @@ def test_every_exception_has_its_reason() -> None:
 
 
 @pytest.mark.slow
-def test_a_public_bucket_is_found(tmp_path: Path) -> None:
+def test_checkov_finds_a_public_bucket(tmp_path: Path) -> None:
     bucket = (INFRA / "release_bucket.tf").read_text()
     (tmp_path / "bucket.tf").write_text(bucket.replace('public_access_prevention    = "enforced"', ""))
     assert "CKV_GCP_114" in [check["check_id"] for check in _check(tmp_path)["failed_checks"]]
@@ -45,7 +45,7 @@ def test_a_public_bucket_is_found(tmp_path: Path) -> None:
 
 def _check(folder: Path) -> dict[str, Any]:
     command = [str(CHECKOV), "--directory", str(folder), "--skip-download", "--output", "json"]
-    # Its file would name a mirror of providers, and checkov, like the rest, downloads nothing.
+    # The user's configuration may name mirrors, but the tests must not download anything.
     environment = {name: value for name, value in os.environ.items() if name != "TF_CLI_CONFIG_FILE"}
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     results: dict[str, Any] = json.loads(told.stdout)["results"]

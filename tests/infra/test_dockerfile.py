@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-def test_hadolint_has_nothing_to_say() -> None:
+def test_hadolint_finds_nothing() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     linted = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
     assert linted.returncode == 0
@@ -19,11 +19,11 @@ def test_hadolint_has_nothing_to_say() -> None:
 def test_images_never_run_as_root() -> None:
     images = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
     users = {re.findall(r" AS (\S+)", image)[0]: re.findall(r"^USER (\S+)", image, re.MULTILINE) for image in images}
-    # `weights` only fetches what `training` copies.
+    # `weights` is a build stage only.
     assert users == {"weights": [], "training": ["10001"], "function": ["10001"]}
 
 
-def test_copied_folders_reach_the_build() -> None:
+def test_dockerignore_includes_copied_folders() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     given = dict(re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE, re.MULTILINE))
     named = re.sub(r"\$\{(\w+)\}", lambda variable: given[variable[1]], DOCKERFILE)

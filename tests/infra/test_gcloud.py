@@ -11,7 +11,7 @@ import pytest
 
 from tests.infra.conftest import ROOT, Terraform
 
-# Whatever stands for a reader's own value, as <bucket> does, is one word to the linter.
+# Replace placeholders such as <bucket> with words that the linter accepts.
 PLACEHOLDER = re.compile(r"<([\w-]+)>")
 FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # A command at the start of a line of a script or of a YAML list, in a substitution, or in backticks.
@@ -23,23 +23,23 @@ IN_PROSE = re.compile(r"`(gcloud [^`]+)`")
 def gcloud() -> str:
     found = shutil.which("gcloud")
     if found is None:
-        pytest.skip("gcloud is not installed: the commands for people stay unchecked here")
+        pytest.skip("gcloud is not installed")
     return found
 
 
-def test_commands_in_files_are_ones_that_gcloud_knows(gcloud: str, tmp_path: Path) -> None:
+def test_gcloud_accepts_the_commands_in_files(gcloud: str, tmp_path: Path) -> None:
     commands = {command: path for path in _files() for command in _commands(path)}
     assert {path.name for path in commands.values()} >= {"README.md", "variables.tf", "gpu_runner.sh"}
     assert _refused(gcloud, list(commands), tmp_path) == {}
 
 
-def test_commands_in_outputs_are_ones_that_gcloud_knows(gcloud: str, terraform: Terraform, tmp_path: Path) -> None:
+def test_gcloud_accepts_the_commands_in_outputs(gcloud: str, terraform: Terraform, tmp_path: Path) -> None:
     commands = _in_script("\n".join(_outputs(terraform).values()))
     assert {command.split()[1] for command in commands} >= {"iam", "run", "storage", "secrets", "compute"}
     assert _refused(gcloud, commands, tmp_path) == {}
 
 
-def test_misspelt_flag_is_refused(gcloud: str, tmp_path: Path) -> None:
+def test_gcloud_refuses_a_misspelt_flag(gcloud: str, tmp_path: Path) -> None:
     refused = _refused(gcloud, ["gcloud run services update x --no-trafic", "gcloud run services list"], tmp_path)
     assert list(refused) == ["gcloud run services update x --no-trafic"]
 
@@ -47,7 +47,7 @@ def test_misspelt_flag_is_refused(gcloud: str, tmp_path: Path) -> None:
 def _files() -> Iterator[Path]:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listed.stdout.splitlines():
-        # Changes of former versions are history, not commands to run.
+        # Earlier versions had other commands.
         if name.endswith((".md", ".tf", ".sh", ".yml", "Dockerfile")) and name != "CHANGELOG.md":
             yield ROOT / name
 
@@ -55,7 +55,7 @@ def _files() -> Iterator[Path]:
 def _commands(path: Path) -> list[str]:
     text = path.read_text()
     if path.suffix != ".md":
-        # An output's commands are looked at as they come out.
+        # Another test checks the rendered commands of outputs.
         return [*(_in_script(text) if path.suffix != ".tf" else []), *IN_PROSE.findall(text)]
     fenced = "\n".join(FENCE.findall(text))
     return [*_in_script(fenced), *IN_PROSE.findall(FENCE.sub("", text).replace("\n", " "))]
@@ -66,21 +66,21 @@ def _in_script(text: str) -> list[str]:
 
 
 def _outputs(terraform: Terraform) -> dict[str, str]:
-    """Every output, as it comes out with everything that is optional."""
+    """Return all rendered outputs, with all optional resources."""
     told = terraform("test", "-json", "-verbose", "-filter=tests/outputs.tftest.hcl").stdout
     [state] = [event["test_state"] for event in map(json.loads, told.splitlines()) if event["type"] == "test_state"]
     return {name: output["value"] for name, output in state["outputs"].items()}
 
 
 def _refused(gcloud: str, commands: list[str], folder: Path) -> dict[str, str]:
-    """What gcloud's own linter, offline, has against which of `commands`."""
+    """Return the commands that gcloud's offline linter refuses, with its messages."""
     written = {PLACEHOLDER.sub(r"\1", command): command for command in commands}
     listed = folder / "commands.json"
     listed.write_text(json.dumps([{"command_string": command} for command in written]))
     lint = [gcloud, "meta", "lint-gcloud-commands", f"--commands-file={listed}"]
     linted = json.loads(subprocess.run(lint, capture_output=True, text=True, check=True).stdout)
     assert len(linted) == len(written)
-    # The linter answers in order, but writes a command in its own way.
+    # The linter keeps the order of the commands, but reformats them.
     return {
         command: result["error_message"]
         for command, result in zip(written.values(), linted, strict=True)

@@ -1,4 +1,4 @@
-"""The pipeline's file: it fits GitLab's schema, and whatever it names exists."""
+"""Checks of .gitlab-ci.yml: its schema, and the files and commands that it names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BIN = Path(sys.executable).parent
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # the library has no types
-    """Reads !reference as the list that it is."""
+    """Load !reference as a list."""
 
 
 _Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))
@@ -40,13 +40,13 @@ def _lines(job: dict[str, Any]) -> Iterator[str]:
     yield from (line for part in ("before_script", "script") for line in job.get(part, []) if isinstance(line, str))
 
 
-# $TRAIN_ARGS alone stands without quotes: it is any number of words, none at best.
+# $TRAIN_ARGS is unquoted, since it contains any number of words.
 COMMANDS = [(name, shlex.split(line.replace(" $TRAIN_ARGS", ""))) for name, job in JOBS.items() for line in _lines(job)]
 STEPS = {name: words[3:] for name, words in COMMANDS if words[:3] == ["python", "-m", "training"]}
 
 
 def _effective(name: str, key: str) -> Any:
-    """A job's own value, or the one that it inherits."""
+    """Return a job's own or inherited value."""
     job = PIPELINE[name]
     if key in job:
         return job[key]
@@ -62,13 +62,13 @@ def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_pipeline_fits_gitlabs_schema() -> None:
+def test_pipeline_matches_the_schema_of_gitlab() -> None:
     schema = ("--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
     checked = _run("check-jsonschema", *schema, *FILES)
     assert checked.returncode == 0, checked.stdout
 
 
-def test_shellcheck_warns_of_no_script() -> None:
+def test_shellcheck_finds_nothing() -> None:
     checked = _run("gitlab-ci-verify", "--no-lint-api", "--severity", "warning")
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -79,19 +79,19 @@ def test_make_target_exists(target: str) -> None:
 
 
 @pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=lambda words: " ".join(words[:4]))
-def test_every_command_exists_and_takes_what_it_is_given(words: list[str]) -> None:
+def test_every_command_accepts_its_arguments(words: list[str]) -> None:
     if words[:3] == ["python", "-m", "training"]:
-        # $PRESET is one of some, $WATCH_MINUTES a number; what the other variables hold, no option judges.
+        # Only --preset and --minutes check their values.
         typed = {"$PRESET": "default", "$WATCH_MINUTES": "5"}
         given = [typed.get(word) or re.sub(r"\$\w+", "x", word) for word in words[3:]]
         command_line.parser().parse_args(given)
     elif words[0] == "pip":
         assert (ROOT / words[-1]).is_file()
     else:
-        assert words[0] in {"make", "npm", "apt-get", "mkdir", "cp", "printf", "false", "."}
+        assert words[0] in {"make", "npm", "apt-get", "mkdir", "cp", "printf", "test", "false", "."}
 
 
-def test_the_whole_way_is_in_the_pipeline_in_its_order() -> None:
+def test_pipeline_contains_all_steps_in_order() -> None:
     way = ["fetch", "prepare", "train", "convert", "evaluate", "gate", "publish", "deploy", "verify", "rollout"]
     steps = [name for name in STEPS if name in way]
     assert steps == way
@@ -100,7 +100,7 @@ def test_the_whole_way_is_in_the_pipeline_in_its_order() -> None:
     assert stages == sorted(stages)
 
 
-def test_what_a_job_needs_exists_and_comes_no_later() -> None:
+def test_needed_jobs_exist_in_the_same_or_an_earlier_stage() -> None:
     order = PIPELINE["stages"]
     for name, job in JOBS.items():
         for needed in job.get("needs", []):
@@ -109,24 +109,24 @@ def test_what_a_job_needs_exists_and_comes_no_later() -> None:
             assert order.index(_effective(other, "stage")) <= order.index(_effective(name, "stage"))
 
 
-def test_an_environment_is_stopped_by_a_job_of_its_own() -> None:
+def test_environment_is_stopped_by_a_separate_job() -> None:
     environments = {name: job["environment"] for name, job in JOBS.items() if "environment" in job}
     stopped = {name: place["on_stop"] for name, place in environments.items() if "on_stop" in place}
     assert stopped
     for name, stop in stopped.items():
         assert environments[stop] == {"name": environments[name]["name"], "action": "stop"}
-        # GitLab offers to stop only what a person may start.
+        # GitLab can stop an environment only with a manual job.
         assert [rule["when"] for rule in _effective(stop, "rules") if rule.get("when") != "never"] == ["manual"]
 
 
-def test_who_deploys_waits_for_whoever_deploys_already() -> None:
+def test_deployments_run_one_at_a_time() -> None:
     for name, job in JOBS.items():
         if "environment" in job:
             assert _effective(name, "resource_group") == "production"
             assert _effective(name, "interruptible") is False
 
 
-def test_a_job_that_fails_by_itself_is_not_repeated() -> None:
+def test_only_runner_failures_are_retried() -> None:
     assert PIPELINE["default"]["retry"]["when"] == ["runner_system_failure", "scheduler_failure"]
     assert not [name for name, job in JOBS.items() if "retry" in job]
 
@@ -136,7 +136,7 @@ def test_artifacts_expire() -> None:
     assert [name for name, artifacts in kept.items() if "expire_in" not in artifacts] == []
 
 
-def test_faces_are_for_developers_alone() -> None:
+def test_only_developers_can_read_faces() -> None:
     for name in JOBS:
         artifacts = _effective(name, "artifacts") or {}
         if any("faces/" in path or "/data/" in path for path in artifacts.get("paths", [])):
@@ -144,24 +144,24 @@ def test_faces_are_for_developers_alone() -> None:
             assert artifacts["expire_in"] == "1 day"
 
 
-def test_what_makes_a_model_is_what_training_imports_of_the_function() -> None:
+def test_model_code_lists_the_function_modules_that_training_imports() -> None:
     listed = " ".join(PIPELINE[".retraining"]["rules"][-1]["changes"])
     (modules,) = re.findall(r"function/serving/\{([\w,]+)\}\.py", listed)
     (packages,) = re.findall(r"training/\{([\w,]+)\}/\*\.py", listed)
     folders = (ROOT / "training", *(ROOT / "training" / package for package in packages.split(",")))
     imported = _imported(FUNCTION / "serving", {file for folder in folders for file in folder.glob("*.py")})
-    # It brings bytes, whose digest is checked elsewhere.
+    # It only transfers bytes, and other code checks their digest.
     assert set(modules.split(",")) == imported - {"storage"}
 
 
-def test_every_preset_is_offered_and_gets_the_weights_that_it_starts_from() -> None:
+def test_pipeline_offers_every_preset_with_its_initial_weights() -> None:
     assert yaml.safe_load(FILES[1].read_text())["variables"]["PRESET"]["options"] == [*PRESETS]
     fetching = re.findall(r'\$PRESET != "(\w+)"', PIPELINE["face-weights"]["rules"][0]["if"])
     assert fetching == [name for name, preset in PRESETS.items() if preset.train.init_from == "faceres"]
 
 
 def _imported(package: Path, files: set[Path]) -> set[str]:
-    """Names of the package's modules that the files import, directly or not."""
+    """Return the modules of the package that the files import, directly or indirectly."""
     found: set[str] = set()
     while files:
         names = {name for file in files for name in _imports(file.read_text(), package.name)}
@@ -179,7 +179,7 @@ def _imports(source: str, package: str) -> Iterator[str]:
             yield str(node.module).removeprefix(f"{package}.")
 
 
-def test_former_variables_are_refused_with_their_new_names() -> None:
+def test_pipeline_refuses_earlier_names_of_variables() -> None:
     job = PIPELINE["renamed-variables"]
     variables = yaml.safe_load(FILES[1].read_text())["variables"]
     for former, name in {"FACES": "DATASET_ARCHIVE", "DATA_SHA256": "DATA_FINGERPRINT", "TRAIN": "TRAIN_ARGS"}.items():
@@ -191,14 +191,14 @@ def test_former_variables_are_refused_with_their_new_names() -> None:
     assert PIPELINE["stages"][0] == job["stage"]
 
 
-def test_no_job_is_handed_a_secret() -> None:
+def test_no_job_gets_a_secret() -> None:
     tokens = [token for name in JOBS for token in JOBS[name].get("id_tokens", {}).values()]
     assert tokens
     assert all(set(token) == {"aud"} for token in tokens)
     assert not re.search(r"secret|password|_key", FILES[0].read_text().replace("no secret in it", ""), re.IGNORECASE)
 
 
-def test_google_expects_the_tokens_audience_and_path() -> None:
+def test_infra_and_pipeline_agree_on_audience_and_path_of_the_token() -> None:
     infra = "".join(file.read_text() for file in (ROOT / "infra").glob("*.tf"))
     google = PIPELINE[".google"]
     audience = google["id_tokens"]["GITLAB_OIDC_TOKEN"]["aud"]

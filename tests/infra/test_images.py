@@ -20,7 +20,7 @@ from tests.ports import free_port
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 UID = 10001
-# bytes that the images may add to their base, four fifths of which they do
+# Limits of the bytes that the images add to their base. They use 80 % of it.
 FUNCTION_BYTES, TRAINING_BYTES = 230e6, 2.3e9
 
 
@@ -44,18 +44,18 @@ def training(bases: None) -> Iterator[str]:
     yield from _built("training", REQUIREMENTS="training/requirements-cpu.txt")
 
 
-def test_function_answers_as_nobody_special(function: str, face: bytes, tmp_path: Path) -> None:
+def test_function_image_predicts_without_root(function: str, face: bytes, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with images.container(function) as made, _started(function, made, log) as url:
         response = httpx.post(f"{url}/predict", content=face, headers={"Content-Type": "image/jpeg"})
         assert response.status_code == 200, response.text
         assert response.json()["predictions"][0].keys() >= {"age", "gender"}
         assert _users() == {UID}
-    # Whatever this user may not do would be told there.
+    # Missing permissions of the user would be logged.
     assert "ERROR" not in log.read_text()
 
 
-def test_health_check_tells_a_running_function_from_none(function: str, tmp_path: Path) -> None:
+def test_health_check_detects_a_stopped_function(function: str, tmp_path: Path) -> None:
     kind, *check = images.settings(function)["Healthcheck"]["Test"]
     assert kind == "CMD"
     with images.container(function) as made:
@@ -66,7 +66,7 @@ def test_health_check_tells_a_running_function_from_none(function: str, tmp_path
     assert asked.returncode == 0, asked.stderr
 
 
-def test_function_need_not_compile_at_its_start(function: str) -> None:
+def test_function_image_contains_byte_code(function: str) -> None:
     with images.container(function) as made:
         app = images.files(made) / "app"
         sources = [path for path in app.rglob("*.py") if path.parent != app / "age_gender"]
@@ -74,7 +74,7 @@ def test_function_need_not_compile_at_its_start(function: str) -> None:
         assert [path for path in sources if not [*path.parent.glob(f"__pycache__/{path.stem}.*.pyc")]] == []
 
 
-def test_images_hold_what_they_need_and_no_more(function: str, training: str) -> None:
+def test_images_are_minimal(function: str, training: str) -> None:
     base = images.size(images.PYTHON)
     assert images.size(function) - base < FUNCTION_BYTES
     assert images.size(training) - base < TRAINING_BYTES
@@ -87,7 +87,7 @@ def test_images_hold_what_they_need_and_no_more(function: str, training: str) ->
     }
 
 
-def test_training_tells_its_steps_and_may_write_its_work(training: str) -> None:
+def test_training_image_prints_its_commands_and_may_write_to_build(training: str) -> None:
     how = images.settings(training)
     with images.container(training) as made:
         told = _run(made, [*how["Entrypoint"], *how["Cmd"]])
@@ -98,7 +98,7 @@ def test_training_tells_its_steps_and_may_write_its_work(training: str) -> None:
     assert wrote.stdout.split() == [str(UID), "faceres.bin", "faceres.json"]
 
 
-def test_training_image_has_a_tensorflow_that_works(training: str) -> None:
+def test_training_image_runs_tensorflow(training: str) -> None:
     with images.container(training) as made:
         sums = "import tensorflow as tf; print(int(tf.reduce_sum(tf.ones((3, 4)))))"
         told = _run(made, ["python", "-c", sums])
@@ -118,10 +118,10 @@ def _run(made: str, command: list[str], *options: str) -> subprocess.CompletedPr
 
 @contextmanager
 def _started(image: str, made: str, log: Path) -> Iterator[str]:
-    """Runs the image's own command in a container of it, on a free port; gives the server's address."""
+    """Run the image's command in a container on a free port. Yield the server's address."""
     port = free_port()
     run = images.command("run", f"--env=PORT={port}", made, "--", *images.settings(image)["Cmd"])
-    # In a session of its own: buildah leaves the end of what it runs to others.
+    # In a new session, since buildah does not stop its processes.
     with (
         log.open("w") as lines,
         subprocess.Popen(run, env=images.ENVIRONMENT, stderr=lines, start_new_session=True) as process,
@@ -140,10 +140,10 @@ def _ready(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
                 return url
         except httpx.TransportError:
             time.sleep(0.1)
-    raise AssertionError(f"the function does not answer: {log.read_text()}")
+    raise AssertionError(f"the function does not respond: {log.read_text()}")
 
 
 def _users() -> set[int]:
-    """Whom the function's processes run as, of those that this test started."""
+    """Return the users of the function's processes that this test started."""
     started = psutil.Process().children(recursive=True)
     return {process.uids().real for process in started if "/usr/local/bin/functions-framework" in process.cmdline()}

@@ -18,7 +18,7 @@ import pytest
 from serving.request_stats import age_band
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
-from tests.loglines import BUNDLED, RELEASE, entry, line, written
+from tests.loglines import BUNDLED, RELEASE, STORED, entry, line, with_http, written
 from tests.server import Server, serve
 from training.__main__ import main
 from training.faces import draw
@@ -92,7 +92,7 @@ def test_a_later_stretch_of_the_same_kind_is_stable_and_another_drifts(
     options = ["--release", str(BUNDLED), "--reference", usual, "--metrics", str(metrics)]
     assert drift(tmp_path, stretches.later, *options) == 0
     told = capsys.readouterr().out
-    assert told.endswith("nothing has drifted\n")
+    assert told.endswith("no drift\n")
     assert re.search(r"^age +120 +0\.\d{4} +0\.\d{4} +0\.2000 +stable +\S+: \d+\.\d% -> \d+\.\d%$", told, re.MULTILINE)
     assert {line.split()[0] for line in told.splitlines()} > {"age", "gender", "input_check", "sides", "formats"}
     assert "drift_detected 0\n" in metrics.read_text()
@@ -142,9 +142,37 @@ def test_too_few_requests_are_no_drift(
 ) -> None:
     few = b"".join(stretches.narrow.splitlines(keepends=True)[:50])
     assert drift(tmp_path, few, "--release", str(BUNDLED), "--reference", usual) == 0
-    assert "too few requests to tell: 50 were answered" in capsys.readouterr().out
-    assert drift(tmp_path, b"") == 0
-    assert "too few requests to tell: 0 were answered" in capsys.readouterr().out
+    assert "too few requests to judge: 50 with a prediction" in capsys.readouterr().out
+    assert drift(tmp_path, written([with_http(200, "GET", "/health")])) == 0
+    assert "too few requests to judge: 0 with a prediction" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_logs_are_read_as_other_tools_store_them(
+    stored: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert drift(tmp_path, STORED[stored]([line("0-12")] * 130)) == 1
+    assert f"release {RELEASE}: 130 requests with 130 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (b"", "none of the 0 lines"),
+        (b"INFO: Created TensorFlow Lite XNNPACK delegate\nhello\n", "none of the 2 lines"),
+        (b'{"log": "hello\\n"}\n{"log": \n', "none of the 2 lines is a log line of the function, 1 of them damaged"),
+        (b"textPayload: hello\ntimestamp: 2026-11-25\n", "none of the 2 lines"),
+        (b"[]", "none of the 0 lines"),
+    ],
+)
+def test_a_log_without_a_line_of_the_function_is_an_error(
+    lines: bytes, said: str, usual: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert drift(tmp_path, lines) == 3
+    assert said in capsys.readouterr().err
+    (tmp_path / "earlier.log").write_bytes(lines)
+    reference = ["--release", str(BUNDLED), "--reference", str(tmp_path / "earlier.log")]
+    assert drift(tmp_path, Path(usual).read_bytes(), *reference) == 3
 
 
 def test_only_requests_since_are_looked_at(
@@ -156,7 +184,7 @@ def test_only_requests_since_are_looked_at(
     with pytest.raises(SystemExit) as wrong:
         drift(tmp_path, b"", "--release", str(BUNDLED), "--since", "yesterday")
     assert wrong.value.code == 2
-    assert "'yesterday' is neither a date nor 36h or 7d" in capsys.readouterr().err
+    assert "'yesterday' is not a date, 36h or 7d" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("heads", ["age,gender", "age,gender,ethnicity"])
@@ -180,7 +208,7 @@ def test_real_faces_answer_as_the_test_faces_and_children_alone_do_not(
         everybody, _ = function.ask([path.read_bytes() for path in paths[: 2 * REQUESTS]])
         young, _ = function.ask([path.read_bytes() for path in children[:REQUESTS]])
     assert drift(tmp_path, everybody) == 0
-    assert "against its answers on 1,956 test faces" in capsys.readouterr().out
+    assert "compared with its predictions for 1,956 test faces" in capsys.readouterr().out
     assert drift(tmp_path, young) == 1
     assert "drifted: age" in capsys.readouterr().out
 
@@ -238,13 +266,13 @@ def test_an_entry_that_cannot_be_written_is_said(
         assert drift(tmp_path, stretches.usual, *options, "projects/p/logs/drift") == 3
     assert "drift: projects/p/logs/drift: " in capsys.readouterr().err
     assert drift(tmp_path, stretches.usual, *options, "drift") == 3
-    assert "drift names no log; write projects/<project>/logs/<name>" in capsys.readouterr().err
+    assert "'drift' is not the name of a log; expected projects/<project>/logs/<name>" in capsys.readouterr().err
 
 
 def test_a_release_without_figures_cannot_be_a_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (bare := tmp_path / "bare").mkdir()
     assert drift(tmp_path, b"", "--release", str(bare)) == 3
-    assert f"{bare} holds no manifest.json; --release takes a release's folder" in capsys.readouterr().err
+    assert f"{bare} has no manifest.json; --release expects the folder" in capsys.readouterr().err
     (bare / "manifest.json").write_bytes((BUNDLED / "manifest.json").read_bytes())
     assert drift(tmp_path, b"", "--release", str(bare)) == 3
-    assert f"{bare} holds no metrics.json" in capsys.readouterr().err
+    assert f"{bare} has no metrics.json" in capsys.readouterr().err

@@ -23,7 +23,8 @@ from training.evaluation.metrics import ScoredSamples
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish
-from training.registry.registry import Registry, release_files
+from training.registry.local import release_files
+from training.registry.registry import Registry
 
 LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
 QUICK = EvaluateConfig(bootstrap=50)
@@ -96,18 +97,18 @@ Meet = Callable[[champion.Champion], GateResult]
 
 
 def test_the_first_release_meets_thresholds_only(work: Path, meet: Meet) -> None:
-    found = meet(champion.in_production(Registry(str(work / "registry"))))
-    assert found.open
+    found = meet(champion.in_production(Registry(str(work / "registry")), first_release=True))
+    assert found.publishable
     assert found.champion == ""
-    assert "has no production release yet: only the thresholds count" in found.notes[0]
+    assert "has no production release yet: only the thresholds apply" in found.notes[0]
     assert not [check for check in found.checks if "all" in check.name.split(", ")]
 
 
 def test_the_same_model_is_no_worse_and_said_to_be_the_same(work: Path, meet: Meet) -> None:
     found = meet(in_production(work))
-    assert found.open
+    assert found.publishable
     assert found.champion == "1"
-    assert found.notes == ("It is the same model file as the champion's.",)
+    assert found.notes[0] == "This release has the same model file as the champion."
     assert {"age_mae, all", "gender_accuracy, all"} <= {check.name for check in found.checks}
 
 
@@ -117,20 +118,20 @@ def test_a_worse_release_is_red_and_says_where(work: Path) -> None:
     change(work / "release", turned_genders)
     evaluate(work / "data", work / "model", work / "release", QUICK, production)
     found = gate(work / "release", LENIENT)
-    assert not found.open
+    assert not found.publishable
     assert "gender_accuracy, all" in found.failed
     assert "gender_accuracy, male" in found.failed
     assert not [name for name in found.failed if name.startswith(("age", "ethnicity"))]
     (line,) = [str(check) for check in found.checks if check.name == "gender_accuracy, all"]
-    assert line.startswith("FAIL  gender_accuracy, all")
+    assert line.startswith("FAIL  gender accuracy, all")
     comment = (work / "comparison.md").read_text()
-    assert "gate closed" in comment
-    assert "FAIL: worse" in comment
+    assert "gate failed" in comment
+    assert "- Worse, which fails the gate: gender accuracy " in comment
     for report in (work / "release" / "report.html", work / "release-report-with-faces.html"):
         page = report.read_text()
-        assert "<strong>Closed:</strong>" in page
+        assert "<strong>Failed:</strong>" in page
         assert page.count("worse</strong>") == len([name for name in found.failed if ", " in name]) - 1
-        assert page.count("<h2>The gate</h2>") == 1
+        assert page.count('<h2 id="gate">') == 1
 
 
 def test_a_champion_that_todays_code_cannot_read_closes_the_gate_until_somebody_opens_it(
@@ -138,23 +139,23 @@ def test_a_champion_that_todays_code_cannot_read_closes_the_gate_until_somebody_
 ) -> None:
     found = meet(in_production(work, other_format))
     assert found.failed == ["fair_comparison"]
-    assert "Production cannot be scored here" in found.notes[0]
+    assert "This code cannot run the production release" in found.notes[0]
     assert "has format 2" in found.notes[0]
-    assert gate(work / "release", LENIENT, Override("ada", "the format is new")).open
+    assert gate(work / "release", LENIENT, Override("ada", "the format is new")).publishable
 
 
 def test_other_data_are_told_of(work: Path, meet: Meet) -> None:
     found = meet(in_production(work, other_data))
-    assert found.open
-    assert "made from other data (fingerprint ffffffff" in found.notes[-1]
-    assert "flatters the champion" in found.notes[-1]
+    assert found.publishable
+    assert "trained on other data (fingerprint ffffffff" in " ".join(found.notes)
+    assert "favours the champion" in " ".join(found.notes)
 
 
 def test_other_labels_are_not_compared(work: Path, meet: Meet) -> None:
     found = meet(in_production(work, other_labels))
-    assert found.open
+    assert found.publishable
     assert found.notes[0].startswith(
-        "Ethnicity is not compared, for the labels differ: white, black, asian, indian, latino"
+        "Ethnicity is not compared: the labels differ (white, black, asian, indian, latino"
     )
     assert not [check for check in found.checks if check.name.startswith("ethnicity_accuracy, ")]
     assert [check for check in found.checks if check.name == "age_mae, all"]
@@ -163,8 +164,11 @@ def test_other_labels_are_not_compared(work: Path, meet: Meet) -> None:
 def test_a_champion_of_larger_faces_is_shown_but_does_not_count(work: Path, meet: Meet) -> None:
     found = meet(champion.named("function/model"))
     assert "fair_comparison" in found.failed
-    assert "sees 160 pixels and the faces were prepared with 48" in found.notes[-1]
-    assert f"champion, {release.load('function/model').version}" in (work / "comparison.md").read_text()
+    assert "input has 160 pixels, but the images were prepared at 48" in " ".join(found.notes)
+    assert (
+        f"Compared with release {release.load('function/model').version}, the champion"
+        in (work / "comparison.md").read_text()
+    )
 
 
 def test_a_champion_in_cloud_storage_is_met(work: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,15 +189,15 @@ def test_an_override_is_loud_named_and_published(
     judged = ["gate", "--work", str(work), "--preset", "default"]
     assert main(judged) == 1
     said = capsys.readouterr().out
-    assert "gate closed: age_mae" in said
-    assert "ways on: " in said
+    assert "gate failed: age MAE" in said
+    assert "next steps: " in said
     assert main([*judged, "--override", "drawn faces"]) == 1
     assert "give --override REASON --by NAME" in capsys.readouterr().err
     assert main([*judged, "--override", " ", "--by", "ada"]) == 1
     monkeypatch.setenv("GITLAB_USER_LOGIN", "ada")
     assert main([*judged, "--override", "drawn faces"]) == 0
     said = capsys.readouterr().out
-    assert "gate closed: age_mae" in said
+    assert "gate failed: age MAE" in said
     assert "GATE OVERRIDDEN by ada: drawn faces" in said
     assert "overridden by ada" in (work / "comparison.md").read_text()
 
@@ -201,8 +205,8 @@ def test_an_override_is_loud_named_and_published(
     kept = json.loads((address / "manifest.json").read_text())["gate"]
     assert kept["override"] == {"by": "ada", "reason": "drawn faces"}
     assert kept["passed"] is False
-    assert "The gate was closed, and ada opened it: drawn faces." in (address / "card.md").read_text()
-    assert "<strong>Closed, and overridden by ada:</strong> drawn faces" in (address / "report.html").read_text()
+    assert "The gate failed, and ada overrode it: drawn faces." in (address / "card.md").read_text()
+    assert "<strong>Failed, overridden by ada:</strong> drawn faces" in (address / "report.html").read_text()
 
 
 def test_an_open_gate_records_no_override(work: Path) -> None:
@@ -210,7 +214,7 @@ def test_an_open_gate_records_no_override(work: Path) -> None:
     assert json.loads((work / "release" / "gate.json").read_text())["override"] is None
     publish(work / "release", Registry(str(work / "registry")))
     card = (work / "release" / "card.md").read_text()
-    assert "The gate was open: every threshold is met." in card
+    assert "The gate passed: all thresholds are met." in card
 
 
 def test_two_champions_are_wrong_usage(work: Path) -> None:
@@ -222,7 +226,7 @@ def test_a_named_champion_that_is_not_there_stops_the_evaluation(
     work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", "--work", str(work), "--champion", "/nowhere"]) == 1
-    assert "--champion names a release's folder" in capsys.readouterr().err
+    assert "--champion expects the folder or gs:// address of a release" in capsys.readouterr().err
 
 
 def test_gitlab_gets_the_figures_as_open_metrics(data: Path, work: Path) -> None:
@@ -238,7 +242,7 @@ def test_gitlab_gets_the_figures_as_open_metrics(data: Path, work: Path) -> None
 def test_the_bundled_release_holds_what_the_gate_writes(tmp_path: Path) -> None:
     shutil.copytree("function/model", tmp_path / "release")
     found = gate(tmp_path / "release", PRESETS["default"].gate)
-    assert found.open
+    assert found.publishable
     assert found.champion
     for name in ("gate.json", "report.html"):
         assert (tmp_path / "release" / name).read_text() == Path("function/model", name).read_text()

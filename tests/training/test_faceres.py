@@ -19,7 +19,7 @@ SIZE = 224
 def weights() -> faceres.Weights:
     if not faceres.MODEL.is_file():
         pytest.skip("the initial weights are not installed: `make face-weights` does it")
-    return faceres._read(faceres.MODEL)
+    return faceres.read()
 
 
 def test_the_trunk_with_the_packages_own_head_knows_real_faces(weights: faceres.Weights, utkface: Path) -> None:
@@ -64,5 +64,5 @@ def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "faceres.json").write_text("{}")
     (tmp_path / "faceres.bin").write_bytes(b"something else")
     monkeypatch.setattr(faceres, "MODEL", tmp_path / "faceres.json")
-    with pytest.raises(StepError, match="not the file these weights are known from"):
+    with pytest.raises(StepError, match="unexpected SHA-256"):
         faceres.load_faceres(architectures.mobilenet_9(64))

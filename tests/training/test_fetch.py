@@ -61,7 +61,7 @@ def test_a_file_that_was_not_fetched_is_never_overwritten(uri: str, tmp_path: Pa
         copy.symlink_to(theirs)
     else:
         copy.write_text("theirs")
-    with pytest.raises(StepError, match="is there and was not fetched; move it away"):
+    with pytest.raises(StepError, match="already exists and was not fetched; move it away"):
         fetch(uri, tmp_path / "faces")
     assert copy.read_text() == theirs.read_text() == "theirs"
 

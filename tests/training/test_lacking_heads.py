@@ -33,7 +33,7 @@ def older(challenger: Path, tmp_path: Path) -> Path:
 
 
 def test_it_is_not_evaluated(data: Path, older: Path) -> None:
-    with pytest.raises(StepError, match=r"has no head ethnicity, which training/labels.py names; train and convert"):
+    with pytest.raises(StepError, match=r"has no head ethnicity, which training/labels.py defines; train and convert"):
         evaluate(data, older.parent, older, CONFIG)
 
 
@@ -56,9 +56,7 @@ def test_as_a_champion_it_is_compared_by_the_heads_that_it_has(data: Path, older
     predictor = champion.named(str(challenger)).predictor
     assert predictor
     found = compare(champion.named(str(older)), converted, score(predictor, data), data, CONFIG)
-    assert found.notes[0] == (
-        "Ethnicity is not compared, for the champion has no such head. Only the thresholds judge it."
-    )
+    assert found.notes[0] == ("Ethnicity is not compared: the champion has no such head. Only the thresholds apply.")
     assert {row.metric for row in found.differences} == {"age_mae", "age_within_5", "gender_accuracy"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import tracemalloc
 from datetime import UTC, datetime, timedelta
@@ -48,6 +50,39 @@ def test_every_line_of_every_file_is_read_in_order(place: tuple[Path, str]) -> N
     assert list(lines(f"{address}/run.googleapis.com/stderr/2026/11/24/")) == [b"a", b"b"]
 
 
+def test_rotated_files_are_unpacked(place: tuple[Path, str]) -> None:
+    address = fill(place, {"a.log": b"c\n", "a.log.1": b"b\n", "a.log.2.gz": gzip.compress(b"a\n")})
+    assert sorted(lines(address)) == [b"a", b"b", b"c"]
+    with pytest.raises(StepError, match=r"cut\.gz cannot be read|cut cannot be read"):
+        list(lines(fill(place, {"cut/cut.gz": gzip.compress(os.urandom(9999))[:-99]}) + "/cut"))
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_entries_of_a_json_array_are_read_one_by_one(indent: int | None, tmp_path: Path) -> None:
+    entries = [{"n": n, "text": "{ \u00fc \\" * (n % 7), "inner": {"list": [{}, n]}} for n in range(3000)]
+    (tmp_path / "entries.json").write_text(json.dumps(entries, indent=indent), encoding="utf-8-sig")
+    assert [json.loads(entry) for entry in lines(str(tmp_path))] == entries
+
+
+def test_an_empty_json_array_has_no_entry(tmp_path: Path) -> None:
+    (tmp_path / "entries.json").write_text("[]\n")
+    assert list(lines(str(tmp_path))) == []
+
+
+@pytest.mark.parametrize(
+    "damaged", [b'[{"a": 1}, {"b": 2', b'[{"a": 1}, {"b": ' + b"x" * 5_000_000, b"[{" + b"[" * 99_999]
+)
+def test_a_damaged_json_array_is_an_error(damaged: bytes, tmp_path: Path) -> None:
+    (tmp_path / "entries.json").write_bytes(damaged)
+    with pytest.raises(StepError, match=r"entries\.json cannot be read: the JSON is damaged or cut off at '\{"):
+        list(lines(str(tmp_path)))
+
+
+def test_a_bracket_that_opens_no_array_begins_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(b"[1] [INFO] Starting\n[pod/faces] {}\n")
+    assert list(lines(str(tmp_path))) == [b"[1] [INFO] Starting", b"[pod/faces] {}"]
+
+
 def test_a_folder_is_no_prefix(place: tuple[Path, str]) -> None:
     address = fill(place, {"2026/11/2/a.json": b"a\n", "2026/11/25/b.json": b"b\n"})
     assert list(lines(f"{address}/2026/11/2")) == [b"a"]
@@ -55,13 +90,13 @@ def test_a_folder_is_no_prefix(place: tuple[Path, str]) -> None:
 
 def test_what_is_not_there_is_said(place: tuple[Path, str]) -> None:
     address = fill(place, {"there.log": b"a\n"})
-    with pytest.raises(StepError, match=r"/missing (cannot be read: No such file|holds no file)"):
+    with pytest.raises(StepError, match=r"/missing (cannot be read: No such file|contains no file)"):
         list(lines(f"{address}/missing"))
 
 
 def test_a_folder_without_files_and_a_bucket_that_is_not_there_are_said(place: tuple[Path, str]) -> None:
     missing = "gs://not-a-bucket/logs" if place[1].startswith("gs://") else place[1]
-    with pytest.raises(StepError, match=r"gs://not-a-bucket/logs cannot be read|holds no file"):
+    with pytest.raises(StepError, match=r"gs://not-a-bucket/logs cannot be read|contains no file"):
         list(lines(missing))
 
 

@@ -68,12 +68,12 @@ def test_the_whole_way_with_300_faces_of_one_kind(kind: str, tmp_path: Path) -> 
 def test_what_is_missing_is_named(kind: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     prepare(write_faces(tmp_path / "faces", KINDS[kind], 120), data, PrepareConfig(size=48))
-    named = {gap.split(":")[0].split()[-1] for gap in coverage.find(data) if gap.startswith("no training face")}
+    named = {gap.split(":")[0].split()[-1] for gap in coverage.find(data) if gap.startswith("no training images")}
     assert named == MISSING[kind]
 
 
 def test_a_good_mixture_has_no_gaps_but_its_size(data: Path) -> None:
-    assert not any(gap.startswith("no training face") for gap in coverage.find(data))
+    assert not any(gap.startswith("no training images") for gap in coverage.find(data))
 
 
 def test_small_splits_are_named(data: Path) -> None:

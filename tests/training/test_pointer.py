@@ -20,7 +20,7 @@ def test_promotions_are_remembered_and_rolled_back_one_by_one(registry: Registry
     assert Registry(uri).production() == Pointer("3", ("1", "2"))
     assert registry.rollback() == Pointer("2", ("1",), ("3",))
     assert registry.rollback() == Pointer("1", (), ("3", "2"))
-    with pytest.raises(StepError, match="no earlier release in production to go back to"):
+    with pytest.raises(StepError, match="no earlier production release to roll back to"):
         registry.rollback()
     assert Registry(uri).production() == Pointer("1", (), ("3", "2"))
 
@@ -34,7 +34,7 @@ def test_promoting_what_is_in_production_changes_nothing(registry: Registry) -> 
 
 def test_a_rollback_needs_a_promotion(registry: Registry) -> None:
     publish(registry, "1")
-    with pytest.raises(StepError, match="no earlier release in production to go back to"):
+    with pytest.raises(StepError, match="no earlier production release to roll back to"):
         registry.rollback()
 
 
@@ -82,7 +82,7 @@ def test_a_promotion_between_reading_and_moving_is_noticed(
         return found
 
     monkeypatch.setattr(registry, "_pointer", read_then_lose_the_race)
-    with pytest.raises(ConflictError, match="production was changed by somebody else"):
+    with pytest.raises(ConflictError, match="production was changed by another process"):
         registry.promote("1")
     assert Registry(uri).production() == Pointer("2")
 
@@ -115,6 +115,6 @@ def test_a_release_promoted_before_there_were_holds_is_held_by_a_rollback(regist
 def test_a_rollback_to_what_is_gone_moves_nothing(registry: Registry) -> None:
     publish(registry, "2")
     registry.storage.replace("production", b'{"version": "2", "history": ["1"]}', None)
-    with pytest.raises(StepError, match="holds no release 1; it holds 2"):
+    with pytest.raises(StepError, match="has no release 1; it has 2"):
         registry.rollback()
     assert registry.production() == Pointer("2", ("1",))

@@ -128,12 +128,12 @@ def test_the_command_prints_what_goes_and_why(registry: Registry, capsys: pytest
     arguments = ["prune", "--registry", registry.uri, "--keep", "1", "--older-than", "0"]
     assert main([*arguments, "--dry-run"]) == 0
     dry = capsys.readouterr().out.splitlines()
-    assert dry[-1] == "1 would go; nothing was changed"
-    assert "goes   4                     never in production, published 0 hours ago" in dry
+    assert dry[-1] == "1 would be deleted; nothing was changed"
+    assert "delete  4                     never in production, published 0 hours ago" in dry
     assert main(arguments) == 0
-    assert capsys.readouterr().out.splitlines() == [*dry[:-1], "1 removed"]
+    assert capsys.readouterr().out.splitlines() == [*dry[:-1], "1 deleted"]
     assert main(arguments) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "0 removed"
+    assert capsys.readouterr().out.splitlines()[-1] == "0 deleted"
 
 
 def test_releases_lists_what_was_in_production_and_what_is_none(
@@ -144,8 +144,8 @@ def test_releases_lists_what_was_in_production_and_what_is_none(
     assert main(["releases", "--registry", registry.uri]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line[:3] for line in lines[:-1]] == ["+ 1", "+ 2", "* 3", "  4", "  5", "  6"]
-    assert lines[3] == "  4  removed by `prune`"
-    assert lines[5] == "  6  incomplete: publish it again, or let `prune` remove it"
+    assert lines[3] == "  4  being removed by `prune`"
+    assert lines[5] == "  6  incomplete: publish it again, or remove it with `prune`"
     assert lines[6] == "production: 3"
 
 

@@ -69,7 +69,7 @@ def test_a_release_removed_after_the_look_at_its_manifest_is_not_promoted(
         hold(name, generation)
 
     monkeypatch.setattr(registry.storage, "hold", lose_the_race)
-    with pytest.raises(ConflictError, match=r"4/manifest\.json was changed by somebody else"):
+    with pytest.raises(ConflictError, match=r"4/manifest\.json was changed by another process"):
         registry.promote("4")
     pointer = other.production()
     assert pointer is not None

@@ -20,8 +20,9 @@ from training.evaluation.report import local_report
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish
-from training.registry.registry import Registry, release_files
-from training.registry.signing import Signer, Trust, verify_published
+from training.registry.local import release_files
+from training.registry.registry import Registry
+from training.registry.signing import Signer, Trust
 from training.registry.storage import ConflictError
 
 LENIENT = replace(PRESETS["smoke"].gate, age_mae=100.0, gender_accuracy=0.0, ethnicity_accuracy=0.0)
@@ -86,24 +87,24 @@ def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path
 def test_the_bundled_release_goes_as_it_is_into_a_registry_of_ones_own(registry: Registry, tmp_path: Path) -> None:
     release = Path(shutil.copytree(BUNDLED, tmp_path / "work" / "release"))
     version = publish(release, registry).rpartition("/")[2]
-    assert registry.files(version) == release_files(BUNDLED)
+    assert registry.read(version).files == release_files(BUNDLED)
 
 
 def test_a_signature_is_of_all_that_is_published(mine: Path, registry: Registry, ours: Path) -> None:
     gate(mine, LENIENT)
     version = publish(mine, registry, Signer(key=str(ours))).rpartition("/")[2]
-    assert verify_published(registry, version, Trust(key=public(ours))) == f"the key {digest(ours)}"
-    assert set(registry.files(version)) == {path.name for path in mine.iterdir()} >= {"manifest.json", "model.sig"}
-    assert registry.manifest(version)["provenance"]["evaluate"]["bootstrap"] == 200
+    assert registry.read(version, Trust(key=public(ours))).signer == f"the key {digest(ours)}"
+    assert set(registry.read(version).files) == {path.name for path in mine.iterdir()} >= {"manifest.json", "model.sig"}
+    assert registry.read(version).manifest["provenance"]["evaluate"]["bootstrap"] == 200
 
 
 def test_publishing_again_keeps_the_signature(mine: Path, registry: Registry, ours: Path, theirs: Path) -> None:
     gate(mine, LENIENT)
     version = publish(mine, registry, Signer(key=str(ours))).rpartition("/")[2]
-    published = registry.files(version)
+    published = registry.read(version).files
     for signer in (Signer(key=str(ours)), Signer(key=str(theirs)), None):
         publish(mine, registry, signer)
-        assert registry.files(version) == published == release_files(mine)
+        assert registry.read(version).files == published == release_files(mine)
 
 
 def test_a_publisher_that_was_killed_after_signing_has_a_successor(mine: Path, registry: Registry, ours: Path) -> None:
@@ -113,16 +114,16 @@ def test_a_publisher_that_was_killed_after_signing_has_a_successor(mine: Path, r
     registry.begin(version, files)
     registry.storage.create(f"{version}/model.sig", files["model.sig"])
     publish(mine, registry, Signer(key=str(ours)))
-    assert registry.files(version) == files
+    assert registry.read(version).files == files
 
 
 def test_a_release_that_was_published_unsigned_may_be_signed_later(mine: Path, registry: Registry, ours: Path) -> None:
     gate(mine, LENIENT)
     version = publish(mine, registry).rpartition("/")[2]
-    with pytest.raises(StepError, match="holds no signature"):
-        verify_published(registry, version, Trust(key=public(ours)))
+    with pytest.raises(StepError, match="has no signature"):
+        registry.read(version, Trust(key=public(ours)))
     publish(mine, registry, Signer(key=str(ours)))
-    assert verify_published(registry, version, Trust(key=public(ours))) == f"the key {digest(ours)}"
+    assert registry.read(version, Trust(key=public(ours))).signer == f"the key {digest(ours)}"
 
 
 def test_a_signature_of_other_files_in_the_way_is_never_overwritten(mine: Path, registry: Registry, ours: Path) -> None:
@@ -155,7 +156,7 @@ def test_the_local_report_shows_faces_and_is_not_published(mine: Path, challenge
 def test_a_champion_is_shown_beside_the_release(data: Path, trained: Path, mine: Path) -> None:
     evaluate(data, trained, mine, EvaluateConfig(bootstrap=50), champion.named("function/model"))
     bundled = release.load("function/model")
-    assert f"Against {bundled.version} on the same faces" in (mine / "report.html").read_text()
+    assert f"The champion is release {bundled.version}, scored on the same" in (mine / "report.html").read_text()
 
 
 def test_a_release_that_did_not_pass_is_not_published(mine: Path, tmp_path: Path) -> None:

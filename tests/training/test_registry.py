@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from tests.releases import publish, release, versions
 from training.errors import StepError
-from training.registry.registry import Pointer, Registry, release_files
+from training.registry.local import release_files
+from training.registry.registry import Pointer, Registry
 from training.registry.storage import ConflictError
 
 
@@ -52,7 +54,7 @@ def test_half_a_release_is_invisible_until_it_is_published_again(registry: Regis
     for name in ("card.md", "model.tflite"):
         registry.storage.create(f"2/{name}", release("2")[name])
     assert versions(registry) == ["1"]
-    with pytest.raises(StepError, match="holds no release 2; it holds 1"):
+    with pytest.raises(StepError, match="has no release 2; it has 1"):
         registry.promote("2")
     publish(registry, "2")
     assert versions(registry) == ["1", "2"]
@@ -74,7 +76,7 @@ def test_promoting_an_unknown_version_lists_what_there_is(
     registry: Registry, published: tuple[str, ...], held: str
 ) -> None:
     publish(registry, *published)
-    with pytest.raises(StepError, match=f"holds no release 9; it holds {held}$"):
+    with pytest.raises(StepError, match=f"has no release 9; it has {held}$"):
         registry.promote("9")
     assert registry.production() is None
 
@@ -113,7 +115,8 @@ def test_of_two_publishers_of_a_version_both_succeed_or_one(registry: Registry, 
 
     def publish_one(version: str, model: bytes) -> bool:
         mine = Registry(uri)
-        manifest = json.dumps({"version": version, "model": model.decode()}).encode()
+        stated = {"file": "model.tflite", "sha256": hashlib.sha256(model).hexdigest()}
+        manifest = json.dumps({"name": "one", "version": version, "model": stated}).encode()
         barrier.wait(timeout=30)
         try:
             mine.publish(version, {"manifest.json": manifest, "model.tflite": model})
@@ -130,7 +133,7 @@ def test_of_two_publishers_of_a_version_both_succeed_or_one(registry: Registry, 
             stored = registry.storage.read(f"{race}/model.tflite")
             assert stored is not None
             assert stored.data == models[0 if first else 1]
-            assert registry.manifest(f"{race}")["model"] == stored.data.decode()
+            assert registry.read(f"{race}").files["model.tflite"] == stored.data
 
 
 def test_publishers_of_different_versions_do_not_meet(registry: Registry, uri: str) -> None:

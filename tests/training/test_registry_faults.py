@@ -117,7 +117,7 @@ def test_a_lost_answer_is_not_taken_for_success_where_somebody_else_wrote(
     for version in ("1", "2"):
         registry.publish(version, release(version))
     storage.plan(UPLOAD, _meanwhile(registry, "2"), times=1, done=False)
-    with pytest.raises(ConflictError, match="production was changed by somebody else"):
+    with pytest.raises(ConflictError, match="production was changed by another process"):
         registry.promote("1")
     assert registry.production() == Pointer("2")
 
@@ -158,7 +158,7 @@ def test_a_damaged_answer_is_not_believed(storage: FaultyStorage, registry: Regi
 def test_a_missing_right_is_named(storage: FaultyStorage, registry: Registry, operation: str, broken: str) -> None:
     registry.publish("1", release("1"))
     storage.plan(broken, faults.status(403), done=False)
-    with pytest.raises(StepError, match=r"refuses it, see the rights of the account in infra/"):
+    with pytest.raises(StepError, match=r"denies access, see the account's roles in infra/"):
         registry.promote("1") if operation == "promote" else list(prune(registry, Retention(0, 0), dry_run=False))
     assert everything(registry) == (["1"], None)
 

@@ -96,7 +96,7 @@ def require_whole_or_unseen(registry: Registry, version: str, files: dict[str, b
         return True
     with pytest.raises(ReleaseError):
         load(address)
-    with pytest.raises(StepError, match=f"holds no release {version}"):
+    with pytest.raises(StepError, match=f"has no release {version}|is no registry"):
         registry.promote(version)
     return False
 
@@ -207,7 +207,7 @@ def test_killed_pruners_remove_whole_releases_and_none_that_was_promoted(executi
         seen += sum(require_whole_or_unseen(registry, version, release(version)) for version in ("0", "2"))
         # By another one, which finds what the first has begun.
         killed_processes.prune(registry.uri)
-        left = [file.name for version in registry.storage.folders() for file in registry.storage.files(version)]
+        left = [file.name for entry in registry.entries() for file in registry.storage.files(entry.version)]
         assert left == ["0/manifest.json", *sorted(f"1/{name}" for name in release("1")), "2/manifest.json"]
         assert versions(registry) == ["1"]
         require_whole(f"{registry.uri}/1", release("1"))

@@ -15,7 +15,8 @@ from tests.conftest import FUNCTION, ROOT
 from training import reproduce
 from training.errors import StepError
 from training.presets import PRESETS
-from training.registry.registry import Registry, release_files
+from training.registry.local import release_files
+from training.registry.registry import Registry
 from training.reproduction_report import Metric, ReproductionReport, compare
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -45,7 +46,7 @@ def planned(release: dict[str, Any], data: str = "faces", registry: str = "") ->
 def test_only_what_differs_from_the_preset_is_set() -> None:
     plan = planned(manifest(epochs=3, learning_rate=0.5, init_from="imagenet"))
     place = ["--work", str(Path("again").resolve())]
-    set_here = ["--set", "epochs=3", "--set", "learning_rate=0.5", "--init-from", "imagenet"]
+    set_here = ["--set", "epochs=3", "--set", "learning_rate=0.5", "--init-from=imagenet"]
     assert plan.obstacles == []
     assert plan.steps == [
         ["prepare", "--preset", "smoke", "--data", str(Path("faces").resolve()), *place],
@@ -77,12 +78,14 @@ def test_a_teacher_that_has_been_published_is_taken_from_the_registry(tmp_path: 
     release = manifest(teachers=("build/teacher/release",))
     release["provenance"]["trained"] = {"releases": {"build/teacher/release": {"version": version, "sha256": sha256}}}
     (obstacle,) = planned(release).obstacles
-    assert f"it learnt from build/teacher/release, release {version}, SHA-256 {sha256}, which is not there" in obstacle
+    assert (
+        f"it was trained with build/teacher/release, release {version}, SHA-256 {sha256}, which is missing" in obstacle
+    )
     registry = Registry(str(tmp_path / "registry"))
     registry.publish(version, release_files(FUNCTION / "model"))
     plan = planned(release, registry=registry.uri)
     assert plan.obstacles == []
-    assert plan.steps[1][3:5] == ["--teacher", f"{tmp_path}/registry/{version}"]
+    assert plan.steps[1][3] == f"--teacher={tmp_path}/registry/{version}"
 
 
 def test_another_release_in_the_place_of_a_teacher_is_not_taken(tmp_path: Path) -> None:
@@ -91,28 +94,28 @@ def test_another_release_in_the_place_of_a_teacher_is_not_taken(tmp_path: Path) 
     release = manifest(teachers=(uri,))
     assert planned(release).obstacles == []
     release["provenance"]["trained"] = {"releases": {uri: {"version": "1", "sha256": "ef" * 32}}}
-    assert "which is not there" in planned(release).obstacles[0]
+    assert "which is missing" in planned(release).obstacles[0]
 
 
 @pytest.mark.parametrize(
     ("release", "said"),
     [
-        (manifest(commit=f"{COMMIT}+"), "the working copy had changes that no commit holds"),
+        (manifest(commit=f"{COMMIT}+"), "the working copy had uncommitted changes"),
         (manifest(augmentation=None), "no option sets augmentation to None"),
-        (manifest(teachers=("build/teacher",)), "it learnt from build/teacher, a release that it does not describe"),
+        (manifest(teachers=("build/teacher",)), "it was trained with build/teacher, an unknown release"),
     ],
 )
 def test_what_no_command_does_is_said_and_stops_a_run(release: dict[str, Any], said: str, tmp_path: Path) -> None:
     plan = planned(release)
-    assert f"# cannot be repeated as it is: {said}" in reproduce.script(release, plan, tmp_path)
-    with pytest.raises(StepError, match=f"20261125-0f84af41 cannot be made again: {said}"):
+    assert f"# not reproducible as it is: {said}" in reproduce.script(release, plan, tmp_path)
+    with pytest.raises(StepError, match=f"20261125-0f84af41 cannot be reproduced: {said}"):
         reproduce.run(release, plan, tmp_path, tmp_path)
 
 
 def test_a_run_asks_for_faces(tmp_path: Path) -> None:
     plan = planned(manifest(), data="")
     assert '--data "$DATA"' in reproduce.script(manifest(), plan, tmp_path)
-    with pytest.raises(StepError, match="cannot be made again: --data names no faces"):
+    with pytest.raises(StepError, match="cannot be reproduced: --data is missing"):
         reproduce.run(manifest(), plan, tmp_path, tmp_path)
 
 
@@ -127,7 +130,7 @@ def test_a_script_does_nothing_that_a_manifest_hides_in_it(tmp_path: Path) -> No
 @pytest.mark.parametrize("commit", ["", "+", "main", "--help"])
 def test_a_release_of_no_commit_is_not_repeated(commit: str) -> None:
     with (
-        pytest.raises(StepError, match="a release made outside of a clone"),
+        pytest.raises(StepError, match="a release that was made outside of a clone"),
         reproduce.checkout(manifest(commit=commit)),
     ):
         pass
@@ -136,7 +139,7 @@ def test_a_release_of_no_commit_is_not_repeated(commit: str) -> None:
 def test_a_preset_that_the_commit_does_not_know_is_named() -> None:
     release = manifest()
     release["provenance"]["preset"] = "huge"
-    with pytest.raises(StepError, match="the commit has no preset 'huge'; there are default, teacher"):
+    with pytest.raises(StepError, match="the commit has no preset 'huge'; it has default, teacher"):
         planned(release)
 
 
@@ -147,16 +150,16 @@ def metric(repeated: float) -> Metric:
 @pytest.mark.parametrize(
     ("repetition", "holds", "said"),
     [
-        (ReproductionReport(True, [metric(5.0)], []), True, "the same model file, to the bit"),
+        (ReproductionReport(True, [metric(5.0)], []), True, "the model files are identical"),
         (
             ReproductionReport(False, [metric(5.1)], ["cores 4 then, 2 now"]),
             True,
-            "another model file (cores 4 then, 2 now), all",
+            "the model files differ (cores 4 then, 2 now); all",
         ),
         (
             ReproductionReport(False, [metric(5.3)], []),
             False,
-            "nothing known differs; GPUs and interrupted trainings are not",
+            "no known difference; GPUs and interrupted trainings are not",
         ),
         (ReproductionReport(False, [metric(float("nan"))], []), False, "OUTSIDE"),
     ],

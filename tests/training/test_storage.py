@@ -67,7 +67,7 @@ def test_a_stale_generation_replaces_nothing(storage: Storage) -> None:
     stale = generation(storage, "pointer")
     storage.replace("pointer", b"two", stale)
     for seen in (stale, None):
-        with pytest.raises(ConflictError, match="pointer was changed by somebody else meanwhile"):
+        with pytest.raises(ConflictError, match="pointer was changed by another process meanwhile"):
             storage.replace("pointer", b"three", seen)
     assert content(storage, "pointer") == b"two"
 
@@ -128,7 +128,7 @@ def test_a_stale_generation_deletes_nothing(storage: Storage) -> None:
     stale = generation(storage, "1/a")
     assert isinstance(stale, str)
     storage.replace("1/a", b"two", stale)
-    with pytest.raises(ConflictError, match="1/a was changed by somebody else meanwhile"):
+    with pytest.raises(ConflictError, match="1/a was changed by another process meanwhile"):
         storage.delete("1/a", stale)
     assert content(storage, "1/a") == b"two"
 
@@ -147,7 +147,7 @@ def test_a_held_file_is_neither_replaced_nor_deleted(storage: Storage, uri: str)
             storage.replace("1/a", b"two", seen)
         with pytest.raises(ConflictError, match=r"1/a (is held|was changed)"):
             storage.delete("1/a", seen)
-    with pytest.raises(ConflictError, match="1/a is held, as every file of a release that is or was in production"):
+    with pytest.raises(ConflictError, match="1/a is held: every file of a release that is or was in production stays"):
         storage.delete("1/a", file.generation)
     assert content(storage, "1/a") == b"one"
 

@@ -60,6 +60,25 @@ def test_lines_of_a_function_that_read_format_3_count_as_those_of_now() -> None:
     assert counted(entry(former)) == counted(now)
 
 
+@pytest.mark.parametrize(
+    "before", ["2026-11-25T10:00:00Z ", "faces-1  | ", "faces-1  | 2026-11-25T10:00:00Z ", "[pod/faces/faces] "]
+)
+def test_a_prefix_of_another_tool_is_skipped(before: str) -> None:
+    whole = json.dumps(line()).encode()
+    assert counted(before.encode() + whole) == counted(line())
+    assert counted(before.encode() + whole[:-9]).damaged == 1
+
+
+def test_a_line_in_dockers_json_is_unpacked() -> None:
+    wrapped = {"log": json.dumps(line()) + "\n", "stream": "stderr", "time": "2026-11-25T10:00:00Z"}
+    assert counted(wrapped) == counted(line())
+
+
+def test_lines_of_the_function_are_told_from_foreign_ones() -> None:
+    found = counted(b"INFO: a delegate", line(), with_http(200, "GET", "/health"), line(release="20250101-0000"))
+    assert (found.lines, found.of_function, found.requests) == (4, 3, 1)
+
+
 def test_server_errors_are_those_of_requests_for_answers() -> None:
     found = counted(
         with_http(500),
@@ -90,6 +109,8 @@ def test_lines_of_other_releases_are_not_mixed_in() -> None:
             {"httpRequest": {"status": 200}, "logName": "projects/p/logs/run.googleapis.com%2Frequests"}
         ).encode(),
         json.dumps(with_http(200, "GET", "/health")).encode(),
+        b"worker 7: {'release': 'of the worker'}",
+        json.dumps({"log": "[1] [INFO] Starting gunicorn\n", "stream": "stderr", "time": "2026-11-25"}).encode(),
     ],
 )
 def test_lines_of_another_kind_are_no_damage(other: bytes) -> None:
@@ -130,7 +151,7 @@ def test_a_damaged_line_is_counted_and_leaves_nothing_behind(damaged: bytes) -> 
     found = counted(line(), damaged, entry(line("0-12")))
     clean = counted(line(), entry(line("0-12")))
     assert found.damaged == 1
-    clean.damaged = 1
+    clean.damaged, clean.of_function = 1, found.of_function
     assert found == clean
 
 

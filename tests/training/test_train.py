@@ -14,8 +14,8 @@ from training import runs
 from training.data import shards
 from training.errors import StepError
 from training.learning import checkpoints
-from training.learning.losses import selection_metric
 from training.learning.schedules import optimizer, steps_per_epoch
+from training.runs import selection_metric
 from training.train import train
 
 BRIEF = replace(SHORT, epochs=2, max_steps=3)

@@ -1,1 +1,1 @@
-"""What `convert` fits on prepared faces and the manifest carries: calibration, intervals, warnings."""
+"""Calibration of probabilities and age intervals, and the input check, fitted by `convert`."""

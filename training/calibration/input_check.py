@@ -1,4 +1,4 @@
-"""Training faces -> the manifest's section `input_check`: what lets the function warn of images that are no face."""
+"""The input check: a small classifier with which the function warns of images that are no face."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from training.calibration import negatives
 from training.config import InputCheckConfig
 from training.data import shards
 
-# `evaluate`, `gate` and `publish` need this module too, but not to wait for TensorFlow.
+# `evaluate`, `gate` and `publish` import this module without TensorFlow.
 if TYPE_CHECKING:
     import keras
 
 
 def fit(data: Path, config: InputCheckConfig) -> dict[str, Any]:
-    """The section as JSON, its bounds chosen by the function's own measure on the validation faces.
+    """Fit the classifier on training faces and its threshold on validation faces.
+
+    Returns:
+        The manifest's section `input_check`.
 
     Raises:
         StepError: there are no faces.
@@ -37,7 +40,7 @@ def fit(data: Path, config: InputCheckConfig) -> dict[str, Any]:
 
 
 def false_positives(fitted: InputCheck, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """(N, size, size, 3) uint8 faces -> (N,) whether each is warned of for its pixels."""
+    """Return (N,) whether each of the (N, size, size, 3) uint8 faces gets a warning for its pixels."""
     contrasts, scores = fitted.measure(faces)
     warned: npt.NDArray[np.bool_] = (contrasts < fitted.low_contrast) | (scores > fitted.threshold)
     return warned
@@ -49,7 +52,7 @@ def _pixels(data: Path, split: str) -> Iterator[npt.NDArray[np.uint8]]:
 
 
 def _examples(data: Path, config: InputCheckConfig, random: np.random.Generator) -> tuple[Thumbnails, Thumbnails]:
-    """Thumbnails of good images and of others, (N, 16, 16) each; memory holds no more than these."""
+    """Return thumbnails of good images and of counterexamples, (N, 16, 16) each."""
     faces: list[Thumbnails] = []
     others: list[Thumbnails] = []
     for pixels in _pixels(data, "train"):
@@ -90,7 +93,7 @@ def _train(faces: Thumbnails, others: Thumbnails, config: InputCheckConfig) -> k
 
 
 def _section(model: keras.Model, low_contrast: float, config: InputCheckConfig) -> dict[str, Any]:
-    """The weights, those of the first layer as one signed byte each; no threshold yet."""
+    """Return the section with the weights, those of the first layer as int8, and without a threshold."""
     hidden, bias, output, _ = model.get_weights()
     scale = np.maximum(np.abs(hidden).max(axis=0) / 127, 1e-9)
     return {

@@ -1,8 +1,8 @@
-"""Age distributions of validation faces -> how much of each to cut off, so that intervals cover what they state.
+"""Calibrated age intervals: quantile levels of the age distribution, fitted on validation faces.
 
-One level for all ages would do overall and fail in groups: a network draws ages towards where most faces are, so that
-its intervals are too wide for children and too narrow for teenagers. Here the levels depend on the answered age, and
-are the ones with the narrowest intervals among those that cover the wanted share overall and in every age band.
+A single pair of levels reaches the nominal coverage overall but not in groups: predictions are biased towards frequent
+ages, so intervals are too wide for children and too narrow for teenagers. Here the levels depend on the predicted age.
+The fit finds the narrowest intervals with the nominal coverage overall and in every age band.
 """
 
 from __future__ import annotations
@@ -18,47 +18,50 @@ from serving.predictor import Array, age_levels
 from serving.request_stats import AGE_BANDS
 from training.labels import band
 
-# years; answered ages at which levels are fitted, closest where labels change fastest
+# Predicted ages in years at which levels are fitted, closest where labels change fastest.
 KNOTS = (2.0, 10.0, 18.0, 25.0, 35.0, 50.0, 70.0)
-# validation faces nearest to a knot below which it is left out, and in a band below which the band is not looked at
+# Smallest number of validation faces nearest to a knot, and in an age band. Others are left out.
 _FEWEST_FACES = 40
 _TAILS = np.linspace(0.005, 0.45, 90)
-# places in _TAILS that a search moves by, coarse to fine
+# Steps of the search in indices of _TAILS, from coarse to fine.
 _STRIDES = (12, 6, 3, 1)
-# years of width that a whole share of missing coverage is worth, overall and in one band
+# Penalty in years of width for a coverage of 0 instead of 1, overall and in one band.
 _OVERALL_PENALTY = 200.0
 _BAND_PENALTY = 60.0
-# share by which the overall coverage may exceed what is stated before it counts as missing its aim
+# Share by which the overall coverage may exceed the nominal one without penalty.
 _SLACK = 0.005
-# A fit follows the faces it sees, the fewer the closer: levels fitted on two thirds of the validation faces covered
-# 75.5 % of the teenagers among the other third, where 80 % were asked for. So a band is asked for more the fewer faces
-# it has: this many standard errors above a floor that lies this far below what is stated.
+# A fit on few faces overfits. Levels fitted on two thirds of the validation faces covered 75.5 % of the teenagers in
+# the rest, at a nominal 80 %. So a band with fewer faces has a higher goal: _BAND_ERRORS standard errors above a floor
+# that is _BAND_FLOOR below the nominal coverage.
 _BAND_ERRORS = 1.5
 _BAND_FLOOR = 0.02
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Years of median answers, rising, and the lower and upper level of the distribution at each."""
+    """Quantile levels of the age intervals, to be interpolated over the predicted age."""
 
     at: tuple[float, ...]
+    """Predicted median ages in years, ascending."""
     low: tuple[float, ...]
+    """Lower quantile level at each age."""
     high: tuple[float, ...]
+    """Upper quantile level at each age."""
 
 
 def covered(low: npt.NDArray[Any], high: npt.NDArray[Any], ages: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Whether each labelled age lies in its answered interval, all in whole years."""
+    """Return (N,) whether each interval contains the labelled age, all in whole years."""
     result: npt.NDArray[np.bool_] = (ages >= low) & (ages <= high)
     return result
 
 
 def fit(distribution: npt.NDArray[Any], ages: npt.NDArray[Any], coverage: float) -> Levels:
-    """The levels with the narrowest intervals that cover `coverage` of the faces, and about as many in every age band.
+    """Fit the levels with the narrowest intervals that reach `coverage` overall and, within noise, in every age band.
 
     Args:
         distribution: (N, years) probabilities for faces that were not trained on.
-        ages: (N,) labelled years.
-        coverage: share of the faces.
+        ages: (N,) labelled ages in years.
+        coverage: nominal coverage, from 0 to 1.
     """
     search = _Search(distribution, ages.astype(np.float64), coverage)
     tails = search.best()
@@ -67,12 +70,12 @@ def fit(distribution: npt.NDArray[Any], ages: npt.NDArray[Any], coverage: float)
 
 
 class _Search:
-    """Coordinate descent over places in _TAILS, (2, knots): the tails below and above."""
+    """Coordinate descent over (2, knots) indices of _TAILS: the lower and the upper tails."""
 
     def __init__(self, distribution: npt.NDArray[Any], ages: Array, coverage: float) -> None:
         (self.years,) = age_levels(distribution, (0.5,))
         self.low, self.high = age_levels(distribution, _TAILS), age_levels(distribution, 1 - _TAILS)
-        # Answers are whole years.
+        # Predictions are whole years.
         self.above, self.below = ages >= np.rint(self.low), ages <= np.rint(self.high)
         self.coverage = coverage
         self.knots = _knots(self.years)
@@ -82,7 +85,7 @@ class _Search:
         self.goals = [_goal(coverage, int(mask.sum())) for mask in self.bands]
 
     def best(self) -> npt.NDArray[np.int64]:
-        """The places with the lowest cost that no single move betters."""
+        """Return the indices at a local minimum of the cost."""
         tails = np.full((2, len(self.knots)), len(_TAILS) // 4)
         cost = self.cost(tails)
         for stride in _STRIDES:
@@ -98,7 +101,7 @@ class _Search:
         return tails
 
     def cost(self, tails: npt.NDArray[np.int64]) -> float:
-        """Years: the mean width, and penalties for what is not covered."""
+        """Return the mean width in years plus penalties for missing coverage."""
         faces = np.arange(len(self.years))
         below, above = (np.rint(np.interp(self.years, self.knots, row)).astype(np.int64) for row in tails)
         hits = self.above[below, faces] & self.below[above, faces]
@@ -110,12 +113,12 @@ class _Search:
 
 
 def _goal(coverage: float, faces: int) -> float:
-    """The share that a band of that many faces is asked to have covered."""
+    """Return the coverage that the fit requires of a band with that many faces."""
     return coverage - _BAND_FLOOR + _BAND_ERRORS * math.sqrt(coverage * (1 - coverage) / faces)
 
 
 def _knots(years: Array) -> npt.NDArray[np.float64]:
-    """The knots that have enough answers around them; one alone where there are too few faces for any."""
+    """Return the knots with enough predictions around them, or the median age if there is none."""
     knots = np.array(KNOTS)
     nearest = np.abs(years[:, None] - knots).argmin(axis=1)
     enough = knots[np.bincount(nearest, minlength=len(knots)) >= _FEWEST_FACES]

@@ -1,4 +1,4 @@
-"""Faces -> images that are no aligned, cropped face: what the function shall warn of, made of what is at hand."""
+"""Counterexamples for the input check: images that are no aligned, cropped face, made from faces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-# pixels; large enough to turn and cut, small enough to make tens of thousands in seconds
+# Side in pixels: large enough to rotate and crop, small enough for tens of thousands of images in seconds.
 SIDE = 32
 _BILINEAR, _BICUBIC, _BOX = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX
 
@@ -18,17 +18,17 @@ Random = np.random.Generator
 
 
 def counterexample(face: Grey, random: Random) -> Grey:
-    """One of the kinds below, each as often."""
+    """Return a counterexample of a random kind."""
     return _KINDS[random.integers(len(_KINDS))](face, random)
 
 
 def loosely_aligned(face: Grey, random: Random) -> Grey:
-    """The face a little turned, moved and scaled, and every second time mirrored: still a good image."""
+    """Return the face slightly rotated, moved and scaled, mirrored half of the time. It is still a good image."""
     image = Image.fromarray(face if random.random() < 0.5 else face[:, ::-1])
     side = SIDE * random.uniform(0.88, 1.12)
     x, y = (SIDE - side) / 2 + random.uniform(-0.08, 0.08, 2) * SIDE
     turned = image.rotate(random.uniform(-12, 12), _BILINEAR, fillcolor=_edge(face))
-    # Beyond the edge of a face that is held small there is more of the same.
+    # The edge is repeated around a face that is scaled down.
     wide = Image.fromarray(np.pad(np.asarray(turned), SIDE // 4, mode="edge"))
     left, top = x + SIDE // 4, y + SIDE // 4
     return np.asarray(wide.resize((SIDE, SIDE), _BILINEAR, box=(left, top, left + side, top + side)))
@@ -48,7 +48,7 @@ def _turned(face: Grey, random: Random) -> Grey:
 
 
 def _shrunk(face: Grey, random: Random) -> Grey:
-    """A small face somewhere on an even or a cloudy ground."""
+    """Return a small face on a plain or cloudy background."""
     even = np.full((SIDE, SIDE), random.choice(np.array((0, 255, random.integers(256)))), np.uint8)
     ground = clouds(random, int(random.integers(2, 10))) if random.random() < 0.4 else even
     side = int(SIDE * random.uniform(0.25, 0.75))
@@ -76,14 +76,14 @@ def _shuffled(face: Grey, random: Random) -> Grey:
 
 
 def _no_face(_: Grey, random: Random) -> Grey:
-    """Clouds, from a gradient to noise."""
+    """Return clouds, from a gradient to noise."""
     ground = clouds(random, int(random.integers(2, 2 * SIDE))) * random.uniform(0.2, 1)
     noise = random.normal(0, random.uniform(0, 60), (SIDE, SIDE))
     return (ground + noise).clip(0, 255).astype(np.uint8)
 
 
 def clouds(random: Random, cells: int) -> Grey:
-    """Values that change slowly from cell to cell; two cells make a gradient."""
+    """Return values that change slowly between cells. Two cells give a gradient."""
     spots = Image.fromarray(random.integers(0, 256, (cells, cells), np.uint8))
     return np.array(spots.resize((SIDE, SIDE), _BICUBIC))
 

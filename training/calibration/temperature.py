@@ -1,4 +1,4 @@
-"""Outputs on validation faces -> the calibration that the manifest carries."""
+"""Temperature scaling, and the whole calibration section of the manifest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.labels import LABELS, by_head
 
 
 def neutral(decision: AgeDecision) -> Calibration:
-    """Changes nothing: what the outputs say before anything is fitted."""
+    """Return a calibration that changes nothing."""
     return Calibration((0.0,), (0.1,), (0.9,), dict.fromkeys(LABELS, 1.0), decision)
 
 
@@ -24,13 +24,13 @@ _TEMPERATURES = np.geomspace(0.25, 4.0, 161)
 
 
 def fit(outputs: Outputs, labels: LabelArray, coverage: float, decision: AgeDecision) -> Calibration:
-    """Fit on faces that were not trained on.
+    """Fit a calibration.
 
     Args:
-        outputs: of N faces, by head.
+        outputs: outputs by head for N faces that were not trained on.
         labels: (N, LABEL_COLUMNS) uint8.
-        coverage: share of the faces whose age the answered interval shall hold.
-        decision: how an age is chosen; it is carried along.
+        coverage: nominal coverage of the age intervals.
+        decision: rule for the predicted age, stored with the calibration.
     """
     labelled = by_head(labels)
     levels = intervals.fit(outputs[AGE], labelled[AGE], coverage)
@@ -44,7 +44,7 @@ def fit(outputs: Outputs, labels: LabelArray, coverage: float, decision: AgeDeci
 
 
 def _temperature(probabilities: npt.NDArray[Any], classes: npt.NDArray[Any]) -> float:
-    """The temperature with the lowest negative log-likelihood."""
+    """Return the temperature with the lowest negative log-likelihood (Guo et al. 2017, arXiv:1706.04599)."""
     rows = np.arange(len(classes))
     losses = [
         -np.log(np.maximum(sharpen(probabilities, temperature)[rows, classes], 1e-12)).mean()

@@ -1,4 +1,4 @@
-"""The command line's commands, one module a kind; each is a function of its options and what it takes."""
+"""Commands of the command line: each is a function of its options, with a function that adds its arguments."""
 
 from __future__ import annotations
 
@@ -7,32 +7,53 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# Default registry of `make pipeline`.
+REGISTRY = "build/registry"
+
 
 @dataclass(frozen=True)
 class Command:
-    """One command: called as its function is, explained by its docstring."""
+    """A command with the name of its function and its docstring as help."""
 
-    # options -> exit code
     run: Callable[[argparse.Namespace], int]
-    # adds what it takes
+    """Function from the options to the exit code."""
     arguments: Callable[[argparse.ArgumentParser], None]
+    """Function that adds the arguments to a parser."""
 
     @property
     def name(self) -> str:
-        """As it is typed."""
+        """Return the name on the command line."""
         return self.run.__name__.replace("_", "-")
 
 
 def work(parser: argparse.ArgumentParser) -> None:
-    """Where the steps from faces to a release leave their files."""
+    """Add the option for the folder of the pipeline's files."""
     parser.add_argument(
         "--work",
         type=Path,
         default=Path("build/pipeline"),
-        help="folder of the steps' files (default: build/pipeline)",
+        help="folder for the files of all steps (default: build/pipeline)",
     )
 
 
 def registry(parser: argparse.ArgumentParser) -> None:
-    """Where releases are."""
-    parser.add_argument("--registry", required=True, help="folder or gs://bucket/path of the releases")
+    """Add the option for the registry."""
+    parser.add_argument("--registry", required=True, help="folder or gs://bucket/path of the registry")
+
+
+def positive(text: str) -> int:
+    """Return an integer above 0, for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer above 0, got {text!r}")
+    return number
+
+
+def listed_registry(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the registry, by default that of `make pipeline`, for commands that only read."""
+    parser.add_argument(
+        "--registry", default=REGISTRY, help=f"folder or gs://bucket/path of the registry (default: {REGISTRY})"
+    )

@@ -1,4 +1,4 @@
-"""Releases onto Cloud Run, and back."""
+"""Commands that deploy releases to Cloud Run and roll them back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.release import MANIFEST
 from training.commands import Command, registry, signing
 from training.deployment.config import DeployConfig, RolloutConfig, VerifyConfig
 from training.files import write_text
@@ -17,18 +18,17 @@ if TYPE_CHECKING:
 
 
 def deploy(options: argparse.Namespace) -> int:
-    """Build the function and add a revision that serves a release, without traffic, tagged `candidate`."""
+    """Build the function and add a Cloud Run revision without traffic, tagged `candidate`."""
     from training.deployment.deploy import deploy
     from training.deployment.releases import find
     from training.deployment.service import CANDIDATE
     from training.registry.registry import Registry
-    from training.registry.signing import verify_published
 
     service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
-    release = find(registry, options.release)
-    print(f"release: {release.uri}, SHA-256 {release.sha256}")
-    # Before anything is built of it.
-    print(f"signed by: {verify_published(registry, release.version, trust)}", flush=True)
+    # Verify the release before the build.
+    release = find(registry, options.release, trust)
+    print(f"release: {release.uri}, SHA-256 {release.sha256}, {MANIFEST} {release.manifest_sha256}")
+    print(f"signed by: {release.signer}", flush=True)
     revision = deploy(service, release, DeployConfig())
     found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
     print(found, end="")
@@ -41,13 +41,13 @@ def deploy(options: argparse.Namespace) -> int:
 def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     _service_argument(parser)
     registry(parser)
-    parser.add_argument("--release", default="", metavar="VERSION", help="what to serve (default: production's)")
-    parser.add_argument("--env-file", type=Path, help="file to write REVISION=… and CANDIDATE_URL=… to")
+    parser.add_argument("--release", default="", metavar="VERSION", help="release to serve (default: production)")
+    parser.add_argument("--env-file", type=Path, help="file for REVISION=… and CANDIDATE_URL=…")
     signing.trust_arguments(parser)
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Ask the candidate real requests and compare it with the production revision; exit code 1 where a check fails."""
+    """Send test requests to the candidate and compare it with production. Exit code 1: a check failed."""
     from training.deployment.probe_images import drawn, real
     from training.deployment.verification import verify
 
@@ -55,25 +55,30 @@ def verify(options: argparse.Namespace) -> int:
     images = real(options.faces, config.faces) if options.faces else drawn(config.faces)
     found = verify(_service(options), options.revision, images, config)
     print(*found.checks, "", *found.comparison, sep="\n")
-    print(f"\nnot verified: {', '.join(found.failed)}" if found.failed else "\nverified")
+    print(f"\nverification failed: {', '.join(found.failed)}" if found.failed else "\nverified")
     return 1 if found.failed else 0
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     _service_argument(parser)
     _revision_argument(parser)
-    parser.add_argument("--faces", type=Path, metavar="FOLDER", help="real faces to ask about (default: drawn ones)")
+    parser.add_argument("--faces", type=Path, metavar="FOLDER", help="folder of real test faces (default: drawn faces)")
 
 
 def rollout(options: argparse.Namespace) -> int:
-    """Send some of the traffic to the candidate, watch it, then all; on any failure the traffic goes back."""
+    """Shift traffic to the candidate: a canary first, then all. On failure all traffic returns to production."""
     from training.deployment.rollout import rollout
     from training.registry.registry import Registry
 
     chosen = {name: value for name in ("percent", "minutes") if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(RolloutConfig(), **chosen)
     version = rollout(
-        _service(options), Registry(options.registry), options.revision, config, partial(print, flush=True)
+        _service(options),
+        Registry(options.registry),
+        options.revision,
+        config,
+        partial(print, flush=True),
+        signing.trust_if_any(options),
     )
     print(f"production: {version}")
     return 0
@@ -85,30 +90,31 @@ def _rollout_arguments(parser: argparse.ArgumentParser) -> None:
     _revision_argument(parser)
     default = RolloutConfig()
     parser.add_argument(
-        "--percent", type=int, choices=range(1, 100), metavar="1..99", help=f"first step (default: {default.percent})"
+        "--percent", type=int, choices=range(1, 100), metavar="1..99", help=f"canary share (default: {default.percent})"
     )
-    parser.add_argument("--minutes", type=float, help=f"how long it is watched (default: {default.minutes:g})")
+    parser.add_argument("--minutes", type=float, help=f"duration of the canary (default: {default.minutes:g})")
+    signing.trust_arguments(parser)
 
 
 def discard(options: argparse.Namespace) -> int:
-    """Take the candidate's address away, and whatever traffic an interrupted rollout left it."""
+    """Remove the candidate's address and any traffic left by an interrupted rollout."""
     from training.deployment.deploy import discard
 
-    print(f"candidate no more: {discard(_service(options)) or 'there was none'}")
+    print(f"removed candidate: {discard(_service(options)) or 'none'}")
     return 0
 
 
 def rollback(options: argparse.Namespace) -> int:
-    """Go back to the release before, or to an earlier one: the traffic of --service, then the pointer."""
+    """Roll back to the previous release or to VERSION: the traffic of --service, then the pointer `production`."""
     from training.registry.registry import Registry
 
-    registry = Registry(options.registry)
+    registry, trust = Registry(options.registry), signing.trust_if_any(options)
     if options.service:
         from training.deployment.rollback import rollback
 
-        print(f"all traffic goes to {rollback(_service(options), registry, options.version)}")
+        print(f"all traffic goes to {rollback(_service(options), registry, options.version, trust)}")
     else:
-        registry.rollback(options.version)
+        registry.rollback(options.version, trust)
     print(f"production: {registry.in_production()}")
     return 0
 
@@ -116,7 +122,8 @@ def rollback(options: argparse.Namespace) -> int:
 def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
     registry(parser)
     _service_argument(parser, required=False)
-    parser.add_argument("version", nargs="?", default="", help="an earlier one (default: the one before)")
+    parser.add_argument("version", nargs="?", default="", help="earlier release (default: the previous one)")
+    signing.trust_arguments(parser)
 
 
 def _service(options: argparse.Namespace) -> CloudRunService:
@@ -131,7 +138,7 @@ def _service_argument(parser: argparse.ArgumentParser, *, required: bool = True)
 
 
 def _revision_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--revision", required=True, help="as `deploy` names it")
+    parser.add_argument("--revision", required=True, help="revision name printed by `deploy`")
 
 
 COMMANDS = (

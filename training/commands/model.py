@@ -1,4 +1,4 @@
-"""From labelled faces to a release that may be published."""
+"""Commands from labelled faces to a release."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import os
 import sys
 from pathlib import Path
 
-from training.commands import Command, work
+from training.commands import Command, positive, signing, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
+from training.errors import StepError
 from training.labels import PATTERN
 from training.presets import PRESETS, RENAMED
+from training.quiet import hide_runtime_messages
 
 
 def fetch(options: argparse.Namespace) -> int:
-    """Bring an archive of faces from a bucket, unless that very object is there already."""
+    """Download an archive of faces from a bucket, unless the same object is already there."""
     from training.fetch import fetch
 
     copy, fetched = fetch(options.uri, options.folder)
@@ -25,11 +27,11 @@ def fetch(options: argparse.Namespace) -> int:
 
 def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", help="gs://bucket/path of the archive")
-    parser.add_argument("folder", type=Path, help="where the copy goes")
+    parser.add_argument("folder", type=Path, help="folder for the copy")
 
 
 def draw(options: argparse.Namespace) -> int:
-    """Draw faces of nobody, labelled as real ones are: enough for a training that proves the way."""
+    """Generate synthetic labelled faces for a smoke test."""
     from training.faces import write_faces
 
     write_faces(options.folder, options.count)
@@ -38,13 +40,15 @@ def draw(options: argparse.Namespace) -> int:
 
 
 def _draw_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="where they go")
-    parser.add_argument("--count", type=int, default=600, help="how many (default: 600)")
+    parser.add_argument("folder", type=Path, help="output folder")
+    parser.add_argument("--count", type=positive, default=600, help="number of faces (default: 600)")
 
 
 def prepare(options: argparse.Namespace) -> int:
-    """Read labelled faces once; write splits, shards, index.csv, rejected.csv and the exploration."""
-    from training.data import coverage
+    """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
+    from training.data import coverage, readers
+
+    readers.require(options.data)
     from training.prepare import prepare, summary
 
     config = PRESETS[options.preset].prepare
@@ -52,6 +56,8 @@ def prepare(options: argparse.Namespace) -> int:
         config = dataclasses.replace(config, size=options.size)
     fingerprint = prepare(options.data, options.work / "data", config, options.expect)
     print(summary(fingerprint))
+    if fingerprint.copies:
+        print(f"folded {fingerprint.copies} copies: files with the same bytes and labels count as one face")
     print(f"fingerprint: {fingerprint.sha256}")
     for gap in coverage.find(options.work / "data"):
         print(f"warning: {gap}", file=sys.stderr)
@@ -65,45 +71,53 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         required=True,
-        help=f"folder, .tar, .tar.gz or .zip of {PATTERN}",
+        help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}",
     )
-    parser.add_argument("--size", type=int, help="pixels, side of the faces, instead of the preset's")
+    parser.add_argument("--size", type=positive, help="side of the faces in pixels (default: the preset's)")
     parser.add_argument(
         "--expect",
         metavar="SHA256",
         default="",
-        help="fingerprint that the faces must have, as an earlier run stated it for this size (default: any)",
+        help="required fingerprint, as an earlier run printed it for this size (default: any)",
     )
-    _preset(parser, "whose input size the shards have")
+    _preset(parser, "preset with the size of the faces")
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train a preset's network on the prepared faces; keep the best epoch."""
-    from training.train import train
+    """Train a preset's network on the prepared faces and keep the best epoch."""
+    from training import runs
+    from training.learning import inputs
 
     named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
     chosen = {name: value for name, value in named.items() if value is not None}
     config = with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
-    best = train(options.work / "data", options.work / "model", config, options.preset, options.resume)
-    print(f"best model: {best}")
+    data, folder = options.work / "data", options.work / "model"
+    # A run that resumes needs nothing new, and may be complete already.
+    if not (options.resume and runs.exists(folder)):
+        inputs.require(data, config)
+    hide_runtime_messages()
+    from training.train import train
+
+    trust = signing.trust_if_any(options)
+    print(f"best model: {train(data, folder, config, options.preset, options.resume, trust)}")
     return 0
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
-    _preset(parser, "what to train")
+    _preset(parser, "preset to train")
     parser.add_argument("--resume", action="store_true", help="continue after the last completed epoch")
     parser.add_argument(
         "--init-from",
         metavar="RELEASE",
-        help="initial weights instead of the preset's: a release's folder or gs:// address to fine-tune it, "
-        '"faceres", "imagenet", or "" for random ones',
+        help="initial weights: folder or gs:// address of a release to fine-tune, "
+        '"faceres", "imagenet", or "" for random ones (default: the preset\'s)',
     )
     parser.add_argument(
         "--teacher",
         metavar="RELEASE",
         action="append",
-        help="release whose answers are learnt beside the labels, folder or gs:// address; may be given several times",
+        help="folder or gs:// address of a release to distill from; can be repeated",
     )
     parser.add_argument(
         "--set",
@@ -111,16 +125,25 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         dest="values",
         action="append",
         default=[],
-        help="another number than the preset's, for example epochs=30; training/config.py names and explains them",
+        help="change a number of the preset, for example epochs=30; training/config.py explains them; can be repeated",
     )
+    signing.trust_arguments(parser)
 
 
 def convert(options: argparse.Namespace) -> int:
-    """Convert the best model to TFLite and calibrate it: the beginning of a release."""
+    """Convert the best model to TFLite and calibrate it."""
+    from training import runs
+    from training.data import shards
+    from training.learning import checkpoints
+
+    data, trained = options.work / "data", options.work / "model"
+    runs.load(trained)
+    checkpoints.find(trained, options.epoch)
+    shards.fingerprint(data)
+    hide_runtime_messages()
     from training.convert import convert
 
-    config = ConvertConfig(epoch=options.epoch)
-    manifest = convert(options.work / "data", options.work / "model", options.work / "release", config)
+    manifest = convert(data, trained, options.work / "release", ConvertConfig(epoch=options.epoch))
     model = manifest["model"]
     print(f"release {manifest['version']}: {model['precision']}, {model['bytes']} bytes, SHA-256 {model['sha256']}")
     return 0
@@ -129,30 +152,31 @@ def convert(options: argparse.Namespace) -> int:
 def _convert_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument(
-        "--epoch", type=int, default=0, help="convert this epoch, one of the last two, instead of the best"
+        "--epoch", type=positive, default=0, help="epoch to convert, one of the last two (default: the best)"
     )
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Score the release on the test faces through the function's own predictor."""
+    """Evaluate the release on the test faces and write metrics and a report; compare it with the champion."""
     from training import tracking
     from training.evaluate import evaluate
-    from training.evaluation import champion, comparison
+    from training.evaluation import champion, comparison, tables
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import REPORT_FILE, local_report
     from training.registry.registry import Registry
 
+    hide_runtime_messages()
     folder, model = options.work / "release", options.work / "model"
-    against = champion.NOBODY
-    if options.registry:
-        against = champion.in_production(Registry(options.registry))
-    elif options.champion:
-        against = champion.named(options.champion)
+    against, trust = champion.NONE, signing.trust_if_any(options)
+    if options.registry is not None:
+        against = champion.in_production(Registry(options.registry), trust, options.first_release)
+    elif options.first_release:
+        raise StepError("--first-release needs --registry, which has no production release yet")
+    elif options.champion is not None:
+        against = champion.named(options.champion, trust)
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), against)
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
-    for name, metric in measured["overall"].items():
-        if name != "n":
-            print(f"{name:20} {metric['value']:8.4f}  ({metric['low']:.4f} to {metric['high']:.4f})")
+    print(tables.text(measured))
     compared = comparison.load(folder, measured["sha256"])
     print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")
@@ -163,11 +187,17 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     against = parser.add_mutually_exclusive_group()
     against.add_argument("--registry", help="compare with the production release of this folder or gs://bucket/path")
-    against.add_argument("--champion", metavar="RELEASE", help="compare with this one; folder or gs:// address")
+    against.add_argument("--champion", metavar="RELEASE", help="compare with this release; folder or gs:// address")
+    parser.add_argument(
+        "--first-release",
+        action="store_true",
+        help="the registry has no production release yet, or does not exist: only the thresholds count",
+    )
+    signing.trust_arguments(parser)
 
 
 def gate(options: argparse.Namespace) -> int:
-    """Check the metrics against the preset's thresholds and the champion's; exit code 1 where one fails."""
+    """Check the metrics against the thresholds of the preset and against the champion; exit code 1 if one fails."""
     from training.evaluation.gate_result import Override
     from training.gate import gate
     from training.runs import load
@@ -177,35 +207,42 @@ def gate(options: argparse.Namespace) -> int:
     found = gate(options.work / "release", PRESETS[preset].gate, override)
     print(*found.checks, *found.notes, sep="\n")
     if not found.failed:
-        against = f", and it was not found worse than {found.champion}" if found.champion else ""
-        print(f"gate open: the thresholds of {preset!r} are met{against}")
+        against = f", and no metric is significantly worse than that of {found.champion}" if found.champion else ""
+        print(f"gate passed: all thresholds of {preset!r} are met{against}")
     else:
-        print(f"gate closed: {'; '.join(found.failed)}")
-    if not found.open:
-        print("ways on: more or better faces, another preset, or --override REASON --by NAME (docs/gate.md)")
+        print(f"gate failed: {found.failed_titles}")
+    if not found.publishable:
+        print("next steps: more or better faces, another preset, or --override REASON --by NAME")
+        print("see docs/how-to/override-the-gate.md")
     if found.override:
         print(f"GATE OVERRIDDEN by {found.override.by}: {found.override.reason}")
-    return 0 if found.open else 1
+    return 0 if found.publishable else 1
 
 
 def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument(
-        "--preset", type=_current, choices=PRESETS, help="whose thresholds (default: the trained one's)"
+        "--preset",
+        type=_current,
+        choices=PRESETS,
+        help="preset with the thresholds (default: that of the training)",
     )
     parser.add_argument(
-        "--override", metavar="REASON", default="", help="let it through all the same; the manifest tells why"
+        "--override",
+        metavar="REASON",
+        default="",
+        help="publish although a check failed; the manifest records why",
     )
     parser.add_argument(
         "--by",
         metavar="NAME",
         default=os.environ.get("GITLAB_USER_LOGIN", ""),
-        help="who overrides (default: GitLab's GITLAB_USER_LOGIN)",
+        help="your name, for the override (default: GitLab's GITLAB_USER_LOGIN)",
     )
 
 
 def _current(name: str) -> str:
-    """The name of a preset; argparse refuses that of a former version."""
+    """Return the name of a preset, for argparse. A former name is refused with the new one."""
     if name in RENAMED:
         raise argparse.ArgumentTypeError(f"{name} is now {RENAMED[name]}: rename it")
     return name

@@ -1,4 +1,4 @@
-"""What a deployed release does, seen from its log."""
+"""Monitoring of a deployed release: `drift`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from training.config import DriftConfig
 from training.errors import StepError
 from training.files import write_text
 
-# Whoever retrains where answers drift must not do so where a bucket cannot be read.
-UNSEEN = 3
+# Not 1: a scheduled retraining must not start because a bucket is unreadable.
+FAILED = 3
 
 
 def drift(options: argparse.Namespace) -> int:
-    """Compare served answers with those expected; exit code 1 where they have drifted.
+    """Compare the logged predictions with the release's predictions for its test faces, or with earlier logs.
 
-    0: nothing has, or too little was asked to tell. 3: it could not be seen, or the verdict not be written.
+    Exit codes: 0 no drift or too few requests, 1 drift, 3 error, for example if no line is a log line of the function.
     """
     try:
         return _drift(options)
     except StepError as error:
         print(f"drift: {error}", file=sys.stderr)
-        return UNSEEN
+        return FAILED
 
 
 def _drift(options: argparse.Namespace) -> int:
@@ -35,7 +35,7 @@ def _drift(options: argparse.Namespace) -> int:
     from training.registry.registry import Registry
 
     release = options.release
-    if options.registry:
+    if options.registry is not None:
         registry = Registry(options.registry)
         release = registry.address(registry.in_production())
     report = drift_report.create(release, options.logs, DriftConfig(), options.reference, options.since)
@@ -54,37 +54,37 @@ def _drift_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--logs",
         required=True,
-        help="file, folder or gs://bucket/folder of lines, as the function writes them or as Cloud Logging's entries",
+        help="file, folder or gs://bucket/folder with log lines of the function or entries of Cloud Logging",
     )
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--release", help="folder or gs:// address of the release whose lines are looked at")
-    which.add_argument("--registry", help="folder or gs://bucket/path of the releases: the one in production")
+    which.add_argument("--release", help="folder or gs:// address of the release to check")
+    which.add_argument("--registry", help="folder or gs://bucket/path of a registry: check its production release")
     parser.add_argument(
         "--reference",
         metavar="LOGS",
         default="",
-        help="an earlier stretch of the log to compare with, instead of the release's answers on the test faces",
+        help="earlier logs to compare with, instead of the release's predictions for its test faces",
     )
     parser.add_argument(
         "--since",
         type=_moment,
         metavar="WHEN",
-        help="leave out earlier requests: 36h, 7d, or a date with or without a time, UTC",
+        help="ignore earlier requests: 36h, 7d, or a date with an optional time, UTC",
     )
-    parser.add_argument("--metrics", type=Path, metavar="FILE", help="write the metrics there too, as OpenMetrics text")
+    parser.add_argument("--metrics", type=Path, metavar="FILE", help="write the metrics to this file, as OpenMetrics")
     parser.add_argument(
-        "--log-to", metavar="LOG", help="write the verdict as an entry of projects/<project>/logs/<name>, for an alert"
+        "--log-to", metavar="LOG", help="write the verdict to the log projects/<project>/logs/<name>, for an alert"
     )
 
 
 def _moment(text: str) -> datetime:
-    """A moment, UTC unless it says otherwise, or as long ago as it says."""
+    """Parse a moment (UTC by default) or a time ago."""
     if ago := re.fullmatch(r"(\d{1,5})([hd])", text):
         return datetime.now(UTC) - timedelta(hours=int(ago[1]) * (24 if ago[2] == "d" else 1))
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a date nor 36h or 7d") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date, 36h or 7d") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

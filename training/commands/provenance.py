@@ -1,26 +1,22 @@
-"""Where a release comes from: who signed it, and how to make it again."""
+"""Commands for the origin of a release: its signature and its reproduction."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from training.commands import Command, signing
 
+if TYPE_CHECKING:
+    from training.registry.releases import StoredRelease
+    from training.registry.signing import Trust
+
 
 def verify_signature(options: argparse.Namespace) -> int:
-    """Check that a release is, file by file, what somebody trusted signed; exit code 1 where it is not."""
-    from training.registry.registry import Registry
-    from training.registry.signing import verify, verify_published
-
-    trust = signing.trust(options)
-    local = Path(options.version)
-    if local.is_dir():
-        signer = verify(local, trust)
-    else:
-        signer = verify_published(Registry(_registry(options)), options.version, trust)
-    print(f"{options.version}: signed by {signer}")
+    """Verify that a trusted signer signed every file of a release. Exit code 1 if not."""
+    found = _release_of(options, signing.trust(options))
+    print(f"{found.version}: signed by {found.signer}")
     return 0
 
 
@@ -30,10 +26,10 @@ def _verify_signature_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def reproduce(options: argparse.Namespace) -> int:
-    """Print the commands that make a release again, or run them and compare."""
+    """Print the commands that reproduce a release, or run them and compare."""
     from training import reproduce
 
-    manifest = _manifest(options)
+    manifest = _release_of(options).manifest
     work = options.work or Path("build/reproduce") / manifest["version"]
     with reproduce.checkout(manifest) as tree:
         plan = reproduce.plan(manifest, tree, options.data, work, options.registry)
@@ -50,36 +46,32 @@ def reproduce(options: argparse.Namespace) -> int:
 
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     _release(parser)
-    parser.add_argument("--data", default="", help="the faces that it was made of; folder or archive")
-    parser.add_argument("--run", dest="run_steps", action="store_true", help="run them, here and now, and compare")
-    parser.add_argument("--work", type=Path, help="folder of the steps' files (default: build/reproduce/VERSION)")
+    parser.add_argument("--data", default="", help="folder or archive of the release's dataset")
+    parser.add_argument("--run", dest="run_steps", action="store_true", help="run the commands and compare")
+    parser.add_argument(
+        "--work", type=Path, help="folder for the files of the steps (default: build/reproduce/VERSION)"
+    )
 
 
 def _release(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("version", help="as `releases` lists it, or a release's folder")
+    parser.add_argument("version", help="version as `releases` lists it, or a release's folder")
     parser.add_argument("--registry", default="", help="folder or gs://bucket/path of the releases")
 
 
-def _manifest(options: argparse.Namespace) -> dict[str, Any]:
-    from serving.release import MANIFEST, parse_manifest
+def _release_of(options: argparse.Namespace, trust: Trust | None = None) -> StoredRelease:
+    """Read the release in a local folder, or the version in --registry."""
+    from training.errors import StepError
+    from training.registry import releases
     from training.registry.registry import Registry, require_version
 
-    local = Path(options.version, MANIFEST)
-    if local.is_file():
-        manifest: dict[str, Any] = parse_manifest(local.read_bytes())
-        # It becomes a part of the path that the steps work in.
-        require_version(manifest["version"])
-        return manifest
-    return Registry(_registry(options)).manifest(options.version)
-
-
-def _registry(options: argparse.Namespace) -> str:
-    from training.errors import StepError
-
+    if Path(options.version).is_dir():
+        found = releases.read(options.version, trust)
+        # The version becomes a part of the path of --work.
+        require_version(found.version)
+        return found
     if not options.registry:
-        raise StepError(f"{options.version} is no release's folder; name the registry that holds it with --registry")
-    uri: str = options.registry
-    return uri
+        raise StepError(f"{options.version} is no release's folder; name the registry of the version with --registry")
+    return Registry(options.registry).read(options.version, trust)
 
 
 COMMANDS = (

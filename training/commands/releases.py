@@ -1,18 +1,20 @@
-"""Releases into the registry, and what is done with those in it."""
+"""Commands for the releases in a registry."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from serving.heads import CHOICES
-from training.commands import Command, registry, signing, work
+from serving.release import MANIFEST
+from training.commands import Command, listed_registry, registry, signing, work
 from training.files import write_text
 from training.registry.registry import Entry, Pointer, Registry
 
 
 def publish(options: argparse.Namespace) -> int:
-    """Write the release into the registry, never over an existing version."""
+    """Publish the release in a registry. An existing version is never overwritten."""
     from training import tracking
     from training.publish import publish
     from training.registry.signatures import SIGNATURE
@@ -20,7 +22,7 @@ def publish(options: argparse.Namespace) -> int:
     release = options.work / "release"
     address = publish(release, Registry(options.registry), signing.signer(options))
     tracking.of(options.work / "model").release(release, address)
-    # For a pipeline's later jobs.
+    # Later jobs of the pipeline read it.
     write_text(options.work / "release.env", f"VERSION={address.rpartition('/')[2]}\n")
     print(_signed(release / SIGNATURE))
     print(f"release: {address}")
@@ -38,12 +40,12 @@ def _signed(signature: Path) -> str:
     from training.registry import signatures
 
     if not signature.is_file():
-        return "unsigned: neither --signing-key nor SIGSTORE_ID_TOKEN says who signs"
+        return "unsigned: there is neither --signing-key nor SIGSTORE_ID_TOKEN"
     return f"signed by {signatures.read(signature.read_bytes())}"
 
 
 def releases(options: argparse.Namespace) -> int:
-    """List the releases of a registry: * is in production, + was once."""
+    """List the releases of a registry: * is in production, + was in production."""
     registry = Registry(options.registry)
     registry.require()
     production = registry.production() or Pointer("")
@@ -58,50 +60,67 @@ def _described(entry: Entry) -> str:
     if entry.problem:
         return f"no release: {entry.problem}"
     if entry.manifest is None:
-        return "incomplete: publish it again, or let `prune` remove it"
+        return "incomplete: publish it again, or remove it with `prune`"
     if entry.pruned:
-        return "removed by `prune`"
-    metrics, preset = entry.manifest["metrics"], entry.manifest["provenance"]["preset"]
+        return "being removed by `prune`"
+    try:
+        return _summary(entry.manifest)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"unusable: its {MANIFEST} lacks or garbles {error}"
+
+
+def _summary(manifest: dict[str, Any]) -> str:
+    metrics, preset = manifest["metrics"], manifest["provenance"]["preset"]
     found = [f"age {metrics['age_mae']['value']:.2f} years"]
     shares = {head: metrics[f"{head}_accuracy"] for head in CHOICES if f"{head}_accuracy" in metrics}
     found += [f"{head} {share['value']:.1%}" for head, share in shares.items()]
-    return f"{preset:8}  {'  '.join(found)}  {entry.manifest['created']}"
+    # One line, whatever the manifest says.
+    return " ".join(f"{preset:8}  {'  '.join(found)}  {manifest['created']}".splitlines())
+
+
+def first_release(options: argparse.Namespace) -> int:
+    """Print `--first-release`, for `evaluate`, if the registry has no production release yet."""
+    if Registry(options.registry).production() is None:
+        print("--first-release")
+    return 0
 
 
 def promote(options: argparse.Namespace) -> int:
-    """Point `production` at a release."""
-    print(f"production: {Registry(options.registry).promote(options.version).version}")
+    """Verify a release and point `production` at it."""
+    promoted = Registry(options.registry).promote(options.version, signing.trust_if_any(options))
+    print(f"production: {promoted.version}")
     return 0
 
 
 def _promote_arguments(parser: argparse.ArgumentParser) -> None:
     registry(parser)
-    parser.add_argument("version", help="as `releases` lists it")
+    parser.add_argument("version", help="version as `releases` lists it")
+    signing.trust_arguments(parser)
 
 
 def prune(options: argparse.Namespace) -> int:
-    """Remove old releases that never were in production, and what killed publishers left."""
+    """Delete old releases that were never in production, and leftovers of interrupted uploads."""
     from training.registry.retention import Retention, prune
 
     going = 0
     for decision in prune(Registry(options.registry), Retention(options.keep, options.older_than), options.dry_run):
         going += decision.goes
-        print(f"{'goes ' if decision.goes else 'stays'}  {decision.version:20}  {decision.reason}")
-    print(f"{going} would go; nothing was changed" if options.dry_run else f"{going} removed")
+        print(f"{'delete' if decision.goes else 'keep  '}  {decision.version:20}  {decision.reason}")
+    print(f"{going} would be deleted; nothing was changed" if options.dry_run else f"{going} deleted")
     return 0
 
 
 def _prune_arguments(parser: argparse.ArgumentParser) -> None:
     registry(parser)
-    parser.add_argument("--keep", type=_count, default=10, help="how many of the newest stay (default: 10)")
+    parser.add_argument("--keep", type=_count, default=10, help="number of the newest releases that stay (default: 10)")
     parser.add_argument(
-        "--older-than", type=_count, default=30, metavar="DAYS", help="younger ones stay as well (default: 30)"
+        "--older-than", type=_count, default=30, metavar="DAYS", help="younger releases stay, too (default: 30)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="only print what would go")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be deleted")
 
 
 def _count(text: str) -> int:
-    """What argparse refuses below 0."""
+    """Return a number of at least 0, or let argparse refuse the text."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is negative")
@@ -110,7 +129,8 @@ def _count(text: str) -> int:
 
 COMMANDS = (
     Command(publish, _publish_arguments),
-    Command(releases, registry),
+    Command(releases, listed_registry),
+    Command(first_release, registry),
     Command(promote, _promote_arguments),
     Command(prune, _prune_arguments),
 )

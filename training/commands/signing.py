@@ -1,4 +1,4 @@
-"""The options that say who signs a release, and whose signature counts."""
+"""Options for the signer of a release and for trusted signers."""
 
 from __future__ import annotations
 
@@ -11,35 +11,47 @@ from training.registry.signing import GITLAB, Signer, Trust
 
 
 def trust_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that `trust` reads."""
+    """Add the options that `trust` reads."""
     parser.add_argument(
         "--trusted-key",
         metavar="FILE",
         default=os.environ.get("TRUSTED_KEY", ""),
-        help="PEM file of the public key whose signature counts (default: TRUSTED_KEY)",
+        help="PEM file of the trusted public key (default: TRUSTED_KEY)",
     )
     parser.add_argument(
         "--trusted-identity",
         metavar="IDENTITY",
         default=os.environ.get("TRUSTED_IDENTITY", ""),
-        help="whose signature counts, for example "
+        help="trusted identity, for example "
         "https://gitlab.com/GROUP/PROJECT//.gitlab-ci.yml@refs/heads/main (default: TRUSTED_IDENTITY)",
     )
     parser.add_argument(
         "--identity-issuer",
         metavar="URL",
         default=os.environ.get("IDENTITY_ISSUER") or GITLAB,
-        help=f"who vouches for the identity (default: IDENTITY_ISSUER, or else {GITLAB})",
+        help=f"OpenID Connect issuer of the identity (default: IDENTITY_ISSUER, or else {GITLAB})",
     )
-    parser.add_argument("--allow-unsigned", action="store_true", help="accept a release that nobody signed")
+    parser.add_argument("--allow-unsigned", action="store_true", help="accept an unsigned release")
     _instance(parser)
 
 
 def trust(options: argparse.Namespace) -> Trust:
-    """Whom the command line trusts.
+    """Return the signers that the command line trusts.
 
     Raises:
-        StepError: nobody, or the key's file cannot be used.
+        StepError: there are none, or the key's file cannot be used.
+    """
+    found = trust_if_any(options)
+    if found is None:
+        raise StepError("no signer is trusted; use --trusted-key, --trusted-identity or --allow-unsigned")
+    return found
+
+
+def trust_if_any(options: argparse.Namespace) -> Trust | None:
+    """Return the signers that the command line trusts, or None if it names none.
+
+    Raises:
+        StepError: the key's file cannot be used.
     """
     found = Trust(
         options.trusted_key,
@@ -48,26 +60,26 @@ def trust(options: argparse.Namespace) -> Trust:
         options.allow_unsigned,
         options.sigstore_instance,
     )
-    if not (found.key or found.identity or found.unsigned):
-        raise StepError("whose releases are trusted? name --trusted-key, --trusted-identity or --allow-unsigned")
-    str(found)
-    return found
+    if found.key:
+        # An unusable key is refused before anything is fetched.
+        keys.public_digest(found.key)
+    return found if found.key or found.identity or found.unsigned else None
 
 
 def signer_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that `signer` reads."""
+    """Add the options that `signer` reads."""
     parser.add_argument(
         "--signing-key",
         metavar="FILE",
         default=os.environ.get("SIGNING_KEY", ""),
-        help=f"PEM file of the private key that signs the release; {keys.RECIPE} makes one (default: SIGNING_KEY; "
-        "without it the identity in SIGSTORE_ID_TOKEN signs, where there is one)",
+        help=f"PEM file of the private key that signs the release; {keys.RECIPE} makes one (default: SIGNING_KEY, or "
+        "else the identity in SIGSTORE_ID_TOKEN)",
     )
     _instance(parser)
 
 
 def signer(options: argparse.Namespace) -> Signer | None:
-    """Who signs according to the command line and SIGSTORE_ID_TOKEN: a key before an identity, or nobody."""
+    """Return the signer: the key on the command line, else the identity in SIGSTORE_ID_TOKEN, else None."""
     found = Signer(options.signing_key, os.environ.get("SIGSTORE_ID_TOKEN", ""), options.sigstore_instance)
     return found if found.key or found.token else None
 

@@ -1,4 +1,4 @@
-"""What the prepared faces lack, in sentences: a model knows only what it was shown."""
+"""Coverage warnings: classes with few training images, and splits that are too small."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from training.data import shards
 from training.data.shards import LabelArray
 from training.labels import CHOICES, band, by_head
 
-# training faces of a class below which little is learnt of it
+# training images; a class with fewer is hardly learned
 _FEW = 50
-# validation and test faces below which calibration and metrics are rough
+# images; calibration and metrics on a smaller split are rough
 _ROUGH = 300
 
 
 def find(folder: Path) -> list[str]:
-    """A sentence for each gap in what `prepare` wrote into `folder`."""
+    """Return a warning for each gap in the data that `prepare` wrote to `folder`."""
     return [*_classes(_labels(folder, "train")), *_splits(folder)]
 
 
@@ -39,13 +39,13 @@ def _classes(labels: LabelArray) -> Iterator[str]:
 def _rare(verb: str, names: tuple[str, ...], classes: npt.NDArray[np.integer]) -> Iterator[str]:
     for name, count in zip(names, np.bincount(classes, minlength=len(names)), strict=True):
         if not count:
-            yield f"no training face is {verb} {name}: the model will hardly ever answer that, and wrongly if it must"
+            yield f"no training images {verb} {name}: the model cannot learn this class"
         elif count < _FEW:
-            yield f"only {count} training faces are {verb} {name}: expect little of the model there"
+            yield f"only {count} training images {verb} {name}: expect poor predictions for this class"
 
 
 def _splits(folder: Path) -> Iterator[str]:
     faces = shards.fingerprint(folder).faces
     for split, purpose in (("validation", "calibration"), ("test", "metrics")):
         if faces[split] < _ROUGH:
-            yield f"only {faces[split]} {split} faces: the {purpose} will be rough; {_ROUGH} or more are better"
+            yield f"only {faces[split]} {split} images: the {purpose} will be rough; use {_ROUGH} or more"

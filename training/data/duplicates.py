@@ -1,4 +1,4 @@
-"""Which faces are the same image: a 16x16 grey thumbnail each, compared with all others."""
+"""Near-duplicates: faces whose 16x16 grey thumbnails correlate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-# Thumbnails compared at once; two blocks of float32 take 8 MB whatever the number of faces.
+# Thumbnails in a block. Two blocks of float32 take 8 MB.
 _BLOCK = 4096
 
 Thumbnails = npt.NDArray[np.uint8]
@@ -15,15 +15,15 @@ Rows = npt.NDArray[np.int64]
 
 
 def groups(count: int, block: Callable[[int, int], Thumbnails], threshold: float) -> Rows:
-    """Put thumbnails that correlate above `threshold`, directly or through others, into one group.
+    """Group thumbnails that correlate above `threshold`, directly or through others.
 
     Args:
-        count: how many thumbnails there are.
-        block: start and stop -> (stop - start, THUMBNAIL_SIDE**2) uint8.
-        threshold: Pearson correlation, 0..1.
+        count: number of thumbnails.
+        block: function from start and stop to (stop - start, THUMBNAIL_SIDE**2) uint8 thumbnails.
+        threshold: Pearson correlation, from 0 to 1.
 
     Returns:
-        (count,) int64: for each thumbnail the smallest row of its group.
+        (count,) int64: the smallest row of each thumbnail's group.
     """
     parents = np.arange(count)
     for left, right in _pairs(count, block, threshold):
@@ -46,7 +46,7 @@ def _pairs(count: int, block: Callable[[int, int], Thumbnails], threshold: float
 
 
 def _standardized(thumbnails: Thumbnails) -> npt.NDArray[np.float32]:
-    """Rows of mean 0 and length 1, so that a product of two is their correlation; flat rows stay zero."""
+    """Scale rows to mean 0 and length 1, so that a product of two is their correlation. Constant rows become zero."""
     rows = thumbnails.astype(np.float32)
     rows -= rows.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What the data look like: distributions of the age and of each choice, and their crossings, as plots and a page."""
+"""Exploration of the prepared data: a page with plots of ages, labels and their combinations."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from training.files import write_text
 from training.labels import AGE_CLASSES, CHOICES, Head
 from training.templating import render
 
-# (age, classes of each choice) -> faces
+# Number of images by age and class of each choice.
 Counts = npt.NDArray[np.int64]
 
 
 def write(faces: Iterable[Face], folder: Path, summary: str) -> None:
-    """Write one PNG a plot and index.html, which shows them all."""
+    """Write index.html and one PNG per plot."""
     folder.mkdir()
     counts = np.zeros((AGE_CLASSES, *(len(head.labels) for head in CHOICES)), np.int64)
     for face in faces:
@@ -41,7 +41,7 @@ def write(faces: Iterable[Face], folder: Path, summary: str) -> None:
 
 
 def _over(counts: Counts, *kept: int) -> Counts:
-    """The counts over some of the axes, whatever the face is on the others."""
+    """Return the counts summed over all axes but `kept`."""
     summed: Counts = counts.sum(axis=tuple(axis for axis in range(counts.ndim) if axis not in kept))
     return summed
 
@@ -64,7 +64,7 @@ def _bar_plot(head: Head, counts: Counts) -> Figure:
 
 
 def _share_plot(counts: Counts, head: Head) -> Figure:
-    """(age, class) counts -> the share of each class in every ten years of age."""
+    """Plot the share of each class per decade, from (age, class) counts."""
     decades = np.add.reduceat(counts, np.arange(0, AGE_CLASSES, 10))
     shares = decades / np.maximum(decades.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(9, 3))

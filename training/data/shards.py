@@ -1,4 +1,4 @@
-"""Shards: pairs of .npy files that numpy maps into memory and tf.data streams."""
+"""Shards: pairs of .npy files that NumPy maps into memory and tf.data streams."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from training.files import write_text
 from training.labels import COLUMNS, PATTERN
 
 SPLITS = ("train", "validation", "test")
-# Of a labels file, all uint8.
+# Columns of a labels file, all uint8.
 LABEL_COLUMNS = len(COLUMNS)
-# faces
+# Faces in a piece (see `pieces`).
 _PIECE = 64
 _FINGERPRINT = "fingerprint.json"
 
@@ -28,16 +28,15 @@ LabelArray = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Shard:
-    """One pair of files: `pixels` (n, size, size, 3) uint8 and `labels` (n, LABEL_COLUMNS) uint8.
-
-    Column by column, the labels are those that `training.labels.COLUMNS` names.
-    """
+    """A pair of files."""
 
     pixels: Path
+    """(n, size, size, 3) uint8."""
     labels: Path
+    """(n, LABEL_COLUMNS) uint8, with the columns of `training.labels.COLUMNS`."""
 
     def load(self) -> tuple[Pixels, LabelArray]:
-        """Both arrays, mapped into memory, not read."""
+        """Return both arrays, mapped into memory."""
         return np.load(self.pixels, mmap_mode="r"), np.load(self.labels, mmap_mode="r")
 
 
@@ -49,27 +48,27 @@ def write(folder: Path, split: str, number: int, pixels: Pixels, labels: LabelAr
 
 
 def shards(folder: Path, split: str) -> list[Shard]:
-    """The shards of one split, in order.
+    """Return the shards of one split, in order.
 
     Raises:
-        StepError: there are none, or the faces were labelled for other heads.
+        StepError: there are none, or their labels are those of other heads.
     """
     found = [
         _shard(folder, path.name.removesuffix(".pixels.npy")) for path in sorted(folder.glob(f"{split}-*.pixels.npy"))
     ]
     if not found:
-        raise StepError(f"{folder} holds no {split} shards; run `python -m training prepare` first")
+        raise StepError(f"{folder} has no {split} shards; run `python -m training prepare` first")
     _, labels = found[0].load()
     if labels.shape[1] != LABEL_COLUMNS:
         raise StepError(
             f"the faces in {folder} have {labels.shape[1]} labels each, training/labels.py names {LABEL_COLUMNS} "
-            f"({', '.join(COLUMNS)}); prepare them again, from files called {PATTERN}"
+            f"({', '.join(COLUMNS)}); prepare them again, from files named {PATTERN}"
         )
     return found
 
 
 def first(folder: Path, split: str, faces: int) -> tuple[Pixels, LabelArray]:
-    """The first `faces` faces of a split, in memory.
+    """Return the first `faces` faces of a split, in memory.
 
     Raises:
         StepError: there are none.
@@ -84,7 +83,7 @@ def first(folder: Path, split: str, faces: int) -> tuple[Pixels, LabelArray]:
 
 
 def finder(folder: Path, split: str) -> Callable[[int], Pixels]:
-    """What gives the face at a place in a split, (size, size, 3) uint8, without reading the others."""
+    """Return a function from an index in a split to that face, (size, size, 3) uint8. It reads no other face."""
     loaded = [shard.load()[0] for shard in shards(folder, split)]
     ends = np.cumsum([len(pixels) for pixels in loaded])
 
@@ -96,11 +95,14 @@ def finder(folder: Path, split: str) -> Callable[[int], Pixels]:
 
 
 def pieces(faces: Pixels, size: int) -> Iterator[Pixels]:
-    """(N, H, H, 3) uint8 -> (n, size, size, 3) uint8, some after the others: never all resized ones are in memory.
+    """Resize faces piece by piece, so that memory never holds all of them.
 
     Args:
-        faces: as a shard holds them.
-        size: pixels that a model wants, whatever the shards were made for.
+        faces: (N, H, H, 3) uint8, as in a shard.
+        size: input size of a model in pixels.
+
+    Yields:
+        (n, size, size, 3) uint8.
     """
     for start in range(0, len(faces), _PIECE):
         yield _resized(faces[start : start + _PIECE], size)
@@ -115,32 +117,36 @@ def _resized(faces: Pixels, size: int) -> Pixels:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What `prepare` states about the data as a whole."""
+    """Identity and counts of the prepared data."""
 
-    # hex digest over every accepted face's digest, labels and split, and over the pixels' making
     sha256: str
-    # pixels, side of a face
+    """Hex digest of the size, the resize rule, and every face's digest, labels and split."""
     size: int
+    """Side of a face in pixels."""
     resize: str
-    # faces in each split
+    """Name of the resize rule."""
     faces: dict[str, int]
+    """Faces in each split."""
     rejected: int
+    """Rejected files."""
+    copies: int = 0
+    """Files with the bytes and labels of another file, which count as one face with it."""
 
     def save(self, folder: Path) -> None:
-        """Write it beside the shards."""
+        """Write the fingerprint beside the shards."""
         write_text(folder / _FINGERPRINT, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def fingerprint(folder: Path) -> Fingerprint:
-    """What `prepare` wrote into `folder`.
+    """Return the fingerprint of the prepared data in `folder`.
 
     Raises:
-        StepError: nothing is there.
+        StepError: there is none.
     """
     path = folder / _FINGERPRINT
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training prepare` first")
-    return Fingerprint(**json.loads(path.read_text()))
+    return Fingerprint(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def _shard(folder: Path, stem: str) -> Shard:

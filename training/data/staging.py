@@ -1,4 +1,4 @@
-"""What `prepare` knows of each file while it works: on disk, so that memory does not grow with the data."""
+"""Temporary storage of `prepare` on disk, so that memory does not grow with the data."""
 
 from __future__ import annotations
 
@@ -43,33 +43,38 @@ DELETE FROM faces WHERE digest IN (SELECT digest FROM contradicted);
 
 @dataclass(frozen=True)
 class Face:
-    """One accepted face as the index lists it."""
+    """An accepted face, as in the index."""
 
     row: int
-    path: str
-    # as `training.labels.COLUMNS`
+    """Index of its pixels in the staging file."""
+    paths: tuple[str, ...]
+    """Paths in the source, ascending: several where files are byte-identical and have the same labels."""
     labels: tuple[int, ...]
+    """Age and class indices, in the order of `training.labels.COLUMNS`."""
     digest: str
+    """SHA-256 of the file."""
     group: str
+    """Name of its group of near-duplicates."""
     split: str
+    """Name of its split."""
 
 
 class Staging:
-    """Accepted faces and rejected files, with the pixels in a flat file beside the database."""
+    """Accepted faces and rejected files in a database, with the pixels in a flat file beside it."""
 
     def __init__(self, folder: Path, size: int) -> None:
-        """`size`: side of the faces in pixels."""
+        """Create both files. `size` is the side of the faces in pixels."""
         self.size = size
         self.paths = (folder / "staging.sqlite", folder / "staging.pixels")
         self.database = sqlite3.connect(self.paths[0])
-        # A broken run is begun again, so nothing needs to survive a crash.
+        # An interrupted run starts again, so nothing needs to survive a crash.
         self.database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;")
         self.database.executescript(_SCHEMA)
         self.pixels = self.paths[1].open("w+b")
         self.accepted = 0
 
     def accept(self, path: str, labels: Labels, digest: str, pixels: Pixels, thumbnail: bytes) -> None:
-        """Add a face: (size, size, 3) uint8 pixels."""
+        """Add a face with (size, size, 3) uint8 pixels."""
         self.database.execute(
             "INSERT INTO faces (row, path, labels, stamp, digest) VALUES (?, ?, ?, ?, ?)",
             (self.accepted, path, json.dumps([labels.age, *labels.choices]), labels.stamp, digest),
@@ -79,51 +84,54 @@ class Staging:
         self.accepted += 1
 
     def reject(self, path: str, reason: str) -> None:
-        """Add a file that is not used."""
+        """Add a rejected file."""
         self.database.execute("INSERT INTO rejected VALUES (?, ?)", (path, reason))
 
     def reject_contradictions(self) -> None:
-        """Move every byte-identical file whose twins have other labels to the rejected ones."""
+        """Reject all byte-identical files that have different labels."""
         self.database.executescript(_MOVE_CONTRADICTIONS)
 
     def images(self) -> int:
-        """How many different images there are."""
+        """Return the number of different images."""
         return int(self.database.execute("SELECT COUNT(*) FROM images").fetchone()[0])
 
     def thumbnails(self, start: int, stop: int) -> Thumbnails:
-        """(stop - start, THUMBNAIL_SIDE**2) uint8, of images `start` to `stop`."""
+        """Return (stop - start, THUMBNAIL_SIDE**2) uint8 thumbnails of the images `start` to `stop`."""
         rows = self.database.execute(
             "SELECT thumbnail FROM images WHERE number > ? AND number <= ? ORDER BY number", (start, stop)
         )
         return np.frombuffer(b"".join(row[0] for row in rows), np.uint8).reshape(-1, THUMBNAIL_SIDE**2)
 
     def group(self, roots: Iterable[int], split_of: Callable[[str], str]) -> None:
-        """Give every image its group and its split.
+        """Assign a group and a split to every image.
 
         Args:
-            roots: for each image, in order, the smallest row of those it belongs with.
-            split_of: a group's name -> its split. The member collected first names the group.
+            roots: the smallest row of each image's group, in order.
+            split_of: function from a group's name to its split. The name comes from the member collected first.
         """
         self.database.executemany("UPDATE images SET root = ? WHERE number = ?", zip(roots, count(1), strict=False))
         self.database.create_function("split_of", 1, split_of, deterministic=True)
         self.database.executescript(_NAME_GROUPS)
 
     def faces(self, split: str | None = None) -> Iterator[Face]:
-        """The accepted faces of one split, or all, ordered by digest: an order without meaning that never changes."""
+        """Yield the accepted faces of one split, or of all, ordered by digest. Copies are one face."""
         rows = self.database.execute(
-            "SELECT row, path, labels, digest, name, split FROM faces"
+            "SELECT MIN(row), json_group_array(path), labels, digest, name, split FROM faces"
             " JOIN images USING (digest) JOIN groups USING (root)"
-            " WHERE ? IS NULL OR split = ? ORDER BY digest, path",
+            " WHERE ? IS NULL OR split = ? GROUP BY digest ORDER BY digest",
             (split, split),
         )
-        return (Face(row, path, tuple(json.loads(labels)), *rest) for row, path, labels, *rest in rows)
+        return (
+            Face(row, tuple(sorted(json.loads(paths))), tuple(json.loads(labels)), *rest)
+            for row, paths, labels, *rest in rows
+        )
 
     def rejected(self) -> Iterator[tuple[str, str]]:
-        """Path and reason of each rejected file."""
+        """Yield path and reason of each rejected file."""
         yield from self.database.execute("SELECT path, reason FROM rejected ORDER BY path")
 
     def load(self, rows: list[int]) -> Pixels:
-        """(n, size, size, 3) uint8 pixels of the faces of those rows, once `pixels` is flushed; from any thread."""
+        """Return (n, size, size, 3) uint8 pixels of some rows, from any thread. Flush `pixels` before."""
         faces = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         for face, row in zip(faces, rows, strict=True):
             os.preadv(self.pixels.fileno(), [face.data], row * face.nbytes)

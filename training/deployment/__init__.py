@@ -1,1 +1,1 @@
-"""A release and the function onto Cloud Run: build, revision, verification, rollout, rollback."""
+"""Deployment to Cloud Run: build, revision, verification, rollout and rollback."""

@@ -1,4 +1,4 @@
-"""function/ -> an archive -> an image, built by Google's buildpack."""
+"""Build the function's image from function/ with Google's buildpack."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from training.deployment.resources import ServiceName
 from training.errors import StepError
 from training.registry.addresses import open_storage
 
-# what `gcloud run deploy` leaves out too
+# `gcloud run deploy` excludes the same files
 IGNORED = ".gcloudignore"
-# The buildpack compiles the source, but by the times of its files, which the image then sets back to 1980: such byte
-# code is thrown away at every start. With this variable, which Python's compiler heeds, it goes by their contents.
+# By default the buildpack compiles byte code that is valid for the files' modification times. The image export resets
+# these times to 1980, so Python would recompile at every start. With this variable, Python validates by content hash.
 BUILD_ENVIRONMENT = {"SOURCE_DATE_EPOCH": "315532801"}
 
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """What a build made."""
+    """An image built by Cloud Build."""
 
     uri: str
-    # of the layers that Cloud Run puts below it, and patches without another build
+    """Address with tag."""
     base_image_uri: str
+    """Base image, which Cloud Run patches without a rebuild."""
 
 
 def archive(folder: Path) -> bytes:
-    """The source as a .tar.gz, byte for byte the same for the same files."""
+    """Return the source as a reproducible .tar.gz: equal files give equal bytes."""
     files = io.BytesIO()
     with tarfile.open(fileobj=files, mode="w") as tar:
         for path in _included(folder):
@@ -49,10 +50,10 @@ def archive(folder: Path) -> bytes:
 
 
 def build(folder: Path, service: ServiceName, commit: str, config: DeployConfig) -> BuiltImage:
-    """Upload the source, have it built and wait for the image.
+    """Upload the source, start the build and wait for the image.
 
     Raises:
-        StepError: it cannot be uploaded, or the build failed or took too long; the message names its log.
+        StepError: The upload failed, or the build failed or timed out. The message names the build log.
     """
     data = archive(folder)
     tag = f"{commit[:12] or 'unknown'}-{hashlib.sha256(data).hexdigest()[:12]}"
@@ -89,14 +90,14 @@ def _wait(name: str, config: DeployConfig) -> None:
             return
         if build.status not in (status.PENDING, status.QUEUED, status.WORKING):
             detail = build.status_detail or build.failure_info.detail
-            raise StepError(f"the build ended with {status(build.status).name}: {detail}; its log: {build.log_url}")
+            raise StepError(f"the build ended with {status(build.status).name}: {detail}; build log: {build.log_url}")
         if time.monotonic() > deadline:
-            raise StepError(f"the build is not done after {config.build_seconds:.0f} s; its log: {build.log_url}")
+            raise StepError(f"the build did not finish within {config.build_seconds:.0f} s; build log: {build.log_url}")
         time.sleep(config.poll_seconds)
 
 
 def _included(folder: Path) -> list[Path]:
-    patterns = [line for line in (folder / IGNORED).read_text().split() if not line.startswith("#")]
+    patterns = [line for line in (folder / IGNORED).read_text(encoding="utf-8").split() if not line.startswith("#")]
     return [
         path
         for path in sorted(folder.rglob("*"))
@@ -105,7 +106,7 @@ def _included(folder: Path) -> list[Path]:
 
 
 def _ignores(pattern: str, path: Path) -> bool:
-    """The part of gitignore's rules that the file uses: `folder/` anywhere, or a file's name with wildcards."""
+    """Match the gitignore rules used here: `folder/` at any depth, or a file name with wildcards."""
     if pattern.endswith("/"):
         return pattern.rstrip("/") in path.parts[:-1]
     return fnmatch(path.name, pattern)

@@ -1,6 +1,6 @@
-"""Google's client libraries as they are used here: over REST, at gcloud's endpoint overrides where they are set.
+"""Clients of Google Cloud over REST, with gcloud's endpoint overrides.
 
-REST also where nothing is overridden: what the tests see on the wire is what the cloud gets.
+Production uses REST too, so the tests exercise the same wire format.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from training.errors import StepError
 from training.registry.gcs import told
 from training.registry.storage import ConflictError
 
-# Reading may be repeated: 5xx, 429 and broken connections, for a minute at most.
+# Retries reads on 5xx, 429 and connection errors, for at most 60 s.
 READING = Retry(initial=0.5, maximum=10.0, timeout=60.0)
 
 
 def override(api: str) -> str:
-    """Where gcloud's own variable says that an API (RUN, CLOUDBUILD, LOGGING) is; "" for Google's address."""
+    """Return the endpoint of an API (RUN, CLOUDBUILD, LOGGING) from gcloud's variable, or "" for Google's endpoint."""
     return os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}", "").rstrip("/")
 
 
 def client(kind: Any, api: str) -> Any:
-    """A client of one of Google's generated libraries."""
+    """Return a client of one of Google's generated libraries."""
     with calling("Google Cloud"):
         address = override(api)
         if not address:
@@ -39,10 +39,10 @@ def client(kind: Any, api: str) -> Any:
 
 
 def logging_client(project: str) -> cloud_logging.Client:
-    """A client of Cloud Logging, whose library is none of the generated ones.
+    """Return a client of Cloud Logging, whose library is handwritten.
 
     Raises:
-        StepError: there are no credentials.
+        StepError: There are no credentials.
     """
     address = override("LOGGING")
     options = {"client_options": {"api_endpoint": address}, "credentials": AnonymousCredentials()} if address else {}
@@ -52,15 +52,15 @@ def logging_client(project: str) -> cloud_logging.Client:
 
 @contextmanager
 def calling(what: str) -> Iterator[None]:
-    """Have a refused or failed call end the step with a sentence.
+    """Turn errors of Google's libraries into step errors.
 
     Raises:
-        ConflictError: somebody else changed it meanwhile.
-        StepError: anything else that Google answers, or no credentials.
+        ConflictError: Another process changed the resource concurrently.
+        StepError: Any other error of Google Cloud, or missing credentials.
     """
     try:
         yield
     except (Conflict, PreconditionFailed) as error:
-        raise ConflictError(f"{what} was changed by somebody else meanwhile; look at it and try again") from error
+        raise ConflictError(f"another process changed {what} concurrently; check it and try again") from error
     except (GoogleAPIError, GoogleAuthError) as error:
         raise StepError(f"{what}: {told(error)}") from error

@@ -1,4 +1,4 @@
-"""The numbers that a deployment is made and judged by: one frozen dataclass a step."""
+"""Limits and timeouts of a deployment: one frozen dataclass per step."""
 
 from __future__ import annotations
 
@@ -7,67 +7,67 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DeployConfig:
-    """function/ and a release -> a revision without traffic."""
+    """Settings of `deploy`: build an image and add a revision without traffic."""
 
-    # name of the callable in function/main.py
     target: str = "predict"
-    # Cloud Run's name of the runtime that the buildpack builds on, and that it patches later
+    """Name of the callable in function/main.py."""
     base_image: str = "python311"
-    # seconds that a build may take
+    """Cloud Run's name of the runtime. Cloud Run patches it without a rebuild."""
     build_seconds: float = 1200.0
-    # seconds that Cloud Run may take for a change of the service, the start of a revision included
+    """Timeout of a build."""
     change_seconds: float = 600.0
-    # seconds between two looks at a build or a change
+    """Timeout of a change of the service, including the start of a revision."""
     poll_seconds: float = 1.0
+    """Interval between two reads of a build or a change."""
 
 
 @dataclass(frozen=True)
 class VerifyConfig:
-    """A revision without traffic -> may it have some."""
+    """Limits of `verify`: check a candidate before it gets traffic."""
 
-    # images that are asked about, one a request
     faces: int = 24
-    # years by which an answered age or an end of its interval may differ: another processor rounds differently
+    """Number of test images, one per request."""
     age_tolerance: int = 1
-    # the same for a probability; a label may differ where both are so uncertain
+    """Years by which an age or an end of its interval may differ, since other processors round differently."""
     probability_tolerance: float = 0.02
-    # seconds of the first answer, a start from nothing included, at most
+    """Difference allowed between probabilities. Labels may differ if both probabilities are this close to 0.5."""
     first_response_seconds: float = 15.0
-    # seconds, 95th percentile of the answers, at most
+    """Largest latency of the first response, including a cold start."""
     p95_seconds: float = 1.0
-    # factor of the production revision's 95th percentile, at most
+    """Largest 95th percentile of the latency."""
     p95_factor: float = 1.5
-    # seconds beyond that factor that are noise
+    """Largest 95th percentile relative to production."""
     p95_slack: float = 0.1
-    # seconds that one request may take
+    """Seconds added to the relative limit for noise."""
     request_timeout: float = 60.0
+    """Timeout of a request, in seconds."""
 
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """A verified revision -> all traffic, or none."""
+    """Settings of `rollout`: shift traffic to a verified candidate, or back."""
 
-    # share of the traffic that the revision has while it is watched, percent
     percent: int = 10
-    # how long it is watched
+    """Share of the traffic that the canary gets, in percent."""
     minutes: float = 5.0
-    # rounds of probes in that time, each followed by a look at the log, of which 60 a minute are allowed
+    """Duration of the canary."""
     rounds: int = 20
-    # requests of our own to each revision in a round, so that an idle service is judged too
+    """Rounds of probe requests in this time. Each reads the log once, and Cloud Logging allows 60 reads a minute."""
     probes: int = 2
-    # seconds that one of them may take
+    """Probe requests to each revision in a round, which provide data for an idle service."""
     probe_seconds: float = 30.0
-    # requests of the candidate in the log below which nothing can be said
+    """Timeout of a probe request."""
     least_requests: int = 30
-    # seconds after the watch that the log may be behind
+    """Requests to the candidate that the log must show before the rollout judges it."""
     log_seconds: float = 90.0
-    # seconds between two looks then
+    """Time to wait for the log after the canary."""
     log_pause: float = 2.0
-    # share of the candidate's requests that fail on the server's side, at most
+    """Seconds between two reads of the log in this time."""
     error_share: float = 0.01
-    # seconds, 95th percentile of the candidate's latency, at most
+    """Largest share of the candidate's requests that fail with a 5xx status."""
     p95_seconds: float = 2.0
-    # factor of the production revision's 95th percentile, at most
+    """Largest 95th percentile of the candidate's latency."""
     p95_factor: float = 2.0
-    # seconds beyond that factor that are noise
+    """Largest 95th percentile relative to production."""
     p95_slack: float = 0.2
+    """Seconds added to the relative limit for noise."""

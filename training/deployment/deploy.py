@@ -1,4 +1,4 @@
-"""function/ and a release -> a candidate: a revision that nobody is sent to yet; and its removal."""
+"""Add a candidate revision without traffic, and remove it."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ FUNCTION = Path(__file__).parents[2] / "function"
 
 
 def deploy(service: CloudRunService, release: ReleaseRef, config: DeployConfig, function: Path = FUNCTION) -> str:
-    """Build the function and add a revision of it that serves `release`; all traffic stays where it is.
+    """Build the function and add a revision that serves `release`. The traffic does not change.
 
-    The new one gets the tag `candidate`, the one that has the traffic the tag `production`.
+    The new revision gets the tag `candidate`, the revision with the traffic gets the tag `production`.
 
     Returns:
-        the revision's name.
+        Name of the new revision.
 
     Raises:
-        StepError: the build failed or the revision does not start; the message has the reason and names the log.
-        ConflictError: the service was changed meanwhile.
+        StepError: The build failed or the revision does not start. The message has the reason and names the log.
+        ConflictError: Another process changed the service concurrently.
     """
-    # Before the build, so that a service that does not exist is known at once.
+    # Fail before the build if the service does not exist.
     service.traffic()
     return add_candidate(service, release, build(function, service.name, commit(), config))
 
 
 def add_candidate(service: CloudRunService, release: ReleaseRef, image: BuiltImage) -> str:
-    """The same with an image that is built."""
+    """Add a candidate from an existing image; see `deploy`."""
     revision = add(service, release, image)
     traffic = service.traffic()
     service.route(traffic.split, traffic.tags | {CANDIDATE: revision, PRODUCTION: traffic.production})
@@ -45,11 +45,14 @@ def add_candidate(service: CloudRunService, release: ReleaseRef, image: BuiltIma
 
 
 def add(service: CloudRunService, release: ReleaseRef, image: BuiltImage | None = None) -> str:
-    """Add a revision that serves `release`, of another image than now if one is given.
+    """Add a revision that serves `release`, from `image` or else from the current image.
+
+    Returns:
+        Name of the new revision.
 
     Raises:
-        StepError: it does not start; the message has Cloud Run's reason and its own last lines.
-        ConflictError: the service was changed meanwhile.
+        StepError: The revision does not start. The message has Cloud Run's reason and the last lines of its log.
+        ConflictError: Another process changed the service concurrently.
     """
 
     def change(template: run_v2.RevisionTemplate) -> None:
@@ -58,25 +61,25 @@ def add(service: CloudRunService, release: ReleaseRef, image: BuiltImage | None 
             container.image, container.base_image_uri = image.uri, image.base_image_uri
             template.labels["commit"] = plain(commit())
         template.labels["release"] = plain(release.version)
-        pinned = {"MODEL_URI": release.uri, "MODEL_SHA256": release.sha256}
+        pinned = release.pinned()
         kept = [each for each in container.env if each.name not in pinned]
         container.env = kept + [run_v2.EnvVar(name=name, value=value) for name, value in pinned.items()]
 
     made = service.add(_deployment(), change)
     if not ready(made):
-        said = ServiceLog(service.name).last_lines(short(made))
-        raise StepError(f"{failure(made)}\nIts log, {made.log_uri}, ends with:\n{said or '(nothing)'}")
+        lines = ServiceLog(service.name).last_lines(short(made))
+        raise StepError(f"{failure(made)}\nLast lines of its log, {made.log_uri}:\n{lines or '(none)'}")
     return short(made)
 
 
 def discard(service: CloudRunService) -> str:
-    """Take the tag `candidate` away; a revision that already serves everybody goes on doing so.
+    """Remove the tag `candidate` and the candidate's partial traffic. A revision with all traffic keeps it.
 
     Returns:
-        the revision that had it; "" where none had.
+        Name of the former candidate, or "" if there was none.
 
     Raises:
-        StepError: the service cannot be read or changed.
+        StepError: The service cannot be read or changed.
     """
     traffic = service.traffic()
     candidate = traffic.tags.get(CANDIDATE, "")
@@ -87,5 +90,5 @@ def discard(service: CloudRunService) -> str:
 
 
 def _deployment() -> str:
-    """What no other deployment is called: the job and the time."""
+    """Return a unique label: the CI job and the time."""
     return f"{plain(os.environ.get('CI_JOB_ID', 'manual'))}-{time.time_ns():x}"

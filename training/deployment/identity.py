@@ -1,4 +1,4 @@
-"""Who asks a private service: an identity token for its address."""
+"""Identity tokens for requests to a private service."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def token(audience: str) -> str:
-    """A token for the service at that https:// address; "" for one on loopback, which asks for none.
+    """Return an identity token for the service at this https:// address, or "" for an http:// address.
 
     Raises:
-        StepError: the credentials can make none.
+        StepError: The credentials cannot create identity tokens.
     """
     if urlsplit(audience).scheme == "http":
         return ""
@@ -36,19 +36,19 @@ def token(audience: str) -> str:
         return str(identity.token)
     except GoogleAuthError as error:
         raise StepError(
-            f"no identity token for {audience}: {error}; act as a service account that may invoke the service, for "
-            "example by `gcloud auth application-default login --impersonate-service-account=…`"
+            f"no identity token for {audience}: {error}; use a service account that may invoke the service, for "
+            "example with `gcloud auth application-default login --impersonate-service-account=…`"
         ) from error
 
 
 def _gitlabs() -> impersonated_credentials.Credentials | None:
-    """The account that GitLab's identity may act as; None where the credentials are of another kind.
+    """Return the service account that GitLab's identity impersonates, or None for other credentials.
 
-    The credential file as it is makes access tokens of the account, which has itself no right to make identity tokens.
-    GitLab's own identity, that of the file without the account, has that right.
+    The credential file creates access tokens of the service account, which must not create identity tokens itself.
+    GitLab's identity, which is the same file without the impersonation, may create them.
     """
     path = Path(os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", ""))
-    stated = json.loads(path.read_text()) if path.is_file() else {}
+    stated = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     account = re.search(r"/serviceAccounts/([^/:]+):", stated.get("service_account_impersonation_url", ""))
     if stated.get("type") != "external_account" or account is None:
         return None

@@ -1,4 +1,4 @@
-"""What Cloud Logging has of a revision's requests."""
+"""Requests and errors of a revision in Cloud Logging."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from google.cloud import logging as cloud_logging
 from training.deployment.clients import READING, calling, logging_client
 from training.deployment.resources import ServiceName
 
-# of one revision, the newest: a page of the log, of which 60 a minute may be read
+# The newest requests of a revision that one read returns: one page. Cloud Logging allows 60 pages a minute.
 MOST_REQUESTS = 1000
-# what Cloud Run itself writes of each request, those included that the function never saw
+# Cloud Run's log of all requests, including those that never reached the function
 _REQUESTS = "run.googleapis.com%2Frequests"
 _OUTPUT = "run.googleapis.com%2Fstderr"
-# of these, as many as tell why a start failed
+# last lines of the log that an error message quotes
 _LINES = 5
-# seconds that the log may be behind
+# seconds to wait for the log
 _BEHIND = 15
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Requests of one revision."""
+class RequestLog:
+    """Logged requests of one revision."""
 
     requests: int = 0
-    # answered with a 5xx
     errors: int = 0
-    # seconds, 95th percentile; 0 where there were none
+    """Responses with a 5xx status."""
     p95: float = 0.0
+    """95th percentile of the latency in seconds, 0 without requests."""
 
     @property
     def error_share(self) -> float:
-        """Of all requests, 0 to 1."""
+        """Share of failed requests, 0 to 1."""
         return self.errors / self.requests if self.requests else 0.0
 
     def __str__(self) -> str:
@@ -47,29 +47,33 @@ class ServiceLog:
     """The log of one service."""
 
     def __init__(self, service: ServiceName) -> None:
-        """Raises StepError where there are no credentials."""
+        """Connect to Cloud Logging.
+
+        Raises:
+            StepError: There are no credentials.
+        """
         self._service = service
         self._client = logging_client(service.project)
 
-    def seen(self, revision: str, since: datetime) -> Seen:
-        """Its requests since then, the newest `MOST_REQUESTS`.
+    def requests(self, revision: str, since: datetime) -> RequestLog:
+        """Return a revision's requests since `since`, at most the newest `MOST_REQUESTS`.
 
         Raises:
-            StepError: the log cannot be read.
+            StepError: The log cannot be read.
         """
         entries = self._entries(self._filter(_REQUESTS, revision, since), MOST_REQUESTS)
         found = [entry.http_request for entry in entries if entry.http_request]
         latencies = [float(request["latency"].rstrip("s")) for request in found if "latency" in request]
         errors = sum(int(request.get("status", 0)) >= 500 for request in found)
-        return Seen(len(found), errors, float(np.percentile(latencies, 95)) if latencies else 0.0)
+        return RequestLog(len(found), errors, float(np.percentile(latencies, 95)) if latencies else 0.0)
 
-    def complaint(self, revision: str, since: datetime) -> str:
-        """The last error that it wrote itself, rather why a request failed than that it did; "" where it wrote none."""
+    def last_error(self, revision: str, since: datetime) -> str:
+        """Return the last error that the function logged, or "". Prefer the cause to the record of a request."""
         found = self._entries(f"{self._filter(_OUTPUT, revision, since)} AND severity>=ERROR", 2 * _LINES)
         return _text(min(found, key=lambda entry: entry.http_request is not None)) if found else ""
 
     def last_lines(self, revision: str) -> str:
-        """What it wrote last, and why it ended if it did; waits a little for the log."""
+        """Return the last lines that the function logged. Wait up to `_BEHIND` seconds for the log."""
         since, deadline = datetime.now(UTC) - timedelta(hours=1), time.monotonic() + _BEHIND
         while not (found := self._entries(self._filter(_OUTPUT, revision, since), _LINES)):
             if time.monotonic() > deadline:
@@ -78,7 +82,7 @@ class ServiceLog:
         return "\n".join(_text(entry) for entry in reversed(found))
 
     def _entries(self, terms: str, count: int) -> list[Any]:
-        """The newest that fit, the newest first."""
+        """Return the newest matching entries, newest first."""
 
         def listed() -> list[Any]:
             newest = cloud_logging.DESCENDING

@@ -1,94 +1,87 @@
-"""Which release a revision serves, and that release as it answers here."""
+"""The release of a revision, and its predictions when run locally."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from serving import release
 from serving.inference import InferenceService
 from serving.predictor import Predictor
+from serving.release import MANIFEST, ReleaseError
 from serving.settings import Settings, SettingsError, from_environment
 from training.errors import StepError
-from training.registry.addresses import open_storage
+from training.registry import releases
 from training.registry.registry import Registry
+from training.registry.signing import Trust
 
 _NAME = re.compile(r"[^a-z0-9-]+")
 
 
 @dataclass(frozen=True)
 class ReleaseRef:
-    """What pins a revision to a release."""
+    """A verified release, and the digests that pin a revision to it."""
 
     version: str
-    # address of its folder
+    """Version of the release."""
     uri: str
-    # hex digest of its model file
+    """Address of its folder."""
     sha256: str
+    """SHA-256 of its model file in hex."""
+    manifest_sha256: str = ""
+    """SHA-256 of its manifest in hex."""
+    signer: str = ""
+    """Who signed it, "" if no signature was required."""
+
+    def pinned(self) -> dict[str, str]:
+        """Return the variables of a revision that serves the release."""
+        return {"MODEL_URI": self.uri, "MODEL_SHA256": self.sha256, "MANIFEST_SHA256": self.manifest_sha256}
 
 
-def find(registry: Registry, version: str = "") -> ReleaseRef:
-    """A release of the registry, the one in production by default.
+def find(registry: Registry, version: str = "", trust: Trust | None = None) -> ReleaseRef:
+    """Read and verify a release of the registry, by default the one in production.
 
     Raises:
-        StepError: there is no such release, or none is in production yet.
+        StepError: there is no such release, none is in production yet, or it is not as it was published.
     """
     version = version or registry.in_production()
-    manifest = registry.manifest(version)
-    return ReleaseRef(version, registry.address(version), manifest["model"]["sha256"])
+    found = registry.read(version, trust)
+    model = found.manifest["model"]["file"]
+    return ReleaseRef(version, registry.address(version), found.digest(model), found.digest(MANIFEST), found.signer)
 
 
 def served(variables: Mapping[str, str], registry: Registry) -> str:
-    """The version that a container with these variables serves.
+    """Return the version that a container with these variables serves.
 
     Raises:
-        StepError: none of this registry.
+        StepError: The release is not in this registry.
     """
     folder, _, version = variables.get("MODEL_URI", "").rpartition("/")
     if folder != registry.uri:
-        raise StepError(f"the revision serves {variables.get('MODEL_URI') or 'no release'}, nothing of {registry.uri}")
+        found = variables.get("MODEL_URI") or "no release"
+        raise StepError(f"the revision serves {found}, which is not in {registry.uri}")
     return version
 
 
 def plain(text: str) -> str:
-    """A version or a commit as labels and tags may be: lower case, digits, hyphens, 40 characters at most."""
+    """Convert a version or commit to a valid label or tag: a-z, 0-9 and -, at most 40 characters."""
     return _NAME.sub("-", text.lower())[:40].strip("-")
 
 
 def tag_of(version: str) -> str:
-    """The tag of the revision that served a release to everybody: where a rollback to it leads."""
+    """Return the tag of the revision that served a release with all traffic. `rollback` uses it."""
     return f"r{plain(version)}"
 
 
 def reference(variables: Mapping[str, str]) -> tuple[InferenceService, Settings]:
-    """The function as a container with these variables runs it, here.
+    """Run the function's inference locally with a container's variables.
 
     Raises:
-        StepError: its settings or its release cannot be used.
+        StepError: The settings or the release are invalid.
     """
     try:
         chosen = from_environment(variables)
-        with TemporaryDirectory() as folder:
-            # Read by Google's own library: the function's knows nothing of GitLab's identity.
-            uri = _fetch(chosen.model_uri, Path(folder)) if "MODEL_URI" in variables else chosen.model_uri
-            found = release.load(uri, chosen.model_sha256)
+        found = releases.read(chosen.model_uri).served(chosen.pins)
         return InferenceService(Predictor(found), chosen), chosen
-    except (SettingsError, release.ReleaseError) as error:
-        raise StepError(f"the revision's release does not run here: {error}") from error
-
-
-def _fetch(uri: str, folder: Path) -> str:
-    storage = open_storage(uri)
-    manifest = storage.read(release.MANIFEST)
-    if manifest is None:
-        raise StepError(f"{uri} holds no release")
-    name = Path(release.parse_manifest(manifest.data)["model"]["file"]).name
-    model = storage.read(name)
-    if model is None:
-        raise StepError(f"{uri} holds no {name}")
-    (folder / release.MANIFEST).write_bytes(manifest.data)
-    (folder / name).write_bytes(model.data)
-    return str(folder)
+    except (SettingsError, ReleaseError) as error:
+        raise StepError(f"cannot load the revision's release: {error}") from error

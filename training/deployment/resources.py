@@ -1,4 +1,4 @@
-"""A service's full name, and the names beside it that infra/ makes by the same convention."""
+"""Names of a service and its related resources, which infra/ creates by the same convention."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ServiceName:
 
     @classmethod
     def of(cls, text: str) -> ServiceName:
-        """Read it.
+        """Parse the name of a service.
 
         Raises:
-            StepError: it has another form.
+            StepError: The text has another form.
         """
         match = re.fullmatch(_FORM, text)
         if match is None:
@@ -35,20 +35,20 @@ class ServiceName:
 
     @property
     def location(self) -> str:
-        """What builds and operations are below."""
+        """Parent of builds and operations."""
         return f"projects/{self.project}/locations/{self.region}"
 
     @property
     def source_bucket(self) -> str:
-        """Where sources are uploaded to be built."""
+        """Bucket of source archives for builds."""
         return f"run-sources-{self.project}-{self.region}"
 
     @property
     def image(self) -> str:
-        """Where built images lie, without a tag."""
+        """Address of the images, without a tag."""
         return f"{self.region}-docker.pkg.dev/{self.project}/cloud-run-source-deploy/{self.name}"
 
     @property
     def builder(self) -> str:
-        """Whom builds run as."""
+        """Service account of builds."""
         return f"projects/{self.project}/serviceAccounts/{self.name}-builder@{self.project}.iam.gserviceaccount.com"

@@ -1,4 +1,4 @@
-"""Back to an earlier release: its revision gets the traffic, then the pointer follows."""
+"""Roll back to an earlier release: first the traffic, then the production pointer."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, 
 from training.deployment.service_client import ServedModel, ServiceClient
 from training.errors import StepError
 from training.registry.registry import Registry
+from training.registry.signing import Trust
 
-# that the first answer may take, a start from nothing included
+# timeout of the first response, including a cold start
 _SECONDS = 60
 
 
-def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
-    """Send all traffic to the revision that served `version` to everybody, or to a new one that serves it.
+def rollback(service: CloudRunService, registry: Registry, version: str, trust: Trust | None = None) -> str:
+    """Send all traffic to the former production revision of `version`, or to a new revision of it.
 
     Args:
-        service: whose traffic it is.
-        registry: whose pointer follows.
-        version: an earlier one, or "" for the one before; the one in production for the function as it was before.
+        service: Service whose traffic changes.
+        registry: Registry whose production pointer changes.
+        version: Earlier release, or "" for the previous one. The version in production restores the function's
+            previous revision.
+        trust: Signer that the release must have, or None.
 
     Returns:
-        the revision's name.
+        Name of the revision.
 
     Raises:
-        StepError: there is no such earlier release, or no revision answers with it; then nothing was moved.
+        StepError: There is no such earlier release, or its revision does not respond with it. The traffic is
+            unchanged.
     """
     pointer = registry.production()
     stays = pointer is not None and version == pointer.version
-    release = find(registry, version if stays else registry.earlier(version))
+    release = find(registry, version if stays else registry.earlier(version), trust)
     traffic = service.traffic()
     revision = traffic.tags.get(PRODUCTION if stays else tag_of(release.version)) or add(service, release)
     tags = traffic.tags | {CANDIDATE: revision}
@@ -38,12 +42,12 @@ def rollback(service: CloudRunService, registry: Registry, version: str) -> str:
     if found != ServedModel(release.version, release.sha256):
         service.route(traffic.split, traffic.tags)
         raise StepError(
-            f"{revision} answers with {found.version if found else 'no release'}, not {release.version}; "
-            "nothing was moved"
+            f"{revision} serves {found.version if found else 'no release'}, not {release.version}; "
+            "the traffic is unchanged"
         )
-    # No candidate is left: what was verified before is not to be rolled out now.
+    # Remove the candidate: its verification compared it with another production revision.
     del tags[CANDIDATE]
     service.route({revision: 100}, tags | {PRODUCTION: revision, tag_of(release.version): revision})
     if not stays:
-        registry.rollback(release.version)
+        registry.rollback(release.version, trust)
     return revision

@@ -1,6 +1,6 @@
-"""One Cloud Run service: its revisions, and how its traffic is split between them.
+"""A Cloud Run service: its revisions and its traffic split.
 
-Every change is guarded by the etag of the reading that it was made from.
+Every change carries the etag of the state that it is based on.
 """
 
 from __future__ import annotations
@@ -26,124 +26,130 @@ _REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_RE
 
 @dataclass(frozen=True)
 class TrafficSplit:
-    """Who gets the service's requests."""
+    """Distribution of the service's requests."""
 
-    # revision -> percent; no revision without any
     split: dict[str, int]
-    # tag -> revision that has an address of its own
+    """Percent of each revision with traffic."""
     tags: dict[str, str]
+    """Revision of each tag. A tag gives a revision its own address."""
 
     @property
     def production(self) -> str:
-        """The revision that has most of it."""
+        """Revision with the most traffic."""
         return max(self.split, key=lambda revision: self.split[revision])
 
 
 class CloudRunService:
-    """The service of that name."""
+    """Client of one service."""
 
     def __init__(self, name: ServiceName, config: DeployConfig) -> None:
-        """Raises StepError where there are no credentials."""
+        """Connect to Cloud Run.
+
+        Raises:
+            StepError: There are no credentials.
+        """
         self.name, self._config = name, config
         self._services = client(run_v2.ServicesClient, "RUN")
         self._revisions = client(run_v2.RevisionsClient, "RUN")
 
     def read(self) -> run_v2.Service:
-        """The service as it is.
+        """Return the current state of the service.
 
         Raises:
-            StepError: there is none, or it may not be read.
+            StepError: The service does not exist, or you have no permission to read it.
         """
         with calling(f"service {self.name}"):
             return self._services.get_service(name=str(self.name), retry=READING)
 
     def traffic(self) -> TrafficSplit:
-        """Where requests go now.
+        """Return the current traffic.
 
         Raises:
-            StepError: to no revision.
+            StepError: No revision has traffic.
         """
         traffic = _traffic(self.read())
         if not traffic.split:
-            raise StepError(f"{self.name} serves nothing yet; create it by Terraform (infra/) first")
+            raise StepError(f"{self.name} has no traffic; create the service with Terraform (infra/) first")
         return traffic
 
     def require_candidate(self, revision: str) -> None:
-        """Raises StepError where another deployment has taken over."""
-        candidate = self.traffic().tags.get(CANDIDATE, "nothing")
+        """Check that `revision` is the candidate.
+
+        Raises:
+            StepError: Another revision is the candidate, or none is.
+        """
+        candidate = self.traffic().tags.get(CANDIDATE, "no revision")
         if candidate != revision:
             raise StepError(f"{revision} is not the candidate of {self.name}, {candidate} is; deploy again")
 
     def address(self, tag: str = "") -> str:
-        """The service's URL, or a tag's."""
+        """Return the URL of the service or of a tag."""
         found = self.read()
         if not tag:
             return str(found.uri)
         return next(str(each.uri) for each in found.traffic_statuses if each.tag == tag)
 
     def revision(self, name: str) -> run_v2.Revision:
-        """One revision.
+        """Return a revision.
 
         Raises:
-            StepError: there is no such one.
+            StepError: The revision does not exist.
         """
         with calling(f"revision {name} of {self.name}"):
             return self._revisions.get_revision(name=f"{self.name}/revisions/{name}", retry=READING)
 
     def revisions(self) -> list[run_v2.Revision]:
-        """All of them, the newest first."""
+        """Return all revisions, newest first."""
         with calling(f"revisions of {self.name}"):
             found = list(self._revisions.list_revisions(parent=str(self.name), retry=READING))
         return sorted(found, key=lambda revision: revision.create_time, reverse=True)
 
     def add(self, deployment: str, change: Callable[[run_v2.RevisionTemplate], None]) -> run_v2.Revision:
-        """Add a revision without traffic: the service's template as it is, but for what `change` changes.
+        """Add a revision without traffic from a changed copy of the service's template.
 
         Args:
-            deployment: its label of that name, by which it is known again; unlike any other's.
-            change: of a copy of the template.
+            deployment: Unique value of the label `deployment`, which identifies the new revision.
+            change: Function that changes the copy of the template.
 
         Returns:
-            the revision, which may have failed to become `ready`.
+            The revision, which may not be `ready`.
 
         Raises:
-            StepError: none was made.
-            ConflictError: the service was changed meanwhile.
+            StepError: Cloud Run added no revision.
+            ConflictError: Another process changed the service concurrently.
         """
         service = self.read()
         traffic = _traffic(service)
         change(service.template)
-        # Cloud Run names it: a name that stays in the template would forbid Terraform every later change of it.
+        # Cloud Run chooses the name. A name in the template would block every later change with Terraform.
         service.template.revision = ""
         service.template.labels["deployment"] = deployment
-        # Pinned: a service that Terraform made sends all traffic to whatever is the latest.
+        # Pin the traffic: Terraform creates the service with all traffic on the latest revision.
         service.traffic = _targets(traffic)
         refusal = self._change(service, "template", "traffic")
         made = [revision for revision in self.revisions() if revision.labels.get("deployment") == deployment]
         if not made:
-            raise StepError(f"{self.name}: no revision was made; {refusal or 'Cloud TrainingRun gives no reason'}")
+            raise StepError(f"{self.name}: Cloud Run added no revision; {refusal or 'it gives no reason'}")
         return made[0]
 
     def route(self, split: dict[str, int], tags: dict[str, str]) -> None:
-        """Split the traffic, whole or not at all, and set the tags.
+        """Set traffic split and tags atomically.
 
         Raises:
-            StepError: Cloud Run did not do it.
-            ConflictError: the service was changed meanwhile.
+            StepError: Cloud Run did not apply the change.
+            ConflictError: Another process changed the service concurrently.
         """
         service, wanted = self.read(), TrafficSplit(split, tags)
         if _traffic(service) == wanted:
             return
         service.traffic = _targets(wanted)
         refusal = self._change(service, "traffic")
-        # The change also reports what is wrong with a revision that never became ready and has no traffic.
+        # The operation also reports errors of revisions without traffic, so check the result itself.
         if _traffic(self.read()) != wanted:
-            raise StepError(
-                f"{self.name}: the traffic was not moved to {split}; {refusal or 'something else moved it'}"
-            )
+            raise StepError(f"{self.name}: the traffic is not {split}; {refusal or 'another process changed it'}")
 
     def _change(self, service: run_v2.Service, *fields: str) -> str:
-        """Carry out a change and wait for its end; what Cloud Run says against it, if anything."""
+        """Apply a change and wait for it. Return Cloud Run's error message, or ""."""
         request = run_v2.UpdateServiceRequest(service=service, update_mask=FieldMask(paths=fields))
         pause = self._config.poll_seconds
         polling = DEFAULT_POLLING.with_delay(initial=pause, maximum=10 * pause)
@@ -152,7 +158,7 @@ class CloudRunService:
             try:
                 operation.result(polling=polling.with_timeout(self._config.change_seconds))
             except TimeoutError:
-                return f"Cloud Run was not done after {self._config.change_seconds:.0f} s"
+                return f"Cloud Run did not finish within {self._config.change_seconds:.0f} s"
             except GoogleAPICallError as error:
                 if not operation.done():
                     raise
@@ -161,24 +167,24 @@ class CloudRunService:
 
 
 def ready(revision: run_v2.Revision) -> bool:
-    """Whether it can be given traffic."""
+    """Return whether the revision can receive traffic."""
     succeeded = run_v2.Condition.State.CONDITION_SUCCEEDED
     return any(each.type_ == "Ready" and each.state == succeeded for each in revision.conditions)
 
 
 def failure(revision: run_v2.Revision) -> str:
-    """Why it cannot, in Cloud Run's words."""
+    """Return Cloud Run's reasons why the revision is not ready."""
     failed = run_v2.Condition.State.CONDITION_FAILED
     return "; ".join(each.message for each in revision.conditions if each.state == failed)
 
 
 def environment(revision: run_v2.Revision) -> dict[str, str]:
-    """Its container's variables, without those that come from a secret."""
+    """Return the container's environment variables, without secrets."""
     return {each.name: each.value for each in revision.containers[0].env if not each.value_source}
 
 
 def short(revision: run_v2.Revision) -> str:
-    """Its name within the service."""
+    """Return the revision's name within the service."""
     return str(revision.name.rpartition("/")[2])
 
 
@@ -186,7 +192,7 @@ def _traffic(service: run_v2.Service) -> TrafficSplit:
     split: dict[str, int] = {}
     tags: dict[str, str] = {}
     for each in service.traffic_statuses:
-        # Traffic to whatever is the latest names no revision.
+        # Traffic to the latest revision has no revision name.
         revision = each.revision or str(service.latest_ready_revision.rpartition("/")[2])
         if each.percent:
             split[revision] = split.get(revision, 0) + each.percent

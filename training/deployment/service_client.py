@@ -1,4 +1,4 @@
-"""Requests to a revision as its users send them, timed."""
+"""Timed HTTP requests to a revision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.deployment.service import CloudRunService
 
 @dataclass(frozen=True)
 class ServiceResponse:
-    """What came back; status 0 where nothing did."""
+    """A response; status 0 without one."""
 
     status: int
     seconds: float
@@ -25,7 +25,7 @@ class ServiceResponse:
     body: bytes = b""
 
     def json(self) -> dict[str, Any]:
-        """The body as an object; an empty one where it is none."""
+        """Return the body as a JSON object, or {} if it is not one."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -35,27 +35,27 @@ class ServiceResponse:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """Which release a revision says that it serves."""
+    """The release that a revision reports."""
 
     version: str
-    # hex digest of its model file
     sha256: str
+    """Hex digest of the model file."""
 
 
 class ServiceClient:
-    """Somebody who asks at one address."""
+    """HTTP client of one address."""
 
     def __init__(self, url: str, audience: str, api_key: str = "", seconds: float = 60.0) -> None:
-        """Get what the service asks for.
+        """Get the credentials that the service needs.
 
         Args:
-            url: of the service or of a tag.
-            audience: the service's own address, for which the token is, whatever the tag.
-            api_key: where the function itself asks for one.
-            seconds: one request may take.
+            url: Address of the service or of a tag.
+            audience: Address of the service, which the identity token names for every tag.
+            api_key: The function's API key, if it requires one.
+            seconds: Timeout of a request.
 
         Raises:
-            StepError: there is no identity that could ask.
+            StepError: No identity token can be created.
         """
         self.url, self._seconds = url.rstrip("/"), seconds
         self._session = requests.Session()
@@ -66,16 +66,16 @@ class ServiceClient:
 
     @classmethod
     def of(cls, service: CloudRunService, tag: str, variables: Mapping[str, str], seconds: float) -> ServiceClient:
-        """Who asks the revision that has `tag`; its container's `variables`, or else API_KEY here, may name a key.
+        """Return a client of the revision with `tag`. API_KEY comes from `variables`, or else from the environment.
 
         Raises:
-            StepError: there is no identity that could ask, or the service cannot be read.
+            StepError: No identity token can be created, or the service cannot be read.
         """
         api_key = variables.get("API_KEY") or os.environ.get("API_KEY", "")
         return cls(service.address(tag), service.address(), api_key, seconds)
 
-    def ask(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> ServiceResponse:
-        """One request and its answer."""
+    def request(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> ServiceResponse:
+        """Send one request and measure its latency."""
         headers = {"Content-Type": content_type} if content_type else {}
         started = time.perf_counter()
         try:
@@ -88,12 +88,12 @@ class ServiceClient:
         return ServiceResponse(found.status_code, seconds, found.headers.get("Content-Type", ""), found.content)
 
     def predict(self, image: bytes) -> ServiceResponse:
-        """Ask about one image."""
-        return self.ask("POST", "/predict", image, "image/jpeg")
+        """Request the prediction of one image."""
+        return self.request("POST", "/predict", image, "image/jpeg")
 
     def model(self) -> ServedModel | None:
-        """What its health says that it serves; None where it is not this function."""
-        stated = self.ask("GET", "/health").json().get("model")
+        """Return the release that /health reports, or None if this is another application."""
+        stated = self.request("GET", "/health").json().get("model")
         if not isinstance(stated, dict) or not stated:
             return None
         return ServedModel(stated.get("version", ""), stated.get("sha256", ""))

@@ -1,4 +1,4 @@
-"""Real requests to a candidate: are its answers those of its release, and do they differ from those in production?"""
+"""Verify a candidate with test requests and compare it with production."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PredictionJson = dict[str, Any]
 
 @dataclass(frozen=True)
 class VerificationCheck:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     name: str
     passed: bool
@@ -38,30 +38,30 @@ class VerificationCheck:
 
 
 @dataclass(frozen=True)
-class Side:
-    """A revision that was asked about every image."""
+class RevisionResponses:
+    """Responses of a revision, one per image."""
 
     responses: list[ServiceResponse]
 
     @property
     def p95(self) -> float:
-        """Seconds, 95th percentile."""
+        """95th percentile of the latency in seconds."""
         return float(np.percentile([response.seconds for response in self.responses], 95))
 
     @property
     def predictions(self) -> list[PredictionJson]:
-        """One an image; {} where there is none."""
+        """One prediction per image; {} without one."""
         found = [response.json().get("predictions") for response in self.responses]
         return [each[0] if isinstance(each, list) and each else {} for each in found]
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found of a candidate."""
+    """Result of a verification."""
 
     checks: list[VerificationCheck]
-    # in words, of candidate and production
     comparison: list[str]
+    """Lines of a table that compares candidate and production."""
 
     @property
     def failed(self) -> list[str]:
@@ -70,16 +70,17 @@ class Verification:
 
 
 def verify(service: CloudRunService, revision: str, images: list[bytes], config: VerifyConfig) -> Verification:
-    """Ask the candidate, and the production revision beside it.
+    """Send test requests to the candidate and to production, and compare the responses.
 
     Args:
-        service: whose `revision` has the tag `candidate`.
-        revision: its name.
-        images: encoded faces, at least one.
-        config: bounds.
+        service: Service of the revision.
+        revision: Name of the candidate.
+        images: Encoded faces, at least one.
+        config: Limits.
 
     Raises:
-        StepError: it is not the candidate, or its release cannot be loaded here to know the right answers.
+        StepError: `revision` is not the candidate, or its release cannot be loaded locally for the expected
+            predictions.
     """
     service.require_candidate(revision)
     variables = environment(service.revision(revision))
@@ -90,13 +91,15 @@ def verify(service: CloudRunService, revision: str, images: list[bytes], config:
     )
     first = candidate.predict(images[0])
     if first.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise StepError(f"{revision} answers {first.status}; set API_KEY to the service's, or be one who may invoke it")
+        raise StepError(
+            f"{revision} returns status {first.status}; set API_KEY, or use an account that may invoke the service"
+        )
     other = production.model()
-    sides = Side([]), Side([])
+    sides = RevisionResponses([]), RevisionResponses([])
     for image in images:
-        # By turns, so that whatever else goes on in between hits both.
-        for side, asked in zip(sides, (candidate, production) if other else (candidate,), strict=False):
-            side.responses.append(asked.predict(image))
+        # Alternate, so that load from elsewhere affects both revisions.
+        for side, client in zip(sides, (candidate, production) if other else (candidate,), strict=False):
+            side.responses.append(client.predict(image))
     release = inference.predictor.release
     checks = [
         _health(candidate, release),
@@ -106,12 +109,10 @@ def verify(service: CloudRunService, revision: str, images: list[bytes], config:
         _latency(*sides, config),
     ]
     if not other:
-        return Verification(
-            checks, ["the production revision is not this function (a placeholder?): nothing to compare with"]
-        )
+        return Verification(checks, ["production is another application (a placeholder?): no comparison"])
     if other == ServedModel(release.version, release.sha256):
         same = _differing(sides[0].predictions, sides[1].predictions, config)
-        checks.append(VerificationCheck("same release, same answers", not same, _told(same, len(images))))
+        checks.append(VerificationCheck("equal predictions", not same, _summary(same, len(images))))
     return Verification(checks, list(_comparison(release, other, *sides)))
 
 
@@ -124,7 +125,7 @@ def _health(candidate: ServiceClient, release: Release) -> VerificationCheck:
 def _first(response: ServiceResponse, config: VerifyConfig) -> VerificationCheck:
     passed = response.status == 200 and response.seconds <= config.first_response_seconds
     return VerificationCheck(
-        "first answer",
+        "first response",
         passed,
         f"{response.status} after {response.seconds:.2f} s (≤ {config.first_response_seconds:g})",
     )
@@ -132,19 +133,19 @@ def _first(response: ServiceResponse, config: VerifyConfig) -> VerificationCheck
 
 def _agreement(found: list[PredictionJson], expected: list[PredictionJson], config: VerifyConfig) -> VerificationCheck:
     differing = _differing(found, expected, config)
-    return VerificationCheck("known answers", not differing, _told(differing, len(expected)))
+    return VerificationCheck("expected predictions", not differing, _summary(differing, len(expected)))
 
 
-def _told(differing: list[str], count: int) -> str:
+def _summary(differing: list[str], count: int) -> str:
     return f"{len(differing)} of {count} differ: {differing[0]}" if differing else f"all {count} as expected"
 
 
 def _differing(found: list[PredictionJson], expected: list[PredictionJson], config: VerifyConfig) -> list[str]:
-    """What lies beyond the tolerance, one line an image."""
+    """Return one line for each image whose prediction differs by more than the tolerance."""
     lines = []
     for number, (one, other) in enumerate(zip(found, expected, strict=True)):
         if not _alike(one, other, config):
-            lines.append(f"image {number} got {_text(one)} instead of {_text(other)}")
+            lines.append(f"image {number}: {_text(one)} instead of {_text(other)}")
     return lines
 
 
@@ -167,7 +168,7 @@ def _alike(one: PredictionJson, other: PredictionJson, config: VerifyConfig) -> 
 def _same_choice(one: PredictionJson, other: PredictionJson, tolerance: float) -> bool:
     if one["label"] == other["label"]:
         return bool(abs(one["probability"] - other["probability"]) <= tolerance)
-    # The two likeliest labels may change places where they are nearly as likely.
+    # The two most likely labels may swap if their probabilities are nearly equal.
     return bool(max(one["probability"], other["probability"]) <= 0.5 + tolerance)
 
 
@@ -177,31 +178,33 @@ def _refusals(candidate: ServiceClient, image: bytes, settings: Settings) -> Ite
         ("not an image", "POST", "/predict", b"this is no image", "image/jpeg", 415),
         ("half an image", "POST", "/predict", image[: len(image) // 2], "image/jpeg", 422),
         ("too many images", "POST", "/predict", many, "application/json", 413),
-        ("no JSON", "POST", "/predict", b"{", "application/json", 400),
+        ("invalid JSON", "POST", "/predict", b"{", "application/json", 400),
         ("wrong method", "PUT", "/predict", image, "image/jpeg", 405),
         ("wrong path", "GET", "/nowhere", b"", "", 404),
     ):
-        response = candidate.ask(method, path, body, content_type)
+        response = candidate.request(method, path, body, content_type)
         passed = response.status == response.json().get("status") == status and response.content_type == MEDIA_TYPE
         yield VerificationCheck(
-            name, passed, f"{response.status} {response.content_type} (a problem of status {status})"
+            name, passed, f"{response.status} {response.content_type} (expected: problem with status {status})"
         )
 
 
-def _latency(candidate: Side, production: Side, config: VerifyConfig) -> VerificationCheck:
+def _latency(candidate: RevisionResponses, production: RevisionResponses, config: VerifyConfig) -> VerificationCheck:
     bound = config.p95_seconds
     if production.responses:
         bound = min(bound, production.p95 * config.p95_factor + config.p95_slack)
     return VerificationCheck("latency", candidate.p95 <= bound, f"95 % within {candidate.p95:.3f} s (≤ {bound:.3f})")
 
 
-def _comparison(release: Release, other: ServedModel, candidate: Side, production: Side) -> Iterator[str]:
+def _comparison(
+    release: Release, other: ServedModel, candidate: RevisionResponses, production: RevisionResponses
+) -> Iterator[str]:
     yield f"{'':12} {'candidate':24} production"
     yield f"{'release':12} {release.version:24} {other.version}"
     yield f"{'p95':12} {f'{candidate.p95:.3f} s':24} {production.p95:.3f} s"
     pairs = [(one, two) for one, two in zip(candidate.predictions, production.predictions, strict=True) if one and two]
     if not pairs:
-        yield "the production revision answers in another form"
+        yield "production returns predictions in another format"
         return
     ages = np.array(
         [abs(one["age"]["years"] - two["age"]["years"]) for one, two in pairs if "age" in one and "age" in two]

@@ -1,1 +1,1 @@
-"""Answers and labels -> metrics, what they say beside the champion's, and the pages that tell it."""
+"""Metrics of a release, its comparison with the champion, and the reports about both."""

@@ -1,7 +1,7 @@
-"""Two releases' answers to the same faces -> where the challenger differs from the champion, and how surely.
+"""Paired comparison of two releases on the same faces.
 
-The faces are resampled, each with both answers (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters
-8 and 15), so that what makes a face hard for both cancels out.
+The paired bootstrap resamples faces, each with both predictions (Efron and Tibshirani 1993, An Introduction to the
+Bootstrap, chapters 8 and 15). What makes a face hard for both releases cancels out.
 """
 
 from __future__ import annotations
@@ -19,19 +19,13 @@ from serving.heads import AGE
 from serving.request_stats import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
+from training.evaluation.metric_table import COMPARED, MetricSpec
 from training.evaluation.metrics import METRICS, MIN_SUBGROUP_SIZE, Array, ScoredSamples
 from training.files import write_text
 from training.labels import CHOICES, ETHNICITIES, GENDERS, band, by_head
 
 COMPARISON_FILE = "comparison.json"
 EVERYONE = "all"
-# Metrics that may get worse, by the head whose answers they judge, and the sign of "worse". An interval that holds more
-# faces is no better, so that the coverage has thresholds of its own.
-COMPARED = {
-    "age_mae": (AGE, 1),
-    "age_within_5": (AGE, -1),
-    **{f"{head.name}_accuracy": (head.name, -1) for head in CHOICES},
-}
 
 Mask = npt.NDArray[np.bool_]
 
@@ -42,65 +36,72 @@ class Difference:
 
     group: str
     n: int
+    """Number of faces."""
     metric: str
     champion: float
     challenger: float
-    # ends of the bootstrap interval of challenger - champion
     low: float
+    """Lower end of the bootstrap interval of challenger - champion."""
     high: float
-    # share of the resamples in which the challenger is no worse: the smaller, the surer that it is worse
+    """Upper end of that interval."""
     p_not_worse: float
+    """Share of the resamples in which the challenger is no worse. The smaller, the surer that it is worse."""
 
     @property
     def name(self) -> str:
-        """What the gate calls it."""
+        """Return the name of the gate's check."""
         return f"{self.metric}, {self.group}"
 
     @property
     def difference(self) -> float:
-        """Challenger minus champion."""
+        """Return challenger minus champion."""
         return self.challenger - self.champion
+
+    @property
+    def spec(self) -> MetricSpec:
+        """Return the metric's title, unit and direction."""
+        return COMPARED[self.metric]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of looking for a champion and comparing with it."""
+    """A challenger against the champion, if there is one."""
 
-    # hex digest of the challenger's model file
     sha256: str
-    # version of the champion; "" where there is none
+    """Hex digest of the challenger's model file."""
     champion: str = ""
-    # why the champion could not be compared with; "" where it was, or where there is none
+    """Version of the champion; "" if there is none."""
     obstacle: str = ""
-    # what a reader must know to read the differences, a sentence each
+    """Why the comparison is impossible or unfair; "" if it is neither."""
     notes: tuple[str, ...] = ()
-    # everyone first, then the groups
+    """What limits the comparison, one sentence each."""
     differences: tuple[Difference, ...] = ()
+    """All faces first, then the groups."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The notes, and the obstacle if there is one."""
+        """Return the notes, then the obstacle."""
         return (*self.notes, self.obstacle) if self.obstacle else self.notes
 
     def overall(self) -> list[Difference]:
-        """Those over all faces."""
+        """Return the differences over all faces."""
         return [row for row in self.differences if row.group == EVERYONE]
 
     def groups(self) -> list[Difference]:
-        """Those over a part of the faces."""
+        """Return the differences within groups."""
         return [row for row in self.differences if row.group != EVERYONE]
 
     def save(self, folder: Path) -> None:
-        """Write it beside the release in `folder`."""
+        """Write comparison.json into the release in `folder`."""
         write_text(folder / COMPARISON_FILE, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load(folder: Path, sha256: str) -> Comparison:
-    """What `evaluate` found for the model with that digest; without a champion where it left nothing."""
+    """Return the comparison of the model with that digest; without a champion if `evaluate` wrote none."""
     path = folder / COMPARISON_FILE
-    record = manifest_v3.rename(json.loads(path.read_text())) if path.is_file() else {}
+    record = manifest_v3.rename(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     if record.get("sha256") != sha256:
-        return Comparison(sha256, notes=("It was compared with no other release.",))
+        return Comparison(sha256, notes=("This release was not compared with another one.",))
     differences = tuple(Difference(**row) for row in record.pop("differences"))
     return Comparison(**record | {"notes": tuple(record["notes"]), "differences": differences})
 
@@ -108,19 +109,19 @@ def load(folder: Path, sha256: str) -> Comparison:
 def compare(
     champion: ScoredSamples, challenger: ScoredSamples, heads: set[str], config: EvaluateConfig
 ) -> tuple[Difference, ...]:
-    """The differences in every metric that judges one of `heads`, over everyone and each group with enough faces."""
+    """Return the differences in every metric of `heads`, over all faces and over each large enough group."""
     random = np.random.default_rng(config.seed)
     before, after = (dict(zip(METRICS, faces.metrics().T, strict=True)) for faces in (champion, challenger))
     return tuple(
         _difference(name, metric, before[metric][mask], after[metric][mask], config, random)
         for name, mask in groups(challenger.labels)
-        for metric, (head, _) in COMPARED.items()
-        if head in heads
+        for metric, spec in COMPARED.items()
+        if spec.head in heads
     )
 
 
 def groups(labels: LabelArray) -> Iterator[tuple[str, Mask]]:
-    """Names and masks (N,): everyone, and every group that is large enough to be judged."""
+    """Yield names and masks (N,) of all faces and of every group with at least MIN_SUBGROUP_SIZE faces."""
     labelled = by_head(labels)
     bands, genders, ethnicities = band(labelled[AGE]), labelled["gender"], labelled["ethnicity"]
     found = [(name, labelled[head.name] == number) for head in CHOICES for number, name in enumerate(head.labels)]
@@ -137,21 +138,21 @@ def groups(labels: LabelArray) -> Iterator[tuple[str, Mask]]:
 def _difference(
     group: str, metric: str, before: Array, after: Array, config: EvaluateConfig, random: np.random.Generator
 ) -> Difference:
-    _, worse = COMPARED[metric]
+    worse = COMPARED[metric].worse_sign
     resampled = _resampled(after - before, config.paired_bootstrap, random)
     tail = (1 - config.confidence) / 2
     low, high = np.quantile(resampled, (tail, 1 - tail)).tolist()
-    # One is added to both counts, for the found faces are a sample too (Davison and Hinkley 1997, section 4.2).
+    # The observed sample counts as one more resample (Davison and Hinkley 1997, section 4.2).
     p_not_worse = (1 + int((worse * resampled <= 0).sum())) / (1 + len(resampled))
     means = round(float(before.mean()), 6), round(float(after.mean()), 6)
     return Difference(group, len(before), metric, *means, round(low, 6), round(high, 6), round(p_not_worse, 6))
 
 
 def _resampled(differences: Array, resamples: int, random: np.random.Generator) -> Array:
-    """(N,) -> (resamples,) means of N drawn with replacement.
+    """Return (resamples,) means of N values drawn with replacement from (N,) differences.
 
-    Ages are whole years and the rest is right or wrong, so the values are few: how often each is drawn is multinomial,
-    whatever the number of faces.
+    Ages are whole years and labels are right or wrong, so there are few distinct values. Their counts in a resample
+    are multinomial, whatever the number of faces.
     """
     values, counts = np.unique(differences, return_counts=True)
     draws = random.multinomial(len(differences), counts / len(differences), size=resamples)

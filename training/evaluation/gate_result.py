@@ -1,4 +1,4 @@
-"""What the gate found, and who let a release through all the same."""
+"""The gate's result for one release: checks, notes and an override."""
 
 from __future__ import annotations
 
@@ -10,64 +10,80 @@ from typing import Any
 
 from training.errors import StepError
 from training.evaluation.comparison import Difference
+from training.evaluation.metric_table import MetricSpec, spec
 from training.files import write_text
 
 GATE_FILE = "gate.json"
 
-
-# comparison of a check -> how a line of text says it
+# Comparison of a check, in words.
 _WORDS = {"<=": "at most", ">=": "at least", "not_worse": "no worse than"}
 
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One metric against what is asked of it."""
+    """One metric against its limit."""
 
     name: str
-    # None where it is no finite number
+    """Name in the metric table; against the champion, followed by ", " and the group."""
     value: float | None
-    # "<=", ">=" or, against the champion, "not_worse"
+    """None for a number that is not finite."""
     comparison: str
-    # the threshold, or the champion's value
+    """"<=", ">=" or, against the champion, "not_worse"."""
     limit: float
+    """The threshold, or the champion's value."""
     passed: bool
-    # what more a reader wants to know
     detail: str = ""
+    """Statistics of a comparison with the champion."""
+
+    @property
+    def title(self) -> str:
+        """Return the name for people, for example "gender accuracy, female"."""
+        metric, separator, group = self.name.partition(", ")
+        return f"{self._spec.title}{separator}{group}" if metric == self._spec.name else self.name
 
     @property
     def found(self) -> str:
-        """The value as text."""
-        return "none" if self.value is None else _text(self.value)
+        """Return the value with its unit."""
+        return self._spec.text(self.value)
 
     @property
     def wanted(self) -> str:
-        """What is asked for, in words."""
-        return f"{_WORDS[self.comparison]} {_text(self.limit)}{f': {self.detail}' if self.detail else ''}"
+        """Return the condition in words, for example "at most 4.50 years"."""
+        return f"{_WORDS[self.comparison]} {self._spec.text(self.limit)}"
+
+    @property
+    def verdict(self) -> str:
+        """Return "pass" or "FAIL"."""
+        return "pass" if self.passed else "FAIL"
+
+    @property
+    def _spec(self) -> MetricSpec:
+        return spec(self.name.partition(", ")[0])
 
     def __str__(self) -> str:
-        return f"{'pass' if self.passed else 'FAIL'}  {self.name:46} {self.found:>12}  {self.wanted}"
+        return f"{self.verdict}  {self.title:46} {self.found:>15}  {self.wanted}"
 
     def as_json(self) -> dict[str, Any]:
-        """As gate.json and the manifest hold it."""
+        """Return the members for gate.json and the manifest."""
         members = asdict(self)
         return members if self.detail else {name: value for name, value in members.items() if name != "detail"}
 
 
 def at_most(name: str, value: float, limit: float) -> GateCheck:
-    """A metric that may not be larger; NaN passes nothing."""
+    """Check that a metric does not exceed a limit; NaN fails."""
     return GateCheck(name, _finite(value), "<=", limit, value <= limit)
 
 
 def at_least(name: str, value: float, limit: float) -> GateCheck:
-    """A metric that may not be smaller; NaN passes nothing."""
+    """Check that a metric does not fall below a limit; NaN fails."""
     return GateCheck(name, _finite(value), ">=", limit, value >= limit)
 
 
 def not_worse(row: Difference, level: float) -> GateCheck:
-    """A metric that may not be worse than the champion's.
+    """Check that a metric is not worse than the champion's.
 
-    It is worse where the one-sided bootstrap bound at 1 - `level` says so: where the challenger is no worse in fewer
-    than that share of the resamples.
+    It is worse if the one-sided bootstrap bound at 1 - `level` says so: if the challenger is no worse in a smaller
+    share of the resamples than `level`.
     """
     detail = (
         f"{row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f}), "
@@ -82,19 +98,16 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _text(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4f}"
-
-
 @dataclass(frozen=True)
 class Override:
-    """Somebody lets a release through a closed gate.
+    """A person's decision to publish a release that failed the gate.
 
     Raises:
-        StepError: it is not said who, or why.
+        StepError: the name or the reason is missing.
     """
 
     by: str
+    """Name of the person."""
     reason: str
 
     def __post_init__(self) -> None:
@@ -104,30 +117,35 @@ class Override:
 
 @dataclass(frozen=True)
 class GateResult:
-    """All that the gate says of one release."""
+    """The gate's verdict on one release."""
 
-    # hex digest of the model file
     sha256: str
-    # version of the release that it was compared with; "" for none
+    """Hex digest of the model file."""
     champion: str
-    # what a reader must know, a sentence each
+    """Version of the release it was compared with; "" for none."""
     notes: tuple[str, ...]
+    """What the checks leave out, one sentence each."""
     checks: tuple[GateCheck, ...]
-    # None as well where it was not needed
     override: Override | None = None
+    """None if there is none, or if no check failed."""
 
     @property
     def failed(self) -> list[str]:
-        """The names of what did not pass."""
+        """Return the names of the failed checks."""
         return [check.name for check in self.checks if not check.passed]
 
     @property
-    def open(self) -> bool:
-        """Whether the release may go on."""
+    def failed_titles(self) -> str:
+        """Return the failed checks as one line of text."""
+        return "; ".join(check.title for check in self.checks if not check.passed)
+
+    @property
+    def publishable(self) -> bool:
+        """Return whether the release may be published."""
         return not self.failed or self.override is not None
 
     def save(self, folder: Path) -> None:
-        """Write it beside the release in `folder`."""
+        """Write gate.json into the release in `folder`."""
         record = {
             "sha256": self.sha256,
             "passed": not self.failed,
@@ -140,13 +158,13 @@ class GateResult:
 
 
 def require_passed(folder: Path, sha256: str) -> dict[str, Any]:
-    """What `GateResult.save` wrote of the model with that digest.
+    """Return the content of gate.json for the model with that digest.
 
     Raises:
-        StepError: nothing, or it did not pass and nobody let it through.
+        StepError: the model has not been through the gate, or failed it without an override.
     """
     path = folder / GATE_FILE
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if found.get("sha256") != sha256:
         raise StepError("this model has not been through the gate; run `python -m training gate` first")
     if not found["passed"] and not found["override"]:

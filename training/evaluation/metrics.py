@@ -1,4 +1,4 @@
-"""Predictions and labels -> metrics, overall and for every group, each with its n and a bootstrap interval."""
+"""Metrics of predictions, over all faces and for every group, each with n and a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -19,44 +19,39 @@ from training.calibration.intervals import covered
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.errors import StepError
+from training.evaluation.metric_table import MEASURED
 from training.labels import CHOICES, ETHNICITIES, GENDERS, LABELS, Head, band, by_head
 
 Array = npt.NDArray[np.float64]
 
-# what `evaluate` leaves in a release
 METRICS_FILE = "metrics.json"
-
-METRICS = (
-    "age_mae",
-    "age_within_5",
-    "age_band_accuracy",
-    "interval_coverage",
-    *(f"{head}_accuracy" for head in LABELS),
-)
+# In the order of the columns of `ScoredSamples.metrics`.
+METRICS = tuple(MEASURED)
 
 RELIABILITY_BINS = 15
-# Fewer faces than these say little about a gender and ethnicity.
+# The gate judges groups with at least so many faces.
 MIN_SUBGROUP_SIZE = 50
 
 
 @dataclass(frozen=True)
 class ScoredSamples:
-    """N scored faces: what was answered and what was labelled, as arrays of length N.
-
-    Of the choices, (N, len(CHOICES)).
-    """
+    """Predictions and labels of N faces."""
 
     labels: LabelArray
+    """(N, len(COLUMNS))."""
     years: Array
+    """(N,) predicted ages."""
     low: Array
+    """(N,) lower ends of the age intervals, years."""
     high: Array
-    # indices of the answered labels, -1 for one that is not known
+    """(N,) upper ends of the age intervals, years."""
     choices: npt.NDArray[np.int64]
-    # of the answered labels
+    """(N, len(CHOICES)) indices of the predicted labels; -1 for a label that this code does not know."""
     probabilities: Array
+    """(N, len(CHOICES)) probabilities of the predicted labels."""
 
     def metrics(self) -> Array:
-        """(N, len(METRICS)): each face's share in each metric, so that a metric is the mean of its column."""
+        """Return (N, len(METRICS)) contributions of each face: a metric is the mean of its column."""
         age = self.labels[:, 0].astype(np.int64)
         error = np.abs(self.years - age)
         columns = (
@@ -69,13 +64,13 @@ class ScoredSamples:
         return np.stack(columns, axis=1).astype(np.float64)
 
     def right(self) -> npt.NDArray[np.bool_]:
-        """(N, len(CHOICES)): whether each answered label is the labelled one."""
+        """Return (N, len(CHOICES)): whether each predicted label is correct."""
         result: npt.NDArray[np.bool_] = self.choices == self.labels[:, 1:]
         return result
 
 
 def collect(predictions: list[FacePrediction], labels: LabelArray) -> ScoredSamples:
-    """Put predictions into arrays, in the order of `labels`."""
+    """Return predictions as arrays, in the order of `labels`."""
     return ScoredSamples(
         labels=labels,
         years=np.array([prediction.age.years for prediction in predictions]),
@@ -87,18 +82,18 @@ def collect(predictions: list[FacePrediction], labels: LabelArray) -> ScoredSamp
 
 
 def _index(head: Head, prediction: FacePrediction) -> int:
-    """-1 for a label or a head that only other releases have: never right, and not judged (see `champion.terms`)."""
-    answered = prediction.choices.get(head.name)
-    return head.labels.index(answered.label) if answered and answered.label in head.labels else -1
+    """Return -1 for a label or head that this code lacks. It is never correct; `champion.terms` excludes it."""
+    predicted = prediction.choices.get(head.name)
+    return head.labels.index(predicted.label) if predicted and predicted.label in head.labels else -1
 
 
 def _probability(head: Head, prediction: FacePrediction) -> float:
-    answered = prediction.choices.get(head.name)
-    return answered.probability if answered else 0.0
+    predicted = prediction.choices.get(head.name)
+    return predicted.probability if predicted else 0.0
 
 
 def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
-    """All metrics: overall, by each attribute and by their crossings; calibration errors; confusion matrices."""
+    """Return all metrics: overall, by attribute and by their combinations; calibration errors; confusion matrices."""
     metrics = faces.metrics()
     random = np.random.default_rng(config.seed)
 
@@ -123,7 +118,7 @@ def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
             for b, age_band in enumerate(AGE_BANDS)
             if (mask := (genders == g) & (ethnicities == e) & (bands == b)).any()
         ],
-        # Children aside, whose gender a face shows least: where a group is worse off, it shows here.
+        # Without children, whose faces show their gender least: this table shows a disadvantaged group best.
         "by_gender_and_ethnicity_from_13_years": [
             group((genders == g) & (ethnicities == e) & (bands >= 1), gender=gender, ethnicity=ethnicity)
             for g, gender in enumerate(GENDERS)
@@ -138,28 +133,30 @@ def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """The metrics of the release in `folder`.
+    """Return the metrics of the release in `folder`.
 
     Raises:
-        StepError: there are none, or they were measured on another model file.
+        StepError: there are none, or they belong to another model file.
     """
     path = folder / METRICS_FILE
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training evaluate` first")
-    measured: dict[str, Any] = manifest_v3.rename(json.loads(path.read_text()))
-    if measured["sha256"] != parse_manifest((folder / MANIFEST).read_text())["model"]["sha256"]:
+    measured: dict[str, Any] = manifest_v3.rename(json.loads(path.read_text(encoding="utf-8")))
+    if measured["sha256"] != parse_manifest((folder / MANIFEST).read_text(encoding="utf-8"))["model"]["sha256"]:
         raise StepError(f"{path} belongs to another model; run `python -m training evaluate` again")
+    if "baseline" not in measured:
+        raise StepError(f"an older version wrote {path}, without a baseline; run `python -m training evaluate` again")
     return measured
 
 
 def worst_subgroup(measured: dict[str, Any]) -> dict[str, Any] | None:
-    """The gender and ethnicity, 13 and older, whose gender is read worst, of those with enough faces; None for none."""
-    cells = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= MIN_SUBGROUP_SIZE]
-    return min(cells, key=lambda row: float(row["gender_accuracy"]["value"]), default=None)
+    """Return the gender and ethnicity, 13 and older, with the lowest gender accuracy; None if all are too small."""
+    rows = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= MIN_SUBGROUP_SIZE]
+    return min(rows, key=lambda row: float(row["gender_accuracy"]["value"]), default=None)
 
 
 def reliability(probabilities: Array, right: npt.NDArray[np.bool_]) -> list[tuple[int, float, float]]:
-    """For each of RELIABILITY_BINS equal bins that holds faces: their number, mean probability and share right."""
+    """Return the number of faces, mean probability and accuracy of each non-empty bin of RELIABILITY_BINS."""
     bins = np.minimum((probabilities * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
     return [
         (int(mask.sum()), float(probabilities[mask].mean()), float(right[mask].mean()))
@@ -169,17 +166,17 @@ def reliability(probabilities: Array, right: npt.NDArray[np.bool_]) -> list[tupl
 
 
 def _calibration_error(probabilities: Array, right: npt.NDArray[np.bool_]) -> float:
-    """Expected calibration error of the answered label (Guo et al. 2017, arXiv:1706.04599), a share."""
+    """Return the expected calibration error of the predicted label (Guo et al. 2017, arXiv:1706.04599), a share."""
     rows = reliability(probabilities, right)
     return round(sum(n * abs(stated - found) for n, stated, found in rows) / len(probabilities), 4)
 
 
 def _metrics(metrics: Array, config: EvaluateConfig, random: np.random.Generator) -> dict[str, dict[str, float]]:
-    """The mean of each column with its percentile bootstrap interval (Efron 1979)."""
+    """Return the mean of each column with its percentile bootstrap interval (Efron 1979)."""
     faces = len(metrics)
     if not faces:
         return {}
-    # How often each face is drawn is multinomial; one product then gives all resampled means.
+    # The counts of the faces in a resample are multinomial; one product then gives all resampled means.
     draws = random.multinomial(faces, np.full(faces, 1 / faces), size=config.bootstrap)
     tail = (1 - config.confidence) / 2
     low, high = np.quantile(draws @ metrics / faces, (tail, 1 - tail), axis=0)
@@ -192,14 +189,14 @@ def _metrics(metrics: Array, config: EvaluateConfig, random: np.random.Generator
 def _confusions(faces: ScoredSamples) -> dict[str, list[list[int]]]:
     labelled = by_head(faces.labels)
     found = {"age_band": _confusion(band(labelled[AGE]), band(faces.years), len(AGE_BANDS))}
-    for head, answered in zip(CHOICES, faces.choices.T, strict=True):
-        found[head.name] = _confusion(labelled[head.name], answered, len(head.labels))
+    for head, predicted in zip(CHOICES, faces.choices.T, strict=True):
+        found[head.name] = _confusion(labelled[head.name], predicted, len(head.labels))
     return found
 
 
-def _confusion(labelled: npt.NDArray[Any], answered: npt.NDArray[Any], classes: int) -> list[list[int]]:
-    """Rows are labels, columns are answers, both in the order of their names."""
+def _confusion(labelled: npt.NDArray[Any], predicted: npt.NDArray[Any], classes: int) -> list[list[int]]:
+    """Return counts with labels in rows and predictions in columns, in the order of their names."""
     table = np.zeros((classes, classes), np.int64)
-    np.add.at(table, (labelled, answered), 1)
+    np.add.at(table, (labelled, predicted), 1)
     rows: list[list[int]] = table.tolist()
     return rows

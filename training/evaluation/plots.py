@@ -1,4 +1,4 @@
-"""The images of a report, as matplotlib figures."""
+"""The plots of a report, as matplotlib figures."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from matplotlib.figure import Figure
 from training.calibration.intervals import covered
 from training.evaluation import metrics
 from training.evaluation.metrics import Array, ScoredSamples
+from training.evaluation.tables import MIN_SHOWN
 from training.labels import CHOICES
 
-# years; width of the steps in which errors and coverage are drawn
+# years; width of the age bins of the error and coverage plots
 _STEP = 10
 _OLDEST = 100
 
 
 def learning_curves(history: list[dict[str, float]]) -> Figure:
-    """Training and validation metrics over the epochs of `history`, keras's logs, of which there is at least one."""
+    """Plot training and validation metrics over the epochs of `history`, Keras's logs of at least one epoch."""
     figure = Figure(figsize=(9, 3), layout="constrained")
     columns = ("age_error", *(f"{head.name}_accuracy" for head in CHOICES))
-    titles = ("age error, years", *(f"{head.name} right" for head in CHOICES))
+    titles = ("age MAE, years", *(f"{head.name} accuracy" for head in CHOICES))
     panels = figure.subplots(1, len(columns))
     epochs = [row["epoch"] for row in history]
     for axes, column, title in zip(panels, columns, titles, strict=True):
@@ -33,28 +34,28 @@ def learning_curves(history: list[dict[str, float]]) -> Figure:
 
 
 def age_scatter(faces: ScoredSamples) -> Figure:
-    """Answered against labelled age, a dot a face."""
+    """Plot predicted against labelled age, one dot per face."""
     figure, axes = _figure()
     axes.scatter(faces.labels[:, 0], faces.years, s=4, alpha=0.3)
     axes.plot([0, _OLDEST], [0, _OLDEST], color="grey", linewidth=1)
-    axes.set(title="Age", xlabel="labelled, years", ylabel="answered, years")
+    axes.set(title="Age", xlabel="label, years", ylabel="prediction, years")
     return figure
 
 
 def error_by_age(faces: ScoredSamples) -> Figure:
-    """The quarters of the signed error in each decade of labelled age: below zero the network answers too young."""
+    """Plot quartiles of the signed error per decade of labelled age. Below zero, predictions are too young."""
     figure, axes = _figure()
     ages = faces.labels[:, 0].astype(np.float64)
     decades = [(start, (faces.years - ages)[mask]) for start, mask in _decades(ages)]
     axes.boxplot([errors for _, errors in decades], showfliers=False)
     axes.set_xticks(range(1, len(decades) + 1), [f"{start}+" for start, _ in decades])
     axes.axhline(0, color="grey", linewidth=1)
-    axes.set(title="Error by age", xlabel="labelled, years", ylabel="answered - labelled, years")
+    axes.set(title="Error by age", xlabel="label, years", ylabel="prediction - label, years")
     return figure
 
 
 def coverage_by_age(faces: ScoredSamples, stated: float) -> Figure:
-    """The share of faces, by decade of labelled age, whose age lies in the answered interval; `stated` is the aim."""
+    """Plot interval coverage per decade of labelled age; `stated` is the nominal coverage."""
     figure, axes = _figure()
     ages = faces.labels[:, 0].astype(np.float64)
     hits = covered(faces.low, faces.high, ages)
@@ -62,23 +63,23 @@ def coverage_by_age(faces: ScoredSamples, stated: float) -> Figure:
     axes.bar(range(len(decades)), [hits[mask].mean() for _, mask in decades])
     axes.set_xticks(range(len(decades)), [f"{start}+" for start, _ in decades])
     axes.axhline(stated, color="black", linewidth=1, label=f"stated, {stated:.0%}")
-    axes.set(title="Interval coverage by age", xlabel="labelled, years", ylabel="share covered", ylim=(0, 1))
+    axes.set(title="Interval coverage by age", xlabel="label, years", ylabel="coverage", ylim=(0, 1))
     axes.legend(loc="lower right")
     return figure
 
 
 def reliability(probabilities: Array, right: npt.NDArray[np.bool_], title: str) -> Figure:
-    """How often an answer of each stated probability was right; the area of a dot is its number of faces."""
+    """Plot accuracy against predicted probability; the area of a dot is its number of faces."""
     figure, axes = _figure()
     counts, stated, found = zip(*metrics.reliability(probabilities, right), strict=True)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
     axes.scatter(stated, found, s=[4 + 300 * count / len(probabilities) for count in counts], alpha=0.6)
-    axes.set(title=f"{title}: calibration", xlabel="stated probability", ylabel="share right", ylim=(-0.05, 1.05))
+    axes.set(title=f"{title}: calibration", xlabel="predicted probability", ylabel="accuracy", ylim=(-0.05, 1.05))
     return figure
 
 
 def confusion(table: list[list[int]], names: tuple[str, ...], title: str) -> Figure:
-    """Labels in rows, answers in columns; the shade is the share of the row."""
+    """Plot a confusion matrix: labels in rows, predictions in columns, with row percentages and counts."""
     counts = np.array(table)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = _figure()
@@ -87,8 +88,9 @@ def confusion(table: list[list[int]], names: tuple[str, ...], title: str) -> Fig
     axes.set_yticks(range(len(names)), names)
     for (row, column), count in np.ndenumerate(counts):
         color = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=color)
-    axes.set(title=title, xlabel="answered", ylabel="labelled")
+        text = f"{shares[row, column]:.0%}\n{count:,}" if counts[row].sum() >= MIN_SHOWN else f"{count:,}"
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
+    axes.set(title=title, xlabel="prediction", ylabel="label")
     return figure
 
 
@@ -98,6 +100,7 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def _decades(ages: Array) -> list[tuple[int, npt.NDArray[np.bool_]]]:
-    """The first year of each decade that has faces, and which they are; the oldest share the last."""
+    """Return the first year and the mask of each decade with enough faces; the last one includes all older faces."""
     decade = np.minimum(ages, _OLDEST - 1) // _STEP
-    return [(int(number) * _STEP, decade == number) for number in np.unique(decade)]
+    found = [(int(number) * _STEP, decade == number) for number in np.unique(decade)]
+    return [(start, mask) for start, mask in found if mask.sum() >= MIN_SHOWN]

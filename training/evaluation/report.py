@@ -1,91 +1,132 @@
-"""report.html: the metrics of one evaluation as tables and plots, in one file that needs nothing else."""
+"""report.html: the metrics of one evaluation as tables and plots, in a self-contained file."""
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
 from serving.images import Pixels
 from serving.release import Release
 from serving.request_stats import AGE_BANDS
-from training.evaluation import metrics, plots
+from training.evaluation import baseline, metrics, plots, tables
+from training.evaluation.metric_table import CALIBRATION_ERRORS, MEASURED, SPECS
 from training.evaluation.metrics import ScoredSamples
 from training.labels import CHOICES, LABELS
 from training.templating import data_uri, plot_uri, render
 
 REPORT_FILE = "report.html"
-TITLES = {
-    "age_mae": "age error, years",
-    "age_within_5": "within 5 years",
-    "age_band_accuracy": "age band right",
-    "interval_coverage": "age in its interval",
-    **{f"{head.name}_accuracy": f"{head.name} right" for head in CHOICES},
-}
-# faces drawn of each kind, and pixels of their side
+# Faces shown in each row of the local report, and pixels of their side.
 _DRAWN_FACES = 12
 _DRAWN_SIDE = 72
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that a report shows."""
+    """The content of a report."""
 
     release: Release
-    # as `metrics.measure` gives it, with how it was measured
     measured: dict[str, Any]
+    """Content of metrics.json."""
     faces: ScoredSamples
-    # a row of keras's logs for each epoch; empty where the training is not at hand
     history: list[dict[str, float]]
+    """Keras's logs, one row per epoch; empty if the training run is missing."""
 
 
 def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None = None) -> str:
-    """The page as a string.
+    """Return the page.
 
     Args:
-        evaluation: what was found.
-        face: gives the scored face at a place: the best and the worst are drawn. Such a page stays on the machine
-            where the faces are; None makes the page that is published.
+        evaluation: its content.
+        face: returns the scored face at an index; the page then shows the best and the worst predictions and must
+            not be published. None makes the page that is published.
     """
     return render(
         "report.html",
         release=evaluation.release,
         measured=evaluation.measured,
-        worst_subgroup=metrics.worst_subgroup(evaluation.measured),
-        titles=TITLES,
-        heads=LABELS,
-        plots=[plot_uri(plot) for plot in _plots(evaluation)],
+        specs=MEASURED,
+        calibration=CALIBRATION_ERRORS,
+        too_few=tables.TOO_FEW,
+        methods=tables.METHODS,
+        interval=tables.interval_title(evaluation.measured),
+        baseline=baseline.sentence(evaluation.measured),
+        overall=tables.beside_baseline(evaluation.measured),
+        from_13_years=tables.beside_baseline(evaluation.measured, "from_13_years"),
+        sections=list(_sections(evaluation.measured)),
+        plots=[(title, plot_uri(plot)) for title, plot in _plots(evaluation)],
         drawn=[] if face is None else list(_drawn(evaluation.faces, face)),
     )
 
 
 def local_report(folder: Path) -> Path:
-    """Where the report with faces on the release in `folder` lies: outside of it, so that it is never published."""
+    """Return the path of the report with faces: outside of the release in `folder`, so it is never published."""
     return folder.with_name(f"{folder.name}-report-with-faces.html")
 
 
-def _plots(evaluation: Evaluation) -> Iterator[Any]:
+@dataclass(frozen=True)
+class _Section:
+    """A table of groups under its own heading."""
+
+    title: str
+    attributes: list[str]
+    """What the first columns of the table name."""
+    rows: list[tables.Row]
+    note: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return the anchor."""
+        return re.sub(r"\W+", "-", self.title.lower())
+
+
+def _sections(measured: dict[str, Any]) -> Iterator[_Section]:
+    for attribute in ("age_band", *LABELS):
+        rows = tables.rows(measured, measured[f"by_{attribute}"], [attribute])
+        yield _Section(f"By {attribute.replace('_', ' ')}", [attribute], rows)
+    crossed = ["gender", "ethnicity"]
+    adults = tables.rows(measured, measured["by_gender_and_ethnicity_from_13_years"], crossed)
+    yield _Section("By gender and ethnicity, 13 and older", crossed, adults, _gap(measured))
+    everyone = tables.rows(measured, measured["by_all"], [*crossed, "age_band"])
+    yield _Section("By gender, ethnicity and age band", [*crossed, "age_band"], everyone)
+
+
+def _gap(measured: dict[str, Any]) -> str:
+    """Return which subgroup has the lowest gender accuracy; "" if all are too small."""
+    worst, spec = metrics.worst_subgroup(measured), SPECS["worst_subgroup_gap"]
+    if worst is None:
+        return ""
+    gap = measured["from_13_years"]["gender_accuracy"]["value"] - worst["gender_accuracy"]["value"]
+    return f"Lowest gender accuracy: {worst['ethnicity']} {worst['gender']} faces, {spec.text(gap)} below the mean."
+
+
+def _plots(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
+    """Yield plots and what they show, for those who cannot see them."""
     faces, confusion = evaluation.faces, evaluation.measured["confusion"]
-    yield plots.age_scatter(faces)
-    yield plots.error_by_age(faces)
-    yield plots.coverage_by_age(faces, evaluation.release.manifest["calibration"]["age"]["coverage"])
+    yield "Predicted against labelled age", plots.age_scatter(faces)
+    yield "Age error by labelled age", plots.error_by_age(faces)
+    coverage = evaluation.release.manifest["calibration"]["age"]["coverage"]
+    yield "Age interval coverage by labelled age", plots.coverage_by_age(faces, coverage)
     for head, probabilities, right in zip(CHOICES, faces.probabilities.T, faces.right().T, strict=True):
-        yield plots.reliability(probabilities, right, head.name.capitalize())
-    yield plots.confusion(confusion["age_band"], AGE_BANDS, "Age band")
+        yield f"Calibration of {head.name}", plots.reliability(probabilities, right, head.name.capitalize())
+    yield "Confusion matrix of age bands", plots.confusion(confusion["age_band"], AGE_BANDS, "Age band")
     for head in CHOICES:
-        yield plots.confusion(confusion[head.name], head.labels, head.name.capitalize())
+        title = f"Confusion matrix of {head.name}"
+        yield title, plots.confusion(confusion[head.name], head.labels, head.name.capitalize())
     if evaluation.history:
-        yield plots.learning_curves(evaluation.history)
+        yield "Learning curves", plots.learning_curves(evaluation.history)
 
 
 @dataclass(frozen=True)
 class _Row:
-    """Faces under one heading: an image and a caption each."""
+    """A row of faces: pairs of image and caption."""
 
     title: str
     faces: list[tuple[str, str]]
@@ -93,11 +134,11 @@ class _Row:
 
 def _drawn(faces: ScoredSamples, face: Callable[[int], Pixels]) -> Iterator[_Row]:
     error = np.abs(faces.years - faces.labels[:, 0])
-    yield _row("Age: the best", np.argsort(error, kind="stable"), faces, face)
-    yield _row("Age: the worst", np.argsort(-error, kind="stable"), faces, face)
+    yield _row("Age: smallest errors", np.argsort(error, kind="stable"), faces, face)
+    yield _row("Age: largest errors", np.argsort(-error, kind="stable"), faces, face)
     for head, probabilities, right in zip(CHOICES, faces.probabilities.T, faces.right().T, strict=True):
         wrong = np.flatnonzero(~right)
-        title = f"{head.name.capitalize()}: surest and wrong"
+        title = f"{head.name.capitalize()}: wrong with the highest probability"
         yield _row(title, wrong[np.argsort(-probabilities[wrong])], faces, face)
 
 

@@ -1,105 +1,180 @@
-"""What others read of an evaluation: a section of the report, a comment on a merge request, GitLab's metrics."""
+"""Summaries of an evaluation: the gate's section of the report, a merge request comment, metrics for GitLab."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from training.evaluation.comparison import COMPARED, Comparison, Difference
+from training.evaluation import baseline, tables
+from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import GateResult
-from training.evaluation.report import REPORT_FILE, TITLES, local_report
+from training.evaluation.metric_table import (
+    CALIBRATION_ERRORS,
+    FALSE_POSITIVES,
+    GENDER_FROM_13,
+    MEASURED,
+    MODEL_BYTES,
+    MetricSpec,
+)
+from training.evaluation.metrics import MIN_SUBGROUP_SIZE
+from training.evaluation.report import REPORT_FILE, local_report
 from training.files import write_text
+from training.labels import LABELS
 from training.openmetrics import Gauge
 from training.templating import render
 
 COMMENT_FILE = "comparison.md"
 OPEN_METRICS_FILE = "metrics.txt"
-# Around the section in report.html, which `evaluate` writes first and `gate` replaces.
+# Around the section of report.html that `evaluate` writes first and `gate` replaces.
 _BEGIN, _END = "<!-- gate -->", "<!-- end of gate -->"
 
 
 def write(folder: Path, measured: dict[str, Any], compared: Comparison, result: GateResult | None = None) -> None:
-    """Write the comment beside `folder`, and the section into the reports on the release in it.
+    """Write comparison.md beside `folder`, and the gate's section into the reports.
 
     Args:
         folder: the release.
-        measured: as `metrics.measure` gives it, with the version and the number of faces.
-        compared: with the champion.
+        measured: content of metrics.json.
+        compared: the comparison with the champion.
         result: None before the gate.
     """
+    overall = [_row(row, result) for row in compared.overall()]
     values = {
         "measured": measured,
         "compared": compared,
         "result": result,
-        "titles": {metric: TITLES[metric] for metric in COMPARED},
-        "overall": [_row(row, result) for row in compared.overall()],
+        "interval": tables.interval_title(measured),
+        "baseline": baseline.sentence(measured),
+        "not_better": baseline.not_better(measured),
+        "tiles": _tiles(measured, overall),
+        "words": list(_words(overall, list(compared.groups()), result)),
+        "overall": overall,
         "groups": list(_groups(compared, result)),
     }
     write_text(folder.with_name(COMMENT_FILE), render("comparison.md", **values))
     section = render("gate.html", **values)
     for path in (folder / REPORT_FILE, local_report(folder)):
         if path.is_file():
-            before, _, rest = path.read_text().partition(_BEGIN)
+            before, _, rest = path.read_text(encoding="utf-8").partition(_BEGIN)
             write_text(path, f"{before}{_BEGIN}\n{section}{_END}{rest.partition(_END)[2]}")
 
 
 def gauges(measured: dict[str, Any], size: int) -> Iterator[Gauge]:
-    """The metrics for GitLab, which shows how they differ from the target branch's.
+    """Yield the metrics for GitLab, which compares them with those of the target branch.
 
     Args:
-        measured: as `metrics.measure` gives it.
+        measured: content of metrics.json.
         size: of the model file, bytes.
     """
     overall, adults = measured["overall"], measured["from_13_years"]
-    yield _gauge("age_mae_years", TITLES["age_mae"], overall["age_mae"]["value"])
-    for name, title in TITLES.items():
-        if name != "age_mae":
-            yield _gauge(f"{name}_ratio", title, overall[name]["value"])
+    for name, spec in MEASURED.items():
+        yield _gauge(spec, overall[name]["value"])
     if adults["n"]:
-        right = adults["gender_accuracy"]["value"]
-        yield _gauge("gender_accuracy_from_13_years_ratio", f"{TITLES['gender_accuracy']}, 13 and older", right)
+        yield _gauge(GENDER_FROM_13, adults["gender_accuracy"]["value"])
     for head, error in measured["calibration_error"].items():
-        yield _gauge(f"{head}_calibration_error_ratio", "expected calibration error", error)
-    yield _gauge(
-        "false_positive_ratio", "faces warned of as if they were none", measured["input_check"]["false_positive_rate"]
-    )
-    yield _gauge("model_bytes", "of the model file", size)
+        yield _gauge(CALIBRATION_ERRORS[head], error)
+    yield _gauge(FALSE_POSITIVES, measured["input_check"]["false_positive_rate"])
+    yield _gauge(MODEL_BYTES, size)
 
 
-def _gauge(name: str, meaning: str, value: float) -> Gauge:
-    return Gauge(name, meaning, [({}, value)])
+def _gauge(spec: MetricSpec, value: float) -> Gauge:
+    return Gauge(spec.gauge_name, spec.title, [({}, value)])
+
+
+class _Outcome(StrEnum):
+    """A difference from the champion, in words."""
+
+    BETTER = "better"
+    SAME = "no clear difference"
+    MAYBE_WORSE = "maybe worse"
+    WORSE = "worse"
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """A difference as text; a share's in percent points."""
+    """A difference from the champion, as text."""
 
-    metric: str
+    title: str
     n: int
     champion: str
     challenger: str
     difference: str
     interval: str
-    worse: bool
+    outcome: _Outcome
+
+    @property
+    def worse(self) -> bool:
+        return self.outcome is _Outcome.WORSE
 
 
 def _row(row: Difference, result: GateResult | None) -> _Shown:
-    scale, unit, digits = (1, "", 2) if row.metric == "age_mae" else (100, " %", 1)
+    spec = row.spec
     return _Shown(
-        metric=row.metric,
+        title=spec.title,
         n=row.n,
-        champion=f"{scale * row.champion:.{digits}f}{unit}",
-        challenger=f"{scale * row.challenger:.{digits}f}{unit}",
-        difference=f"{scale * row.difference:+.{digits}f}",
-        interval=f"{scale * row.low:+.{digits}f} to {scale * row.high:+.{digits}f}",
-        worse=result is not None and row.name in result.failed,
+        champion=spec.text(row.champion),
+        challenger=spec.text(row.challenger),
+        difference=spec.difference(row.difference),
+        interval=f"{spec.number(row.low, '+')} to {spec.number(row.high, '+')}",
+        outcome=_outcome(row, result),
     )
 
 
+def _outcome(row: Difference, result: GateResult | None) -> _Outcome:
+    """Return WORSE only if the gate says so; its bound is stricter than the interval."""
+    if result and row.name in result.failed:
+        return _Outcome.WORSE
+    ends = row.spec.worse_sign * row.low, row.spec.worse_sign * row.high
+    if max(ends) < 0:
+        return _Outcome.BETTER
+    return _Outcome.MAYBE_WORSE if min(ends) > 0 else _Outcome.SAME
+
+
+class _Tile(NamedTuple):
+    """One headline metric beside the baseline and the champion; the latter is "" without one."""
+
+    title: str
+    value: str
+    interval: str
+    baseline: str
+    champion: str
+    outcome: str
+
+
+def _tiles(measured: dict[str, Any], overall: list[_Shown]) -> list[_Tile]:
+    """Return the age MAE and the accuracy of every other head."""
+    headlines = {MEASURED["age_mae"].title, *(MEASURED[f"{head}_accuracy"].title for head in LABELS)}
+    champion = {row.title: (row.champion, row.outcome.value) for row in overall}
+    return [
+        _Tile(*row, *champion.get(row.title, ("", "not compared")))
+        for row in tables.beside_baseline(measured)
+        if row.title in headlines
+    ]
+
+
+def _words(overall: list[_Shown], groups: list[Difference], result: GateResult | None) -> Iterator[str]:
+    """Yield one sentence for each outcome over all faces, and one about the groups."""
+    meaning = {
+        _Outcome.WORSE: "Worse, which fails the gate",
+        _Outcome.MAYBE_WORSE: "Maybe worse, not clearly enough to fail the gate",
+        _Outcome.SAME: "No clear difference",
+        _Outcome.BETTER: "Better",
+    }
+    for outcome, words in meaning.items():
+        rows = [f"{row.title} {row.challenger}, champion {row.champion}" for row in overall if row.outcome is outcome]
+        if rows:
+            yield f"{words}: {'; '.join(rows)}."
+    if groups and result:
+        worse = [f"{row.spec.title}, {row.group}" for row in groups if row.name in result.failed]
+        found = f"worse are {'; '.join(worse)}" if worse else "none is worse"
+        yield f"Of {len(groups)} metrics of groups with at least {MIN_SUBGROUP_SIZE} faces, {found}."
+
+
 def _groups(compared: Comparison, result: GateResult | None) -> Iterator[tuple[str, list[_Shown]]]:
-    """A name and its metrics, for each group."""
+    """Yield the name and the differences of each group."""
     rows = compared.groups()
     for group in dict.fromkeys(row.group for row in rows):
         yield group, [_row(row, result) for row in rows if row.group == group]

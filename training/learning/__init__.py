@@ -1,1 +1,1 @@
-"""Shards -> a network that has learnt."""
+"""Architectures, losses, input pipeline and training loop."""

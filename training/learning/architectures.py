@@ -1,6 +1,6 @@
-"""The networks: (N, size, size, 3) float32 RGB in 0..255 -> probabilities by head.
+"""Network architectures: (N, size, size, 3) float32 RGB from 0 to 255 -> probabilities by head.
 
-Each normalises its input itself, so the file that is served takes plain pixels.
+Each network normalizes its input itself, so the served file takes plain pixels.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import numpy as np
 from keras import layers
 
 from serving.heads import AGE
-from training.config import TrainConfig
-from training.errors import StepError
+from training.config import TrainConfig, require_usable
 from training.labels import AGE_CLASSES, CHOICES
 from training.learning import faceres, imagenet, weights
 from training.learning.layers import RoundedConv2D, RoundedDepthwiseConv2D, RoundedReLU6
+from training.registry.signing import Trust
 
 Tensor: TypeAlias = keras.KerasTensor
 
-# Rows of EfficientNet-Lite0 (repeats, kernel, stride, expansion, channels) up to its eleventh block; the rest of the
-# table works at 1/32 of the side, where a face of 96 pixels has nothing left to say. Tan and Le 2019,
-# arXiv:1905.11946; "Lite": no squeeze and excite, ReLU6.
+# Rows of EfficientNet-Lite0 (repeats, kernel, stride, expansion, channels) up to its eleventh block. The other blocks
+# work at 1/32 of the input size, which leaves 3x3 cells of a face of 96 pixels. Tan and Le 2019, arXiv:1905.11946.
+# "Lite" means no squeeze-and-excitation, and ReLU6.
 _LITE0_ROWS = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
 
 # Stride and channels of MobileNet's thirteen blocks (Howard et al. 2017, arXiv:1704.04861).
@@ -33,35 +33,34 @@ _MOBILENET_BLOCKS = (
 )
 
 
-def build(config: TrainConfig, size: int) -> keras.Model:
-    """The network that `config` names, for faces of `size` pixels.
+def build(config: TrainConfig, size: int, trust: Trust | None = None) -> keras.Model:
+    """Return the network that `config` names, for faces of `size` pixels.
 
     Raises:
-        StepError: there is no such network, or the wanted initial weights are not there or do not fit.
+        StepError: there is no such network, or the initial weights are missing or do not fit.
     """
-    if config.architecture not in ARCHITECTURES:
-        raise StepError(f"no architecture {config.architecture!r}; there are {', '.join(ARCHITECTURES)}")
+    require_usable(config)
     model = ARCHITECTURES[config.architecture](size)
     if config.init_from == "imagenet":
         imagenet.load_lite0(model)
     elif config.init_from == "faceres":
         faceres.load_faceres(model)
     elif config.init_from:
-        weights.load(model, config.init_from)
+        weights.load(model, config.init_from, trust)
     if config.init_from:
         _freeze(model, config.frozen_blocks)
     return model
 
 
 def _freeze(model: keras.Model, blocks: int) -> None:
-    """Keep the stem and the first `blocks` blocks as they are: edges and colours need not be learnt again."""
+    """Freeze the stem and the first `blocks` blocks, which detect edges and colors."""
     frozen = {"stem", *(f"block{number}" for number in range(blocks))} if blocks else set()
     for layer in model.layers:
         layer.trainable = layer.name.partition("_")[0] not in frozen
 
 
 def efficientnet_lite(size: int) -> keras.Model:
-    """The first eleven blocks of EfficientNet-Lite0, one wider layer, and three branches."""
+    """Build the first eleven blocks of EfficientNet-Lite0, one wider layer and a branch for each head."""
     pixels = keras.Input((size, size, 3), name="pixels")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
     x = _conv(x, 32, 3, stride=2, name="stem")
@@ -77,17 +76,17 @@ def efficientnet_lite(size: int) -> keras.Model:
 
 
 def mobilenet_9(size: int) -> keras.Model:
-    """MobileNet's first nine blocks, which hold a third of its weights, and three branches."""
+    """Build the first nine blocks of MobileNet, which have a third of its weights, and a branch for each head."""
     return _mobilenet(size, 9)
 
 
 def mobilenet_13(size: int) -> keras.Model:
-    """All of MobileNet and three branches: too large to serve, a teacher."""
+    """Build all of MobileNet and a branch for each head: too large to serve, used as a teacher."""
     return _mobilenet(size, 13)
 
 
 def _mobilenet(size: int, blocks: int) -> keras.Model:
-    """Without batch normalisation, which the initial weights hold folded in: twice as fast to train."""
+    """Build a MobileNet. Batch normalization is folded into the initial weights, which makes training twice as fast."""
     pixels = keras.Input((size, size, 3), name="pixels")
     means = np.array(faceres.BLUE_GREEN_RED_MEANS[::-1])
     x = layers.Rescaling(1 / faceres.PIXEL_SCALE, offset=(-means / faceres.PIXEL_SCALE).tolist())(pixels)
@@ -99,14 +98,14 @@ def _mobilenet(size: int, blocks: int) -> keras.Model:
         x = RoundedConv2D(channels, 1, name=f"block{block}_point_conv")(x)
         x = RoundedReLU6()(x)
     x = layers.GlobalAveragePooling2D()(x)
-    # The features of all faces have much in common; centred, the branches learn twice as fast.
+    # The features of all faces have a large common part. Without it the branches learn twice as fast.
     x = layers.BatchNormalization(momentum=0.9, name="top_norm")(x)
     x = layers.Dropout(0.2)(x)
     return keras.Model(pixels, _heads(x, width=128, dropout=0.3), name=f"mobilenet_{blocks}")
 
 
 def three_blocks(size: int) -> keras.Model:
-    """The original project's network: three default blocks and a branch for each head."""
+    """Build the original project's network: three convolution blocks and a branch for each head."""
     pixels = keras.Input((size, size, 3), name="pixels")
     x = layers.Rescaling(1 / 255)(pixels)
     for channels, pool in ((16, 3), (32, 2), (32, 2)):
@@ -119,7 +118,7 @@ def three_blocks(size: int) -> keras.Model:
 
 
 def small(size: int) -> keras.Model:
-    """A few strided convolutions that learn something within a hundred steps."""
+    """Build a few strided convolutions, which learn something within a hundred steps."""
     pixels = keras.Input((size, size, 3), name="pixels")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
     for number, channels in enumerate((16, 32, 64)):
@@ -138,7 +137,7 @@ ARCHITECTURES: dict[str, Callable[[int], keras.Model]] = {
 
 
 def _heads(x: Tensor, width: int, dropout: float) -> dict[str, Tensor]:
-    """A branch each; the answers stay float32 whatever the precision of the trunk."""
+    """Build a branch for each head. Its output is float32 in every precision of the trunk."""
     heads = {}
     for name, units in ((AGE, AGE_CLASSES), *((head.name, head.width) for head in CHOICES)):
         activation = "sigmoid" if units == 1 else "softmax"

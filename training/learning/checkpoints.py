@@ -1,35 +1,37 @@
-"""Checkpoints of a training that can be broken off at any moment: written aside and renamed, never half there."""
+"""Checkpoints of a training, each written atomically, so that the training can be interrupted at any time."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING
 
 from training import runs
 from training.config import TrainConfig
 from training.errors import StepError
-from training.learning.losses import selection_metric
+from training.runs import selection_metric
 
-# of all epochs, the one with the best validation metrics
+if TYPE_CHECKING:
+    import keras
+
+# The epoch with the best validation metrics.
 BEST = "best.keras"
 
 _EPOCH = re.compile(r"epoch-(\d{4})\.keras")
-# The last state, and the one before: machines that were broken off between each other's writes share that one.
+# The last two epochs. Machines that stop between each other's writes have the earlier one in common.
 _KEPT = 2
 
 
 def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
-    """Keep the state after an epoch, the best model so far and the history.
+    """Write the state after an epoch, the best model so far and the history.
 
     Args:
-        folder: of the run.
-        model: with its optimizer.
+        folder: folder of the run.
+        model: the model with its optimizer.
         row: the epoch's number (from 1) and its metrics.
     """
     epoch = int(row["epoch"])
-    # A run that is continued repeats the epoch it was broken off in.
+    # A resumed run repeats the epoch in which it was interrupted.
     rows = [earlier for earlier in runs.history(folder) if earlier["epoch"] < epoch]
     if selection_metric(row) < min(map(selection_metric, rows), default=float("inf")):
         _save(model, folder / BEST)
@@ -40,38 +42,51 @@ def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
 
 
 def epochs(folder: Path) -> list[tuple[int, Path]]:
-    """Completed epochs (from 1) whose whole state is in `folder`, in order."""
+    """Return number (from 1) and path of each checkpoint in `folder`, in order."""
     found = ((_EPOCH.fullmatch(path.name), path) for path in folder.glob("epoch-*.keras"))
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def best_model(folder: Path) -> keras.Model:
-    """The model of the epoch with the best validation metrics.
+    """Return the model of the epoch with the best validation metrics.
 
     Raises:
-        StepError: nothing was trained in `folder`.
+        StepError: as `find`.
     """
-    path = folder / BEST
-    if not path.is_file():
-        raise StepError(f"{path} does not exist; run `python -m training train` first")
-    return keras.models.load_model(path, compile=False)
+    return _load(find(folder))
 
 
 def model_after(folder: Path, epoch: int) -> keras.Model:
-    """The model as it was after an epoch (from 1) whose checkpoint is still there.
+    """Return the model after an epoch (from 1).
 
     Raises:
-        StepError: it is not.
+        StepError: as `find`.
     """
+    return _load(find(folder, epoch))
+
+
+def find(folder: Path, epoch: int = 0) -> Path:
+    """Return the path of an epoch's checkpoint (from 1), or of the best one for 0.
+
+    Raises:
+        StepError: there is none.
+    """
+    if not epoch:
+        path = folder / BEST
+        if not path.is_file():
+            raise StepError(f"{path} does not exist; run `python -m training train` first")
+        return path
     kept = dict(epochs(folder))
     if epoch not in kept:
-        there = ", ".join(map(str, kept)) or "none"
-        raise StepError(f"{folder} holds no checkpoint of epoch {epoch}; there are those of {there}")
-    return keras.models.load_model(kept[epoch], compile=False)
+        raise StepError(
+            f"{folder} has no checkpoint of epoch {epoch}; it has {', '.join(map(str, kept)) or 'none'}. Choose one of "
+            "these, or leave --epoch out for the best"
+        )
+    return kept[epoch]
 
 
 def finished(folder: Path, config: TrainConfig) -> bool:
-    """Whether the training in `folder` went through all its epochs, or stopped because nothing improved."""
+    """Return whether the training in `folder` completed all epochs or stopped early."""
     rows = runs.history(folder)
     return bool(rows) and (len(rows) >= config.epochs or _epochs_since_best(rows) >= config.patience)
 
@@ -79,6 +94,12 @@ def finished(folder: Path, config: TrainConfig) -> bool:
 def _epochs_since_best(rows: list[dict[str, float]]) -> int:
     merits = [selection_metric(row) for row in rows]
     return len(merits) - 1 - merits.index(min(merits))
+
+
+def _load(path: Path) -> keras.Model:
+    import keras
+
+    return keras.models.load_model(path, compile=False)
 
 
 def _save(model: keras.Model, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Shards -> batches through tf.data: streamed, shuffled, augmented; memory does not grow with the data."""
+"""Input pipeline: batches from shards through tf.data, with constant memory."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from training.learning.teacher import PREDICTION_COLUMNS, PREDICTION_WIDTHS
 
 Heads: TypeAlias = dict[str, tf.Tensor]
 
-# faces held for shuffling; at 96x96 these take 57 MB
+# Faces in the shuffle buffer, which takes 57 MB at 96x96 pixels.
 _SHUFFLE_FACES = 2048
-# shards read at once while training
+# Shards that training reads in parallel.
 _INTERLEAVED_SHARDS = 4
 _VALIDATION_BATCH = 256
-# numpy pads the header of every array of few dimensions to this length
+# Length of a .npy header in bytes. NumPy pads the header of every array with few dimensions to it.
 _HEADER_BYTES = 128
 
 
 def batches(folder: Path, split: str, batch: int) -> tf.data.Dataset:
-    """One pass over a split in its fixed order: (N, size, size, 3) uint8 and (N, LABEL_COLUMNS) uint8."""
+    """Return one pass over a split in its fixed order: (N, size, size, 3) uint8 and (N, LABEL_COLUMNS) uint8."""
     fingerprint = shards.fingerprint(folder)
     records = _files(shards.shards(folder, split)).flat_map(lambda *files: _read(files, fingerprint.size))
     counted = records.apply(tf.data.experimental.assert_cardinality(fingerprint.faces[split]))
@@ -37,19 +37,19 @@ def batches(folder: Path, split: str, batch: int) -> tf.data.Dataset:
 
 
 def training_batches(folder: Path, config: TrainConfig, seed: int, predictions: Path | None = None) -> tf.data.Dataset:
-    """Endless shuffled and augmented training faces: (N, size, size, 3) float32 and targets by head.
+    """Return endless shuffled and augmented training batches: (N, size, size, 3) float32 and targets by head.
 
     Args:
-        folder: what `prepare` wrote.
-        config: batch, augmentation, and how labels become targets (see `targets`).
-        seed: of the order and of the augmentation.
-        predictions: a teacher's answers to the same faces, as `teacher.write_predictions` leaves them.
+        folder: output of `prepare`.
+        config: batch, augmentation and targets (see `targets`).
+        seed: seed of the order and of the augmentation.
+        predictions: folder with a teacher's predictions for the same faces (see `teacher.write_predictions`).
     """
     return learnable(training_records(folder, config, seed, predictions), folder, config, seed)
 
 
 def training_records(folder: Path, config: TrainConfig, seed: int, predictions: Path | None = None) -> tf.data.Dataset:
-    """Endless shuffled batches of training faces as they lie in the shards: (N,) strings, for `learnable`."""
+    """Return endless shuffled batches of raw records from the shards: (N,) strings, the input of `learnable`."""
     size = shards.fingerprint(folder).size
     found = shards.shards(folder, "train")
     return (
@@ -63,7 +63,7 @@ def training_records(folder: Path, config: TrainConfig, seed: int, predictions: 
 
 
 def learnable(records: tf.data.Dataset, folder: Path, config: TrainConfig, seed: int) -> tf.data.Dataset:
-    """Decode, augment and label batches of records, ahead of the step that learns from them."""
+    """Decode, augment and label batches of records, with prefetching."""
     size = shards.fingerprint(folder).size
     generator = tf.random.Generator.from_seed(seed)
 
@@ -78,26 +78,25 @@ def learnable(records: tf.data.Dataset, folder: Path, config: TrainConfig, seed:
 
 
 def validation_batches(folder: Path, config: TrainConfig) -> tf.data.Dataset:
-    """One pass over the validation faces, with the targets that their labels alone give."""
+    """Return one pass over the validation faces, with targets from labels alone."""
     return batches(folder, "validation", _VALIDATION_BATCH).map(
         lambda pixels, labels: (tf.cast(pixels, tf.float32), targets(labels, config))
     )
 
 
 def targets(labels: tf.Tensor, config: TrainConfig, predictions: tf.Tensor | None = None) -> Heads:
-    """Labels, and a teacher's answers where there are any, -> what the network shall answer.
+    """Return the targets of the network.
 
-    Neighbouring years share the credit of an age: a Gaussian over the years (label distribution learning, Gao et al.
-    2017, arXiv:1611.01731). A teacher's answers take their share of every target (distillation, Hinton et al. 2015,
-    arXiv:1503.02531): they know how unsure a label is.
+    The age target is a Gaussian over the years (label distribution learning, Gao et al. 2017, arXiv:1611.01731).
+    A teacher's predictions are mixed into every target (distillation, Hinton et al. 2015, arXiv:1503.02531).
 
     Args:
         labels: (N, LABEL_COLUMNS) uint8.
-        config: the width of the Gaussian, and the teacher's share.
-        predictions: (N, PREDICTION_COLUMNS) float32 probabilities.
+        config: width of the Gaussian, and weight of the teacher.
+        predictions: (N, PREDICTION_COLUMNS) float32 probabilities of a teacher.
 
     Returns:
-        {"age": (N, AGE_CLASSES), and of each choice (N, its width)} float32 probabilities.
+        float32 probabilities by head: (N, AGE_CLASSES) for the age, (N, width) for each choice.
     """
     labelled = by_head(labels)
     ages = tf.cast(labelled[AGE], tf.float32)[:, None]
@@ -114,12 +113,12 @@ def targets(labels: tf.Tensor, config: TrainConfig, predictions: tf.Tensor | Non
 
 
 def _certain(classes: tf.Tensor, width: int) -> tf.Tensor:
-    """(N,) indices -> (N, width) float32 probabilities."""
+    """Return (N, width) float32 probabilities for (N,) class indices."""
     return tf.cast(classes, tf.float32)[:, None] if width == 1 else tf.one_hot(classes, width)
 
 
 def _files(found: list[Shard], predictions: Path | None = None) -> tf.data.Dataset:
-    """The names of the files of each shard: pixels, labels and, where there is a teacher, its answers."""
+    """Return the file names of each shard: pixels, labels and, with a teacher, its predictions."""
     columns = [[str(shard.pixels) for shard in found], [str(shard.labels) for shard in found]]
     if predictions is not None:
         columns.append([str(teacher.predictions_file(predictions, shard)) for shard in found])
@@ -127,12 +126,12 @@ def _files(found: list[Shard], predictions: Path | None = None) -> tf.data.Datas
 
 
 def _layout(size: int) -> tuple[tuple[tf.DType, tuple[int, ...]], ...]:
-    """Type and shape of one face's record in each file of a shard."""
+    """Return type and shape of a face's record in each file of a shard."""
     return (tf.uint8, (size, size, 3)), (tf.uint8, (LABEL_COLUMNS,)), (tf.float32, (PREDICTION_COLUMNS,))
 
 
 def _read(files: tuple[tf.Tensor, ...], size: int) -> tf.data.Dataset:
-    """The records of one shard, a string for each of its files. A .npy file is a header and equally long records."""
+    """Return the records of one shard, a string for each file. A .npy file is a header and records of equal length."""
     lengths = [kind.size * math.prod(shape) for kind, shape in _layout(size)]
     return tf.data.Dataset.zip(
         *(
@@ -143,7 +142,7 @@ def _read(files: tuple[tf.Tensor, ...], size: int) -> tf.data.Dataset:
 
 
 def _decode(records: tuple[tf.Tensor, ...], size: int) -> list[tf.Tensor]:
-    """(N,) strings each of pixels, labels and, where there are any, answers -> arrays: whole batches cost least."""
+    """Decode (N,) strings of pixels, labels and predictions to arrays. Whole batches cost least."""
     return [
         tf.reshape(tf.io.decode_raw(strings, kind), (-1, *shape))
         for strings, (kind, shape) in zip(records, _layout(size), strict=False)
@@ -151,7 +150,7 @@ def _decode(records: tuple[tf.Tensor, ...], size: int) -> list[tf.Tensor]:
 
 
 def _augment(faces: tf.Tensor, config: Augmentation, generator: tf.random.Generator) -> tf.Tensor:
-    """Flip, move, light, tint, blur and erase: (N, H, W, 3) float32 in 0..255 to the same, one draw for each face."""
+    """Flip, move, light, tint, blur and erase (N, H, W, 3) float32 faces from 0 to 255, at random for each face."""
     count, side = tf.shape(faces)[0], faces.shape[1]
 
     def draw(spread: float, *shape: int) -> tf.Tensor:
@@ -184,7 +183,7 @@ def _augment(faces: tf.Tensor, config: Augmentation, generator: tf.random.Genera
 def _transforms(
     mirror: tf.Tensor, angle: tf.Tensor, zoom: tf.Tensor, shift: tuple[tf.Tensor, tf.Tensor], center: float
 ) -> tf.Tensor:
-    """(N, 8) rows of the map from output to input pixels: about the centre, then shifted."""
+    """Return (N, 8) projective transforms from output to input pixels: around the center, then shifted."""
     cosine, sine = tf.cos(angle) * zoom, tf.sin(angle) * zoom
     a, b = cosine * mirror, -sine
     c, d = sine * mirror, cosine
@@ -195,7 +194,7 @@ def _transforms(
 
 
 def _erased(count: tf.Tensor, side: int, probability: float, generator: tf.random.Generator) -> tf.Tensor:
-    """(N, side, side) bool: for a share of the faces a rectangle of a tenth to a third of each side."""
+    """Return (N, side, side) bool masks: in a share of the faces, a rectangle of 10 % to 35 % of each side."""
     height, width = (generator.uniform((count, 1), 0.1 * side, 0.35 * side) for _ in range(2))
     top, left = generator.uniform((count, 1), 0.0, side - height), generator.uniform((count, 1), 0.0, side - width)
     steps = tf.range(side, dtype=tf.float32)[None, :]

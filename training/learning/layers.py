@@ -1,7 +1,7 @@
-"""Layers that learn with the steps of int8, so that the int8 file answers as the trained network does.
+"""Layers for quantization-aware training, so that the int8 file predicts as the trained network does.
 
-While training, kernels and activations are rounded as the converter will round them, and gradients pass the rounding
-as if it were not there (Jacob et al. 2018, arXiv:1712.05877). Otherwise they are the layers they are named after.
+During training, kernels and activations are rounded as the converter rounds them, and gradients ignore the rounding
+(Jacob et al. 2018, arXiv:1712.05877). At inference these are the ordinary Keras layers.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ _register = keras.saving.register_keras_serializable("training")
 
 @_register
 class RoundedConv2D(keras.layers.Conv2D):
-    """A convolution with bias and one step for each of its channels."""
+    """A convolution with bias, quantized for each output channel."""
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """(N, H, W, channels) -> (N, H', W', filters)."""
+        """Map (N, H, W, channels) to (N, H', W', filters)."""
         kernel = _rounded(self.kernel, axis=(0, 1, 2)) if training else self.kernel
         return keras.ops.conv(inputs, kernel, self.strides, self.padding) + self.bias
 
 
 @_register
 class RoundedDepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """A depthwise convolution with bias and one step for each of its channels."""
+    """A depthwise convolution with bias, quantized for each channel."""
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """(N, H, W, channels) -> (N, H', W', channels)."""
+        """Map (N, H, W, channels) to (N, H', W', channels)."""
         kernel = _rounded(self.kernel, axis=(0, 1, 3)) if training else self.kernel
         return keras.ops.depthwise_conv(inputs, kernel, self.strides, self.padding) + self.bias
 
 
 @_register
 class RoundedReLU6(keras.layers.Layer):
-    """ReLU6 that answers one of 256 values while training."""
+    """ReLU6 with one of 256 output values during training."""
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Any shape -> the same, in 0..6."""
+        """Map any shape to the same shape, with values from 0 to 6."""
         clipped = keras.ops.relu6(inputs)
         if not training:
             return clipped
@@ -46,7 +46,10 @@ class RoundedReLU6(keras.layers.Layer):
 
 
 def _rounded(kernel: tf.Tensor, axis: tuple[int, ...]) -> tf.Tensor:
-    """`kernel` in 127 steps either way, over the largest value along `axis`; its gradient is that of `kernel`."""
+    """Round `kernel` to 127 steps in both directions, scaled by the largest value along `axis`.
+
+    The gradient is the gradient of `kernel`.
+    """
     values = tf.convert_to_tensor(kernel)
     step = tf.reduce_max(tf.abs(values), axis=axis, keepdims=True) / 127
     return values + tf.stop_gradient(tf.round(tf.math.divide_no_nan(values, step)) * step - values)

@@ -1,4 +1,4 @@
-"""Where a release comes from: the commit, the data, the configuration, the tools and the machines."""
+"""Provenance of a release: commit, data, configuration, tools and machines."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from training.data import shards
 from training.data.readers import ORIGIN_FILE
 from training.files import write_text
 from training.git import commit
-from training.registry.addresses import release_at
+from training.registry.releases import release_at
 
-# Beside a run: on which machines it was trained, one more for each time it was continued, and from which releases.
+# In a run's folder: the machines of the training, one more for each resume, and the releases it started from.
 _MAKING = "making.json"
 _TOOLS = ("keras", "pillow", "numpy", "ai-edge-litert")
 
 
 def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, Any]:
-    """What the manifest states about the making of a model.
+    """Return the provenance section of the manifest.
 
     Args:
-        data: what `prepare` wrote.
-        trained: the run.
-        config: of the conversion, which is under way.
+        data: output of `prepare`.
+        trained: folder of the run.
+        config: configuration of the running conversion.
     """
     found, here = runs.load(trained), environment()
     return {
@@ -52,7 +52,7 @@ def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, An
 
 
 def remember(folder: Path, config: TrainConfig) -> None:
-    """Note beside a run that it is trained here, and which releases it starts and learns from, by their digest."""
+    """Record in a run's folder this machine, and version and digest of the releases that the run starts from."""
     uris = [uri for uri in (config.init_from, *config.teachers) if uri]
     releases = {uri: release_at(uri) for uri in uris}
     making = _read(folder / _MAKING)
@@ -64,7 +64,7 @@ def remember(folder: Path, config: TrainConfig) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """Where a step runs: GitLab's job and image, if it is one's, the machine, the tools and the lock they come from."""
+    """Return GitLab's job and image, the machine, the versions of the tools, and their lock file."""
     return {
         "job": os.environ.get("CI_JOB_URL", ""),
         "image": os.environ.get("CI_JOB_IMAGE", ""),
@@ -79,12 +79,12 @@ def environment() -> dict[str, Any]:
 
 
 def _machine() -> dict[str, Any]:
-    """What floating-point sums depend on: the same training on another machine is the same within noise only."""
+    """Return what floating-point sums depend on. Another machine gives the same training within noise only."""
     details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        # those that this process may use: as many parts TensorFlow splits its sums into
+        # Cores that this process may use. TensorFlow splits its sums into as many parts.
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpus": [str(detail.get("device_name", "unknown")) for detail in details],
     }
@@ -92,13 +92,13 @@ def _machine() -> dict[str, Any]:
 
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
 
 def _lock() -> dict[str, str]:
-    """The requirements that this environment is set up from: those of the TensorFlow that is installed."""
+    """Return name and digest of the lock file of the installed TensorFlow."""
     try:
         metadata.version("tensorflow-cpu")
         file = Path("training/requirements-cpu.txt")
@@ -110,5 +110,5 @@ def _lock() -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found

@@ -1,19 +1,21 @@
-"""The weights that a release carries for later trainings to start from; the function never fetches them."""
+"""Trainable weights in a release, from which later trainings start. The function never downloads them."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-from typing import Any
+import zipfile
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
-from serving.release import MANIFEST, parse_manifest
 from training.config import NAMED_WEIGHTS
 from training.errors import StepError
-from training.registry.addresses import open_storage
+from training.registry import releases
+from training.registry.signing import Trust
+
+if TYPE_CHECKING:
+    import keras
 
 FILE = "weights.npz"
 
@@ -21,9 +23,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def dump(model: keras.Model) -> bytes:
-    """An .npz file of every layer's weights, under the layer's name and the weight's place in it.
+    """Return an .npz file with the weights of every layer, under the layer's name and the weight's index.
 
-    Kernels are halved to float16, which a fine-tuning does not feel; variances need float32's range.
+    Kernels are stored as float16, which makes no difference to fine-tuning. Variances need the range of float32.
     """
     file = io.BytesIO()
     arrays = {
@@ -35,18 +37,20 @@ def dump(model: keras.Model) -> bytes:
     return file.getvalue()
 
 
-def load(model: keras.Model, uri: str) -> None:
-    """Start each layer of `model` from the layer of the same name and shape in the release at `uri`, and say how many.
+def load(model: keras.Model, uri: str, trust: Trust | None = None) -> None:
+    """Set each layer of `model` from the layer with the same name and shape in the release at `uri`.
+
+    Prints how many layers were set.
 
     Raises:
-        StepError: there is no such release, it carries no weights, they are damaged, or no layer of them fits.
+        StepError: as `read`, or no layer fits.
     """
-    stored = _read(uri)
+    stored = read(uri, trust)
     layers = [layer for layer in model.layers if layer.weights]
-    taken = sum(_set(layer, stored) for layer in layers)
-    if not taken:
+    count = sum(_set(layer, stored) for layer in layers)
+    if not count:
         raise StepError(f"no layer of {uri} fits {model.name}; start from a release of the same architecture")
-    print(f"{taken} of {len(layers)} layers start from {uri}")
+    print(f"{count} of {len(layers)} layers start from {uri}")
 
 
 def _set(layer: keras.Layer, stored: Arrays) -> bool:
@@ -57,18 +61,27 @@ def _set(layer: keras.Layer, stored: Arrays) -> bool:
     return True
 
 
-def _read(uri: str) -> Arrays:
-    storage = open_storage(uri)
-    manifest = storage.read(MANIFEST)
-    if manifest is None:
-        raise StepError(f"no initial weights {uri!r}: it is no release, and none of {', '.join(NAMED_WEIGHTS)}")
-    entry = parse_manifest(manifest.data).get("weights")
-    found = storage.read(entry["file"]) if entry else None
-    if found is None:
+def read(uri: str, trust: Trust | None = None) -> Arrays:
+    """Return the weights of the release at `uri`, as `dump` wrote them.
+
+    Raises:
+        StepError: there is no such release, or its weights are missing or damaged.
+    """
+    try:
+        found = releases.read(uri, trust)
+    except StepError as error:
+        raise StepError(f"no initial weights {uri!r}, and it is none of {', '.join(NAMED_WEIGHTS)}: {error}") from error
+    entry = found.manifest.get("weights")
+    data = found.files.get(entry["file"]) if entry else None
+    if data is None:
         raise StepError(
-            f"{uri} carries no weights to start from (the bundled release leaves them out); choose one from a registry"
+            f"{uri} contains no trainable weights (the bundled release leaves them out); choose a release from a "
+            "registry"
         )
-    if hashlib.sha256(found.data).hexdigest() != entry["sha256"]:
-        raise StepError(f"the weights of {uri} are not those that its manifest names; publish the release again")
-    with np.load(io.BytesIO(found.data)) as arrays:
-        return dict(arrays)
+    try:
+        with np.load(io.BytesIO(data)) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise StepError(
+            f"the weights of {uri} are no .npz file of arrays ({error}); publish the release again"
+        ) from error

@@ -1,4 +1,4 @@
-"""One entry into a log of Cloud Logging."""
+"""Write an entry to Cloud Logging."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def write(log: str, fields: dict[str, Any], severity: str) -> None:
 
     Args:
         log: projects/<project>/logs/<name>.
-        fields: its `jsonPayload`.
-        severity: Cloud Logging's name of it.
+        fields: the `jsonPayload`.
+        severity: for example WARNING.
 
     Raises:
-        StepError: that is no log, or it cannot be written.
+        StepError: `log` is not the name of a log, or it cannot be written.
     """
     named = re.fullmatch(r"projects/([a-z0-9:.-]+)/logs/([A-Za-z0-9_.-]+)", log)
     if named is None:
-        raise StepError(f"{log} names no log; write projects/<project>/logs/<name>")
+        raise StepError(f"{log!r} is not the name of a log; expected projects/<project>/logs/<name>")
     project, name = named.groups()
-    # Named, for the client would look around for it: on a runner that is none of Google's, in vain and for seconds.
+    # Without a resource the client queries the metadata server for seconds, in vain on a machine outside Google Cloud.
     resource = Resource("global", {"project_id": project})
     with calling(log):
         logging_client(project).logger(name, resource=resource).log_struct(fields, severity=severity)

@@ -1,4 +1,4 @@
-"""What was served against what was to be expected: population stability index, measure by measure."""
+"""Drift: the population stability index between expected and served distributions, one per measure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from training.monitoring.traffic import Counts, Traffic
 
 Array = npt.NDArray[np.float64]
 
-# bins of the measure `input_check`: what a warning of `low_contrast` or `not_a_face` is about
+# Bins of the measure `input_check`: images with a warning `low_contrast` or `not_a_face`, and the rest.
 _FACE, _NO_FACE = "a face", "no face"
-# Added to each bin, so that an empty one has a logarithm.
+# Added to each bin, to avoid the logarithm of zero.
 _PRIOR = 0.5
 
 
 class DriftStatus(StrEnum):
-    """What can be said of one measure."""
+    """Verdict on one measure, or on all of them."""
 
     STABLE = "stable"
     DRIFTED = "DRIFTED"
@@ -35,88 +35,89 @@ class DriftStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Sample:
-    """Images in bins, by measure."""
+    """Histograms of images, one per measure."""
 
-    # measure -> bin -> images
     measures: dict[str, Counts]
-    # that know nothing of each other: requests, whose images often resemble each other, or test faces
+    """Number of images by measure and bin."""
     independent: int
+    """Number of independent observations: requests, since the images of one request resemble each other; or faces."""
 
 
 @dataclass(frozen=True)
 class DriftComparison:
-    """One measure: how images fell into its bins, expected and served."""
+    """Expected and served histogram of one measure."""
 
     measure: str
     bins: tuple[str, ...]
-    # (bins,) images
     expected: Array
+    """(bins,) images."""
     served: Array
-    # of the smaller sample
+    """(bins,) images."""
     independent: int
+    """Independent observations of the smaller sample."""
     config: DriftConfig
 
     @property
     def images(self) -> int:
-        """Served ones."""
+        """Return the number of served images."""
         return int(self.served.sum())
 
     @property
     def psi(self) -> float:
-        """The index as it is mostly given, uncorrected."""
+        """Return the population stability index, uncorrected."""
         return psi(self.expected, self.served)
 
     @property
     def corrected(self) -> float:
-        """What is left of it beyond what chance alone leaves, at least 0."""
+        """Return the index minus its mean under no drift, at least 0."""
         return max(0.0, self.psi - chance(self.expected, self.served))
 
     @property
     def probability(self) -> float:
-        """Of an index as large as this one if nothing has drifted."""
+        """Return the p-value: the probability of an index at least as large without drift."""
         return significance(self.expected, self.served)
 
     @property
     def verdict(self) -> DriftStatus:
-        """Drifted only where the index is large, and larger than chance explains."""
+        """Return DRIFTED if the index is both large and significant."""
         if min(self.independent, self.expected.sum(), self.served.sum()) < self.config.independent:
             return DriftStatus.TOO_FEW
         drifted = self.corrected > self.config.psi and self.probability < self.config.significance
         return DriftStatus.DRIFTED if drifted else DriftStatus.STABLE
 
     def moved(self) -> tuple[str, float, float]:
-        """The bin that adds most to the index, and its shares, expected and served."""
+        """Return the bin with the largest contribution to the index, and its expected and served share."""
         shares = [counts / max(counts.sum(), 1) for counts in (self.expected, self.served)]
         most = int(np.argmax(_terms(self.expected, self.served)))
         return self.bins[most], float(shares[0][most]), float(shares[1][most])
 
 
 def psi(expected: Array, served: Array) -> float:
-    """Population stability index of two counts, each (bins,): the sum of (q - p) ln(q / p) over the shares p and q."""
+    """Return the population stability index of two (bins,) counts: the sum of (q - p) ln(q / p) over shares p and q."""
     return float(_terms(expected, served).sum())
 
 
 def chance(expected: Array, served: Array) -> float:
-    """What the index is on average while nothing has drifted: (B - 1)(1/n + 1/m) for B bins and n and m images.
+    """Return the mean of the index without drift: (B - 1)(1/n + 1/m) for B bins and n and m images.
 
-    Yurdakul (2018), "Statistical properties of population stability index", Western Michigan University: the index over
-    (1/n + 1/m) then follows, nearly, a chi-squared distribution of B - 1 degrees of freedom.
+    Without drift, the index divided by (1/n + 1/m) is approximately chi-squared with B - 1 degrees of freedom
+    (Yurdakul 2018, "Statistical properties of population stability index", Western Michigan University).
     """
     return _freedom(expected, served) * _scale(expected, served)
 
 
 def significance(expected: Array, served: Array) -> float:
-    """The probability, under the distribution told at `chance`, of an index at least as large."""
+    """Return the p-value of the index under the distribution given at `chance`."""
     scale = _scale(expected, served)
     freedom = _freedom(expected, served)
     return chi_squared_tail(psi(expected, served) / scale, freedom) if freedom and math.isfinite(scale) else 1.0
 
 
 def chi_squared_tail(value: float, freedom: int) -> float:
-    """The probability that a chi-squared variable of so many degrees of freedom exceeds `value`.
+    """Return the probability that a chi-squared variable with `freedom` degrees of freedom exceeds `value`.
 
-    The regularized upper gamma function Q(freedom / 2, value / 2), by its recurrence from Q(1/2, x) = erfc(sqrt x) or
-    Q(1, x) = exp(-x) (Abramowitz and Stegun 1964, 26.4.4 and 26.4.5).
+    It is the regularized upper gamma function Q(freedom / 2, value / 2), by its recurrence from
+    Q(1/2, x) = erfc(sqrt x) or Q(1, x) = exp(-x) (Abramowitz and Stegun 1964, 26.4.4 and 26.4.5).
     """
     half = value / 2
     order, tail = (0.5, math.erfc(math.sqrt(half))) if freedom % 2 else (1.0, math.exp(-half))
@@ -127,7 +128,7 @@ def chi_squared_tail(value: float, freedom: int) -> float:
 
 
 def compare(expected: Sample, served: Sample, config: DriftConfig) -> list[DriftComparison]:
-    """Every measure that both know and that was served at all; bins that are empty in both are left out."""
+    """Compare every measure that both samples have, without bins that are empty in both."""
     independent = min(expected.independent, served.independent)
     found = []
     for measure, now in served.measures.items():
@@ -141,14 +142,14 @@ def compare(expected: Sample, served: Sample, config: DriftConfig) -> list[Drift
 
 
 def of_traffic(traffic: Traffic) -> Sample:
-    """What was served; `input_check` is made of the two warnings of which an image has one at most."""
+    """Return the served images as a sample. `input_check` adds two warnings, of which an image has at most one."""
     no_face = traffic.warnings["low_contrast"] + traffic.warnings["not_a_face"]
     input_check = {_FACE: traffic.answered - no_face, _NO_FACE: no_face}
     return Sample(traffic.bins | {"input_check": input_check}, traffic.requests_answered)
 
 
 def of_release(measured: dict[str, Any], manifest: dict[str, Any]) -> Sample:
-    """What a release answered on its test faces, from its metrics.json."""
+    """Return the predictions of a release for its test faces as a sample, from its metrics.json."""
     faces = measured["faces"]
     no_face = round(measured["input_check"]["false_positive_rate"] * faces)
     input_check = {_FACE: faces - no_face, _NO_FACE: no_face}
@@ -158,9 +159,9 @@ def of_release(measured: dict[str, Any], manifest: dict[str, Any]) -> Sample:
 def _heads(measured: dict[str, Any], manifest: dict[str, Any]) -> Iterator[tuple[str, Counts]]:
     labels = {"age_band": AGE_BANDS, **heads.labels(manifest)}
     for table, names in labels.items():
-        # Rows are labels, columns are answers.
-        answered = np.sum(measured["confusion"][table], axis=0)
-        yield AGE if table == "age_band" else table, dict(zip(names, answered.tolist(), strict=True))
+        # Rows are labels, columns are predictions.
+        predicted = np.sum(measured["confusion"][table], axis=0)
+        yield AGE if table == "age_band" else table, dict(zip(names, predicted.tolist(), strict=True))
 
 
 def _array(counts: Counts, names: tuple[str, ...]) -> Array:

@@ -1,4 +1,4 @@
-"""A release's log against what was to be expected of it: the verdict, as a table, as metrics and as an entry."""
+"""The drift report of a release: terminal table, OpenMetrics and log entry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from serving import manifest_v3
-from serving.release import MANIFEST, parse_manifest
 from training.config import DriftConfig
 from training.errors import StepError
 from training.evaluation.metrics import METRICS_FILE
@@ -17,29 +16,28 @@ from training.monitoring import drift, logfiles, traffic
 from training.monitoring.drift import DriftComparison, DriftStatus
 from training.monitoring.traffic import Traffic
 from training.openmetrics import Gauge
-from training.registry.addresses import open_storage
-from training.registry.storage import Storage
+from training.registry import releases
 
 _TITLES = ("measure", "images", "PSI", "corrected", "limit", "verdict", "moved most")
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """One look at a release's log."""
+    """The served traffic of a release, compared with a reference."""
 
     traffic: Traffic
-    # what was expected, in words
     reference: str
+    """The reference in words."""
     comparisons: list[DriftComparison]
 
     @property
     def drifted(self) -> list[str]:
-        """Measures."""
+        """Return the names of the drifted measures."""
         return [one.measure for one in self.comparisons if one.verdict is DriftStatus.DRIFTED]
 
     @property
     def verdict(self) -> DriftStatus:
-        """Of all measures together."""
+        """Return the verdict over all measures."""
         if self.drifted:
             return DriftStatus.DRIFTED
         judged = [one for one in self.comparisons if one.verdict is DriftStatus.STABLE]
@@ -49,56 +47,74 @@ class DriftReport:
 def create(
     release: str, logs: str, config: DriftConfig, reference: str = "", since: datetime | None = None
 ) -> DriftReport:
-    """Compare what a release answered with its answers on the test faces, or with an earlier stretch of its log.
+    """Compare the logged predictions of a release with those for its test faces, or with earlier logs.
 
     Args:
         release: its folder or gs:// address.
         logs: a file, a folder or gs://bucket/folder.
         config: the thresholds.
-        reference: the same, of the earlier stretch; "" for the test faces.
-        since: earlier requests of `logs` are left out.
+        reference: earlier logs; "" compares with the test faces.
+        since: requests in `logs` before this moment are ignored.
 
     Raises:
-        StepError: the release, its metrics or a log is missing.
+        StepError: the release, its metrics or a log is missing, or no line of a log is a line of the function.
     """
-    storage = open_storage(release)
-    manifest = parse_manifest(_file(storage, release, MANIFEST))
-    served = traffic.count(logfiles.lines(logs, since), manifest, since)
+    found = releases.read(release)
+    manifest = found.manifest
     if reference:
-        earlier = traffic.count(logfiles.lines(reference), manifest)
-        words, expected = f"{earlier.answered:,} images of the earlier log", drift.of_traffic(earlier)
+        earlier = _counted(reference, manifest)
+        words, expected = f"{earlier.answered:,} images of the reference log", drift.of_traffic(earlier)
     else:
-        measured = manifest_v3.rename(json.loads(_file(storage, release, METRICS_FILE)))
-        words, expected = f"its answers on {measured['faces']:,} test faces", drift.of_release(measured, manifest)
+        if METRICS_FILE not in found.files:
+            raise StepError(f"{release} has no {METRICS_FILE}; compare with an earlier log: --reference")
+        measured = manifest_v3.rename(json.loads(found.files[METRICS_FILE]))
+        words = f"its predictions for {measured['faces']:,} test faces"
+        expected = drift.of_release(measured, manifest)
+    served = _counted(logs, manifest, since)
     return DriftReport(served, words, drift.compare(expected, drift.of_traffic(served), config))
 
 
+def _counted(logs: str, manifest: dict[str, Any], since: datetime | None = None) -> Traffic:
+    counted = traffic.count(logfiles.lines(logs, since), manifest, since)
+    # With `since`, all files can be older: a function without requests is no error.
+    if not counted.of_function and (counted.lines or since is None):
+        damaged = f", {counted.damaged:,} of them damaged" if counted.damaged else ""
+        raise StepError(
+            f"{logs}: none of the {counted.lines:,} lines is a log line of the function{damaged}; expected its "
+            "JSON lines (LOG_LEVEL=INFO), also as written by docker, kubectl or compose, or entries of Cloud Logging "
+            "as JSON"
+        )
+    return counted
+
+
 def table(report: DriftReport) -> str:
-    """For people."""
+    """Return the report as a table for the terminal."""
     rows = [_TITLES, *map(_row, report.comparisons)] if report.comparisons else []
     widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))] if rows else []
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
-    return "\n".join([_asked(report), *lines, _quality(report.traffic), _rest(report.traffic), _conclusion(report)])
+    return "\n".join([_served(report), *lines, _quality(report.traffic), _rest(report.traffic), _conclusion(report)])
 
 
 def gauges(report: DriftReport) -> Iterator[Gauge]:
-    """For programs."""
+    """Yield the report as OpenMetrics gauges."""
     served, measures = report.traffic, [({"measure": one.measure}, one) for one in report.comparisons]
-    yield Gauge("drift_detected", "1 where a measure has drifted.", [({}, report.verdict is DriftStatus.DRIFTED)])
+    yield Gauge("drift_detected", "1 if a measure has drifted.", [({}, report.verdict is DriftStatus.DRIFTED)])
     yield Gauge("drift_psi", "Population stability index, uncorrected.", [(name, one.psi) for name, one in measures])
     corrected = [(name, one.corrected) for name, one in measures]
-    yield Gauge("drift_psi_corrected", "What chance alone does not explain of it.", corrected)
-    yield Gauge("drift_requests", "Requests for answers in the log.", [({}, served.requests)])
-    yield Gauge("drift_server_error_share", "Of these, answered by 5xx.", [({}, served.server_error_share)])
+    yield Gauge("drift_psi_corrected", "Population stability index minus its mean without drift.", corrected)
+    yield Gauge("drift_requests", "Prediction requests in the log.", [({}, served.requests)])
+    yield Gauge(
+        "drift_server_error_share", "Share of the requests with a 5xx response.", [({}, served.server_error_share)]
+    )
     yield Gauge("drift_images", "Images in the log.", [({}, served.images)])
-    yield Gauge("drift_failed_share", "Of these, not answered.", [({}, served.failed_share)])
+    yield Gauge("drift_failed_share", "Share of the images without a prediction.", [({}, served.failed_share)])
     warned = [({"code": code}, share) for code, share in served.warned_shares.items()]
-    yield Gauge("drift_warned_share", "Of those answered, with a warning.", warned)
-    yield Gauge("drift_damaged_lines", "Lines that could not be read.", [({}, served.damaged)])
+    yield Gauge("drift_warned_share", "Share of the predicted images with a warning.", warned)
+    yield Gauge("drift_damaged_lines", "Unreadable lines.", [({}, served.damaged)])
 
 
 def entry(report: DriftReport) -> dict[str, Any]:
-    """For an alert: the fields of one entry of a log."""
+    """Return the report as the fields of a log entry, for an alert."""
     return {
         "message": _conclusion(report),
         "release": report.traffic.release,
@@ -107,13 +123,6 @@ def entry(report: DriftReport) -> dict[str, Any]:
         "psi": {one.measure: round(one.corrected, 4) for one in report.comparisons},
         "images": report.traffic.answered,
     }
-
-
-def _file(storage: Storage, release: str, name: str) -> bytes:
-    stored = storage.read(name)
-    if stored is None:
-        raise StepError(f"{release} holds no {name}; --release takes a release's folder or gs:// address")
-    return stored.data
 
 
 def _row(one: DriftComparison) -> tuple[str, ...]:
@@ -128,10 +137,10 @@ def _aligned(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
         yield cell.rjust(width) if 1 <= column <= 4 else cell.ljust(width)
 
 
-def _asked(report: DriftReport) -> str:
+def _served(report: DriftReport) -> str:
     served = report.traffic
     return (
-        f"release {served.release}: {served.requests:,} requests with {served.images:,} images, against "
+        f"release {served.release}: {served.requests:,} requests with {served.images:,} images, compared with "
         f"{report.reference}"
     )
 
@@ -139,7 +148,7 @@ def _asked(report: DriftReport) -> str:
 def _quality(served: Traffic) -> str:
     warned = ", ".join(f"{code} {share:.1%}" for code, share in served.warned_shares.items() if share)
     return (
-        f"not answered: {served.failed_share:.1%} of the images; warned of: {warned or 'none'}; "
+        f"failed: {served.failed_share:.1%} of the images; warnings: {warned or 'none'}; "
         f"server errors: {served.server_error_share:.1%} of the requests"
     )
 
@@ -148,7 +157,7 @@ def _rest(served: Traffic) -> str:
     named = f" such as {served.other_release}" if served.other_release else ""
     return (
         f"other lines: {served.damaged:,} damaged, {served.of_other_releases:,} of other releases{named}, "
-        f"{served.others:,} that are no request for an answer"
+        f"{served.others:,} that are not prediction requests"
     )
 
 
@@ -156,5 +165,5 @@ def _conclusion(report: DriftReport) -> str:
     if report.drifted:
         return f"drifted: {', '.join(report.drifted)}"
     if report.verdict is DriftStatus.STABLE:
-        return "nothing has drifted"
-    return f"too few requests to tell: {report.traffic.requests_answered:,} were answered"
+        return "no drift"
+    return f"too few requests to judge: {report.traffic.requests_answered:,} with a prediction"

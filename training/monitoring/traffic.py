@@ -1,4 +1,4 @@
-"""Lines of the function's log -> what one release was asked and answered, as counts."""
+"""Count the requests and predictions of one release in the function's log."""
 
 from __future__ import annotations
 
@@ -15,67 +15,80 @@ from serving.heads import AGE
 from serving.input_check import CODES
 from serving.request_stats import AGE_BANDS, SIDES
 
-# fields of a line that hold counts in bins, beside `predictions`
+# Fields of a line with counts in bins, besides `predictions`.
 _QUALITY = {"sides": SIDES, "formats": FORMATS}
-# No request has so many images.
+# More images than a request can have.
 _TOO_MANY = 1_000_000
 Counts = dict[str, int]
 
 
 class _NotARequestError(Exception):
-    """The line is somebody else's, or tells of no request."""
+    """The line does not log a prediction request."""
 
 
 @dataclass
 class Traffic:
-    """What was counted; it takes the same memory for any number of lines."""
+    """Counts over a log. Memory does not grow with the number of lines."""
 
     release: str
-    # measure (a head of the model, `sides`, `formats`) -> bin -> images, every bin in its order
     bins: dict[str, Counts]
-    # reason to doubt an answer -> images; one image may have several
+    """Images by measure (a head of the model, `sides`, `formats`) and bin, in the order of the bins."""
     warnings: Counts = field(default_factory=lambda: dict.fromkeys(CODES, 0))
-    # those that asked for answers
+    """Images by warning code; an image can have several."""
     requests: int = 0
-    # of these, answered by 5xx, and those with an answered image
+    """Prediction requests."""
     server_errors: int = 0
+    """Prediction requests with a 5xx response."""
     requests_answered: int = 0
+    """Prediction requests with at least one prediction."""
     images: int = 0
     failed: int = 0
-    # lines that begin as ours do and cannot be read, that are of another release, and that are of another kind
+    """Images without a prediction."""
     damaged: int = 0
+    """Lines of the function that cannot be read."""
     of_other_releases: int = 0
+    """Lines of other releases."""
     others: int = 0
-    # one of the other releases
+    """Lines that do not log a prediction request."""
+    of_function: int = 0
+    """Lines of the function, of any release and for any request."""
     other_release: str = ""
+    """Version of one of the other releases."""
 
     @property
     def answered(self) -> int:
-        """Images."""
+        """Return the number of images with a prediction."""
         return self.images - self.failed
 
     @property
+    def lines(self) -> int:
+        """Return the number of lines."""
+        return self.requests + self.damaged + self.of_other_releases + self.others
+
+    @property
     def failed_share(self) -> float:
-        """Of the images, those not answered."""
+        """Return the share of the images without a prediction."""
         return _share(self.failed, self.images)
 
     @property
     def server_error_share(self) -> float:
-        """Of the requests, those answered by 5xx."""
+        """Return the share of the requests with a 5xx response."""
         return _share(self.server_errors, self.requests)
 
     @property
     def warned_shares(self) -> dict[str, float]:
-        """Of the answered images, those with a warning, by its code."""
+        """Return the share of the predicted images with a warning, by code."""
         return {code: _share(count, self.answered) for code, count in self.warnings.items()}
 
     def add(self, line: bytes, since: datetime | None = None) -> None:
         """Count one line."""
         try:
-            self._request(*_parts(line), since)
+            parts = _parts(line)
+            self.of_function += 1
+            self._request(*parts, since)
         except _NotARequestError:
             self.others += 1
-        # A line can be cut off or overwritten anywhere; it is not worth the others.
+        # A line can be truncated or overwritten anywhere. It must not stop the count.
         except (ValueError, TypeError, KeyError, RecursionError):
             self.damaged += 1
 
@@ -93,7 +106,7 @@ class Traffic:
         if "images" in line:
             self._images(line)
         self.requests += 1
-        # 501 answers those who send tensors.
+        # 501 is the response to a request that this function does not support.
         self.server_errors += status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
 
     def _images(self, line: dict[str, Any]) -> None:
@@ -102,7 +115,7 @@ class Traffic:
         counted = {**_object(line.get("predictions", {})), **{name: line[name] for name in _QUALITY if name in line}}
         checked = {name: _counts(counts, self.bins[name], answered) for name, counts in counted.items()}
         warnings = _known(line.get("warnings", {}), self.warnings)
-        # Only when nothing of the line is in doubt.
+        # Counted only after the whole line is checked.
         self.images += images
         self.failed += failed
         self.requests_answered += answered > 0
@@ -112,12 +125,12 @@ class Traffic:
 
 
 def count(lines: Iterable[bytes], manifest: dict[str, Any], since: datetime | None = None) -> Traffic:
-    """Count the lines that a release has left.
+    """Count the log lines of a release.
 
     Args:
-        lines: as the function writes them, or as entries of Cloud Logging.
+        lines: of the function, or entries of Cloud Logging.
         manifest: of the release.
-        since: with a time zone; earlier requests are left out.
+        since: with a time zone; earlier requests are ignored.
     """
     labels = {AGE: AGE_BANDS, **heads.labels(manifest)}
     bins = {name: dict.fromkeys(names, 0) for name, names in (labels | _QUALITY).items()}
@@ -128,11 +141,11 @@ def count(lines: Iterable[bytes], manifest: dict[str, Any], since: datetime | No
 
 
 def _parts(line: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """The function's own fields, `httpRequest`, and the time; Cloud Logging moves the last two into its entry."""
-    if not line.startswith(b"{"):
-        # The runtime and the server have words of their own.
-        raise _NotARequestError
-    entry = _object(json.loads(line))
+    """Return the function's fields, `httpRequest`, and the time. Cloud Logging moves the last two into its entry."""
+    entry = _object(json.loads(_json(line)))
+    if isinstance(text := entry.get("log"), str) and "release" not in entry:
+        # Docker's json-file driver and log collectors wrap each line.
+        return _parts(text.strip().encode())
     fields = _object(entry.get("jsonPayload", entry))
     http = entry.get("httpRequest") or fields.get("httpRequest")
     if "release" not in fields or not http:
@@ -140,8 +153,17 @@ def _parts(line: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
     return _renamed(fields), _object(http), entry.get("timestamp") or fields.get("time", "")
 
 
+def _json(line: bytes) -> bytes:
+    """Return a line from its first brace on: kubectl, Docker Compose and others write a time or a name before it."""
+    before, brace, rest = line.partition(b"{")
+    if not brace or (before and b'"release"' not in rest):
+        # A line of the runtime or the server.
+        raise _NotARequestError
+    return brace + rest
+
+
 def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
-    """A line of a function that read format 3, as it is written now."""
+    """Return a line of a function that served format 3 with today's names."""
     if fields.keys().isdisjoint(manifest_v3.LOG_FIELDS):
         return fields
     renamed = {manifest_v3.LOG_FIELDS.get(name, name): value for name, value in fields.items()}
@@ -157,13 +179,13 @@ def _share(part: int, whole: int) -> float:
 
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is no object")
+        raise TypeError(f"{value!r} is not an object")
     return value
 
 
 def _whole(value: Any) -> int:
     if not 0 <= value < _TOO_MANY or int(value) != value:
-        raise ValueError(f"{value!r} is no count")
+        raise ValueError(f"{value!r} is not a count")
     return int(value)
 
 
@@ -176,7 +198,7 @@ def _known(counts: Any, bins: Counts) -> Counts:
 def _counts(counts: Any, bins: Counts, images: int) -> Counts:
     known = _known(counts, bins)
     if sum(known.values()) != images:
-        raise ValueError("counts do not add up to the images")
+        raise ValueError("the counts do not add up to the number of images")
     return known
 
 

@@ -1,32 +1,37 @@
-"""The address of a registry or a release -> its storage, and which release lies there."""
+"""Open the storage at an address: a folder, or gs://bucket/prefix."""
 
 from __future__ import annotations
 
-from serving.release import MANIFEST, parse_manifest
-from serving.storage import CLOUD
+from serving import addresses
+from serving.addresses import Address, AddressError
+from training.errors import StepError
 from training.registry.storage import Storage
 
 
-def open_storage(uri: str) -> Storage:
-    """The storage at a folder's path or at gs://bucket/prefix.
+def parse(text: str) -> Address:
+    """Return the address that `text` names.
 
     Raises:
-        StepError: the bucket cannot be reached.
+        StepError: it is neither a folder nor gs://bucket/path.
     """
+    try:
+        return addresses.parse(text)
+    except AddressError as error:
+        raise StepError(f"{error}") from error
+
+
+def open_storage(uri: str) -> Storage:
+    """Return the storage at a folder or at gs://bucket/prefix.
+
+    Raises:
+        StepError: it is no address, or the bucket cannot be reached.
+    """
+    address = parse(uri)
     # Google's library takes longer to import than a small local registry to read.
-    if uri.startswith(CLOUD):
+    if address.bucket:
         from training.registry.gcs import CloudStorage
 
-        return CloudStorage(uri)
+        return CloudStorage(address)
     from training.registry.local import LocalStorage
 
-    return LocalStorage(uri)
-
-
-def release_at(uri: str) -> dict[str, str] | None:
-    """Version and model digest of the release in the folder or at the gs:// address `uri`, or None."""
-    stored = open_storage(uri).read(MANIFEST)
-    if stored is None:
-        return None
-    manifest = parse_manifest(stored.data)
-    return {"version": manifest["version"], "sha256": manifest["model"]["sha256"]}
+    return LocalStorage(address.path)

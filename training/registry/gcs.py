@@ -1,7 +1,8 @@
-"""A registry's storage in Google Cloud Storage."""
+"""Storage of a registry in Google Cloud Storage."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,17 +13,18 @@ from google.cloud import storage as gcs
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from serving.storage import CLOUD
+from serving import addresses
+from serving.addresses import Address
 from training.errors import StepError
 from training.registry.storage import File, Stored, changed, held, require_name, require_same
 
-# seconds; a connection that says nothing for so long is given up and the request repeated
+# seconds; a request on a connection without data for so long is retried
 _SILENCE = 60
-# seconds; a request that fails after so long, its repetitions counted in, has failed
+# seconds that a request may take, retries included
 _PATIENCE = 120
-# seconds, the bound of the first pause before a repetition; each next one is twice that
+# seconds, bound of the first pause before a retry; each next one is twice as long
 _FIRST_PAUSE = 1.0
-# bytes; a larger file goes in parts, of which only the one that failed is sent again: a multiple of 256 KiB
+# bytes, a multiple of 256 KiB; a larger file is sent in parts, and only a failed part is sent again
 _PART = 8 * 1024 * 1024
 _ABSENT = "0"
 
@@ -30,25 +32,22 @@ _ABSENT = "0"
 class CloudStorage:
     """A bucket, or a prefix in it.
 
-    A generation is Cloud Storage's own with the metageneration, which a hold raises: who replaces or deletes a file
-    that was held meanwhile comes too late, whatever the bucket's versioning makes of holds.
+    A generation is Cloud Storage's generation and metageneration. A hold raises the metageneration. Therefore a
+    replacement or deletion fails if the file was held meanwhile, with and without versioning of the bucket.
     """
 
-    def __init__(self, uri: str) -> None:
-        bucket, _, prefix = uri.removeprefix(CLOUD).partition("/")
-        self.uri = uri.rstrip("/")
-        self.prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
-        if not bucket:
-            raise StepError(f"{uri} names no bucket; write gs://bucket or gs://bucket/prefix")
-        with cloud_errors(uri):
-            self.bucket = gcs.Client().bucket(bucket)
+    def __init__(self, address: Address) -> None:
+        """Raise StepError if there are no credentials."""
+        self.uri = f"{address}"
+        self.prefix = f"{address.path}/" if address.path else ""
+        self.bucket = client(self.uri).bucket(address.bucket)
 
     def read(self, name: str) -> Stored | None:
         """See Storage."""
         blob = self._blob(name)
         with cloud_errors(self._where(name)):
             try:
-                # The library itself does not repeat a request where the text of a refusal breaks off.
+                # The library does not retry a request whose error response breaks off.
                 data = _calls()["retry"](blob.download_as_bytes)(**_calls())
             except NotFound:
                 return None
@@ -60,7 +59,7 @@ class CloudStorage:
             try:
                 self._upload(name, data, _ABSENT)
             except (PreconditionFailed, Forbidden) as error:
-                # Who may create but not overwrite may be told so before the precondition is looked at.
+                # Permissions to create but not to overwrite may be refused before the precondition.
                 found = self.read(name)
                 if found is None:
                     raise _refused(self._where(name), error) from error
@@ -73,7 +72,7 @@ class CloudStorage:
                 self._upload(name, data, generation or _ABSENT)
             except PreconditionFailed as error:
                 found = self.read(name)
-                # An upload that succeeded but whose answer was lost is retried by the client and then fails.
+                # The client retries an upload whose response was lost. The retry then fails.
                 if found is None or found.data != data:
                     raise changed(self._where(name)) from error
             except Forbidden as error:
@@ -83,7 +82,7 @@ class CloudStorage:
         """See Storage."""
         blob = self._blob(name)
         blob.temporary_hold = True
-        # Without the metageneration: a repetition after a lost answer finds it raised by itself.
+        # Without the metageneration: the first try, whose response was lost, has raised it.
         condition = {"if_generation_match": _conditions(generation)["if_generation_match"]}
         with cloud_errors(self._where(name)):
             try:
@@ -110,11 +109,11 @@ class CloudStorage:
             list(listing)
             yield from sorted(prefix.removeprefix(self.prefix).rstrip("/") for prefix in listing.prefixes)
 
-    def files(self, folder: str) -> list[File]:
+    def files(self, folder: str = "") -> list[File]:
         """See Storage."""
-        with cloud_errors(f"{self.uri}/{folder}"):
-            listing = self.bucket.list_blobs(prefix=f"{self.prefix}{folder}/", **_calls())
-            return [self._file(blob) for blob in listing]
+        prefix = f"{self.prefix}{folder}/" if folder else self.prefix
+        with cloud_errors(f"{self.uri}/{folder}".rstrip("/")):
+            return [self._file(blob, prefix) for blob in self.bucket.list_blobs(prefix=prefix, **_calls())]
 
     def first_name(self) -> str | None:
         """See Storage."""
@@ -129,25 +128,24 @@ class CloudStorage:
     def _where(self, name: str) -> str:
         return f"{self.uri}/{name}"
 
-    def _file(self, blob: Any) -> File:
-        kept = bool(blob.temporary_hold or blob.event_based_hold)
-        name = blob.name.removeprefix(self.prefix)
-        plain = name.count("/") <= 1 and not name.endswith("/")
-        return File(name, _generation(blob), blob.time_created, kept, plain)
+    def _file(self, blob: Any, folder: str) -> File:
+        inner = blob.name.removeprefix(folder)
+        plain = bool(inner) and "/" not in inner
+        return File(blob.name.removeprefix(self.prefix), _generation(blob), blob.time_created, _is_held(blob), plain)
 
     def _upload(self, name: str, data: bytes, generation: str) -> None:
         blob = self.bucket.blob(self.prefix + name, chunk_size=_PART)
         blob.upload_from_string(data, checksum="crc32c", **_conditions(generation), **_calls())
 
     def _kept(self, name: str, error: Forbidden) -> StepError:
-        """Why a file may not be removed: it is held, or the right is missing."""
+        """Return why a file cannot be removed: it is held, or the permission is missing."""
         blob = self.bucket.get_blob(self.prefix + name, **_calls())
-        is_held = blob is not None and self._file(blob).held
+        is_held = blob is not None and _is_held(blob)
         return held(self._where(name)) if is_held else _refused(self._where(name), error)
 
 
 def _calls() -> dict[str, Any]:
-    """What every request takes; all of them may be repeated, since each write has a precondition."""
+    """Return the options of every request. Each write has a precondition, so that retries are safe."""
     retry = DEFAULT_RETRY.with_delay(initial=_FIRST_PAUSE).with_timeout(_PATIENCE)
     return {"timeout": _SILENCE, "retry": retry}
 
@@ -156,15 +154,37 @@ def _generation(blob: Any) -> str:
     return f"{blob.generation}/{blob.metageneration}" if blob.metageneration else f"{blob.generation}"
 
 
+def _is_held(blob: Any) -> bool:
+    return bool(blob.temporary_hold or blob.event_based_hold)
+
+
 def _conditions(generation: str) -> dict[str, int]:
     of_contents, _, of_metadata = generation.partition("/")
     conditions = {"if_generation_match": int(of_contents)}
     return {**conditions, "if_metageneration_match": int(of_metadata)} if of_metadata else conditions
 
 
+def client(where: str) -> gcs.Client:
+    """Return a client of Cloud Storage, or of the emulator that STORAGE_EMULATOR_HOST names.
+
+    Args:
+        where: address to be opened, for messages.
+
+    Raises:
+        StepError: there are no credentials, or STORAGE_EMULATOR_HOST is no URL.
+    """
+    with cloud_errors(where):
+        if emulator := addresses.emulator(os.environ):
+            # The library needs the scheme, other clients of the same variable do not.
+            os.environ["STORAGE_EMULATOR_HOST"] = emulator
+        else:
+            os.environ.pop("STORAGE_EMULATOR_HOST", None)
+        return gcs.Client()
+
+
 @contextmanager
 def cloud_errors(where: str) -> Iterator[None]:
-    """What the cloud's client raises, as a StepError that names `where`."""
+    """Raise the errors of Google's client as a StepError that names `where`."""
     try:
         yield
     except NotFound as error:
@@ -176,7 +196,7 @@ def cloud_errors(where: str) -> Iterator[None]:
 
 
 def told(error: Exception) -> str:
-    """What Google's client says, with the cure where it has no credentials."""
+    """Return the message of Google's client, with the remedy for missing credentials."""
     message = getattr(error, "message", "") or str(error)
     if isinstance(error, DefaultCredentialsError):
         return f"{message.split('. ')[0].rstrip('.')}; `gcloud auth application-default login` makes credentials"
@@ -184,4 +204,4 @@ def told(error: Exception) -> str:
 
 
 def _refused(where: str, error: GoogleAPIError) -> StepError:
-    return StepError(f"{where}: Cloud Storage refuses it, see the rights of the account in infra/: {error}")
+    return StepError(f"{where}: Cloud Storage denies access, see the account's roles in infra/: {error}")

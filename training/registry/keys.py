@@ -1,4 +1,4 @@
-"""Keys of one's own that sign releases: PEM files of elliptic curve keys."""
+"""Keys that sign releases: PEM files of elliptic curve keys."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ PUBLIC_RECIPE = "`openssl ec -in signing-key.pem -pubout -out signing-key.pub.pe
 
 
 def require_private(file: str) -> None:
-    """Raises StepError where the PEM file is no key that signs releases."""
+    """Raise StepError unless the PEM file is a private key that can sign releases."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         key = load_pem_private_key(Path(file).read_bytes(), None)
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise StepError(f"the key {file} cannot be read: {error}; {RECIPE} makes one") from error
     if not isinstance(key, EllipticCurvePrivateKey):
-        raise StepError(f"the key {file} is none of an elliptic curve; {RECIPE} makes one")
+        raise StepError(f"the key {file} is not an elliptic curve key; {RECIPE} makes one")
 
 
 def public_digest(file: str) -> str:
-    """SHA-256 in hex of the public key's PEM file as openssl writes it: what a signature names the key by.
+    """Return the SHA-256 in hex of the public key's PEM file as openssl writes it: a signature names the key by it.
 
     Raises:
-        StepError: it is no key that releases are signed with.
+        StepError: it is no public key that verifies releases.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
     try:
         key = load_pem_public_key(Path(file).read_bytes())
-    except (OSError, ValueError) as error:
-        cure = f"{PUBLIC_RECIPE} makes it of the private one"
-        raise StepError(f"the public key {file} cannot be read: {error}; {cure}") from error
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        remedy = f"{PUBLIC_RECIPE} makes it from the private key"
+        raise StepError(f"the public key {file} cannot be read: {error}; {remedy}") from error
     if not isinstance(key, EllipticCurvePublicKey):
-        raise StepError(f"the public key {file} is none of an elliptic curve; {RECIPE} makes one that signs")
+        raise StepError(f"the public key {file} is not an elliptic curve key; {RECIPE} makes one that signs")
     pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(pem).hexdigest()

@@ -1,4 +1,4 @@
-"""A registry's storage in a local folder."""
+"""Storage of a registry in a local folder."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from training.errors import StepError
-from training.registry.storage import File, Stored, changed, held, require_name, require_same
+from training.registry.storage import File, Stored, changed, every_file, held, require_name, require_same
 
 LOCK = ".lock"
 _PARTIAL = ".release-partial-"
-# the prefix, and what tempfile puts behind it
+# the prefix and tempfile's random part
 _PARTIAL_NAME = re.compile(rf"{re.escape(_PARTIAL)}[a-z0-9_]{{8}}")
-# seconds; a file that a killed writer left half written is this old before another writer removes it
+# seconds; another writer removes the partial file of a killed one at this age
 _ABANDONED = 86400
 _FREE, _HELD = 0o644, 0o444
 
 
 class LocalStorage:
-    """A folder. Generations are digests of the contents; a held file is a read-only one."""
+    """A folder. A generation is the digest of the contents. A held file is read-only."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def read(self, name: str) -> Stored | None:
         """See Storage."""
+        path = self._path(name)
         try:
-            data = self._path(name).read_bytes()
+            data = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+        except OSError as error:
+            raise StepError(f"{path} cannot be read: {error.strerror}") from error
         return Stored(data, _generation(data))
 
     def create(self, name: str, data: bytes) -> None:
@@ -88,9 +91,10 @@ class LocalStorage:
             with self._reading(self.folder):
                 yield from sorted(path.name for path in self.folder.iterdir() if _is_filled(path))
 
-    def files(self, folder: str) -> list[File]:
+    def files(self, folder: str = "") -> list[File]:
         """See Storage."""
-        require_name(folder)
+        if folder:
+            require_name(folder)
         top = self.folder / folder
         if top.is_symlink():
             return []
@@ -107,12 +111,13 @@ class LocalStorage:
             return next((name for name in sorted(names) if name != LOCK and not _PARTIAL_NAME.fullmatch(name)), None)
 
     def _path(self, name: str) -> Path:
-        """Where a file lies, which is never behind a link: that leads out of the registry."""
+        """Return the path of a file. A link on the way is refused: it leads out of the registry."""
         require_name(name)
-        path = self.folder / name
-        for each in (path, *path.relative_to(self.folder).parents):
-            if each != Path() and (self.folder / each).is_symlink():
-                raise StepError(f"{each} is a link; a registry holds plain files in plain folders: put those there")
+        path = self.folder
+        for part in name.split("/"):
+            path /= part
+            if path.is_symlink():
+                raise StepError(f"{path} is a link; a registry has plain files in plain folders: put those there")
         return path
 
     def _file(self, path: Path, top: Path) -> File:
@@ -120,11 +125,11 @@ class LocalStorage:
         plain = path.parent == top and stat.S_ISREG(status.st_mode)
         written = datetime.fromtimestamp(status.st_mtime, UTC)
         name = path.relative_to(self.folder).as_posix()
-        # What is no file of a release is named, but never read: it may be anything.
+        # Only plain files are read: another entry may be anything.
         return File(name, _generation(path.read_bytes()) if plain else "", written, plain and _is_held(path), plain)
 
     def _require(self, name: str, generation: str | None) -> None:
-        """Raises ConflictError unless the file still has `generation` and is free."""
+        """Raise ConflictError unless the file still has `generation` and is not held."""
         found = self.read(name)
         if (found.generation if found else None) != generation:
             raise changed(f"{self.folder / name}")
@@ -133,7 +138,7 @@ class LocalStorage:
 
     @contextmanager
     def _aside(self, data: bytes) -> Iterator[Path]:
-        """A complete and flushed copy of `data` outside of every release, gone afterwards."""
+        """Write `data` to a flushed file outside of every release, and remove it afterwards."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._remove_abandoned()
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix=_PARTIAL, delete=False) as file:
@@ -158,8 +163,8 @@ class LocalStorage:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """One process at a time; the kernel frees it when that one is killed."""
-        # Neither followed, where somebody made it a link, nor emptied, where somebody filled it.
+        """Admit one process at a time. The kernel releases the lock of a killed one."""
+        # A link is not followed and a file with contents is not truncated.
         descriptor = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _FREE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -183,14 +188,14 @@ class LocalStorage:
 
 
 def _walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """os.walk, with links and empty folders among the files."""
+    """Run os.walk, with links and empty folders among the files."""
     for parent, folders, names in os.walk(top):
         odd = [name for name in folders if not _is_filled(Path(parent, name))]
         yield parent, folders, [*names, *odd]
 
 
 def _is_filled(path: Path) -> bool:
-    """Whether it is a folder, no link, that holds anything."""
+    """Return whether it is a folder, not a link, and not empty."""
     return path.is_dir() and not path.is_symlink() and any(path.iterdir())
 
 
@@ -209,9 +214,18 @@ def _make_folder(folder: Path) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """Make the names in a folder as durable as the files: after a power cut no manifest precedes its model."""
+    """Make the names in a folder durable: after a power cut, no manifest exists without its model."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def release_files(folder: Path) -> dict[str, bytes]:
+    """Return the files of a local release by name.
+
+    Raises:
+        StepError: the folder has a link or another folder in it, or a file cannot be read.
+    """
+    return {name: stored.data for name, stored in every_file(LocalStorage(folder), f"{folder}").items()}

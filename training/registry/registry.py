@@ -1,4 +1,4 @@
-"""A registry of releases: versions that never change, and one pointer, `production`, that does."""
+"""Registry of releases: versions that never change, and one pointer, `production`, that does."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from serving.release import IDENTIFIER, MANIFEST, parse_manifest
+from serving.release import IDENTIFIER, MANIFEST, identifier, parse_json, parse_manifest
 from training.errors import StepError
-from training.registry.addresses import open_storage
+from training.registry import releases
+from training.registry.addresses import open_storage, parse
+from training.registry.releases import StoredRelease
+from training.registry.signatures import PLAIN
+from training.registry.signing import Trust
 from training.registry.storage import ConflictError, Storage
 
 POINTER = "production"
-# In the place of a manifest: a release that is being removed. It stays for a while, so that a publisher that was
-# under way does not complete what is half removed.
+# Member that replaces the manifest of a release while `prune` removes it. It stays for a day: until then, a publisher
+# that is still running could complete the half-removed release.
 PRUNED = "pruned"
-# Written with a registry's first release: a place without it is none, and nothing is written or removed there.
+# Written with the first release. Nothing is written or removed in a place without it.
 REGISTRY = ".registry"
-# Written before a release's first file: what a killed publisher left is known by it.
+# Written before a release's first file. It identifies the leftovers of a killed publisher.
 PUBLICATIONS = ".publications"
-# Beside these, a release may have files that its publisher or its manifest names.
+# Files of a release. Its publisher and its manifest may name others.
 RELEASE_FILES = (
     "card.md",
     "comparison.json",
@@ -38,40 +41,42 @@ RELEASE_FILES = (
 
 @dataclass(frozen=True)
 class Pointer:
-    """Which version is in production, which it can be rolled back to, and which ever were in production."""
+    """The version in production, and those before it."""
 
     version: str
-    # the latest last
+    """Version in production."""
     history: tuple[str, ...] = ()
-    # rolled back since, in the order in which it happened
+    """Earlier versions that a rollback can return to, the latest last."""
     withdrawn: tuple[str, ...] = ()
+    """Versions that were rolled back since, in that order."""
 
     @property
     def promoted(self) -> tuple[str, ...]:
-        """All that ever were in production, each once."""
+        """Every version that is or was in production, once."""
         return tuple(dict.fromkeys((*self.history, self.version, *self.withdrawn)))
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A version's folder in the registry, whatever its state."""
+    """A version's folder in the registry, in any state."""
 
     version: str
-    # None: its publisher has not come to its end, or what lies there is no manifest of this version
+    """Name of the folder."""
     manifest: dict[str, Any] | None
-    # of the file, None without one
+    """Its manifest, None if there is none of this version."""
     generation: str | None
-    # why the file is no manifest of this version, or ""
+    """Generation of the manifest file, None without one."""
     problem: str = ""
+    """Why the file is no manifest of this version, "" if it is."""
 
     @property
     def pruned(self) -> bool:
-        """Whether it is being removed."""
+        """Whether `prune` is removing it."""
         return self.manifest is not None and PRUNED in self.manifest
 
     @property
     def complete(self) -> bool:
-        """Whether it is a release."""
+        """Whether it is a whole release."""
         return self.manifest is not None and not self.pruned
 
 
@@ -79,26 +84,29 @@ class Registry:
     """The releases in a folder or under gs://bucket/prefix."""
 
     def __init__(self, uri: str) -> None:
-        """Raises StepError where the bucket cannot be reached."""
-        self.uri = uri.rstrip("/")
+        """Raise StepError if `uri` is no address or the bucket cannot be reached."""
+        self.uri = f"{parse(uri)}"
         self.storage: Storage = open_storage(uri)
 
     def publish(self, version: str, files: dict[str, bytes]) -> str:
         """Write a release and return its address.
 
-        The manifest comes last: a release without it is not there yet, and publishing again completes it.
+        The manifest is the last file. A release without it is incomplete, and publishing it again completes it.
 
         Raises:
-            StepError: the version is no name of a release, or the place holds something else than a registry.
+            StepError: the version, the name or a file's name is invalid, or the place has something else than a
+                registry in it.
             ConflictError: the version exists with other contents, or is being removed.
         """
         require_version(version)
-        if (stated := _parsed(files[MANIFEST]).get("version")) != version:
-            raise StepError(f"the release to be published as {version} says that it is {stated!r}")
-        # Asked again, since another publisher may have begun the registry between the two questions.
+        manifest = _parsed(files[MANIFEST])
+        if (stated := manifest.get("version")) != version:
+            raise StepError(f"the release to be published as {version} states the version {stated!r}")
+        _require_names(manifest, files)
+        # The second check is for another publisher that has begun the registry since the first.
         if not self.exists() and (other := self.storage.first_name()) and not self.exists():
             raise StepError(
-                f"{self.uri} is no registry: it holds {other!r} and no release; name an empty folder or "
+                f"{self.uri} is no registry: it has {other!r} and no release; name an empty folder or "
                 f"prefix, such as {self.uri}/releases"
             )
         entry = self._entry(version)
@@ -107,7 +115,7 @@ class Registry:
         if entry.problem:
             raise ConflictError(f"{self.uri}/{version} is taken: {entry.problem}; publish under another version")
         self.begin(version, files)
-        # Nothing is added to a release that is another one.
+        # A conflict of the manifest comes before files are added to another release.
         if entry.complete:
             self.storage.create(f"{version}/{MANIFEST}", files[MANIFEST])
         for name in sorted(files, key=lambda name: name == MANIFEST):
@@ -115,7 +123,7 @@ class Registry:
         return self.address(version)
 
     def begin(self, version: str, files: Iterable[str]) -> None:
-        """Mark the place as a registry, and a version's files as a publisher's: before the first of them is written."""
+        """Mark the place as a registry and announce a version's files, before the first of them is written."""
         if self.storage.read(REGISTRY) is None:
             self.storage.create(REGISTRY, b'{"format": 1}\n')
         if self.storage.read(f"{PUBLICATIONS}/{version}") is None:
@@ -123,27 +131,27 @@ class Registry:
             try:
                 self.storage.create(f"{PUBLICATIONS}/{version}", json.dumps(named).encode() + b"\n")
             except ConflictError:
-                # Another publisher of the same version was quicker; the files tell which of the two succeeds.
+                # Another publisher of this version was faster. The files decide which of the two succeeds.
                 return
 
     def exists(self) -> bool:
-        """Whether there is a registry: by its mark, or, for one that is older than marks, by pointer or release."""
+        """Return whether there is a registry: by its mark, or by a pointer or release if it is older than marks."""
         if self.storage.read(REGISTRY) is not None:
             return True
         return self.production() is not None or any(entry.manifest for entry in self.entries())
 
     def require(self) -> None:
-        """Raises StepError where there is no registry."""
+        """Raise StepError if there is no registry."""
         if self.exists():
             return
         found = self.storage.first_name()
         below = [name for name in self.storage.folders() if self.storage.read(f"{name}/{POINTER}")]
-        cure = f"is it {self.uri}/{below[0]}?" if below else "correct the address, or publish the first release there"
-        there = f"holds {found!r}" if found else "is empty or absent"
-        raise StepError(f"{self.uri} is no registry: it {there}; {cure}")
+        remedy = f"is it {self.uri}/{below[0]}?" if below else "correct the address, or publish the first release there"
+        there = f"has {found!r}" if found else "is empty or absent"
+        raise StepError(f"{self.uri} is no registry: it {there}; {remedy}")
 
     def own_files(self, entry: Entry) -> frozenset[str]:
-        """Names that files of a version have; empty where nothing shows that a publisher made it."""
+        """Return the names of files that a version may have, none if there is no sign of a publisher."""
         stored = self.storage.read(f"{PUBLICATIONS}/{entry.version}")
         if stored is None and entry.manifest is None:
             return frozenset()
@@ -152,95 +160,99 @@ class Registry:
         return frozenset((*RELEASE_FILES, *_strings(named), *_strings(begun.get("files"))))
 
     def forget(self, version: str) -> None:
-        """Remove the mark of a version whose files are gone."""
+        """Remove the announcement of a version whose files are gone."""
         stored = self.storage.read(f"{PUBLICATIONS}/{version}")
         if stored is not None:
             self.storage.delete(f"{PUBLICATIONS}/{version}", stored.generation)
 
     def address(self, version: str) -> str:
-        """Where a release of that version lies, or would."""
+        """Return the address of a release of that version, whether it exists or not."""
         return f"{self.uri}/{version}"
 
     def entries(self) -> list[Entry]:
-        """All that is there, by version: releases, what killed publishers left, and what is being removed."""
+        """Return every version: releases, leftovers of killed publishers, and those that are being removed."""
         return [self._entry(version) for version in self.storage.folders() if re.fullmatch(IDENTIFIER, version)]
 
     def releases(self) -> list[dict[str, Any]]:
-        """The manifests of all complete releases, by version."""
+        """Return the manifests of all complete releases, sorted by version."""
         return [entry.manifest for entry in self.entries() if entry.complete and entry.manifest]
 
-    def manifest(self, version: str) -> dict[str, Any]:
-        """The manifest of one release.
+    def read(self, version: str, trust: Trust | None = None) -> StoredRelease:
+        """Read every file of one release once and verify it.
+
+        Args:
+            version: of the release.
+            trust: whose signature is required, None for nobody's.
 
         Raises:
-            StepError: there is no such release.
+            StepError: there is no such release, a digest or the signature does not match, or it has files that no
+                release has.
         """
-        return self._release(version)[0]
-
-    def files(self, version: str) -> dict[str, bytes]:
-        """Every file of one release, by name.
-
-        Raises:
-            StepError: there is no such release.
-        """
-        self.manifest(version)
-        names = [file.name for file in self.storage.files(version) if file.plain]
-        stored = {name.removeprefix(f"{version}/"): self.storage.read(name) for name in names}
-        return {name: found.data for name, found in stored.items() if found}
+        self._require_release(version)
+        found = releases.read_from(self.storage, self.address(version), version, trust)
+        if found.version != version:
+            raise StepError(f"{self.address(version)} has the release {found.version}; publish another version")
+        return found
 
     def production(self) -> Pointer | None:
-        """What the pointer says, or None before the first promotion."""
+        """Return the pointer, or None before the first promotion.
+
+        Raises:
+            StepError: the file is no pointer.
+        """
         return self._pointer()[0]
 
     def in_production(self) -> str:
-        """The version that the pointer names.
+        """Return the version in production.
 
         Raises:
-            StepError: none is in production yet.
+            StepError: there is no registry, or no version is in production yet.
         """
+        self.require()
         pointer = self.production()
         if pointer is None:
             raise StepError(f"{self.uri} has no release in production yet; `promote` one, or name one by --release")
         return pointer.version
 
-    def promote(self, version: str) -> Pointer:
-        """Point `production` at a release, which is held from then on.
+    def promote(self, version: str, trust: Trust | None = None) -> Pointer:
+        """Verify a release, hold its files and point `production` at it.
 
         Raises:
-            StepError: there is no such release.
-            ConflictError: somebody else moved the pointer, or removed the release, meanwhile.
+            StepError: as `read`.
+            ConflictError: another process moved the pointer, or removed the release, meanwhile.
         """
-        self._hold(version)
+        self._hold(self.read(version, trust))
         current, generation = self._pointer()
         if current and current.version == version:
             return current
         history = (*current.history, current.version) if current else ()
         return self._move(current, Pointer(version, history), generation)
 
-    def rollback(self, version: str = "") -> Pointer:
-        """Point `production` at an earlier release, the one before or a named one.
+    def rollback(self, version: str = "", trust: Trust | None = None) -> Pointer:
+        """Verify an earlier release, the previous or a named one, and point `production` at it.
 
         Raises:
-            StepError: there was none before, the named one never was in production, or it is gone.
-            ConflictError: somebody else moved the pointer meanwhile.
+            StepError: there is no earlier release, the named one was never in production, or as `read`.
+            ConflictError: another process moved the pointer meanwhile.
         """
+        self.require()
         current, generation = self._pointer()
         current, version = self._before(current, version)
-        self._hold(version)
+        self._hold(self.read(version, trust))
         place = len(current.history) - 1 - current.history[::-1].index(version)
         return self._move(current, Pointer(version, current.history[:place]), generation)
 
     def earlier(self, version: str = "") -> str:
-        """Which version a rollback would go back to.
+        """Return the version that a rollback would return to.
 
         Raises:
-            StepError: there was none before, or the named one never was in production.
+            StepError: there is no earlier release, or the named one was never in production.
         """
         return self._before(self.production(), version)[1]
 
     def _before(self, current: Pointer | None, version: str) -> tuple[Pointer, str]:
         if current is None or not current.history:
-            raise StepError(f"{self.uri} has no earlier release in production to go back to")
+            raise StepError(f"{self.uri} has no earlier production release to roll back to")
         version = version or current.history[-1]
         if version not in current.history:
             earlier = ", ".join(current.history)
@@ -251,43 +263,47 @@ class Registry:
         stored = self.storage.read(f"{version}/{MANIFEST}")
         if stored is None:
             return Entry(version, None, None)
+        if version == POINTER:
+            return Entry(version, None, stored.generation, "its name is that of the pointer")
         manifest = _parsed(stored.data, parse_manifest)
         if manifest.get("version") == version:
             return Entry(version, manifest, stored.generation)
         found = f"is that of {manifest['version']!r}" if "version" in manifest else "is garbled"
         return Entry(version, None, stored.generation, f"its {MANIFEST} {found}")
 
-    def _release(self, version: str) -> tuple[dict[str, Any], str]:
-        """The manifest of a release and its generation, or StepError."""
+    def _require_release(self, version: str) -> None:
+        """Raise StepError unless there is a complete release of that version."""
         require_version(version)
         self.require()
         entry = self._entry(version)
-        if entry.manifest is None or entry.generation is None or entry.pruned:
+        if not entry.complete:
             versions = ", ".join(manifest["version"] for manifest in self.releases()) or "none"
             if entry.problem:
-                raise StepError(f"{self.uri}/{version} is no release: {entry.problem}; {self.uri} holds {versions}")
-            raise StepError(f"{self.uri} holds no release {version}; it holds {versions}")
-        return entry.manifest, entry.generation
+                raise StepError(f"{self.uri}/{version} is no release: {entry.problem}; {self.uri} has {versions}")
+            raise StepError(f"{self.uri} has no release {version}; it has {versions}")
 
-    def _hold(self, version: str) -> None:
-        """Keep a release for good. Its manifest comes first: from then on nobody begins to remove it."""
-        manifest = f"{version}/{MANIFEST}"
-        self.storage.hold(manifest, self._release(version)[1])
-        names = self.own_files(self._entry(version))
-        for file in self.storage.files(version):
-            if file.plain and not file.held and file.name.partition("/")[2] in names:
-                self.storage.hold(file.name, file.generation)
+    def _hold(self, found: StoredRelease) -> None:
+        """Hold the files as they were read. The manifest is first: from then on, `prune` does not begin to remove."""
+        names = self.own_files(self._entry(found.version)) & found.generations.keys()
+        for name in sorted(names, key=lambda name: name != MANIFEST):
+            self.storage.hold(f"{found.version}/{name}", found.generations[name])
 
     def _pointer(self) -> tuple[Pointer | None, str | None]:
         stored = self.storage.read(POINTER)
         if stored is None:
+            if POINTER in self.storage.folders():
+                raise StepError(f"{self.uri}/{POINTER} is a folder, but the pointer is a file of that name; rename it")
             return None, None
         record = _parsed(stored.data)
-        if not isinstance(record.get("version"), str):
-            raise StepError(f"{self.uri}/{POINTER} is no registry's pointer; nothing is changed there")
-        # Pointers of the first format knew of no withdrawn ones.
-        history, withdrawn = (_strings(record.get(name)) for name in ("history", "withdrawn"))
-        return Pointer(record["version"], history, withdrawn), stored.generation
+        # Pointers of the first format have no withdrawn versions.
+        lists = [record.get("history", []), record.get("withdrawn", [])]
+        named = [record.get("version"), *(version for each in lists if isinstance(each, list) for version in each)]
+        if not all(isinstance(each, list) for each in lists) or not all(map(_is_version, named)):
+            raise StepError(
+                f"{self.uri}/{POINTER} is no pointer of a registry: it must name versions, each member once; "
+                "restore it, nothing is changed there"
+            )
+        return Pointer(named[0], tuple(lists[0]), tuple(lists[1])), stored.generation
 
     def _move(self, current: Pointer | None, to: Pointer, generation: str | None) -> Pointer:
         ever = (*current.withdrawn, *current.history, current.version) if current else ()
@@ -298,19 +314,34 @@ class Registry:
 
 
 def require_version(version: str) -> None:
-    """Raises StepError for what cannot be the name of a release."""
-    if version == POINTER or not re.fullmatch(IDENTIFIER, version):
+    """Raise StepError for a text that is no version of a release."""
+    if not _is_version(version):
         raise StepError(
-            f"{version!r} is no version of a release: 1 to 63 small letters, digits, dots, hyphens and underscores, "
-            f"a letter or digit first and last, and not {POINTER!r}"
+            f"{version!r} is no version of a release: use 1 to 63 small letters, digits, dots, hyphens and "
+            f"underscores, a letter or digit first and last, and not {POINTER!r}"
         )
 
 
-def _parsed(data: bytes, parse: Callable[[bytes], Any] = json.loads) -> dict[str, Any]:
-    """A JSON object, or an empty one for what is none."""
+def _is_version(version: object) -> bool:
+    return isinstance(version, str) and version != POINTER and bool(re.fullmatch(IDENTIFIER, version))
+
+
+def _require_names(manifest: dict[str, Any], files: Iterable[str]) -> None:
+    """Raise StepError for a release with an invalid name, or with files in folders."""
+    try:
+        if "name" in manifest:
+            identifier(manifest, "name")
+    except ValueError as error:
+        raise StepError(f"the release has {error}; convert it again") from error
+    if odd := [name for name in files if not PLAIN.fullmatch(name)]:
+        raise StepError(f"{odd[0]!r} is no name of a file of a release; move it away")
+
+
+def _parsed(data: bytes, parse: Callable[[bytes], Any] = parse_json) -> dict[str, Any]:
+    """Return a JSON object, an empty one for other contents."""
     try:
         found = parse(data)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -322,8 +353,3 @@ def _part(manifest: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _strings(found: object) -> tuple[str, ...]:
     return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else ()
-
-
-def release_files(folder: Path) -> dict[str, bytes]:
-    """The files of a local release, by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}

@@ -1,4 +1,4 @@
-"""Which releases of a registry are kept, and the removal of the others."""
+"""Remove old releases and leftovers of interrupted uploads."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ from serving.release import MANIFEST
 from training.registry.registry import PRUNED, Entry, Pointer, Registry
 from training.registry.storage import ConflictError, File
 
-# What a publisher left goes when nothing was added to it for so long, and so long stays the mark of what was removed:
-# no publisher takes longer from its first file to its last.
+# Longest time from a publisher's first file to its last. An incomplete release is removed at this age. The mark of a
+# removed release stays as long.
 GRACE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Retention:
-    """Releases that were never in production stay while they are among the newest, or young."""
+    """Releases that are kept although they were never in production."""
 
-    # releases, those that were in production counted in
     keep: int
-    # days since it was published
+    """Number of the newest releases that are kept, production releases included."""
     days: int
+    """Days after publication during which a release is kept."""
 
 
 @dataclass(frozen=True)
 class RetentionDecision:
-    """What becomes of one version."""
+    """Decision about one version."""
 
     version: str
+    """The version."""
     goes: bool
+    """Whether it is removed."""
     reason: str
+    """Why, in words."""
 
 
 def prune(registry: Registry, retention: Retention, dry_run: bool) -> Iterator[RetentionDecision]:
-    """Judge every version of a registry, and remove those that go unless it is a dry run.
+    """Decide about every version of a registry, and remove old ones unless it is a dry run.
 
-    The order of reading is what makes a promotion at the same time safe: a release that is held after its manifest was
-    read is seen in the listing that follows, and one that is held later has another generation.
+    The order of reads makes a simultaneous promotion safe. A release that is held after its manifest was read is held
+    in the listing that follows, and a release that is held later has another generation.
 
-    Only plain files are removed, by names that the release's publisher or its manifest gives. A version that holds
-    anything else stays as it is.
+    Only plain files are removed, and only under names that the publisher or the manifest gives. A version with anything
+    else in its folder stays.
 
     Raises:
         StepError: there is no registry.
@@ -66,22 +69,23 @@ def prune(registry: Registry, retention: Retention, dry_run: bool) -> Iterator[R
 
 
 def _newest(entries: list[Entry], keep: int) -> set[str]:
-    """The last complete releases by the time in their manifests."""
+    """Return the newest complete releases by the time in their manifests."""
     complete = [entry for entry in entries if entry.complete and entry.manifest]
-    made = sorted(complete, key=lambda entry: ((entry.manifest or {}).get("created", ""), entry.version), reverse=True)
+    # A manifest is input: its time may be no text.
+    made = sorted(complete, key=lambda entry: (f"{(entry.manifest or {}).get('created')}", entry.version), reverse=True)
     return {entry.version for entry in made[:keep]}
 
 
 def _foreign(registry: Registry, entry: Entry, files: list[File]) -> str:
-    """Why it is not known to be a publisher's, file by file, or ""."""
+    """Return why it may be something else than a publisher's files, or ""."""
     if entry.problem:
-        return f"{entry.problem}; look at it, and remove it by hand if it is none of yours"
+        return f"{entry.problem}; look at it, and remove it by hand if it is useless"
     names = registry.own_files(entry)
     if not names:
-        return "no publisher's: it has neither a manifest nor a publisher's mark; remove it by hand if you know it"
+        return "not made by `publish`: no manifest and no publisher's mark; remove it by hand if you know it"
     others = (file.name for file in files if not file.plain or file.name.partition("/")[2] not in names)
     other = next(others, None)
-    return f"holds {other!r}, which is no file of a release; move that away first" if other else ""
+    return f"has {other!r}, which is no file of a release; move that away first" if other else ""
 
 
 def _in_production(entry: Entry, pointer: Pointer) -> str:
@@ -92,7 +96,7 @@ def _in_production(entry: Entry, pointer: Pointer) -> str:
 def _judge(
     registry: Registry, entry: Entry, files: list[File], retention: Retention, dry_run: bool
 ) -> RetentionDecision:
-    """Look at the age of what nothing else keeps."""
+    """Decide by age, and remove."""
     manifest = f"{entry.version}/{MANIFEST}"
     rest = [file for file in files if file.name != manifest]
     age = datetime.now(UTC) - max(file.written for file in files)
@@ -118,7 +122,7 @@ def _judge(
 
 
 def _mark(version: str) -> bytes:
-    """What takes the manifest's place first, so that there is no release any more before its files go."""
+    """Return the file that replaces the manifest, so that the release is gone before its files are."""
     return json.dumps({"version": version, PRUNED: datetime.now(UTC).isoformat(timespec="seconds")}).encode() + b"\n"
 
 

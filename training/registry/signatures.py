@@ -1,70 +1,73 @@
-"""The signature file of a release: a sigstore bundle around an in-toto statement with the SHA-256 of each file."""
+"""Signature file of a release: a sigstore bundle around an in-toto statement with the SHA-256 of each file."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 
+from serving.release import parse_json
 from training.errors import StepError
 
 SIGNATURE = "model.sig"
-# the name of a file beside the signature, which leads nowhere else
-_PLAIN = re.compile(r"\.?[\w-][\w.-]*")
-# Fulcio's extension that names the issuer of the identity, as a DER string of less than 128 bytes
+# Name of a file in the signature's own folder.
+PLAIN = re.compile(r"\.?[\w-][\w.-]*", re.ASCII)
+# Fulcio's extension with the issuer of the identity, a DER string of less than 128 bytes.
 _ISSUER = "1.3.6.1.4.1.57264.1.8"
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a signature file states, before any of it is proven."""
+    """Claims of a signature file, before verification."""
 
-    # SHA-256 in hex by the name of the file
     digests: dict[str, str]
-    # SHA-256 in hex of the public key's PEM file, or ""
+    """SHA-256 in hex by file name."""
     key: str = ""
-    # or who the certificate says signed, and who vouched for that
+    """SHA-256 in hex of the public key's PEM file, "" if an identity signed."""
     identity: str = ""
+    """Signer according to the certificate, "" if a key signed."""
     issuer: str = ""
+    """OpenID Connect issuer that vouches for the identity."""
 
     def __str__(self) -> str:
-        return f"{self.identity} of {self.issuer}" if self.identity else f"the key {self.key or 'of no name'}"
+        return f"{self.identity} of {self.issuer}" if self.identity else f"the key {self.key or 'without a name'}"
 
 
 def read(data: bytes) -> Signature:
-    """What a signature file states.
+    """Return the claims of a signature file.
 
     Raises:
-        StepError: it is none.
+        StepError: it is no signature of a release.
     """
     try:
-        bundle = json.loads(data)
-        statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
-        resources = statement["predicate"]["resources"]
-        digests = {str(entry["name"]): str(entry["digest"]) for entry in resources if entry["algorithm"] == "sha256"}
-        if odd := [name for name in digests if not _PLAIN.fullmatch(name)]:
+        bundle = parse_json(data)
+        statement = parse_json(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+        resources = [entry for entry in statement["predicate"]["resources"] if entry["algorithm"] == "sha256"]
+        digests = {str(entry["name"]): str(entry["digest"]) for entry in resources}
+        if odd := [name for name in digests if not PLAIN.fullmatch(name)]:
             raise ValueError(f"the file name {odd[0]!r}")
+        if len(digests) < len(resources):
+            raise ValueError("a file that is named twice")
         material = bundle["verificationMaterial"]
         if "certificate" in material:
             return Signature(digests, "", *_identity(base64.b64decode(material["certificate"]["rawBytes"])))
         return Signature(digests, str(material["publicKey"]["hint"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StepError(f"{SIGNATURE} is no signature of a release ({error!r}); publish another release") from error
 
 
 def covers(signature: bytes, files: dict[str, bytes]) -> bool:
-    """Whether a signature, whoever's, states exactly these files.
+    """Return whether a signature names exactly these files, whoever signed.
 
     Raises:
-        StepError: it is none.
+        StepError: it is no signature of a release.
     """
     return not differences(read(signature), files)
 
 
 def differences(signature: Signature, files: dict[str, bytes]) -> str:
-    """What `files` have that was not signed and the other way round, in words; "" for nothing."""
+    """Return the differences between `files` and the signed ones in words, "" for none."""
     found = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != SIGNATURE}
     signed = signature.digests
     kinds = {
@@ -76,14 +79,14 @@ def differences(signature: Signature, files: dict[str, bytes]) -> str:
 
 
 def _identity(certificate: bytes) -> tuple[str, str]:
-    """Whom a certificate of Fulcio's names, and who vouched for that; ValueError for another kind of certificate."""
+    """Return identity and issuer in a certificate of Fulcio, or raise ValueError."""
     from cryptography import x509
 
-    extensions = x509.load_der_x509_certificate(certificate).extensions
     try:
+        extensions = x509.load_der_x509_certificate(certificate).extensions
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound as error:
-        raise ValueError("a certificate that names nobody") from error
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError("a certificate without one name of its owner") from error
     issuers = [extension.value for extension in extensions if extension.oid.dotted_string == _ISSUER]
     (name,) = [*names.get_values_for_type(x509.UniformResourceIdentifier), *names.get_values_for_type(x509.RFC822Name)]
     (issuer,) = [value.value[2:].decode() for value in issuers if isinstance(value, x509.UnrecognizedExtension)]

@@ -1,4 +1,4 @@
-"""Where a registry lies: a local folder or a bucket, with the same promises."""
+"""Storage of a registry: a local folder or a bucket, with the same guarantees."""
 
 from __future__ import annotations
 
@@ -11,92 +11,118 @@ from training.errors import StepError
 
 
 class ConflictError(StepError):
-    """Somebody else wrote first; nothing was changed."""
+    """Another writer was first. Nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Bytes, and the generation they had when they were read."""
+    """Contents of a file and the generation that was read."""
 
     data: bytes
+    """The bytes."""
     generation: str
+    """Identifier of these contents in this storage."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A file as a listing shows it."""
+    """An entry of a listing."""
 
     name: str
+    """Path in the storage, with slashes."""
     generation: str
-    # UTC
+    """Identifier of its contents, "" for an entry that is not plain."""
     written: datetime
-    # it can be neither replaced nor deleted
+    """Time of the last write, UTC."""
     held: bool
-    # a regular file directly in its folder; a link, or what lies in a folder below, is no file of a release
+    """Whether it can be neither replaced nor deleted."""
     plain: bool = True
+    """Whether it is a regular file directly in the listed folder, as every file of a release is. A link is not."""
 
 
 class Storage(Protocol):
-    """Small files under names with slashes. A file exists whole or not at all, whenever its writer is killed."""
+    """Small files under names with slashes. A file exists whole or not at all, even if its writer is killed."""
 
     def read(self, name: str) -> Stored | None:
-        """The file, or None."""
+        """Return the file, or None."""
 
     def create(self, name: str, data: bytes) -> None:
         """Write a new file.
 
         Raises:
-            ConflictError: it exists with other contents. Writing the same again is no conflict.
+            ConflictError: it exists with other contents. The same contents are no conflict.
         """
 
     def replace(self, name: str, data: bytes, generation: str | None) -> None:
-        """Write a file if it still has `generation` (None: is still absent).
+        """Write a file if it still has `generation`, or is still absent for None.
 
         Raises:
             ConflictError: it has changed since, or is held.
         """
 
     def hold(self, name: str, generation: str) -> None:
-        """Keep a file of that generation from being replaced or deleted; a second time changes nothing.
+        """Protect a file of that generation from replacement and deletion. A held file stays as it is.
 
         Raises:
             ConflictError: its contents have changed since, or it is gone.
         """
 
     def delete(self, name: str, generation: str) -> None:
-        """Delete a file if it still has `generation`; one that is gone already is no conflict.
+        """Delete a file if it still has `generation`. A missing file is no conflict.
 
         Raises:
             ConflictError: it has changed since, or is held.
         """
 
     def folders(self) -> Iterator[str]:
-        """Names at the top that have files under them, in order."""
+        """Yield the names of the folders at the top that are not empty, sorted."""
 
-    def files(self, folder: str) -> list[File]:
-        """All files under one of them, by name."""
+    def files(self, folder: str = "") -> list[File]:
+        """Return every file below a folder at the top, or below the top itself, sorted by name."""
 
     def first_name(self) -> str | None:
-        """A name at the top that the storage did not make for itself, or None where there is none."""
+        """Return a name at the top that the storage did not make for itself, or None."""
+
+
+def every_file(storage: Storage, where: str, folder: str = "") -> dict[str, Stored]:
+    """Read every file of a release once, by its name in the release's folder.
+
+    Args:
+        storage: that has the release.
+        where: address of the release, for messages.
+        folder: of the release in the storage, "" for the top.
+
+    Raises:
+        StepError: the folder has a link, a folder or another entry that no release has, or a file cannot be read.
+    """
+    prefix = f"{folder}/" if folder else ""
+    listed = storage.files(folder)
+    if odd := [file.name for file in listed if not file.plain]:
+        raise StepError(
+            f"{where} has {odd[0].removeprefix(prefix)!r}: a release has plain files only, without folders and links; "
+            "move that away"
+        )
+    found = {file.name.removeprefix(prefix): storage.read(file.name) for file in listed}
+    return {name: stored for name, stored in found.items() if stored}
 
 
 def require_name(name: str) -> None:
-    """Raises StepError for a name that leads out of the registry."""
+    """Raise StepError for a name that leads out of the registry."""
     if any(part in ("", ".", "..") or "\0" in part for part in name.split("/")):
         raise StepError(f"{name!r} is no name of a file in a registry")
 
 
 def require_same(where: str, found: bytes, wanted: bytes) -> None:
-    """Raises ConflictError where a published file would become another one."""
+    """Raise ConflictError if a published file would change."""
     if found != wanted:
         raise ConflictError(f"{where} exists with other contents; a published file is never overwritten")
 
 
 def changed(where: str) -> ConflictError:
-    """The error of who comes too late."""
-    return ConflictError(f"{where} was changed by somebody else meanwhile; look at it and try again")
+    """Return the error of a writer that was too late."""
+    return ConflictError(f"{where} was changed by another process meanwhile; look at it and try again")
 
 
 def held(where: str) -> ConflictError:
-    """The error of who would remove what is to stay."""
-    return ConflictError(f"{where} is held, as every file of a release that is or was in production; it stays")
+    """Return the error of an attempt to remove a held file."""
+    return ConflictError(f"{where} is held: every file of a release that is or was in production stays")

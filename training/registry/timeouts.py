@@ -1,4 +1,4 @@
-"""Work that asks a server which may never answer."""
+"""Time limits for calls to servers that may never respond."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from training.errors import StepError
 
 
-def within(seconds: float, work: Callable[[], Any], failure: str, cure: str) -> None:
-    """Run `work`, whatever it may raise, for no longer than that.
+def within(seconds: float, work: Callable[[], Any], failure: str, remedy: str) -> None:
+    """Run `work` for at most so many seconds.
 
     Raises:
-        StepError: `failure`, the reason and the `cure`.
+        StepError: it raised any exception, or took longer. The message has `failure`, the reason and the `remedy`.
     """
     done: Future[Any] = Future()
 
@@ -28,13 +28,13 @@ def within(seconds: float, work: Callable[[], Any], failure: str, cure: str) -> 
     try:
         done.result(seconds)
     except TimeoutError as error:
-        raise StepError(f"{failure}: no answer within {seconds} s; {cure}") from error
+        raise StepError(f"{failure}: no response within {seconds} s; {remedy}") from error
     except Exception as error:
-        raise StepError(f"{failure}: {reason(error)}; {cure}") from error
+        raise StepError(f"{failure}: {reason(error)}; {remedy}") from error
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what an error says, and of what it goes back to."""
+    """Return the first line of an error's message and of its root cause's."""
     root = error
     while root.__cause__:
         root = root.__cause__

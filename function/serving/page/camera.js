@@ -1,61 +1,61 @@
-// A picture from the camera.
+// A photo from the camera.
 
 const dialog = document.getElementById("camera");
-const finder = document.getElementById("finder");
-const said = document.getElementById("camera-said");
-const shoot = document.getElementById("shoot");
+const preview = document.getElementById("preview");
+const message = document.getElementById("camera-message");
+const capture = document.getElementById("capture");
 
 const REASONS = {
-  NotAllowedError: "The camera was not allowed. Allow it in the browser's settings for this page, or choose a picture.",
-  NotFoundError: "No camera was found. Connect one, or choose a picture.",
-  NotReadableError: "The camera is in use elsewhere. Close the other program, or choose a picture.",
+  NotAllowedError: "The browser blocks the camera. Allow it in the settings of this page, or choose an image.",
+  NotFoundError: "No camera was found. Connect one, or choose an image.",
+  NotReadableError: "Another program uses the camera. Close it, or choose an image.",
 };
 
-/** Browsers give the camera only to pages that came over HTTPS or from this machine. */
+/** Browsers allow the camera only on pages served over HTTPS or from localhost. */
 export const available = Boolean(navigator.mediaDevices?.getUserMedia);
 
 let stream = null;
-let taken = () => {};
+let receive = () => {};
 
-/** Show the camera; `whenTaken(file)` is called with the picture, never when the user leaves. */
-export async function open(whenTaken) {
-  taken = whenTaken;
-  said.textContent = "Waiting for the camera…";
-  shoot.disabled = true;
+/** Show the camera and call `captured(file)` with the photo, unless the user cancels. */
+export async function open(captured) {
+  receive = captured;
+  message.textContent = "Waiting for the camera…";
+  capture.disabled = true;
   dialog.showModal();
   try {
     const found = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1280 } } });
     if (!dialog.open) return stop(found);
     stream = found;
-    finder.srcObject = found;
-    await finder.play();
-    said.textContent = "Look straight into the camera. The face can be framed afterwards.";
-    shoot.disabled = false;
-    shoot.focus();
+    preview.srcObject = found;
+    await preview.play();
+    message.textContent = "Look straight into the camera. You can frame the face afterwards.";
+    capture.disabled = false;
+    capture.focus();
   } catch (error) {
-    said.textContent = REASONS[error.name] ?? "The camera could not be started. Choose a picture instead.";
+    message.textContent = REASONS[error.name] ?? "The camera could not be started. Choose an image instead.";
   }
 }
 
-function stop(ended) {
-  for (const track of ended?.getTracks() ?? []) track.stop();
+function stop(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
-shoot.addEventListener("click", () => {
+capture.addEventListener("click", () => {
   const canvas = document.createElement("canvas");
-  canvas.width = finder.videoWidth;
-  canvas.height = finder.videoHeight;
-  canvas.getContext("2d").drawImage(finder, 0, 0);
+  canvas.width = preview.videoWidth;
+  canvas.height = preview.videoHeight;
+  canvas.getContext("2d").drawImage(preview, 0, 0);
   canvas.toBlob((blob) => {
     dialog.close();
-    taken(new File([blob], "camera", { type: blob.type }));
+    receive(new File([blob], "Photo", { type: blob.type }));
   }, "image/png");
 });
 
-document.getElementById("leave").addEventListener("click", () => dialog.close());
+document.getElementById("cancel").addEventListener("click", () => dialog.close());
 
 dialog.addEventListener("close", () => {
   stop(stream);
   stream = null;
-  finder.srcObject = null;
+  preview.srcObject = null;
 });

@@ -1,26 +1,25 @@
-// The view in which a square is framed: by pointer, touch, wheel, keys or sliders.
+// The editor of the frame: pointer, touch, wheel, keys and sliders.
 
 import { central, mostZoom, moved, zoomed } from "./images.js";
 
-// part of the view on each side that shows what is left out
+// fraction of the view on each side outside the frame
 const MARGIN = 0.1;
-// Where the eyes and the mouth lie in the faces that the model has learned from (the mean of 300 adults),
-// in parts of the square.
+// Positions of the eyes and the mouth in the training faces (mean of 300 adults), in fractions of the square.
 const EYES = [[0.29, 0.28], [0.69, 0.28]];
 const MOUTH = [[0.36, 0.71], [0.62, 0.71]];
 const EYE_RADIUS = 0.07;
-// parts of the square per arrow key, and the factor of one zoom key
+// fraction of the square per arrow key, and the factor per zoom key
 const STEP = 0.05;
 const ZOOM_STEP = 1.15;
 const WHEEL_FACTOR = 0.002;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** Shows one picture in `canvas` and calls `changed(square)` whenever the user frames it anew. */
+/** Show one image in `canvas` and call `changed(square)` whenever the user changes the frame, with null for a reset. */
 export class Framing {
   #canvas;
   #sliders;
   #changed;
-  #image = null;
+  #bitmap = null;
   #square = null;
   #pointers = new Map();
 
@@ -36,33 +35,33 @@ export class Framing {
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     canvas.addEventListener("keydown", (event) => this.#key(event));
     for (const name of Object.keys(sliders)) sliders[name].addEventListener("input", () => this.#slide(name));
-    reset.addEventListener("click", () => this.#set(central(this.#image)));
+    reset.addEventListener("click", () => this.#reset());
     new ResizeObserver(() => this.#draw()).observe(canvas);
   }
 
-  /** Take over `image`; the one before is closed. Without `square` it starts with the largest central one. */
-  open(image, square) {
+  /** Show `bitmap` and close the previous one. Without `square`, start with the largest central square. */
+  open(bitmap, square) {
     this.close();
-    this.#image = image;
-    this.#square = square ?? central(image);
+    this.#bitmap = bitmap;
+    this.#square = square ?? central(bitmap);
     this.#show();
   }
 
   close() {
-    this.#image?.close();
-    this.#image = null;
+    this.#bitmap?.close();
+    this.#bitmap = null;
     this.#pointers.clear();
   }
 
-  get image() {
-    return this.#image;
+  get bitmap() {
+    return this.#bitmap;
   }
 
   get #zoom() {
-    return Math.min(this.#image.width, this.#image.height) / this.#square.side;
+    return Math.min(this.#bitmap.width, this.#bitmap.height) / this.#square.side;
   }
 
-  // True when the frame could change; at an edge it stays as it is.
+  // Return whether the frame changed: at an edge it does not.
   #set(square) {
     const { x, y, side } = this.#square;
     if (x === square.x && y === square.y && side === square.side) return false;
@@ -72,12 +71,18 @@ export class Framing {
     return true;
   }
 
+  #reset() {
+    this.#square = central(this.#bitmap);
+    this.#show();
+    this.#changed(null);
+  }
+
   #move(across, down) {
-    return this.#set(moved(this.#square, across, down, this.#image));
+    return this.#set(moved(this.#square, across, down, this.#bitmap));
   }
 
   #zoomTo(zoom, point = [0.5, 0.5]) {
-    return this.#set(zoomed(this.#square, zoom, this.#image, ...point));
+    return this.#set(zoomed(this.#square, zoom, this.#bitmap, ...point));
   }
 
   #press(event) {
@@ -87,7 +92,7 @@ export class Framing {
 
   #drag(event) {
     const before = [...this.#pointers.values()];
-    if (!this.#image || !this.#pointers.has(event.pointerId)) return;
+    if (!this.#bitmap || !this.#pointers.has(event.pointerId)) return;
     this.#pointers.set(event.pointerId, this.#point(event));
     const after = [...this.#pointers.values()];
     const [from, to] = [middle(before), middle(after)];
@@ -96,44 +101,44 @@ export class Framing {
   }
 
   #wheel(event) {
-    // At the end of the zoom the page scrolls on.
-    if (this.#image && this.#zoomTo(this.#zoom * Math.exp(-event.deltaY * WHEEL_FACTOR), this.#point(event))) {
+    // At the limit of the zoom the page scrolls.
+    if (this.#bitmap && this.#zoomTo(this.#zoom * Math.exp(-event.deltaY * WHEEL_FACTOR), this.#point(event))) {
       event.preventDefault();
     }
   }
 
   #key(event) {
-    if (!this.#image || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!this.#bitmap || event.ctrlKey || event.metaKey || event.altKey) return;
     const { key } = event;
     if (key in ARROWS) this.#move(STEP * ARROWS[key][0], STEP * ARROWS[key][1]);
     else if (key === "+" || key === "=") this.#zoomTo(this.#zoom * ZOOM_STEP);
     else if (key === "-") this.#zoomTo(this.#zoom / ZOOM_STEP);
-    else if (key === "0") this.#set(central(this.#image));
+    else if (key === "0") this.#reset();
     else return;
     event.preventDefault();
   }
 
   #slide(name) {
-    const { width, height } = this.#image;
+    const { width, height } = this.#bitmap;
     const part = this.#sliders[name].value / 100;
-    if (name === "zoom") this.#zoomTo(mostZoom(this.#image) ** part);
+    if (name === "zoom") this.#zoomTo(mostZoom(this.#bitmap) ** part);
     else if (name === "across") this.#set({ ...this.#square, x: part * (width - this.#square.side) });
     else this.#set({ ...this.#square, y: part * (height - this.#square.side) });
   }
 
   #show() {
     const { zoom, across, down } = this.#sliders;
-    const { width, height } = this.#image;
+    const { width, height } = this.#bitmap;
     const { x, y, side } = this.#square;
-    const most = mostZoom(this.#image);
+    const most = mostZoom(this.#bitmap);
     place(zoom, most > 1 ? Math.log(this.#zoom) / Math.log(most) : NaN, `${this.#zoom.toFixed(1)} times`);
-    for (const [slider, start, room] of [[across, x, width - side], [down, y, height - side]]) {
-      place(slider, room > 0 ? start / room : NaN, `${Math.round((100 * start) / room)} %`);
+    for (const [slider, start, range] of [[across, x, width - side], [down, y, height - side]]) {
+      place(slider, range > 0 ? start / range : NaN, `${Math.round((100 * start) / range)} %`);
     }
     requestAnimationFrame(() => this.#draw());
   }
 
-  // A pointer's place in parts of the framed square.
+  // Return a pointer's position in fractions of the framed square.
   #point(event) {
     const box = this.#canvas.getBoundingClientRect();
     const part = (at, start, length) => ((at - start) / length - MARGIN) / (1 - 2 * MARGIN);
@@ -141,7 +146,7 @@ export class Framing {
   }
 
   #draw() {
-    if (!this.#image || !this.#canvas.clientWidth) return;
+    if (!this.#bitmap || !this.#canvas.clientWidth) return;
     const pixels = Math.round(this.#canvas.clientWidth * devicePixelRatio);
     this.#canvas.width = this.#canvas.height = pixels;
     const context = this.#canvas.getContext("2d");
@@ -149,8 +154,8 @@ export class Framing {
     const scale = length / this.#square.side;
     context.imageSmoothingQuality = "high";
     const { x, y } = this.#square;
-    const { width, height } = this.#image;
-    context.drawImage(this.#image, start - x * scale, start - y * scale, width * scale, height * scale);
+    const { width, height } = this.#bitmap;
+    context.drawImage(this.#bitmap, start - x * scale, start - y * scale, width * scale, height * scale);
     drawFrame(context, pixels, start, length);
   }
 }
@@ -158,7 +163,7 @@ export class Framing {
 function place(slider, part, text) {
   slider.disabled = Number.isNaN(part);
   slider.value = slider.disabled ? 50 : 100 * part;
-  slider.setAttribute("aria-valuetext", slider.disabled ? "no room" : text);
+  slider.setAttribute("aria-valuetext", slider.disabled ? "fixed" : text);
 }
 
 function middle(points) {
@@ -166,7 +171,7 @@ function middle(points) {
 }
 
 function distance([[ax, ay], [bx, by]]) {
-  // never 0: two fingers may report one point
+  // never 0: two fingers may report the same point
   return Math.max(Math.hypot(ax - bx, ay - by), 0.01);
 }
 
@@ -185,7 +190,7 @@ function drawFrame(context, pixels, start, length) {
   }
   guide.moveTo(at(MOUTH[0][0]), at(MOUTH[0][1]));
   guide.lineTo(at(MOUTH[1][0]), at(MOUTH[1][1]));
-  // White on a dark edge is seen on every picture.
+  // White with a dark edge is visible on every image.
   for (const [color, thickness] of [["rgb(0 0 0 / 45%)", 4], ["rgb(255 255 255 / 90%)", 1.5]]) {
     context.strokeStyle = color;
     context.lineWidth = thickness * devicePixelRatio;

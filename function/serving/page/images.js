@@ -1,50 +1,64 @@
-// A picture, the square of it that shows the face, and the bytes that are sent for it.
+// An image of the user, its framed square, and the bytes sent to the server.
 
-// pixels: what is sent is at most this wide; the model sees far fewer
+// pixels: largest side sent; the model input is far smaller
 const SENT_SIDE = 512;
-// pixels: a frame below this shows no face any more
+// pixels: smallest side of a frame
 const MIN_IMAGE_SIDE = 32;
 const MAX_ZOOM = 10;
 const JPEG_QUALITY = 0.95;
-// What the server reads as it is; other formats that the browser can show are sent as JPEG.
+// Formats sent unchanged. Other formats are sent as JPEG.
 const SERVED_TYPES = ["image/jpeg", "image/png", "image/webp"];
-// bytes: a file that the browser cannot show is sent whole only below this
+// bytes: largest file sent if the browser cannot show it
 const MAX_UNSHOWN = 8 * 2 ** 20;
 
-/** One file that the user gave. `square` is {x, y, side} in pixels of the upright picture, null until it was framed. */
-export class Picture {
+/** One file of the user. `square` is {x, y, side} in pixels of the upright image, null until the user frames it. */
+export class Upload {
   square = null;
-  // what is sent, and its address for <img>
+  // the bytes to send, null if there are none, and their URL for <img>
   blob = null;
   url = "";
-  // the server's answer; null while there is none
-  answer = null;
-  // true while an answer is to come
+  // the server's prediction; null while there is none
+  prediction = null;
+  // true while a response is outstanding
   waiting = true;
-  // number of the latest request for it; an earlier one that ends later is ignored
-  asked = 0;
+  // whether the browser can show the file, and whether it is a small square image, which needs no frame
+  readable = true;
+  chip = false;
+  // whether the user framed the face, and whether the user asked for a withheld prediction
+  framed = false;
+  revealed = false;
+  // number of the latest request; responses to earlier ones are ignored
+  requested = 0;
 
   constructor(file) {
     this.file = file;
     this.name = file.name;
   }
 
-  /** The upright pixels as an ImageBitmap that the caller closes, or null where the browser cannot show the file. */
+  /** Whether the prediction is for an image that the user has not framed yet. */
+  get provisional() {
+    return this.readable && !this.chip && !this.framed;
+  }
+
+  /** Return the upright pixels as an ImageBitmap, which the caller closes, or null if the browser cannot show the file. */
   async open() {
     try {
-      // Turned upright by EXIF: that is the default, and not every browser knows the option's name for it.
-      return await createImageBitmap(this.file);
+      // EXIF orientation is applied by default. Browsers differ in the name of the option.
+      const bitmap = await createImageBitmap(this.file);
+      this.chip = bitmap.width === bitmap.height && bitmap.width <= SENT_SIDE;
+      return bitmap;
     } catch {
+      this.readable = false;
       return null;
     }
   }
 
-  /** Make `blob` from the framed square. `image` as from open(). */
-  async prepare(image) {
-    const blob = await (image ? this.#framed(image) : this.#whole());
+  /** Set `blob` to the framed square, or `prediction` to an error. `bitmap` is the result of open(). */
+  async prepare(bitmap) {
+    const blob = await (bitmap ? this.#crop(bitmap) : this.#whole());
     this.release();
     this.blob = blob;
-    if (image) this.url = URL.createObjectURL(blob);
+    if (bitmap) this.url = URL.createObjectURL(blob);
   }
 
   release() {
@@ -52,35 +66,41 @@ export class Picture {
     this.url = "";
   }
 
-  async #framed(image) {
-    const { width, height } = image;
-    const asIs = !this.square && width === height && width <= SENT_SIDE && SERVED_TYPES.includes(this.file.type);
-    return asIs ? this.file : crop(image, this.square ?? central(image));
+  async #crop(bitmap) {
+    const asIs = this.chip && !this.square && SERVED_TYPES.includes(this.file.type);
+    return asIs ? this.file : crop(bitmap, this.square ?? central(bitmap));
   }
 
-  // The server says best what is wrong with a file that is no picture.
+  // The server explains best why a file is not an image.
   async #whole() {
-    if (this.file.size > MAX_UNSHOWN) return new Blob();
+    if (!this.file.size) return this.#fail("The file is empty.");
+    if (this.file.size > MAX_UNSHOWN) return this.#fail("This browser cannot show the file, and it is too large to send.");
     try {
       return new Blob([await this.file.arrayBuffer()]);
     } catch {
-      return new Blob();
+      return this.#fail("The browser cannot open the file.");
     }
+  }
+
+  #fail(detail) {
+    this.waiting = false;
+    this.prediction = { error: { detail } };
+    return null;
   }
 }
 
-/** The largest square in the middle. */
+/** Return the largest central square. */
 export function central({ width, height }) {
   const side = Math.min(width, height);
   return { x: (width - side) / 2, y: (height - side) / 2, side };
 }
 
-/** How far a picture can be zoomed into; 1 is the largest square. */
+/** Return the largest zoom of an image; 1 is the largest square. */
 export function mostZoom({ width, height }) {
   return Math.max(1, Math.min(MAX_ZOOM, Math.min(width, height) / MIN_IMAGE_SIDE));
 }
 
-/** The square moved by parts of its own side, kept inside the picture. */
+/** Move the square by fractions of its side, within the image. */
 export function moved({ x, y, side }, across, down, { width, height }) {
   return {
     x: clamp(x + across * side, 0, width - side),
@@ -89,7 +109,7 @@ export function moved({ x, y, side }, across, down, { width, height }) {
   };
 }
 
-/** The square at another zoom; the point at (across, down), in parts of the square, stays where it is. */
+/** Zoom the square around the point (across, down), in fractions of the square. */
 export function zoomed(square, zoom, image, across = 0.5, down = 0.5) {
   const side = Math.min(image.width, image.height) / clamp(zoom, 1, mostZoom(image));
   const x = square.x + across * (square.side - side);
@@ -101,14 +121,14 @@ function clamp(value, low, high) {
   return Math.min(Math.max(value, low), high);
 }
 
-async function crop(image, { x, y, side }) {
+async function crop(bitmap, { x, y, side }) {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = Math.min(SENT_SIDE, Math.round(side));
   const context = canvas.getContext("2d", { alpha: false });
-  // The background that the server, too, puts behind transparent pixels.
+  // The server uses the same background for transparent pixels.
   context.fillStyle = "white";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingQuality = "high";
-  context.drawImage(image, x, y, side, side, 0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, x, y, side, side, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
 }

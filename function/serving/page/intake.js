@@ -1,28 +1,31 @@
-// The ways in: choose, camera, paste and drop; each ends in take(files).
+// Inputs: file chooser, camera, paste and drop. Each calls receive(files).
 
 import * as camera from "./camera.js";
 
+const NO_IMAGE = "There is no image on the clipboard. Copy an image first.";
+const BLOCKED = "The browser blocks the clipboard. Allow it in the settings of this page, or choose an image.";
+
 const part = (id) => document.getElementById(id);
 
-/** Listen on all of them. `take` gets the list of files, empty when what came held none. */
-export function listen(take) {
-  for (const input of [part("picture"), part("capture")]) {
+/** Listen to all inputs. Call `receive(files, reason)` with a list of files, or an empty list and the reason. */
+export function listen(receive) {
+  for (const input of [part("files"), part("capture-file")]) {
     input.addEventListener("change", () => {
-      if (input.files.length) take([...input.files]);
-      // The same file may be chosen again.
+      if (input.files.length) receive([...input.files]);
+      // The user may choose the same file again.
       input.value = "";
     });
   }
-  part("choose").addEventListener("click", () => part("picture").click());
-  part("take").addEventListener("click", () => {
-    if (camera.available) camera.open((file) => take([file]));
-    else part("capture").click();
+  part("choose").addEventListener("click", () => part("files").click());
+  part("photo").addEventListener("click", () => {
+    if (camera.available) camera.open((file) => receive([file]));
+    else part("capture-file").click();
   });
-  part("paste").addEventListener("click", async () => take(await fromClipboard()));
+  part("paste").addEventListener("click", async () => receive(...(await fromClipboard())));
   document.addEventListener("paste", (event) => {
-    if (!(event.target instanceof HTMLInputElement)) take([...event.clipboardData.files]);
+    if (!(event.target instanceof HTMLInputElement)) receive([...event.clipboardData.files], NO_IMAGE);
   });
-  listenForDrops(take);
+  listenForDrops(receive);
   part("paste").hidden = !navigator.clipboard?.read;
 }
 
@@ -30,14 +33,14 @@ async function fromClipboard() {
   try {
     const items = await navigator.clipboard.read();
     const found = items.map((item) => [item, item.types.find((type) => type.startsWith("image/"))]).filter(([, type]) => type);
-    return await Promise.all(found.map(async ([item, type]) => new File([await item.getType(type)], "pasted", { type })));
-  } catch {
-    // It was not allowed, or changed meanwhile.
-    return [];
+    const files = found.map(async ([item, type]) => new File([await item.getType(type)], "Pasted image", { type }));
+    return [await Promise.all(files), NO_IMAGE];
+  } catch (error) {
+    return [[], error.name === "NotAllowedError" ? BLOCKED : NO_IMAGE];
   }
 }
 
-function listenForDrops(take) {
+function listenForDrops(receive) {
   const mark = (over) => part("intake").classList.toggle("over", over);
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -49,6 +52,6 @@ function listenForDrops(take) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     mark(false);
-    take([...event.dataTransfer.files]);
+    receive([...event.dataTransfer.files], "There is no file here. Drop an image file.");
   });
 }

@@ -1,132 +1,152 @@
-// The page: pictures come in, are framed and asked for, and their answers are shown.
+// Take images in, have them framed, request predictions and show them.
 
-import { element, figures, sentence, summary } from "./predictions.js";
+import { element, fileName, panel, sentence, summary, title } from "./predictions.js";
+import { show as showExamples } from "./examples.js";
 import { Framing } from "./framing.js";
 import { listen } from "./intake.js";
-import { Picture } from "./images.js";
-import { Refusal, ask, model, runs, useKey } from "./server.js";
+import { Upload } from "./images.js";
+import { RequestError, batches, model, predict, useKey } from "./server.js";
 
-// milliseconds without a change of the frame before it is asked for
+// milliseconds without a change of the frame before a request
 const PAUSE = 250;
-// so many pictures are made ready before the first of them are sent
-const AHEAD = 32;
+// images prepared before the first request is sent
+const PREPARED = 32;
 
 const part = (id) => document.getElementById(id);
 const sliders = { zoom: part("zoom"), across: part("across"), down: part("down") };
 const framing = new Framing(part("frame"), sliders, part("reset"), framed);
 
-// the pictures of the latest intake, the tile of each when there are several, and the one that is open
-let pictures = [];
+// the images of the latest intake, the tile of each if there are several, and the open one
+let uploads = [];
 let tiles = new Map();
 let opened = null;
-// timer of a changed frame that was not asked for yet
+// timer of a frame that changed and was not sent yet
 let pause = 0;
 
-/** Take in files: one is opened for framing, several become a grid. */
-function take(files) {
-  if (!files.length) return notify("That held no picture. Choose, drop or paste an image file.");
+/** Take files in: open one for framing, show several as a grid. Without files show the reason. */
+function receive(files, reason) {
+  if (!files.length) return notify(reason);
   clearTimeout(pause);
-  for (const picture of pictures) picture.release();
-  pictures = files.map((file) => new Picture(file));
+  pause = 0;
+  for (const upload of uploads) upload.release();
+  uploads = files.map((file) => new Upload(file));
   tiles = new Map();
   notify("");
-  if (pictures.length === 1) return open(pictures[0]);
-  part("tiles").replaceChildren(...pictures.map(tile));
-  part("many-title").textContent = `${pictures.length} pictures`;
+  if (uploads.length === 1) return open(uploads[0]);
+  part("tiles").replaceChildren(...uploads.map(tile));
+  part("many-title").textContent = `${uploads.length} images`;
   showGrid();
   part("many-title").focus();
-  return askAll(pictures);
+  return requestAll(uploads);
 }
 
-/** Ask for `wanted` in runs, the first while later ones are not even decoded. */
-async function askAll(wanted) {
-  const mine = pictures;
-  for (let start = 0; start < wanted.length; start += AHEAD) {
-    const next = wanted.slice(start, start + AHEAD);
-    for (const picture of next) if (mine === pictures && !picture.blob) await prepare(picture);
-    if (mine !== pictures) return;
-    if (!(await answer(next))) return wanted.filter(isWaiting).forEach((picture) => settle(picture, null));
+/** Request predictions in batches, the first before later images are decoded. */
+async function requestAll(wanted) {
+  const mine = uploads;
+  for (let start = 0; start < wanted.length; start += PREPARED) {
+    const next = wanted.slice(start, start + PREPARED);
+    for (const upload of next) if (mine === uploads && !upload.blob) await prepare(upload);
+    if (mine !== uploads) return;
+    if (!(await request(next))) return wanted.filter(isWaiting).forEach((upload) => settle(upload, null));
   }
-  if (mine === pictures) say(wanted.length === 1 ? sentence(wanted[0].answer) : tally(pictures));
+  if (mine === uploads) say(wanted.length === 1 ? sentence(wanted[0]) : progress(uploads));
 }
 
-function isWaiting(picture) {
-  return picture.waiting && !picture.answer;
+function isWaiting(upload) {
+  return upload.waiting && !upload.prediction;
 }
 
-async function prepare(picture) {
-  const image = await picture.open();
-  await picture.prepare(image);
-  image?.close();
-  refresh(picture);
+async function prepare(upload) {
+  const bitmap = await upload.open();
+  await upload.prepare(bitmap);
+  bitmap?.close();
+  refresh(upload);
 }
 
-/** Ask for pictures that are ready. False when a request was refused, which is then shown. */
-async function answer(ready) {
-  const number = new Map(ready.map((picture) => [picture, ++picture.asked]));
-  const latest = (picture) => picture.asked === number.get(picture);
+/** Request predictions for prepared images. Return false, and show why, if a request failed. */
+async function request(prepared) {
+  const ready = prepared.filter(({ blob }) => blob);
+  const number = new Map(ready.map((upload) => [upload, ++upload.requested]));
+  const latest = (upload) => upload.requested === number.get(upload);
   try {
-    for (const run of runs(ready)) {
-      const answers = await ask(run.map(({ blob }) => blob));
-      run.forEach((picture, index) => latest(picture) && settle(picture, answers[index]));
+    for (const batch of batches(ready)) {
+      const predictions = await predict(batch.map(({ blob }) => blob));
+      batch.forEach((upload, index) => latest(upload) && settle(upload, predictions[index]));
     }
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    const lost = ready.filter((picture) => latest(picture) && picture.waiting);
-    lost.forEach((picture) => settle(picture, null));
-    if (lost.some((picture) => pictures.includes(picture))) notify(error.message, error.status);
+    if (!(error instanceof RequestError)) throw error;
+    const lost = ready.filter((upload) => latest(upload) && upload.waiting);
+    lost.forEach((upload) => settle(upload, null));
+    if (lost.some((upload) => uploads.includes(upload))) notify(error.message, error.status);
     return false;
   }
   return true;
 }
 
-function settle(picture, found) {
-  picture.waiting = false;
-  picture.answer = found;
-  refresh(picture);
+function settle(upload, found) {
+  upload.waiting = false;
+  upload.prediction = found;
+  refresh(upload);
 }
 
-async function open(picture) {
-  opened = picture;
-  const image = await picture.open();
-  if (opened !== picture) return image?.close();
+async function open(upload, focused = null) {
+  sendChange();
+  opened = upload;
+  const bitmap = await upload.open();
+  if (opened !== upload) return bitmap?.close();
   part("many").hidden = true;
   part("one").hidden = false;
-  part("back").hidden = pictures.length === 1;
-  part("bench").hidden = !image;
-  // A picture that cannot be shown is sent as it is, not the one framed before.
-  if (image) framing.open(image, picture.square);
+  part("position").hidden = uploads.length === 1;
+  part("count").textContent = `${uploads.indexOf(upload) + 1} of ${uploads.length}`;
+  part("previous").disabled = upload === uploads[0];
+  part("next").disabled = upload === uploads.at(-1);
+  part("file-name").replaceChildren(fileName(upload.name));
+  part("bench").hidden = !bitmap;
+  // An image that the browser cannot show is sent as it is, without a frame.
+  if (bitmap) framing.open(bitmap, upload.square);
   else framing.close();
-  refresh(picture);
-  part(image ? "frame" : "answer-title").focus();
-  if (!picture.answer && pictures.length === 1) await askOpened();
+  refresh(upload);
+  const first = part(bitmap ? "frame" : "prediction-title");
+  (focused && !focused.disabled ? focused : first).focus();
+  if (!upload.prediction && uploads.length === 1) await requestOpened();
+}
+
+/** Open the image `count` places further, and keep the focus on the button. */
+function step(button, count) {
+  open(uploads[uploads.indexOf(opened) + count], button);
 }
 
 function framed(square) {
   opened.square = square;
+  opened.framed = Boolean(square);
   opened.waiting = true;
-  // What is on its way answers another frame.
-  opened.asked += 1;
+  // A response on its way belongs to another frame.
+  opened.requested += 1;
   refresh(opened);
   clearTimeout(pause);
-  pause = setTimeout(askOpened, PAUSE);
+  pause = setTimeout(requestOpened, PAUSE);
 }
 
-async function askOpened() {
+async function requestOpened() {
   pause = 0;
-  const picture = opened;
-  await picture.prepare(framing.image);
-  if (!(await answer([picture])) || picture.waiting || !picture.answer) return;
+  const upload = opened;
+  await upload.prepare(framing.bitmap);
+  refresh(upload);
+  if (!(await request([upload])) || upload.waiting || !upload.prediction) return;
   notify("");
-  say(sentence(picture.answer));
+  say(sentence(upload));
+}
+
+// Request the prediction of a changed frame before the user leaves the image.
+function sendChange() {
+  if (!pause) return;
+  clearTimeout(pause);
+  requestOpened();
 }
 
 function back() {
   const tile = tiles.get(opened);
-  if (pause) {
-    clearTimeout(pause);
-    askOpened();
-  }
+  sendChange();
   showGrid();
   tile.focus();
 }
@@ -138,25 +158,34 @@ function showGrid() {
   part("many").hidden = false;
 }
 
-function tile(picture) {
+function tile(upload) {
   const button = element("button", "tile");
   button.type = "button";
-  button.addEventListener("click", () => open(picture));
-  tiles.set(picture, button);
-  refresh(picture);
+  button.addEventListener("click", () => open(upload));
+  tiles.set(upload, button);
+  refresh(upload);
   const item = element("li");
   item.append(button);
   return item;
 }
 
-/** Show what is known of a picture now, wherever it is shown. */
-function refresh(picture) {
-  const shown = picture.answer ? summary(picture.answer) : element("span", "quiet", picture.waiting ? "…" : "not answered");
-  tiles.get(picture)?.replaceChildren(thumbnail(picture), element("span", "name", picture.name), shown);
-  if (picture !== opened) return;
-  part("answer").setAttribute("aria-busy", String(picture.waiting));
-  part("brief").replaceChildren(shown.cloneNode(true));
-  part("answer").replaceChildren(picture.answer ? figures(picture.answer) : shown);
+/** Update an image's tile and, if it is open, its prediction. */
+function refresh(upload) {
+  tiles.get(upload)?.replaceChildren(thumbnail(upload), fileName(upload.name), summary(upload));
+  if (upload !== opened) return;
+  part("prediction").setAttribute("aria-busy", String(upload.waiting));
+  part("prediction-title").textContent = title(upload);
+  part("brief").replaceChildren(summary(upload));
+  part("prediction").replaceChildren(panel(upload, () => reconsider(upload, "revealed"), () => reconsider(upload, "framed")));
+}
+
+/** Set a choice of the user about a prediction, and show the result. */
+function reconsider(upload, choice) {
+  upload[choice] = true;
+  refresh(upload);
+  // The pressed button is gone.
+  part("prediction-title").focus();
+  say(sentence(upload));
 }
 
 function thumbnail({ url }) {
@@ -165,7 +194,7 @@ function thumbnail({ url }) {
   return image;
 }
 
-/** Show why something could not be done, and the way on; "" hides it. */
+/** Show a problem and the next step; "" hides it. */
 function notify(text, status = null) {
   part("notice").hidden = !text;
   part("notice-text").textContent = text;
@@ -175,25 +204,28 @@ function notify(text, status = null) {
 }
 
 function again() {
-  const waiting = pictures.filter((picture) => !picture.answer);
-  for (const picture of waiting) picture.waiting = true;
+  const waiting = uploads.filter((upload) => !upload.prediction);
+  for (const upload of waiting) upload.waiting = true;
   waiting.forEach(refresh);
   notify("");
-  return askAll(waiting);
+  return requestAll(waiting);
 }
 
-/** For the ear only: what the eye sees already. */
+/** Announce to screen readers. */
 function say(text) {
   part("status").textContent = text;
 }
 
-function tally(answered) {
-  const failed = answered.filter((picture) => picture.answer?.error).length;
-  return `${answered.length - failed} of ${answered.length} pictures are answered${failed ? `, ${failed} could not be` : ""}.`;
+function progress(finished) {
+  const failed = finished.filter((upload) => upload.prediction?.error).length;
+  return `${finished.length - failed} of ${finished.length} images have a prediction${failed ? `, ${failed} failed` : ""}.`;
 }
 
-listen(take);
+listen(receive);
+showExamples(receive);
 part("back").addEventListener("click", back);
+part("previous").addEventListener("click", () => step(part("previous"), -1));
+part("next").addEventListener("click", () => step(part("next"), 1));
 part("again").addEventListener("click", again);
 part("key-form").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -1,14 +1,14 @@
-// Pictures to the server and its answers back.
+// Requests to the server.
 
-// At most this many pictures and bytes go into one request, well below the server's own default limits.
+// images and bytes in one request, well below the server's default limits
 const MAX_IMAGES = 32;
 const MAX_BYTES = 8 * 2 ** 20;
 
-// Held in memory only; it is gone with the page.
+// Kept in memory only, until the page is closed.
 let apiKey = "";
 
-/** The whole request was refused or lost; `message` is for the user. */
-export class Refusal extends Error {
+/** A request that failed as a whole; `message` is for the user. */
+export class RequestError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -19,67 +19,67 @@ export function useKey(key) {
   apiKey = key;
 }
 
-/** Pictures {blob} in runs that fit one request each, in their order. */
-export function* runs(pictures) {
-  let run = [];
+/** Yield batches of uploads {blob} that fit into one request each, in order. */
+export function* batches(uploads) {
+  let batch = [];
   let bytes = 0;
-  for (const picture of pictures) {
-    if (run.length && (run.length === MAX_IMAGES || bytes + picture.blob.size > MAX_BYTES)) {
-      yield run;
-      [run, bytes] = [[], 0];
+  for (const upload of uploads) {
+    if (batch.length && (batch.length === MAX_IMAGES || bytes + upload.blob.size > MAX_BYTES)) {
+      yield batch;
+      [batch, bytes] = [[], 0];
     }
-    run.push(picture);
-    bytes += picture.blob.size;
+    batch.push(upload);
+    bytes += upload.blob.size;
   }
-  if (run.length) yield run;
+  if (batch.length) yield batch;
 }
 
-/** Blobs -> as many answers in their order, each the heads that are on or {error: problem}. Throws Refusal. */
-export async function ask(blobs) {
+/** Return a prediction or {error: problem} for each blob, in order. Throws RequestError. */
+export async function predict(blobs) {
   const form = new FormData();
-  // The file's own name is nobody's business.
+  // The file's name stays private.
   for (const blob of blobs) form.append("image", blob, "image");
   const headers = apiKey ? { "X-API-Key": apiKey } : {};
-  const { response, body } = await exchange("predict", { method: "POST", body: form, headers });
+  const { response, body } = await fetchJson("predict", { method: "POST", body: form, headers });
   if (response.ok) return body.predictions;
   if (response.status === 422 && body.errors?.length === blobs.length) return body.errors.map((error) => ({ error }));
   if ([400, 413, 415, 422].includes(response.status)) {
     if (blobs.length === 1) return [{ error: body }];
     if (response.status === 413) return halves(blobs);
   }
-  throw new Refusal(response.status, body.detail + wait(response));
+  throw new RequestError(response.status, body.detail + retryHint(response));
 }
 
-/** {name, version} of the model that answers, or null. */
+/** Return {name, version} of the served model, or null. */
 export async function model() {
   try {
-    return (await exchange("health")).body.model ?? null;
+    return (await fetchJson("health")).body.model ?? null;
   } catch {
     return null;
   }
 }
 
-// A deployment may allow fewer pictures or bytes in one request than this page sends.
+// A deployment may allow fewer images or bytes in a request than this page sends.
 async function halves(blobs) {
   const middle = Math.ceil(blobs.length / 2);
-  return [...(await ask(blobs.slice(0, middle))), ...(await ask(blobs.slice(middle)))];
+  return [...(await predict(blobs.slice(0, middle))), ...(await predict(blobs.slice(middle)))];
 }
 
-async function exchange(path, options) {
+async function fetchJson(path, options) {
   let response;
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Refusal(0, "The server could not be reached. Check the connection and try again.");
+    throw new RequestError(0, "The server could not be reached. Check the connection and try again.");
   }
   try {
     return { response, body: await response.json() };
   } catch {
-    throw new Refusal(response.status, `The server answered ${response.status} without a reason. Try again later.`);
+    throw new RequestError(response.status, `The server returned status ${response.status} without a reason. Try again later.`);
   }
 }
 
-function wait(response) {
+function retryHint(response) {
   const seconds = response.headers.get("Retry-After");
   return seconds ? ` Try again in ${seconds} s.` : "";
 }

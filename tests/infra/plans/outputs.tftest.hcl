@@ -1,4 +1,4 @@
-# Everything that is optional, so that each output says all it can.
+# All optional resources, so that each output has all its commands.
 mock_provider "google" { source = "./tests/mocks" }
 
 variables {
@@ -12,6 +12,6 @@ variables {
 run "outputs" {
   assert {
     condition     = startswith(output.deploy, "python -m training deploy --service projects/faces-project/locations/europe-west1/services/age-gender ")
-    error_message = "The deployment's command is ${output.deploy}"
+    error_message = "The deployment command is ${output.deploy}"
   }
 }

@@ -1,4 +1,4 @@
-# Who may do what.
+# Permissions.
 mock_provider "google" { source = "./tests/mocks" }
 
 variables {
@@ -16,98 +16,98 @@ run "buckets_are_private" {
   }
   assert {
     condition     = google_storage_bucket.data.versioning[0].enabled && google_storage_bucket.releases.versioning[0].enabled
-    error_message = "A bucket loses what is overwritten."
+    error_message = "A bucket does not keep overwritten objects."
   }
 }
 
 run "a_release_is_never_overwritten" {
   assert {
     condition     = google_storage_bucket_iam_member.releases_publish.role == "roles/storage.objectCreator"
-    error_message = "Publishing takes no right to delete."
+    error_message = "Publishing must not include the permission to delete."
   }
   assert {
     condition     = google_storage_bucket_iam_member.releases_publish.condition[0].expression == "resource.name != \"projects/_/buckets/faces-project-releases/objects/production\""
-    error_message = "The training account could make the first pointer."
+    error_message = "The training account could create the pointer."
   }
   assert {
     condition     = google_storage_bucket_iam_member.releases_promote.condition[0].expression == "resource.name == \"projects/_/buckets/faces-project-releases/objects/production\""
-    error_message = "The right to overwrite reaches further than the pointer."
+    error_message = "The permission to overwrite is not limited to the pointer."
   }
   assert {
     condition     = google_storage_bucket_iam_member.releases_promote.member == "deployer"
-    error_message = "Somebody else than the deployer moves the pointer."
+    error_message = "Another account than the deployer may move the pointer."
   }
   assert {
     condition     = google_project_iam_custom_role.hold.permissions == toset(["storage.objects.get", "storage.objects.update"])
-    error_message = "Holding a release takes no right to delete it."
+    error_message = "Holding a release must not include the permission to delete it."
   }
 }
 
-run "pointer_and_pruned_releases_are_kept_for_their_own_time" {
+run "old_pointers_and_pruned_releases_have_separate_retention" {
   assert {
     condition = {
       for rule in google_storage_bucket.releases.lifecycle_rule :
       one(one(rule.condition).matches_prefix) => one(rule.condition).days_since_noncurrent_time
       if one(rule.condition).matches_prefix != null
     } == { production = 365, "2" = 30 }
-    error_message = "Old versions of the pointer go with those of pruned releases, or stay for ever."
+    error_message = "Old pointers and pruned releases must have separate, finite retention."
   }
 }
 
-run "only_protected_refs_of_one_project_get_in" {
+run "only_protected_refs_of_one_project_have_access" {
   assert {
     condition = alltrue([
       for provider in [google_iam_workload_identity_pool_provider.training, google_iam_workload_identity_pool_provider.deployer] :
       startswith(provider.attribute_condition, "assertion.project_id == \"4711\" && assertion.ref_protected == \"true\"")
     ])
-    error_message = "Another project, or an unprotected branch, is let in."
+    error_message = "Another project or an unprotected branch has access."
   }
   assert {
     condition     = endswith(google_iam_workload_identity_pool_provider.deployer.attribute_condition, "&& assertion.environment in [\"candidate\",\"production\"]")
-    error_message = "A job outside the environments that deploy becomes the deployer."
+    error_message = "A job outside the deployment environments can use the deployer."
   }
   assert {
     condition = { for name, each in google_service_account_iam_member.gitlab_deployer : name => each.member } == {
       for name in ["candidate", "production"] :
       name => "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/attribute.environment/${name}"
     }
-    error_message = "The deployer is bound to something else than the environments that deploy."
+    error_message = "The deployer is not bound to the deployment environments."
   }
 }
 
 run "the_deployer_changes_one_service_and_acts_as_two_accounts" {
   assert {
     condition     = google_project_iam_custom_role.deploy.permissions == toset(["run.revisions.get", "run.revisions.list", "run.services.get", "run.services.update"])
-    error_message = "A deployment neither makes a service nor deletes one, and gives no rights on it."
+    error_message = "The deployment role must not create or delete services or change their permissions."
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_member.deployer_changes.role == "projects/p/roles/deploy" && google_cloud_run_v2_service_iam_member.deployer_changes.name == "age-gender"
-    error_message = "The right to change services is not bound to this one."
+    error_message = "The permission to change services is not limited to this service."
   }
   assert {
     condition     = toset([for grant in google_project_iam_member.deployer : grant.role]) == toset(["projects/p/roles/build", "roles/serviceusage.serviceUsageConsumer", "roles/logging.viewer"])
-    error_message = "The deployer has another right on the whole project."
+    error_message = "The deployer has another permission on the project."
   }
   assert {
     condition     = toset([for grant in google_service_account_iam_member.deployer_acts_as : grant.service_account_id]) == toset(["projects/p/serviceAccounts/builder", "projects/p/serviceAccounts/runtime"])
-    error_message = "The deployer acts as an account that it need not be."
+    error_message = "The deployer may act as an account that it does not need."
   }
 }
 
-run "building_reads_the_source_alone" {
+run "builds_only_read_the_source" {
   assert {
     condition     = { for role, grant in google_storage_bucket_iam_member.sources : role => "${grant.member} ${grant.bucket}" } == { "roles/storage.objectUser" = "deployer run-sources-faces-project-europe-west1", "roles/storage.objectViewer" = "builder run-sources-faces-project-europe-west1" }
-    error_message = "Somebody else reads or writes what is deployed."
+    error_message = "Another account may read or write the sources."
   }
   assert {
     condition     = google_artifact_registry_repository_iam_member.images["roles/artifactregistry.writer"].member == "builder" && google_project_iam_member.builder_logs.role == "roles/logging.logWriter"
-    error_message = "The builder can't store its image or its log."
+    error_message = "The builder cannot store its image or its log."
   }
 }
 
 run "credentials_are_scoped_to_their_jobs" {
   assert {
     condition     = strcontains(output.gitlab_credentials, "--scope 'production' < deployer.json") && strcontains(output.gitlab_credentials, "--scope '*' < training.json")
-    error_message = "A job gets the credentials of the other identity: ${output.gitlab_credentials}"
+    error_message = "A job gets the credentials of another identity: ${output.gitlab_credentials}"
   }
 }

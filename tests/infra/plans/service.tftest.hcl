@@ -1,4 +1,4 @@
-# What runs, and what of it is the pipeline's.
+# The service, and the attributes that the pipeline changes.
 mock_provider "google" { source = "./tests/mocks" }
 
 variables {
@@ -9,86 +9,86 @@ variables {
 run "the_service_is_private_and_scales_to_zero" {
   assert {
     condition     = length(google_cloud_run_v2_service_iam_member.everybody_asks) == 0
-    error_message = "Everybody may ask though `public` is off."
+    error_message = "The service is public although `public` is false."
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_member.deployer_asks.role == "roles/run.invoker" && google_cloud_run_v2_service_iam_member.deployer_asks.member == "deployer"
-    error_message = "The pipeline could not ask its candidate."
+    error_message = "The pipeline cannot send requests to the candidate."
   }
   assert {
     condition     = one(google_cloud_run_v2_service.function.scaling).min_instance_count == 0 && one(google_cloud_run_v2_service.function.scaling).max_instance_count == 10
-    error_message = "Instances run without requests, or without bound."
+    error_message = "The service does not scale to zero, or has no limit."
   }
   assert {
     condition     = one(google_cloud_run_v2_service.function.template).service_account == "runtime@example.com"
-    error_message = "The function runs as somebody else."
+    error_message = "The function runs as another account."
   }
   assert {
     condition     = google_cloud_run_v2_service.function.deletion_protection
-    error_message = "A slip would delete the service."
+    error_message = "The service is not protected against deletion."
   }
 }
 
-run "one_instance_is_as_measured" {
+run "instance_has_the_measured_size" {
   assert {
     condition     = one(one(google_cloud_run_v2_service.function.template).containers).resources[0] == { limits = tomap({ cpu = "1", memory = "512Mi" }), cpu_idle = true, startup_cpu_boost = true }
     error_message = "The instance differs: ${jsonencode(one(one(google_cloud_run_v2_service.function.template).containers).resources)}"
   }
   assert {
     condition     = one(google_cloud_run_v2_service.function.template).max_instance_request_concurrency == 8 && one(google_cloud_run_v2_service.function.template).timeout == "60s"
-    error_message = "Concurrency or time limit differ."
+    error_message = "Concurrency or timeout differ."
   }
   assert {
     condition = alltrue([
       for probe in [one(google_cloud_run_v2_service.function.template).containers[0].startup_probe, one(google_cloud_run_v2_service.function.template).containers[0].liveness_probe] :
       probe[0].http_get[0].path == "/health"
     ])
-    error_message = "A probe looks elsewhere than at /health."
+    error_message = "A probe requests another path than /health."
   }
   assert {
-    # The release may take MODEL_FETCH_TIMEOUT, 20, to arrive.
+    # The release loads within MODEL_FETCH_TIMEOUT, 20 s.
     condition     = one(google_cloud_run_v2_service.function.template).containers[0].startup_probe[0].period_seconds * one(google_cloud_run_v2_service.function.template).containers[0].startup_probe[0].failure_threshold >= 40
-    error_message = "A slow start is taken for a failed one."
+    error_message = "The startup probe gives up on a slow start."
   }
 }
 
-run "settings_begin_as_given" {
+run "service_starts_with_the_given_settings" {
   assert {
     condition     = { for env in one(google_cloud_run_v2_service.function.template).containers[0].env : env.name => env.value } == { GOOGLE_CLOUD_PROJECT = "faces-project", HEADS = "age,gender" }
     error_message = "The function starts with other settings."
   }
 }
 
-# The same state as above: only what Terraform may change does.
-run "changed_settings_leave_the_pipelines_variables_alone" {
+# A second apply on the state above.
+run "changed_settings_keep_the_variables_of_the_pipeline" {
   variables {
     settings = { HEADS = "age", LOG_LEVEL = "WARNING" }
     memory   = "1Gi"
   }
   assert {
     condition     = { for env in one(google_cloud_run_v2_service.function.template).containers[0].env : env.name => env.value } == { GOOGLE_CLOUD_PROJECT = "faces-project", HEADS = "age,gender" }
-    error_message = "Terraform rewrites the variables, the pipeline's MODEL_URI among them."
+    error_message = "Terraform overwrites the variables, including MODEL_URI of the pipeline."
   }
   assert {
     condition     = one(google_cloud_run_v2_service.function.template).containers[0].resources[0].limits["memory"] == "1Gi"
-    error_message = "Terraform no longer changes what is its own."
+    error_message = "Terraform does not change its own attributes."
   }
   assert {
     condition     = output.change_settings == "gcloud run services update age-gender --project=faces-project --region=europe-west1 --no-traffic --update-env-vars='^;^HEADS=age;LOG_LEVEL=WARNING'"
-    error_message = "The command for it is ${output.change_settings}"
+    error_message = "The command is ${output.change_settings}"
   }
 }
 
-run "public_lets_everybody_ask" {
+run "public_allows_all_users" {
   command = plan
   variables { public = true }
   assert {
     condition     = google_cloud_run_v2_service_iam_member.everybody_asks[0].member == "allUsers" && google_cloud_run_v2_service_iam_member.everybody_asks[0].role == "roles/run.invoker"
-    error_message = "`public` does not open the service."
+    error_message = "`public` does not make the service public."
   }
 }
 
-run "the_pipeline_learns_its_variables" {
+run "outputs_set_the_variables_of_the_pipeline" {
   variables { gitlab_project_path = "group/age-gender" }
   assert {
     condition = split("\n", output.gitlab_variables) == tolist([
@@ -104,18 +104,18 @@ run "the_pipeline_learns_its_variables" {
   }
 }
 
-run "there_is_no_gpu_machine_unless_asked_for" {
+run "gpu_runner_is_optional" {
   assert {
     condition     = length(google_compute_instance.gpu_runner) + length(google_secret_manager_secret.runner_token) == 0
-    error_message = "A GPU machine costs money that nobody asked to spend."
+    error_message = "There is a GPU runner without a zone."
   }
 }
 
-run "a_gpu_machine_is_spot_and_unreachable" {
+run "gpu_runner_is_spot_and_unreachable" {
   variables { gpu_runner_zone = "europe-west1-b" }
   assert {
     condition     = google_compute_instance.gpu_runner["age-gender-gpu-runner"].scheduling[0].provisioning_model == "SPOT" && google_compute_instance.gpu_runner["age-gender-gpu-runner"].scheduling[0].instance_termination_action == "STOP"
-    error_message = "The machine is not a spot one that stops."
+    error_message = "The machine is not a spot machine that stops."
   }
   assert {
     condition     = google_compute_subnetwork.gpu_runner["age-gender-gpu-runner"].region == "europe-west1"

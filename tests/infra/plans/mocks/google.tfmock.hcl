@@ -1,4 +1,4 @@
-# Nothing is made: what Google would compute is invented, or told apart here.
+# No resources are created. These are invented values of attributes that Google computes.
 override_resource {
   target = google_service_account.training
   values = { member = "training", email = "training@example.com", name = "projects/p/serviceAccounts/training" }

@@ -1,0 +1,119 @@
+"""Metrics as people read them: units, intervals, and nothing about a handful of faces."""
+
+from __future__ import annotations
+
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.release import MANIFEST, parse_manifest
+from training.evaluation import metrics, tables
+from training.evaluation.card import render_card
+from training.evaluation.metric_table import MEASURED, SPECS, spec
+
+BUNDLED = Path("function/model")
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Any]:
+    return metrics.load(BUNDLED)
+
+
+# from R: prop.test(x, n, correct=FALSE)
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"),
+    [
+        (50, 100, 0.4038, 0.5962),
+        (0, 20, 0.0, 0.1611),
+        (20, 20, 0.8389, 1.0),
+        (1, 1, 0.2065, 1.0),
+        (97, 100, 0.9155, 0.9897),
+    ],
+)
+def test_a_wilson_interval_is_that_of_the_textbook(right: int, n: int, low: float, high: float) -> None:
+    assert tables.wilson(right / n, n, 0.95) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_a_group_whose_faces_are_all_right_is_not_certain(measured: dict[str, Any]) -> None:
+    row = {name: {"value": 1.0, "low": 1.0, "high": 1.0} for name in MEASURED}
+    (shown,) = tables.rows(measured, [{"gender": "male", "n": 20, **row}], ["gender"])
+    assert shown.cells[list(MEASURED).index("gender_accuracy")] == ("100.0 %", "83.9 to 100.0")
+
+
+def test_groups_of_fewer_than_20_faces_have_no_metrics(measured: dict[str, Any]) -> None:
+    rows = tables.rows(measured, measured["by_all"], ["gender", "ethnicity", "age_band"])
+    assert {bool(row.cells) for row in rows if row.n >= 20} == {True}
+    small = [row for row in rows if row.n < 20]
+    assert small
+    assert not any(row.cells for row in small)
+    adults = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] < 20]
+    report = (BUNDLED / "report.html").read_text()
+    assert report.count(f">{escape(tables.TOO_FEW)}</td>") == len(small) + len(adults)
+
+
+def test_the_card_says_nothing_of_a_small_group(measured: dict[str, Any]) -> None:
+    few = [row | {"n": 19} if row["gender"] == "male" else row for row in measured["by_gender"]]
+    card = render_card(parse_manifest((BUNDLED / MANIFEST).read_text()), measured | {"by_gender": few})
+    (line,) = [line for line in card.splitlines() if line.startswith("| male |")]
+    assert line.split(" | ") == ["| male", "19", *[tables.TOO_FEW] * len(MEASURED), ""]
+
+
+def test_a_share_is_rounded_once(measured: dict[str, Any]) -> None:
+    # 1732 of 1956 are 88.548 %; metrics.json has 0.8855.
+    rows = {row.title: row.value for row in tables.beside_baseline(measured)}
+    assert rows["ethnicity accuracy"] == "88.5 %"
+    # 882 of 927 are 95.146 %, and metrics.json has 0.9515.
+    female = tables.rows(measured, measured["by_gender"], ["gender"])[1]
+    assert female.cells[list(MEASURED).index("gender_accuracy")].value == "95.1 %"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text", "difference"),
+    [
+        ("age_mae", 4.4008, "4.40 years", "+4.40 years"),
+        ("gender_accuracy", 0.956, "95.6 %", "+95.6 points"),
+        ("worst_subgroup_gap", 0.014, "1.4 points", "+1.4 points"),
+        ("bytes", 1467048, "1,467,048 bytes", "+1,467,048 bytes"),
+        ("fair_comparison", 0, "0", "+0"),
+        ("age_mae", None, "none", ""),
+        ("a metric of a later version", 3, "3", "+3"),
+    ],
+)
+def test_each_metric_is_printed_with_its_unit(name: str, value: float | None, text: str, difference: str) -> None:
+    assert spec(name).text(value) == text
+    assert value is None or spec(name).difference(value) == difference
+
+
+def test_titles_are_unique() -> None:
+    assert (
+        len({each.title for each in SPECS.values()}) == len({each.gauge_name for each in SPECS.values()}) == len(SPECS)
+    )
+
+
+class _Page(HTMLParser):
+    """What a reader of a page relies on."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.images: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self.ids += [values["id"]] if "id" in values else []
+        self.links += [values["href"]] if tag == "a" else []
+        self.images += [values["alt"]] if tag == "img" else []
+
+
+@pytest.mark.parametrize("name", ["release/report.html", "release-report-with-faces.html"])
+def test_the_contents_list_of_the_report_leads_to_every_section(name: str, challenger: Path) -> None:
+    page = _Page((challenger.parent / name).read_text())
+    assert [link.removeprefix("#") for link in page.links] == page.ids
+    assert {"summary", "gate", "overall", "plots", "by-gender"} <= set(page.ids)
+    plots = [alt for alt in page.images if alt]
+    assert len(plots) == len(set(plots)) == 9

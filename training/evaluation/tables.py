@@ -1,0 +1,109 @@
+"""Measured metrics as rows of text, for the terminal, the report and the card.
+
+Shares have Wilson score intervals (Wilson 1927), also those near 0 and 1 and of small groups. The age MAE has the
+percentile bootstrap interval of metrics.json. Groups below MIN_SHOWN faces have no metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+from training.evaluation import baseline
+from training.evaluation.metric_table import MEASURED, MetricSpec, Unit
+
+# faces; the metrics of a smaller group are chance
+MIN_SHOWN = 20
+TOO_FEW = f"n < {MIN_SHOWN}"
+METHODS = "Shares have Wilson intervals, the age MAE a bootstrap interval."
+
+
+class Cell(NamedTuple):
+    """A metric and its interval as text."""
+
+    value: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """The metrics of one group."""
+
+    names: tuple[str, ...]
+    n: int
+    """Number of faces."""
+    cells: tuple[Cell, ...]
+    """One for each of MEASURED; empty if the group has fewer than MIN_SHOWN faces."""
+
+
+class ComparedRow(NamedTuple):
+    """A metric of all faces beside the baseline, as text."""
+
+    title: str
+    value: str
+    interval: str
+    baseline: str
+
+
+def wilson(share: float, n: int, confidence: float) -> tuple[float, float]:
+    """Return the Wilson score interval of a share of `n` faces."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def rows(measured: dict[str, Any], groups: list[dict[str, Any]], attributes: list[str]) -> list[Row]:
+    """Return one row for each group of metrics.json; `attributes` are its members that name it."""
+    return [_row(measured, group, tuple(group[attribute] for attribute in attributes)) for group in groups]
+
+
+def beside_baseline(measured: dict[str, Any], group: str = "overall") -> list[ComparedRow]:
+    """Return one row for each metric of "overall" or "from_13_years"."""
+    row, constant = _row(measured, measured[group], ()), measured["baseline"][group]
+    cells = row.cells or (Cell(TOO_FEW, ""),) * len(MEASURED)
+    return [
+        ComparedRow(spec.title, *cell, spec.text(constant[name]) if row.cells else "")
+        for (name, spec), cell in zip(MEASURED.items(), cells, strict=True)
+    ]
+
+
+def text(measured: dict[str, Any]) -> str:
+    """Return the metrics of all faces as a table for the terminal."""
+    head = ComparedRow("test metric", "value", interval_title(measured), "baseline")
+    lines = [
+        f"{row.title:24}{row.value:>12}{row.interval:>18}{row.baseline:>14}"
+        for row in (head, *beside_baseline(measured))
+    ]
+    warning = baseline.not_better(measured)
+    return "\n".join([*lines, baseline.sentence(measured), *([f"warning: {warning}"] if warning else []), METHODS])
+
+
+def interval_title(measured: dict[str, Any]) -> str:
+    """Return the heading of a column of intervals."""
+    return f"{100 * _confidence(measured):.0f} % interval"
+
+
+def _row(measured: dict[str, Any], group: dict[str, Any], names: tuple[str, ...]) -> Row:
+    n = group["n"]
+    return Row(names, n, tuple(_cells(group, n, _confidence(measured))) if n >= MIN_SHOWN else ())
+
+
+def _cells(group: dict[str, Any], n: int, confidence: float) -> Iterator[Cell]:
+    for name, spec in MEASURED.items():
+        yield _cell(spec, group[name], n, confidence)
+
+
+def _cell(spec: MetricSpec, metric: dict[str, float], n: int, confidence: float) -> Cell:
+    if spec.unit is not Unit.SHARE:
+        return Cell(spec.text(metric["value"]), spec.interval(metric["low"], metric["high"]))
+    # metrics.json has four decimals. The exact share avoids rounding twice.
+    share = round(metric["value"] * n) / n
+    return Cell(spec.text(share), spec.interval(*wilson(share, n, confidence)))
+
+
+def _confidence(measured: dict[str, Any]) -> float:
+    return float(measured["config"]["confidence"])
