@@ -7,14 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-import psutil
 import pytest
-from PIL import Image
 
 from serving import connections
 from serving.formats import FORMATS
@@ -22,9 +18,8 @@ from serving.memory import AT_REST, Budget, peak
 from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
 from tests.conftest import FUNCTION
-from tests.function import costly_images
-from tests.function.bad_images import avif_of_another_size, saved, webp_with_large_canvas
-from tests.server import Server, serve
+from tests.function import costly_requests
+from tests.server import serve
 
 
 def test_a_budget_is_granted_in_the_order_of_the_requests() -> None:
@@ -105,73 +100,6 @@ def test_an_amount_of_nothing_never_waits() -> None:
 
 LIMIT = 512 * 2**20
 """Bytes of memory that README deploys the function with."""
-CLIENTS = 8
-"""The concurrency that README deploys the function with."""
-
-
-class Memory(threading.Thread):
-    """Samples the memory of a server's processes."""
-
-    def __init__(self, server: Server) -> None:
-        super().__init__(daemon=True)
-        self._server = psutil.Process(server.process.pid)
-        self._ended = threading.Event()
-        self.peak = 0
-
-    def run(self) -> None:
-        while not self._ended.wait(0.05):
-            self.peak = max(self.peak, self.now())
-
-    def now(self) -> int:
-        """Return the proportional set size of all processes, in bytes."""
-        processes = (self._server, *self._server.children(recursive=True))
-        return sum(process.memory_full_info().pss for process in processes)
-
-    def __enter__(self) -> Memory:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self.join()
-
-
-def rounds() -> dict[str, list[tuple[bytes, str]]]:
-    """Return requests by name. Those of one name are sent at once."""
-    photo = saved(Image.effect_noise((3000, 3000), 60).convert("RGB"), "JPEG", quality=95)
-    photo += bytes(costly_images.BODY * 3 // 4 - 100 - len(photo))
-    forms = (costly_images.form(costly_images.webp(4000, costly_images.BODY - 2**16)), costly_images.FORM)
-    json_types = {
-        "one photo in JSON": costly_images.json_body(photo),
-        "empty objects": costly_images.json_of_empty_objects(),
-        "wide characters": costly_images.json_of_wide_characters(),
-        "32 WebPs": costly_images.json_body(*[costly_images.webp()] * 32),
-    }
-    images_ = {
-        "texts": costly_images.png_with_texts(),
-        "damaged texts": costly_images.png_with_damaged_texts(),
-        "spread EXIF": costly_images.jpeg_with_spread_exif(),
-        "fill bytes": costly_images.jpeg_with_long_fill(),
-        "WebP": costly_images.webp(),
-        "padded JPEG": photo,
-        "large canvas": webp_with_large_canvas(),
-        "AVIF of another size": avif_of_another_size(),
-        "16 megapixels of transparent PNG": saved(Image.new("RGBA", (4000, 3999), (9, 9, 9, 9)), compress_level=1),
-        "16 megapixels of progressive CMYK": saved(Image.new("CMYK", (4000, 3999)), "JPEG", progressive=True),
-        "16 megapixels of AVIF": saved(Image.effect_noise((4000, 3999), 9).convert("RGB"), "AVIF", speed=10),
-    }
-    named = {name: (body, "application/json") for name, body in json_types.items()}
-    named |= {name: (body, "image/jpeg") for name, body in images_.items()}
-    named |= {"WebPs in forms": forms, "a long header": (costly_images.form_with_long_header(), costly_images.FORM)}
-    return {name: [request] * CLIENTS for name, request in named.items()} | {
-        "a mix": [named[name] for name in ("WebPs in forms", "one photo in JSON", "padded JPEG", "texts")] * 2
-    }
-
-
-def post(server: Server, body: bytes, content_type: str) -> int:
-    """Return the status. The time limit is above the function's own."""
-    headers = {"Content-Type": content_type, "Connection": "close"}
-    return httpx.post(f"{server.url}/predict", content=body, headers=headers, timeout=60).status_code
 
 
 @contextmanager
@@ -208,13 +136,11 @@ def test_the_most_expensive_requests_at_once_stay_within_the_memory_of_a_deploym
     with (
         limited_python(tmp_path) as python,
         serve(FUNCTION, python) as server,
-        Memory(server) as memory,
-        ThreadPoolExecutor(CLIENTS) as clients,
+        costly_requests.Memory(server) as memory,
     ):
         predicted = server.post(face).json()
-        for name, requests in rounds().items():
-            statuses = set(clients.map(lambda request: post(server, *request), requests))
-            assert statuses <= {200, 400, 413, 422, 503}, name
+        for name, statuses in costly_requests.send_all(server):
+            assert statuses <= {200, 400, 413, 415, 422, 503}, name
             assert memory.peak < LIMIT, name
         assert server.post(face).json() == predicted
         time.sleep(0.5)

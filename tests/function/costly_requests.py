@@ -1,17 +1,23 @@
-"""Small files and bodies that cost a decoder without limits far more memory or time than their size."""
+"""Small files and bodies that would take far more memory or time than their size, if nothing bounded it."""
 
 from __future__ import annotations
 
 import json
 import random
 import struct
+import threading
 import zlib
 from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+import httpx
+import psutil
 from PIL import Image
 
-from tests.function.bad_images import header, png, saved
+from tests.function.bad_images import avif_of_another_size, header, png, saved, webp_with_large_canvas
+from tests.server import Server
 
 BODY = 20 * 2**20
 """Bytes of the largest body."""
@@ -92,3 +98,79 @@ def form(image: bytes) -> bytes:
 def form_with_long_header(size: int = 16 * 2**20) -> bytes:
     """Return a form with a part whose header has `size` bytes."""
     return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="'.encode() + b"\r\nX: " * (size // 5)
+
+
+CLIENTS = 8
+"""The concurrency that README deploys the function with."""
+
+
+class Memory(threading.Thread):
+    """Samples the memory of a server's processes."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(daemon=True)
+        self._server = psutil.Process(server.process.pid)
+        self._ended = threading.Event()
+        self.peak = 0
+
+    def run(self) -> None:
+        while not self._ended.wait(0.05):
+            self.peak = max(self.peak, self.now())
+
+    def now(self) -> int:
+        """Return the proportional set size of all processes, in bytes."""
+        processes = (self._server, *self._server.children(recursive=True))
+        return sum(process.memory_full_info().pss for process in processes)
+
+    def __enter__(self) -> Memory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+
+def _rounds() -> dict[str, list[tuple[bytes, str]]]:
+    """Return requests by name. Those of one name are sent at once."""
+    photo = saved(Image.effect_noise((3000, 3000), 60).convert("RGB"), "JPEG", quality=95)
+    photo += bytes(BODY * 3 // 4 - 100 - len(photo))
+    forms = (form(webp(4000, BODY - 2**16)), FORM)
+    json_types = {
+        "one photo in JSON": json_body(photo),
+        "empty objects": json_of_empty_objects(),
+        "wide characters": json_of_wide_characters(),
+        "32 WebPs": json_body(*[webp()] * 32),
+    }
+    images_ = {
+        "texts": png_with_texts(),
+        "damaged texts": png_with_damaged_texts(),
+        "spread EXIF": jpeg_with_spread_exif(),
+        "fill bytes": jpeg_with_long_fill(),
+        "WebP": webp(),
+        "padded JPEG": photo,
+        "large canvas": webp_with_large_canvas(),
+        "AVIF of another size": avif_of_another_size(),
+        "16 megapixels of transparent PNG": saved(Image.new("RGBA", (4000, 3999), (9, 9, 9, 9)), compress_level=1),
+        "16 megapixels of progressive CMYK": saved(Image.new("CMYK", (4000, 3999)), "JPEG", progressive=True),
+        "16 megapixels of AVIF": saved(Image.effect_noise((4000, 3999), 9).convert("RGB"), "AVIF", speed=10),
+    }
+    named = {name: (body, "application/json") for name, body in json_types.items()}
+    named |= {name: (body, "image/jpeg") for name, body in images_.items()}
+    named |= {"WebPs in forms": forms, "a long header": (form_with_long_header(), FORM)}
+    return {name: [request] * CLIENTS for name, request in named.items()} | {
+        "a mix": [named[name] for name in ("WebPs in forms", "one photo in JSON", "padded JPEG", "texts")] * 2
+    }
+
+
+def post(server: Server, body: bytes, content_type: str) -> int:
+    """Return the status. The time limit is above the function's own."""
+    headers = {"Content-Type": content_type, "Connection": "close"}
+    return httpx.post(f"{server.url}/predict", content=body, headers=headers, timeout=60).status_code
+
+
+def send_all(server: Server) -> Iterator[tuple[str, set[int]]]:
+    """Send the requests of each name at once. Yield the name and the statuses of the responses."""
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        for name, requests in _rounds().items():
+            yield name, set(clients.map(lambda request: post(server, *request), requests))
