@@ -43,8 +43,8 @@ BODY_BUFFERS = 4
 MAX_CHUNKS = 2**16
 """Limit of one body. Each chunk costs time."""
 
-# Bytes of one read.
-_HEAD_PIECE, _BODY_PIECE = 2**15, 2**18
+# Bytes of one read. The allocator returns pieces of a MiB to the system, smaller ones would stay.
+_HEAD_PIECE, _BODY_PIECE = 2**15, 2**20
 # Many clients read a response only after they have sent the whole body. The server discards the rest of a refused body:
 # so many bodies of the largest size, for so many seconds.
 _DISCARDED_BODIES, _DISCARD_SECONDS = 5, 10.0
@@ -68,6 +68,11 @@ _INCOMPLETE = (NoMoreData, StopIteration)
 
 
 Step = Callable[["_Connection"], None]
+
+
+def buffer_bytes(settings: Settings) -> int:
+    """Return the most bytes of heads and bodies that all connections hold. One body is copied when it is complete."""
+    return MAX_CONNECTIONS * MAX_HEAD_BYTES + (BODY_BUFFERS + 1) * settings.max_request_bytes
 
 
 class UnreadBodyError(Exception):
