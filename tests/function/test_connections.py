@@ -82,7 +82,7 @@ HALF_BODY = (
         pytest.param(b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", id="open after close"),
         pytest.param(b"GET /health HTTP/1.0\r\n\r\n", id="open after HTTP/1.0"),
         pytest.param(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", id="idle"),
-        pytest.param(b"GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n" * 300, id="not reading"),
+        pytest.param(b"GET /page.js HTTP/1.1\r\nHost: a\r\n\r\n" * 1500, id="not reading"),
         pytest.param(b"nonsense\r\n\r\n", id="open after a refusal"),
     ],
 )
