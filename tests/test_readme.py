@@ -18,7 +18,7 @@ def test_readme_is_short() -> None:
 
 
 def test_example_is_a_small_drawing() -> None:
-    assert EXAMPLE.read_bytes() == screenshots.example()
+    assert EXAMPLE.read_bytes() == screenshots.documented_example()
     assert EXAMPLE.stat().st_size < 30_000
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 
 # Each command imports its modules when it runs, so that `releases` does not wait for TensorFlow.
+from age_gender.text import printable
 from training.commands import deployment, model, monitoring, provenance, releases
 from training.errors import StepError
 
@@ -38,6 +41,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 1 after a failure with a message, 2 for wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        # No name and no sign that the terminal's encoding lacks ends a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     program = parser()
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in RENAMED:
@@ -46,9 +53,21 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result: int = options.run(options)
     except StepError as error:
-        print(f"{options.command}: {error}", file=sys.stderr)
-        return 1
+        return _failed(options.command, str(error))
+    except OSError as error:
+        # A full or read-only file system, a missing permission, no folder for temporary files.
+        if not error.strerror:
+            raise
+        place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return _failed(options.command, f"{place}{error.strerror}")
     return result
+
+
+def _failed(command: str, message: str) -> int:
+    # Messages quote names from archives, releases and servers, with whatever characters these have.
+    shown = "\n".join(map(printable, message.split("\n")))
+    print(f"{command}: {shown}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

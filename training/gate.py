@@ -27,7 +27,7 @@ def gate(folder: Path, config: GateConfig, override: Override | None = None) -> 
         StepError: the release was not evaluated.
     """
     measured = metrics.load(folder)
-    manifest = parse_manifest((folder / MANIFEST).read_text())
+    manifest = parse_manifest((folder / MANIFEST).read_text(encoding="utf-8"))
     compared = comparison.load(folder, measured["sha256"])
     checks = [*_accuracy(measured, config), *_calibration(measured, manifest, config)]
     checks += [at_most("bytes", manifest["model"]["bytes"], config.max_bytes), *against(compared, config)]

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
 
+from age_gender.text import encodable, printable, spreadsheet_cell
 from serving import images
 from training import labels
 from training.config import PrepareConfig
@@ -33,8 +34,9 @@ from training.progress import progress
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
-# Files in one decoding task.
+# Files in one decoding task, and their bytes unless a single file has more.
 _CHUNK = 32
+_CHUNK_BYTES = 32 * 2**20
 _FOLDER = OwnFolder(
     "prepare",
     re.compile(
@@ -108,7 +110,9 @@ def summary(fingerprint: Fingerprint) -> str:
     """Return a line that accounts for every file."""
     accepted = sum(fingerprint.faces.values())
     splits = ", ".join(f"{count} {split}" for split, count in fingerprint.faces.items())
-    return f"{accepted + fingerprint.rejected} files = {accepted} accepted ({splits}) + {fingerprint.rejected} rejected"
+    copies = f" + {fingerprint.copies} copies of these" if fingerprint.copies else ""
+    files = accepted + fingerprint.copies + fingerprint.rejected
+    return f"{files} files = {accepted} accepted ({splits}){copies} + {fingerprint.rejected} rejected"
 
 
 def _collect(source: Path, staging: Staging, size: int) -> None:
@@ -122,10 +126,22 @@ def _collect(source: Path, staging: Staging, size: int) -> None:
 
 def _decode_all(files: Iterable[SourceFile], size: int) -> Iterator[_Decoded]:
     """Decode on all cores, in order, with a bounded number of files in memory."""
-    stream = iter(files)
     # A task for each file would cost as much again as the file.
-    chunks = iter(lambda: list(islice(stream, _CHUNK)), [])
+    chunks = _chunks(files)
     return chain.from_iterable(_on_all_cores(lambda chunk: [_decode(file, size) for file in chunk], chunks))
+
+
+def _chunks(files: Iterable[SourceFile]) -> Iterator[list[SourceFile]]:
+    chunk: list[SourceFile] = []
+    left = _CHUNK_BYTES
+    for file in files:
+        chunk.append(file)
+        left -= len(file.data)
+        if len(chunk) == _CHUNK or left <= 0:
+            yield chunk
+            chunk, left = [], _CHUNK_BYTES
+    if chunk:
+        yield chunk
 
 
 def _on_all_cores(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
@@ -142,11 +158,11 @@ def _on_all_cores(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> I
 
 
 def _decode(file: SourceFile, size: int) -> _Decoded:
-    path = file.path.encode(errors="backslashreplace").decode()
+    path = encodable(file.path)
     if file.refusal:
         return _Decoded(path, file.refusal)
     try:
-        found = labels.parse(PurePosixPath(file.path).name)
+        found = labels.parse(PurePosixPath(path).name)
         image = images.read(file.data, size)
     except labels.LabelError as error:
         return _Decoded(path, str(error))
@@ -167,26 +183,30 @@ def _split_of(group: str, config: PrepareConfig) -> str:
 def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint:
     digest = hashlib.sha256(f"{config.size} {images.RESIZE_RULE}\n".encode())
     counts = dict.fromkeys(shards.SPLITS, 0)
+    copies = 0
 
     def blocks(index: Any) -> Iterator[tuple[str, int, list[Face]]]:
         """Yield the faces of each shard in order, and add them to index, counts and digest."""
+        nonlocal copies
         for split in shards.SPLITS:
             for number, block in enumerate(_blocks(staging.faces(split), config.shard_faces)):
                 for position, face in enumerate(block):
                     row = [*face.labels, face.group, face.split, face.digest]
-                    index.writerow([face.path, *row, number, position])
+                    # The index lists every accepted file. Copies share a place in the shards.
+                    index.writerows([spreadsheet_cell(path), *row, number, position] for path in face.paths)
                     digest.update(f"{row}\n".encode())
+                    copies += len(face.paths) - 1
                 counts[split] += len(block)
                 yield split, number, block
 
-    with (folder / "index.csv").open("w", newline="") as stream:
+    with (folder / "index.csv").open("w", newline="", encoding="utf-8") as stream:
         index = csv.writer(stream)
         index.writerow(["path", *labels.COLUMNS, "group", "split", "digest", "shard", "position"])
         staging.pixels.flush()
         for _ in _on_all_cores(lambda block: _write_shard(staging, folder, *block), blocks(index)):
             pass
     rejected = _write_rejected(staging, folder)
-    fingerprint = Fingerprint(digest.hexdigest(), config.size, images.RESIZE_RULE, counts, rejected)
+    fingerprint = Fingerprint(digest.hexdigest(), config.size, images.RESIZE_RULE, counts, rejected, copies)
     if not all(counts.values()):
         raise StepError(_too_few(fingerprint, next(staging.rejected(), None)))
     fingerprint.save(folder)
@@ -195,7 +215,7 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
 
 def _too_few(fingerprint: Fingerprint, rejected: tuple[str, str] | None) -> str:
     """Return the message for too few faces, with the first row of rejected.csv, which is removed."""
-    example = f", for example {rejected[0]}: {rejected[1]}" if rejected else ""
+    example = f", for example {printable(rejected[0])}: {printable(rejected[1])}" if rejected else ""
     return (
         f"too few faces for three splits: {summary(fingerprint)}{example}; give a hundred or more with names of the "
         f"form {labels.PATTERN}"
@@ -221,9 +241,9 @@ def _blocks(faces: Iterator[Face], length: int) -> Iterator[list[Face]]:
 
 def _write_rejected(staging: Staging, folder: Path) -> int:
     count = 0
-    with (folder / "rejected.csv").open("w", newline="") as stream:
+    with (folder / "rejected.csv").open("w", newline="", encoding="utf-8") as stream:
         rejected = csv.writer(stream)
         rejected.writerow(["path", "reason"])
         for count, row in enumerate(staging.rejected(), start=1):  # noqa: B007 - read after the loop
-            rejected.writerow(row)
+            rejected.writerow(map(spreadsheet_cell, row))
     return count

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from http import HTTPStatus
 from typing import Any
 
 from flask import Request, Response, g
 
-from serving import connections, protocols, request_parsing, static_files
+from serving import connections, memory, protocols, request_parsing, static_files
 from serving.access import Handler
-from serving.inference import InferenceService
+from serving.inference import InferenceService, busy
+from serving.memory import Budget
 from serving.problems import json_text
 from serving.request_stats import RequestStats
 from serving.routes import Operation, Routes
 from serving.settings import Settings
+from serving.timeouts import Deadline, DeadlineError
 
 _KSERVE = "Open Inference Protocol"
 _PREDICTION_PROBLEMS = (
@@ -36,6 +39,7 @@ class Api:
         self._inference = inference
         self._release = inference.predictor.release
         self._model = self._release.identity()
+        self._parsers = Budget(memory.parse_budget(settings.max_request_bytes))
         self.routes = self._table()
 
     def _table(self) -> Routes:
@@ -111,20 +115,37 @@ class Api:
         return table
 
     def _predict(self, request: Request) -> Response:
-        deadline = connections.deadline(request.environ, self._settings.request_timeout)
-        images = request_parsing.images(request, self._settings)
-        g.stats = RequestStats(len(images))
-        return _json({"predictions": self._inference.predict(images, deadline, g.stats), "model": self._model})
+        with self._reserved(request) as deadline:
+            images = request_parsing.images(request, self._settings)
+            g.stats = RequestStats(len(images))
+            return _json({"predictions": self._inference.predict(images, deadline, g.stats), "model": self._model})
 
     def _infer(self, request: Request) -> Response:
         settings, release = self._settings, self._release
-        deadline = connections.deadline(request.environ, settings.request_timeout)
-        data = request_parsing.body(request, settings)
-        asked = protocols.infer_request(data, request.headers.get(protocols.HEADER_LENGTH, ""), settings.heads)
-        images = request_parsing.check_count(asked.images, settings)
-        g.stats = RequestStats(len(images))
-        predictions = self._inference.predict(images, deadline, g.stats)
-        return _json(protocols.infer_response(release, asked, predictions, settings.heads))
+        with self._reserved(request) as deadline:
+            data = request_parsing.body(request, settings)
+            asked = protocols.infer_request(data, request.headers.get(protocols.HEADER_LENGTH, ""), settings.heads)
+            images = request_parsing.check_count(asked.images, settings)
+            g.stats = RequestStats(len(images))
+            predictions = self._inference.predict(images, deadline, g.stats)
+            return _json(protocols.infer_response(release, asked, predictions, settings.heads))
+
+    @contextmanager
+    def _reserved(self, request: Request) -> Iterator[Deadline]:
+        """Reserve the memory that parsing takes, and return the request's deadline.
+
+        Raises:
+            Problem: 503, the memory was not free before the deadline.
+        """
+        deadline = connections.deadline(request.environ, self._settings.request_timeout)
+        length = request.content_length
+        amount = memory.parse_bytes(request.mimetype, self._settings.max_request_bytes if length is None else length)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._parsers.reserve(amount, deadline))
+            except DeadlineError as error:
+                raise busy() from error
+            yield deadline
 
     def _openapi(self, request: Request) -> Response:
         return static_files.cached(request, json_text(self._description).encode(), "application/json")

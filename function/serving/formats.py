@@ -6,22 +6,13 @@ import io
 import warnings
 from importlib.util import find_spec
 
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 FORMATS = ("JPEG", "PNG", "WEBP", *(("AVIF",) if find_spec("PIL._avif") else ()))
 """Accepted formats. Some builds of Pillow lack AVIF."""
 
 # Pillow's warnings about odd metadata do not help a client, and Python keeps every new text in memory.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-MAX_READS = 50_000
-"""Reads of one file. An ordinary file needs a few hundred, one with small chunks a few thousand.
-
-Empty segments of 20 MB in all need millions of reads, and seconds.
-"""
-MAX_SCANS = 64
-"""Scans of a JPEG. Encoders write about ten, and each costs a pass over the whole image."""
-_START_OF_SCAN = b"\xff\xda"
 
 # Other formats by their first bytes, to name them in the error.
 _OTHER_FORMATS = {
@@ -45,16 +36,8 @@ class CostlyFileError(Exception):
     """Reading the file would cost far more than a file of its size should."""
 
 
-class _Reader(io.BytesIO):
-    """A stream that allows MAX_READS reads."""
-
-    reads = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.reads += 1
-        if self.reads > MAX_READS:
-            raise CostlyFileError(f"the file has more than {MAX_READS} segments")
-        return super().read(size)
+class MalformedFileError(Exception):
+    """The file does not have the structure of its format."""
 
 
 def name(data: bytes) -> str:
@@ -83,8 +66,8 @@ def describe(data: bytes) -> str:
     return "not an image of a known format"
 
 
-def read_header(kind: str, data: bytes) -> ImageFile.ImageFile:
-    """Open an image of a format in FORMATS without decoding it.
+def open_image(kind: str, data: bytes) -> ImageFile.ImageFile:
+    """Open an image of a format in FORMATS, except WebP, without decoding it.
 
     The parser is called directly. `Image.open` would first import a dozen other parsers, and would read the second
     image that phones append to a JPEG.
@@ -92,19 +75,18 @@ def read_header(kind: str, data: bytes) -> ImageFile.ImageFile:
     Raises:
         Exception: the data is malformed. Pillow's parsers raise many types.
     """
-    stream = _Reader(data)
+    stream = io.BytesIO(data)
     if kind == "JPEG":
         from PIL.JpegImagePlugin import JpegImageFile
 
-        return JpegImageFile(stream)
+        image = JpegImageFile(stream)
+        # In smaller blocks, bytes that the decoder cannot use yet would be copied and read again and again.
+        image.decodermaxblock = len(data)
+        return image
     if kind == "PNG":
         from PIL.PngImagePlugin import PngImageFile
 
         return PngImageFile(stream)
-    if kind == "WEBP":
-        from PIL.WebPImagePlugin import WebPImageFile
-
-        return WebPImageFile(stream)
     from PIL import AvifImagePlugin
 
     # Concurrent requests already use all processors.
@@ -112,24 +94,16 @@ def read_header(kind: str, data: bytes) -> ImageFile.ImageFile:
     return AvifImagePlugin.AvifImageFile(stream)
 
 
-def needs_full_decode(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Return whether a decode holds every pixel in memory, which all do but a JPEG with all colors in one scan.
+def webp(data: bytes) -> Image.Image:
+    """Decode a still WebP as RGBX or RGBA.
+
+    Pillow's own `load` copies the pixels while the decoder still holds two canvases.
 
     Raises:
-        CostlyFileError: the JPEG has too many scans.
+        Exception: the data is malformed.
     """
-    if image.format != "JPEG":
-        return True
-    if "progressive" not in image.info and _is_interleaved(image, data):
-        return False
-    if data.count(_START_OF_SCAN) > MAX_SCANS:
-        raise CostlyFileError(f"the JPEG has more than {MAX_SCANS} scans")
-    return True
+    from PIL.WebPImagePlugin import WebPImageFile
 
-
-def _is_interleaved(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Return whether the first scan, whose header was read last, has all colors."""
-    components = len(image.getbands())
-    header = _START_OF_SCAN + (6 + 2 * components).to_bytes(2) + bytes((components,))
-    start = image.fp.tell() - (8 + 2 * components) if image.fp else 0
-    return data.startswith(header, start)
+    image = WebPImageFile(io.BytesIO(data))
+    pixels, _, _ = image._get_next()
+    return Image.frombuffer(image.rawmode, image.size, pixels, "raw", image.rawmode, 0, 1)

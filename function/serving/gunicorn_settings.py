@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import tempfile
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +13,7 @@ from gunicorn import util
 from gunicorn.http.errors import ParseException
 from gunicorn.http.wsgi import Response
 
+from serving import memory
 from serving.connections import MAX_CONNECTIONS, MAX_HEAD_BYTES, Worker
 from serving.logs import log
 from serving.problems import MEDIA_TYPE, Problem, json_text
@@ -22,10 +21,6 @@ from serving.settings import Settings
 
 MAX_REQUEST_LINE = 8190
 """Bytes. The framework removes gunicorn's limit, and an endless line would fill the memory."""
-# Option M_ARENA_MAX of glibc's malloc.h, and its value. By default, threads have up to eight heaps per processor, which
-# retain 7 MB of freed memory.
-_M_ARENA_MAX = -8
-_ARENAS = 2
 # gunicorn's defaults, explicit because the OpenAPI description states them.
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 8190
@@ -53,9 +48,7 @@ def configure(settings: Settings) -> None:
     Call this before the framework starts the server. It does not affect the framework's debugging server. The process
     ends with one line if the server cannot start with this port or without a temporary folder.
     """
-    # Only glibc has this option.
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+    memory.configure_allocator()
     # The framework reads these itself, and fails with a traceback for an empty text.
     os.environ["THREADS"] = str(settings.threads)
     os.environ["WORKERS"] = str(settings.workers)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image
 
-from serving import formats
-from serving.formats import FORMATS
-from serving.limits import Limits
+from serving import avif, containers, formats
+from serving.containers import Container
+from serving.formats import FORMATS, CostlyFileError
+from serving.limits import PIXELS_PER_BYTE, Limits
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -24,12 +25,12 @@ THUMBNAIL_SIDE = 16
 """Pixels."""
 BACKGROUND = "white"
 """Color behind transparent pixels."""
-# A full-size decode takes up to 16 bytes a pixel. Decodes of more pixels than this run one at a time, which bounds the
-# memory of many at once.
-_TURN_PIXELS = 1_000_000
-_turn = threading.Lock()
+# The smallest part of a JPEG's side that a decode at a reduced scale makes.
+_LEAST_SCALE = 8
+# The decoded image, and the copy of it that a crop or a conversion makes.
+_COPY_BYTES_PER_PIXEL = 8
 # Pillow's names for EXIF and XMP, the only metadata with an orientation.
-_METADATA = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))
+_METADATA = frozenset(("exif", "xmp", "Raw profile type exif"))
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,6 +70,67 @@ class ImageTooLargeError(ImageError):
     """The image has more pixels than the limits allow."""
 
 
+class EncodedImage(NamedTuple):
+    """An image whose structure is read and allowed, and whose pixels are not decoded yet."""
+
+    kind: str
+    """One of FORMATS."""
+    container: Container
+
+    def memory(self, size: int) -> int:
+        """Return the bytes that `read` takes at most."""
+        width, height, data = self.container[:3]
+        scale = self._scale(size)
+        pixels = -(-width // scale) * -(-height // scale)
+        return len(data) + self.container.decoder_bytes + _COPY_BYTES_PER_PIXEL * pixels
+
+    def read(self, size: int) -> DecodedImage:
+        """Decode, crop to the central square, resize to `size` and turn upright.
+
+        Raises:
+            ImageError: the image is truncated or damaged.
+        """
+        with _errors(self.kind):
+            square, orientation = self._square(size)
+            # Each copy releases the one before.
+            square = _three_or_four_channels(square)
+            face = square.resize((size, size), Image.Resampling.BILINEAR)
+            if face.mode == "RGBA":
+                face = Image.alpha_composite(Image.new("RGBA", face.size, BACKGROUND), face)
+            face = face.convert("RGB")
+            # Turned last, when few pixels are left.
+            if orientation in _UPRIGHT:
+                face = face.transpose(_UPRIGHT[orientation])
+        width, height = self.container[:2]
+        return DecodedImage(np.asarray(face, dtype=np.uint8), thumbnail(face), width, height, self.kind)
+
+    def _scale(self, size: int) -> int:
+        """Return the reduction of a JPEG's sides, as Pillow's `draft` chooses it."""
+        if self.kind != "JPEG":
+            return 1
+        ratio = min(self.container.width, self.container.height) // (DRAFT_MARGIN * size)
+        return 1 << min(max(ratio, 1), _LEAST_SCALE).bit_length() - 1
+
+    def _square(self, size: int) -> tuple[Image.Image, int]:
+        """Return the central square of the decoded image, and the orientation."""
+        image = self._decoded(size)
+        image.info.update(self.container.metadata)
+        return _central_square(image), _orientation(image)
+
+    def _decoded(self, size: int) -> Image.Image:
+        width, height, data = self.container[:3]
+        if self.kind == "WEBP":
+            return formats.webp(data)
+        image = formats.open_image(self.kind, data)
+        if image.size != (width, height):
+            raise formats.MalformedFileError("the decoder reads another size")
+        image.draft("RGB", (DRAFT_MARGIN * size, DRAFT_MARGIN * size))
+        image.load()
+        # An AVIF's decoder holds its frames.
+        vars(image).pop("_decoder", None)
+        return image
+
+
 def decode(data: bytes, size: int, limits: Limits = Limits()) -> Pixels:
     """Return the pixels of `read`."""
     return read(data, size, limits).pixels
@@ -82,30 +144,64 @@ def read(data: bytes, size: int, limits: Limits = Limits()) -> DecodedImage:
         ImageTooLargeError: the image has more pixels than the limits allow.
         ImageError: the image is truncated, damaged, animated, too small or too narrow.
     """
+    return inspect(data, limits).read(size)
+
+
+def inspect(data: bytes, limits: Limits = Limits(), images: int = 1) -> EncodedImage:
+    """Read an image's structure and check it against the limits, in little time and memory.
+
+    Args:
+        data: the file.
+        limits: of one image.
+        images: the number of images in the request. Together they may cost what one image of the largest size costs,
+            and more only for more bytes.
+
+    Raises:
+        UnknownFormatError: the bytes are in none of FORMATS.
+        ImageTooLargeError: the image has more pixels than the limits allow.
+        ImageError: the image is truncated, damaged, animated, too small or too narrow.
+    """
     kind = formats.name(data)
     if not kind:
         empty = "the image is empty (0 bytes): choose another file, or save this one again"
         found = f"the data is {formats.describe(data)}" if data else empty
         raise UnknownFormatError(f"{found}; send one of {', '.join(FORMATS)}")
+    with _errors(kind):
+        container = _READERS[kind](data)
+    image = EncodedImage(kind, container)
+    _check(image, limits)
+    share = limits.max_full_decode_pixels // images + PIXELS_PER_BYTE * len(data)
+    if container.width * container.height > share:
+        raise ImageTooLargeError(
+            f"the image has {container.width}x{container.height} pixels in {len(data)} bytes; the limit for an image "
+            f"of that many bytes, in a request of {images}, is {share} pixels; send it alone, or a smaller one"
+        )
+    return image
+
+
+@contextmanager
+def _errors(kind: str) -> Iterator[None]:
+    """Turn what reading a file raises into an ImageError."""
     try:
-        image = formats.read_header(kind, data)
-        # draft() changes image.size.
-        width, height = image.size
-        whole = formats.needs_full_decode(image, data)
-        _check(image, whole, limits)
-        with _turn if whole and width * height > _TURN_PIXELS else nullcontext():
-            face = _face(image, size)
-        return DecodedImage(np.asarray(face, dtype=np.uint8), thumbnail(face), width, height, kind)
+        yield
     except ImageError:
         raise
-    except Image.DecompressionBombError as error:
-        # Pillow checks a WebP's size before it allocates memory.
-        raise ImageTooLargeError(f"the image has far more than the limit of {limits.max_pixels} pixels") from error
-    except formats.CostlyFileError as error:
+    except CostlyFileError as error:
         raise ImageError(f"{error}; save the image again and send the new file") from error
     except Exception as error:
         # Pillow's parsers raise many types on malformed bytes. To the client they all mean the same.
         raise ImageError(f"the {kind} image is damaged or truncated; save it again and send the whole file") from error
+
+
+def _avif(data: bytes) -> Container:
+    found = avif.payloads(data)
+    width, height = formats.open_image("AVIF", data).size
+    if not found.tiled and found.pixels != width * height:
+        raise formats.MalformedFileError("the payload has another size than the container states")
+    return Container(width, height, data, {}, found.animated, decoder_bytes=found.decoder_bytes)
+
+
+_READERS = {"JPEG": containers.jpeg, "PNG": containers.png, "WEBP": containers.webp, "AVIF": _avif}
 
 
 def thumbnail(face: Image.Image) -> Pixels:
@@ -114,12 +210,12 @@ def thumbnail(face: Image.Image) -> Pixels:
     return np.asarray(face.convert("L").resize(side, Image.Resampling.BOX))
 
 
-def _check(image: ImageFile.ImageFile, whole: bool, limits: Limits) -> None:
-    width, height = image.size
+def _check(image: EncodedImage, limits: Limits) -> None:
+    width, height = image.container[:2]
     found = f"the image has {width}x{height} pixels"
     if width * height > limits.max_pixels:
         raise ImageTooLargeError(f"{found}; the limit is {limits.max_pixels}")
-    if whole and width * height > limits.max_full_decode_pixels:
+    if image.container.full_decode and width * height > limits.max_full_decode_pixels:
         raise ImageTooLargeError(
             f"{found}; the limit is {limits.max_full_decode_pixels}, or {limits.max_pixels} in a baseline JPEG"
         )
@@ -127,19 +223,11 @@ def _check(image: ImageFile.ImageFile, whole: bool, limits: Limits) -> None:
         raise ImageError(f"{found}; each side needs at least {limits.min_image_side}")
     if max(width, height) > limits.max_aspect_ratio * min(width, height):
         raise ImageError(f"{found}; the longer side may be at most {limits.max_aspect_ratio} times the shorter one")
-    if getattr(image, "is_animated", False):
-        raise ImageError(f"the {image.format} image is animated; send a still image")
-
-
-def _face(image: ImageFile.ImageFile, size: int) -> Image.Image:
-    image.draft("RGB", (DRAFT_MARGIN * size, DRAFT_MARGIN * size))
-    square = _with_three_or_four_channels(_central_square(image))
-    resized = square.resize((size, size), Image.Resampling.BILINEAR)
-    if resized.mode == "RGBA":
-        resized = Image.alpha_composite(Image.new("RGBA", resized.size, BACKGROUND), resized).convert("RGB")
-    # Turned last, when few pixels are left.
-    turn = _UPRIGHT.get(_orientation(image))
-    return resized if turn is None else resized.transpose(turn)
+    if image.container.animated:
+        raise ImageError(f"the {image.kind} image is animated; send a still image")
+    # Other formats stay below this by their number of pixels.
+    if image.kind == "AVIF" and image.memory(1) - len(image.container.data) > limits.decode_bytes:
+        raise ImageTooLargeError(f"{found}, and the decoder needs too much memory for them; send a JPEG")
 
 
 def _central_square(image: Image.Image) -> Image.Image:
@@ -151,21 +239,23 @@ def _central_square(image: Image.Image) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def _with_three_or_four_channels(image: Image.Image) -> Image.Image:
-    """Return the image as RGB, or as RGBA if it has transparency."""
+def _three_or_four_channels(image: Image.Image) -> Image.Image:
+    """Return the image as RGB or RGBX, or as RGBA if it has transparency."""
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips 16-bit levels instead of scaling them.
         levels = np.asarray(image)
-        grey = Image.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")
+        gray = Image.fromarray((levels >> 8).astype(np.uint8))
         if "transparency" in image.info:
-            grey.putalpha(Image.fromarray((levels != image.info["transparency"]).astype(np.uint8) * 255))
-        return grey
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    return image if image.mode == "RGB" else image.convert("RGB")
+            opaque = (levels != image.info["transparency"]).astype(np.uint8)
+            del levels
+            return Image.merge("LA", (gray, Image.fromarray(opaque * 255))).convert("RGBA")
+        return gray.convert("RGB")
+    if image.mode in ("RGB", "RGBX", "RGBA") and "transparency" not in image.info:
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
+def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 (upright) if there is none or it cannot be read."""
     if _METADATA.isdisjoint(image.info):
         return 1

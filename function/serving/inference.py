@@ -8,15 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
-from serving import images, input_check
+from serving import images, input_check, memory
 from serving.heads import AGE
+from serving.memory import Budget
 from serving.prediction import AgeEstimate, LabelEstimate
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.release import ReleaseError
 from serving.request_stats import RequestStats
 from serving.settings import Settings
-from serving.timeouts import Deadline, DeadlineError, FifoSemaphore
+from serving.timeouts import Deadline, DeadlineError
 
 PredictionJson = dict[str, Any]
 """A prediction as JSON: the selected heads and `warnings`, or only `error`."""
@@ -45,7 +46,8 @@ class InferenceService:
         self._input_check = input_check.of(release)
         self._settings = settings
         processors = len(os.sched_getaffinity(0))
-        self._semaphore = FifoSemaphore(processors)
+        self._processors = Budget(processors)
+        self._decoders = Budget(memory.decode_budget(settings.limits, settings.max_request_bytes))
         self._workers = ThreadPoolExecutor(processors, thread_name_prefix="inference")
 
     def predict(
@@ -61,9 +63,11 @@ class InferenceService:
         """
         if len(encoded) == 1:
             # Processed in this thread, which saves the switch to another one.
-            predictions = [self._one(encoded[0], deadline, stats)]
+            predictions = [self._one(encoded[0], 1, deadline, stats)]
         else:
-            predictions = list(self._workers.map(lambda image: self._one(image, deadline, stats), encoded))
+            predictions = list(
+                self._workers.map(lambda image: self._one(image, len(encoded), deadline, stats), encoded)
+            )
         problems = [prediction for prediction in predictions if isinstance(prediction, Problem)]
         if len(problems) == len(predictions):
             raise _none(problems)
@@ -72,12 +76,21 @@ class InferenceService:
             for prediction in predictions
         ]
 
-    def _one(self, image: bytes | Problem, deadline: Deadline, stats: RequestStats | None) -> PredictionJson | Problem:
+    def _one(
+        self, image: bytes | Problem, count: int, deadline: Deadline, stats: RequestStats | None
+    ) -> PredictionJson | Problem:
+        """Predict one image of `count` in the request."""
         if isinstance(image, Problem):
             return image
+        size = self.predictor.release.size
         try:
-            with self._semaphore.turn(deadline):
-                face = images.read(image, self.predictor.release.size, self._settings.limits)
+            encoded = images.inspect(image, self._settings.limits, count)
+            # Memory first: an image that waits for it does not occupy a processor.
+            with (
+                self._decoders.reserve(memory.decode_bytes(encoded.memory(size)), deadline),
+                self._processors.reserve(1, deadline),
+            ):
+                face = encoded.read(size)
                 (estimates,) = self.predictor.predict(face.pixels[None])
                 warnings = self._input_check.warnings(face)
         except images.UnknownFormatError as error:
@@ -87,12 +100,7 @@ class InferenceService:
         except images.ImageError as error:
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
         except DeadlineError:
-            return Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "the server is busy, and the request reached its time limit while it waited; try again later, or send "
-                "fewer images",
-                {"Retry-After": "1"},
-            )
+            return busy()
         heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
         prediction: PredictionJson = {head: heads[head]._asdict() for head in self._settings.heads}
         if warnings:
@@ -100,6 +108,16 @@ class InferenceService:
         if stats is not None:
             stats.add(prediction, face)
         return prediction
+
+
+def busy() -> Problem:
+    """Return the problem of a request that waited until its deadline."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the server is busy, and the request reached its time limit while it waited; try again later, or send fewer "
+        "images",
+        {"Retry-After": "1"},
+    )
 
 
 def _none(problems: list[Problem]) -> Problem:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+DECODE_BYTES_PER_PIXEL = 13
+"""Memory of a full-size decode. A WebP takes 12 bytes a pixel, a PNG 8, an AVIF of 10 bits a channel 10 to 13."""
+PIXELS_PER_BYTE = 1000
+"""Pixels that a byte of a file may stand for. A blank color image reaches a third of that as a PNG."""
+
 
 class Limits(NamedTuple):
     """Largest and smallest image that is decoded."""
@@ -16,3 +21,8 @@ class Limits(NamedTuple):
     """Pixels of the shorter side."""
     max_aspect_ratio: int = 10
     """Longer side over shorter side. The central square of a narrower strip shows almost nothing of it."""
+
+    @property
+    def decode_bytes(self) -> int:
+        """Memory that the decode of one image may take, beside its file."""
+        return DECODE_BYTES_PER_PIXEL * self.max_full_decode_pixels

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
+import time
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
@@ -11,6 +17,9 @@ from PIL import Image
 
 from serving import images
 from serving.formats import FORMATS
+from serving.images import ImageTooLargeError
+from serving.limits import Limits
+from tests.function import costly_images
 from tests.function.bad_images import header, png, saved
 from training.faces import draw
 
@@ -176,3 +185,121 @@ def test_a_large_jpeg_decoded_at_a_reduced_scale_looks_the_same() -> None:
     reduced = images.decode(saved(large, "JPEG", quality=95), 96).astype(int)
     whole = images.decode(saved(large), 96).astype(int)
     assert np.abs(reduced - whole).mean() < 3
+
+
+def chunked(name: bytes, payload: bytes) -> bytes:
+    """A PNG of gray pixels with one more chunk."""
+    pixels = (b"IDAT", zlib.compress((b"\0" + b"\x80" * 96) * 32))
+    return png([header(32, 32), (name, payload), pixels, (b"IEND", b"")])
+
+
+BOMB = zlib.compress(bytes(5 * 2**20))
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        (b"iCCP", b"icc\0\0" + BOMB),
+        (b"iTXt", b"a\0\1\0\0\0" + BOMB),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + BOMB),
+        (b"zTXt", b"Raw profile type exif\0\0" + BOMB),
+        (b"zTXt", b"Raw profile type exif\0\0no zlib"),
+        (b"zTXt", b"a\0\7unknown method"),
+        (b"tEXt", b""),
+        (b"eXIf", b""),
+        (b"gAMA", b""),
+        (b"pHYs", b"\0"),
+        (b"fcTL", b"\0"),
+    ],
+)
+def test_chunks_that_pixels_do_not_need_are_not_inflated(name: bytes, payload: bytes) -> None:
+    tracemalloc.start()
+    assert images.decode(chunked(name, payload), 16)[8, 8].tolist() == [128, 128, 128]
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"gAMA", b"prVt"])
+def test_a_wrong_checksum_of_a_chunk_that_pixels_do_not_need_is_ignored(name: bytes) -> None:
+    data = chunked(name, b"a\0\0" + zlib.compress(b"text"))
+    place = data.index(b"IDAT") - 8
+    assert images.decode(data[:place] + b"none" + data[place + 4 :], 16)[8, 8].tolist() == [128, 128, 128]
+
+
+@pytest.mark.parametrize(
+    "costly",
+    [
+        costly_images.png_with_texts,
+        costly_images.png_with_damaged_texts,
+        costly_images.jpeg_with_spread_exif,
+        costly_images.jpeg_with_long_fill,
+    ],
+)
+def test_costly_metadata_costs_no_time(costly: Callable[[], bytes]) -> None:
+    data = costly()
+    start = time.process_time()
+    images.decode(data, 16)
+    assert time.process_time() - start < 0.5
+
+
+def test_an_orientation_counts_before_much_other_metadata() -> None:
+    pixels = images.decode(costly_images.jpeg_with_spread_exif(), 16)
+    assert pixels[0, 0, 0] > 200
+    assert pixels[0, -1, 0] < 50
+
+
+def test_many_blank_images_in_few_bytes_cost_no_more_than_one_large_image() -> None:
+    blank = costly_images.webp()
+    limits = Limits()
+    assert images.inspect(blank).container.width == 4000
+    with pytest.raises(ImageTooLargeError, match=r"4000x3999 pixels in \d+ bytes; .* a request of 32"):
+        images.inspect(blank, limits, 32)
+    for kind in FORMATS:
+        photo = saved(Image.effect_noise((1600, 1200), 90).convert("RGB"), kind)
+        assert images.inspect(photo, limits, 32).kind == kind
+
+
+def test_decodes_stay_within_the_memory_that_they_reserve() -> None:
+    noise = Image.effect_noise((2000, 2001), 90)
+    color = noise.convert("RGB")
+    transparent = Image.merge("RGBA", (noise,) * 4)
+    files = [
+        saved(color.convert("CMYK"), "JPEG", progressive=True),
+        saved(color, "PNG", compress_level=1),
+        saved(transparent, "PNG", compress_level=1),
+        saved(Image.fromarray(np.asarray(noise).astype(np.uint16)), "PNG", compress_level=1),
+        saved(color, "WEBP", method=0),
+        saved(transparent, "WEBP", method=0, lossless=True),
+    ]
+    if "AVIF" in FORMATS:
+        files += [saved(color, "AVIF", speed=10), saved(transparent, "AVIF", speed=10, subsampling="4:4:4")]
+    code = [sys.executable, "-c", _MEASURE]
+    done = subprocess.run(code, input=pickle.dumps(files), capture_output=True, check=True)
+    measured = [(int(reserved), int(used)) for reserved, used in map(bytes.split, done.stdout.splitlines())]
+    assert len(measured) == len(files)
+    for reserved, used in measured:
+        # The rest is the decoder's libraries and small blocks.
+        assert 0.6 * reserved < used < reserved + 2**21
+
+
+# Prints, for each image, the bytes that its decode reserves and the bytes that it uses.
+_MEASURE = """
+import pickle, sys
+from pathlib import Path
+from serving import images, memory
+
+memory.configure_allocator()
+def resident(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+for data in pickle.load(sys.stdin.buffer):
+    image = images.inspect(data)
+    # Import the decoder.
+    image.read(16)
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    image = images.inspect(data)
+    image.read(160)
+    print(image.memory(160), resident("VmHWM") - before)
+"""

@@ -145,7 +145,7 @@ def test_batch_and_step_size_grow_with_the_devices(count: int, batch: int, rate:
     assert scaled.learning_rate == pytest.approx(rate)
 
 
-@pytest.mark.parametrize("text", ["nonsense", "[]", '{"cluster": {}}'])
+@pytest.mark.parametrize("text", ["nonsense", "[]", '{"cluster": {"ps": ["a:1"]}}'])
 def test_a_cluster_that_is_not_understood_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(StepError, match="TF_CONFIG"):

@@ -17,11 +17,12 @@ from PIL import Image
 
 from serving import images
 from tests.prepared import index, rejected, splits_by
+from training.__main__ import main
 from training.config import PrepareConfig
 from training.data import shards
 from training.errors import StepError
 from training.faces import draw, write_faces
-from training.prepare import prepare
+from training.prepare import prepare, summary
 
 CONFIG = PrepareConfig(size=32, shard_faces=16, validation=0.25, test=0.25)
 COUNT = 64
@@ -96,7 +97,7 @@ def test_every_file_ends_as_a_face_or_with_its_reason(mine: Path, tmp_path: Path
         "50_2_0_20170116174525125.jpg": (face, "label out of range: gender is 2"),
         "50_0_5_20170116174525125.jpg": (face, "label out of range: race is 5"),
         "50_0_0_20170116174525001.jpg": (face[: len(face) // 2], "undecodable: the JPEG image is damaged"),
-        "50_0_0_20170116174525002.jpg": (b"not an image", "undecodable: the bytes are no image of a known format"),
+        "50_0_0_20170116174525002.jpg": (b"not an image", "undecodable: not an image of a known format"),
         "50_0_0_20170116174525003.jpg": (b"", "undecodable: the image is empty"),
         "50_0_0_20170116174525004.jpg": (face, "contradicting twin: 2 byte-identical files"),
         "51_0_0_20170116174525004.jpg": (face, "contradicting twin: 2 byte-identical files"),
@@ -122,6 +123,34 @@ def test_a_name_that_is_no_text_is_accounted_for_too(mine: Path, tmp_path: Path)
     assert reason.startswith("name does not parse")
 
 
+def test_a_face_whose_name_is_no_text_is_accepted(mine: Path, tmp_path: Path) -> None:
+    (mine / "20_1_1_20170101000000999-\udce4.jpg").write_bytes(draw(20, 1, 1, seed=7))
+    prepare(mine, tmp_path / "data", CONFIG)
+    assert rejected(tmp_path / "data") == {}
+    assert "20_1_1_20170101000000999-\\udce4.jpg" in index(tmp_path / "data")
+
+
+def test_names_run_nothing_in_a_spreadsheet_and_change_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["=HYPERLINK(1).jpg", "+cmd|x.jpg", "\tx.jpg", "\x1b]0;title\x07.jpg", "line\nbreak.jpg"]
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(b"")
+    (folder / "=1").mkdir()
+    (folder / "=1" / "20_1_1_20170101000000999.jpg").write_bytes(draw(20, 1, 1, seed=7))
+    assert main(["prepare", "--preset", "smoke", "--data", str(folder), "--work", str(tmp_path / "work")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    write_faces(folder, COUNT)
+    prepare(folder, tmp_path / "data", CONFIG)
+    cells = [*rejected(tmp_path / "data"), *index(tmp_path / "data")]
+    assert [cell for cell in cells if cell[0] in "=+-@\t\r" or not cell.isprintable()] == []
+    assert {"'=HYPERLINK(1).jpg", "'\\tx.jpg", "\\x1b]0;title\\x07.jpg"} <= set(cells)
+    assert "'=1/20_1_1_20170101000000999.jpg" in cells
+
+
 def test_twins_and_near_duplicates_share_group_and_split(mine: Path, tmp_path: Path) -> None:
     families = []
     for number, path in enumerate(sorted(mine.iterdir())[:12]):
@@ -138,6 +167,37 @@ def test_twins_and_near_duplicates_share_group_and_split(mine: Path, tmp_path: P
     rows = list(found.values())
     assert len({row["group"] for row in rows}) == COUNT
     assert set(splits_by(rows, "group")) == set(splits_by(rows, "digest")) == {1}
+
+
+def test_copies_count_once_and_are_told(
+    faces: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for top in ("UTKFace", "crop_part1", "aligned/UTKFace"):
+        shutil.copytree(faces, tmp_path / "threefold" / top)
+    fingerprint = prepare(tmp_path / "threefold", tmp_path / "data", CONFIG)
+    once = shards.fingerprint(prepared)
+    assert (fingerprint.sha256, fingerprint.faces, fingerprint.copies) == (once.sha256, once.faces, 2 * COUNT)
+    for path in prepared.glob("*.npy"):
+        assert (tmp_path / "data" / path.name).read_bytes() == path.read_bytes()
+    rows = index(tmp_path / "data")
+    assert len(rows) == 3 * COUNT
+    for name, row in index(prepared).items():
+        assert {tuple(rows[f"{top}/{name}"].items())[1:] for top in ("UTKFace", "crop_part1", "aligned/UTKFace")} == {
+            tuple(row.items())[1:]
+        }
+    assert "192 files = 64 accepted" in (page := summary(fingerprint))
+    assert page.endswith("+ 128 copies of these + 0 rejected")
+    arguments = [
+        "prepare",
+        "--preset",
+        "smoke",
+        "--data",
+        str(tmp_path / "threefold"),
+        "--work",
+        str(tmp_path / "work"),
+    ]
+    assert main(arguments) == 0
+    assert "folded 128 copies: files with the same bytes and labels count as one face" in capsys.readouterr().out
 
 
 def test_the_order_of_the_files_changes_nothing(faces: Path, prepared: Path, tmp_path: Path) -> None:

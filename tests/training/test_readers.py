@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from training.data import readers
+from training.data import archives, readers
 from training.errors import StepError
 
 FILES = {"a.jpg": b"one", "part/b.jpg": b"two" * 1000, "part/deeper/c.txt": b""}
@@ -99,7 +99,9 @@ def test_what_is_no_file_in_a_folder_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere")
-    assert refusals(tmp_path) == dict.fromkeys(("pipe.jpg", "loop", "dangling.jpg"), "not a regular file")
+    kind = "not a regular file"
+    link = "a link to a folder: give that folder as --data"
+    assert refusals(tmp_path) == {"pipe.jpg": kind, "loop": link, "dangling.jpg": kind}
 
 
 @pytest.mark.parametrize("name", ["folder", "f.tar", "f.zip"])
@@ -187,7 +189,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(
     else:
         count = 1 if bomb.startswith("one") else 64
         pack(tmp_path / bomb, {f"{number}.jpg": bytes(size // count) for number in range(count)})
-    monkeypatch.setattr(readers, "ALWAYS_ALLOWED_BYTES", MEBIBYTE)
+    monkeypatch.setattr(archives, "ALWAYS_ALLOWED_BYTES", MEBIBYTE)
     # A tar's reader reserves as many bytes as it is asked for.
     monkeypatch.setattr(readers, "MAX_FILE_BYTES", MEBIBYTE)
     tracemalloc.start()

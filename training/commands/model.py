@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from serving import addresses
+from serving.addresses import AddressError
 from training.commands import Command, positive, signing, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
 from training.errors import StepError
@@ -46,7 +48,9 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
-    from training.data import coverage
+    from training.data import coverage, readers
+
+    readers.require(options.data)
     from training.prepare import prepare, summary
 
     config = PRESETS[options.preset].prepare
@@ -54,6 +58,8 @@ def prepare(options: argparse.Namespace) -> int:
         config = dataclasses.replace(config, size=options.size)
     fingerprint = prepare(options.data, options.work / "data", config, options.expect)
     print(summary(fingerprint))
+    if fingerprint.copies:
+        print(f"folded {fingerprint.copies} copies: files with the same bytes and labels count as one face")
     print(f"fingerprint: {fingerprint.sha256}")
     for gap in coverage.find(options.work / "data"):
         print(f"warning: {gap}", file=sys.stderr)
@@ -65,7 +71,7 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument(
         "--data",
-        type=Path,
+        type=_local,
         required=True,
         help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}",
     )
@@ -242,6 +248,17 @@ def _current(name: str) -> str:
     if name in RENAMED:
         raise argparse.ArgumentTypeError(f"{name} is now {RENAMED[name]}: rename it")
     return name
+
+
+def _local(text: str) -> Path:
+    """Return the path of a dataset, or let argparse refuse another address."""
+    try:
+        address = addresses.parse(text)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(f"{error}") from error
+    if address.bucket:
+        raise argparse.ArgumentTypeError(f"{text} is in Cloud Storage; `fetch` it, then name the copy")
+    return Path(address.path)
 
 
 def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:

@@ -129,6 +129,8 @@ class Fingerprint:
     """Faces in each split."""
     rejected: int
     """Rejected files."""
+    copies: int = 0
+    """Files with the bytes and labels of another file, which count as one face with it."""
 
     def save(self, folder: Path) -> None:
         """Write the fingerprint beside the shards."""

@@ -47,8 +47,8 @@ class Face:
 
     row: int
     """Index of its pixels in the staging file."""
-    path: str
-    """Path in the source."""
+    paths: tuple[str, ...]
+    """Paths in the source, ascending: several where files are byte-identical and have the same labels."""
     labels: tuple[int, ...]
     """Age and class indices, in the order of `training.labels.COLUMNS`."""
     digest: str
@@ -114,14 +114,17 @@ class Staging:
         self.database.executescript(_NAME_GROUPS)
 
     def faces(self, split: str | None = None) -> Iterator[Face]:
-        """Yield the accepted faces of one split, or of all, ordered by digest."""
+        """Yield the accepted faces of one split, or of all, ordered by digest. Copies are one face."""
         rows = self.database.execute(
-            "SELECT row, path, labels, digest, name, split FROM faces"
+            "SELECT MIN(row), json_group_array(path), labels, digest, name, split FROM faces"
             " JOIN images USING (digest) JOIN groups USING (root)"
-            " WHERE ? IS NULL OR split = ? ORDER BY digest, path",
+            " WHERE ? IS NULL OR split = ? GROUP BY digest ORDER BY digest",
             (split, split),
         )
-        return (Face(row, path, tuple(json.loads(labels)), *rest) for row, path, labels, *rest in rows)
+        return (
+            Face(row, tuple(sorted(json.loads(paths))), tuple(json.loads(labels)), *rest)
+            for row, paths, labels, *rest in rows
+        )
 
     def rejected(self) -> Iterator[tuple[str, str]]:
         """Yield path and reason of each rejected file."""

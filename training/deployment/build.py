@@ -97,7 +97,7 @@ def _wait(name: str, config: DeployConfig) -> None:
 
 
 def _included(folder: Path) -> list[Path]:
-    patterns = [line for line in (folder / IGNORED).read_text().split() if not line.startswith("#")]
+    patterns = [line for line in (folder / IGNORED).read_text(encoding="utf-8").split() if not line.startswith("#")]
     return [
         path
         for path in sorted(folder.rglob("*"))

@@ -48,7 +48,7 @@ def _gitlabs() -> impersonated_credentials.Credentials | None:
     GitLab's identity, which is the same file without the impersonation, may create them.
     """
     path = Path(os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", ""))
-    stated = json.loads(path.read_text()) if path.is_file() else {}
+    stated = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     account = re.search(r"/serviceAccounts/([^/:]+):", stated.get("service_account_impersonation_url", ""))
     if stated.get("type") != "external_account" or account is None:
         return None

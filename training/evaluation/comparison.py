@@ -99,7 +99,7 @@ class Comparison:
 def load(folder: Path, sha256: str) -> Comparison:
     """Return the comparison of the model with that digest; without a champion if `evaluate` wrote none."""
     path = folder / COMPARISON_FILE
-    record = manifest_v3.rename(json.loads(path.read_text())) if path.is_file() else {}
+    record = manifest_v3.rename(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     if record.get("sha256") != sha256:
         return Comparison(sha256, notes=("This release was not compared with another one.",))
     differences = tuple(Difference(**row) for row in record.pop("differences"))

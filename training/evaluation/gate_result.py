@@ -164,7 +164,7 @@ def require_passed(folder: Path, sha256: str) -> dict[str, Any]:
         StepError: the model has not been through the gate, or failed it without an override.
     """
     path = folder / GATE_FILE
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if found.get("sha256") != sha256:
         raise StepError("this model has not been through the gate; run `python -m training gate` first")
     if not found["passed"] and not found["override"]:

@@ -141,8 +141,8 @@ def load(folder: Path) -> dict[str, Any]:
     path = folder / METRICS_FILE
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training evaluate` first")
-    measured: dict[str, Any] = manifest_v3.rename(json.loads(path.read_text()))
-    if measured["sha256"] != parse_manifest((folder / MANIFEST).read_text())["model"]["sha256"]:
+    measured: dict[str, Any] = manifest_v3.rename(json.loads(path.read_text(encoding="utf-8")))
+    if measured["sha256"] != parse_manifest((folder / MANIFEST).read_text(encoding="utf-8"))["model"]["sha256"]:
         raise StepError(f"{path} belongs to another model; run `python -m training evaluate` again")
     if "baseline" not in measured:
         raise StepError(f"an older version wrote {path}, without a baseline; run `python -m training evaluate` again")

@@ -58,7 +58,7 @@ def write(folder: Path, measured: dict[str, Any], compared: Comparison, result: 
     section = render("gate.html", **values)
     for path in (folder / REPORT_FILE, local_report(folder)):
         if path.is_file():
-            before, _, rest = path.read_text().partition(_BEGIN)
+            before, _, rest = path.read_text(encoding="utf-8").partition(_BEGIN)
             write_text(path, f"{before}{_BEGIN}\n{section}{_END}{rest.partition(_END)[2]}")
 
 

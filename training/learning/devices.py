@@ -13,6 +13,9 @@ import tensorflow as tf
 from training.config import TrainConfig
 from training.errors import StepError
 
+# Machines from which on they train together.
+_SEVERAL = 2
+
 
 def strategy() -> tf.distribute.Strategy:
     """Return the strategy for all devices, and print them. Machines find each other through TF_CONFIG.
@@ -54,19 +57,34 @@ def agreed(epoch: int, among: tf.distribute.Strategy) -> int:
 def is_chief() -> bool:
     """Return whether this machine logs for all: the only one, the chief, or the first worker without a chief."""
     described = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    task, kind = described.get("task", {}), "chief" if described.get("cluster", {}).get("chief") else "worker"
-    return (task.get("type", kind), task.get("index", 0)) == (kind, 0)
+    if _machines() < _SEVERAL:
+        return True
+    task, kind = described["task"], "chief" if described["cluster"].get("chief") else "worker"
+    return (task["type"], task["index"]) == (kind, 0)
 
 
 def _machines() -> int:
-    text = os.environ.get("TF_CONFIG", "")
-    if not text:
-        return 1
+    """Return the number of machines in TF_CONFIG. One machine alone needs no task."""
+    text = os.environ.get("TF_CONFIG") or "{}"
     try:
-        cluster = json.loads(text)["cluster"]
-        return len(cluster["worker"]) + len(cluster.get("chief", []))
-    except (ValueError, KeyError, TypeError) as error:
+        described = json.loads(text)
+        cluster, task = described.get("cluster", {}), described.get("task", {})
+        counts = {role: len(_addresses(members)) for role, members in cluster.items()}
+        machines = sum(counts.values())
+        known = set(counts) <= {"chief", "worker"}
+        placed = machines < _SEVERAL or task["index"] in range(counts[task["type"]])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        known = placed = False
+    if not (known and placed):
         raise StepError(
             f"TF_CONFIG is {text!r}; expected "
-            '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
-        ) from error
+            '{"cluster": {"chief": ["host:port"], "worker": ["host:port", ...]}, '
+            '"task": {"type": "worker", "index": 0}}, with or without a chief'
+        )
+    return max(1, machines)
+
+
+def _addresses(members: object) -> list[str]:
+    if not (isinstance(members, list) and all(isinstance(member, str) for member in members)):
+        raise TypeError("a role of a cluster has a list of addresses")
+    return members
