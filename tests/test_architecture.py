@@ -140,23 +140,6 @@ def test_what_moves_releases_and_traffic_needs_no_tensorflow() -> None:
     assert {name for name in MODULES if name.startswith(packages) and _roots(name) & HEAVY} == set()
 
 
-def test_every_text_file_is_read_and_written_as_utf_8() -> None:
-    """The locale of a machine decides where nothing is stated."""
-    unstated = []
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Call):
-                continue
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            stated = {keyword.arg for keyword in node.keywords}
-            modes = [given.value for given in node.args if isinstance(given, ast.Constant)]
-            text = called in ("read_text", "write_text") and isinstance(node.func, ast.Attribute)
-            text |= called == "open" and any(isinstance(mode, str) and set(mode) <= set("rwax+t") for mode in modes)
-            if text and "encoding" not in stated:
-                unstated.append(f"{name}:{node.lineno}")
-    assert unstated == []
-
-
 def test_training_opens_cloud_storage_by_one_loader() -> None:
     """training/registry reads releases with Google's library; the function's storage knows fewer credentials."""
     ours = [name for name in MODULES if name.startswith("training")]
@@ -177,3 +160,20 @@ def test_training_opens_cloud_storage_by_one_loader() -> None:
         if "storage" in {alias.name for alias in node.names}
     }
     assert imported == {"training.registry.gcs"}
+
+
+def test_every_text_file_is_read_and_written_as_utf_8() -> None:
+    """The locale of a machine decides where nothing is stated."""
+    unstated = []
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            stated = {keyword.arg for keyword in node.keywords}
+            modes = [given.value for given in node.args if isinstance(given, ast.Constant)]
+            text = called in ("read_text", "write_text") and isinstance(node.func, ast.Attribute)
+            text |= called == "open" and any(isinstance(mode, str) and set(mode) <= set("rwax+t") for mode in modes)
+            if text and "encoding" not in stated:
+                unstated.append(f"{name}:{node.lineno}")
+    assert unstated == []

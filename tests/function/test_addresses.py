@@ -97,6 +97,14 @@ def test_commands_refuse_it_and_write_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("address", ["gs://bucket/faces.tar", "gs:/bucket/faces.tar", "s3://b/f.tar", "~/faces", ""])
+def test_a_dataset_is_local(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["prepare", "--work", str(tmp_path), "--data", address])
+    assert "argument --data: " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("address", ["gs:/bucket/models/1", "s3://bucket/models/1", "~/models/1", ""])
 def test_the_function_does_not_start_with_it(address: str) -> None:
     assert refusal(FUNCTION, MODEL_URI=address).startswith(f"cannot start: MODEL_URI is {address!r}; it takes ")
