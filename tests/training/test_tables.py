@@ -124,7 +124,8 @@ def test_the_contents_list_of_the_report_leads_to_every_section(name: str, chall
 def test_plots_leave_out_what_few_faces_say() -> None:
     probabilities, right = np.repeat([0.95, 0.55], [20, 19]), np.ones(39, np.bool_)
     (axes,) = plots.reliability(probabilities, right, "Gender").axes
-    assert [dots.get_offsets().tolist() for dots in axes.collections] == [[[pytest.approx(0.95), 1.0]]]
+    (dots,) = axes.collections
+    assert np.asarray(dots.get_offsets()) == pytest.approx(np.array([[0.95, 1.0]]))
     (axes,) = plots.confusion([[18, 1], [10, 10]], ("male", "female"), "Gender").axes
     assert [text.get_text() for text in axes.texts] == ["18", "1", "50%\n10", "50%\n10"]
 
