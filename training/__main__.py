@@ -9,7 +9,7 @@ import os
 import sys
 
 # Each command imports its modules when it runs, so that `releases` does not wait for TensorFlow.
-from age_gender.text import printable
+from age_gender.text import printable_lines
 from training.commands import deployment, model, monitoring, provenance, releases
 from training.errors import StepError
 
@@ -68,8 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _failed(command: str, message: str) -> int:
     # Messages quote names from archives, releases and servers, with whatever characters these have.
-    shown = "\n".join(map(printable, message.split("\n")))
-    print(f"{command}: {shown}", file=sys.stderr)
+    print(f"{command}: {printable_lines(message)}", file=sys.stderr)
     return 1
 
 

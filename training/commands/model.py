@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from serving import addresses
+from serving.addresses import AddressError
 from training.commands import Command, positive, signing, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
 from training.errors import StepError
@@ -69,7 +71,7 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument(
         "--data",
-        type=Path,
+        type=_local,
         required=True,
         help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}",
     )
@@ -246,6 +248,17 @@ def _current(name: str) -> str:
     if name in RENAMED:
         raise argparse.ArgumentTypeError(f"{name} is now {RENAMED[name]}: rename it")
     return name
+
+
+def _local(text: str) -> Path:
+    """Return the path of a dataset, or let argparse refuse another address."""
+    try:
+        address = addresses.parse(text)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(f"{error}") from error
+    if address.bucket:
+        raise argparse.ArgumentTypeError(f"{text} is in Cloud Storage; `fetch` it, then name the copy")
+    return Path(address.path)
 
 
 def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:
