@@ -40,8 +40,12 @@ def _lines(job: dict[str, Any]) -> Iterator[str]:
     yield from (line for part in ("before_script", "script") for line in job.get(part, []) if isinstance(line, str))
 
 
-# $TRAIN_ARGS is unquoted, since it contains any number of words.
-COMMANDS = [(name, shlex.split(line.replace(" $TRAIN_ARGS", ""))) for name, job in JOBS.items() for line in _lines(job)]
+def _words(line: str) -> list[str]:
+    """Split a line, without $TRAIN_ARGS, which has any number of words, and without the variable for its output."""
+    return shlex.split(re.sub(r"^[A-Z]+=\$\((.*)\)$", r"\1", line.replace(" $TRAIN_ARGS", "")))
+
+
+COMMANDS = [(name, _words(line)) for name, job in JOBS.items() for line in _lines(job)]
 STEPS = {name: words[3:] for name, words in COMMANDS if words[:3] == ["python", "-m", "training"]}
 
 
@@ -82,7 +86,7 @@ def test_make_target_exists(target: str) -> None:
 def test_every_command_accepts_its_arguments(words: list[str]) -> None:
     if words[:3] == ["python", "-m", "training"]:
         # Only --preset and --minutes check their values.
-        typed = {"$PRESET": "default", "$WATCH_MINUTES": "5"}
+        typed = {"$PRESET": "default", "$WATCH_MINUTES": "5", "$FIRST": "--first-release"}
         given = [typed.get(word) or re.sub(r"\$\w+", "x", word) for word in words[3:]]
         command_line.parser().parse_args(given)
     elif words[0] == "pip":
