@@ -26,6 +26,7 @@ from PIL import Image
 from serving import images, release
 from serving.predictor import Predictor
 from tests.bench_cold import BUNDLED, FETCHED, HELLO, cold_start
+from tests.function import costly_requests
 from tests.server import Server, serve
 from training.faces import draw
 
@@ -55,6 +56,10 @@ def main() -> None:
         (hello / "main.py").write_text(HELLO_WORLD)
         _report("memory once serving, MB more than a hello world", _memory(hello, clients=1), "at most 40")
         _report(f"the same after {CLIENTS} clients at once", _memory(hello, CLIENTS), "for information")
+        with _ours() as ours, costly_requests.Memory(ours) as memory:
+            for _ in costly_requests.send_all(ours):
+                pass
+            print(f"peak memory of the most expensive requests at once: {memory.peak / 2**20:.0f} MiB; at most 512")
         with _ours() as ours, _theirs(hello) as theirs:
             _report("one warm request against its work and a hello world", _warm(ours, theirs), "at most 1.2")
             _report("a 12-megapixel JPEG, its extra time against the bare decode's", _large(ours), "at most 1.2")

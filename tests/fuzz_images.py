@@ -92,10 +92,14 @@ def _search() -> None:
 
 def _report_own_errors(cause: BaseException | None) -> None:
     """Report an error of the function's own code, which the decoder would turn into an ImageError."""
-    from serving.formats import CostlyFileError
+    from serving.formats import CostlyFileError, MalformedFileError
 
     frames = traceback.extract_tb(cause.__traceback__) if cause else []
-    if frames and "serving" in Path(frames[-1].filename).parts and not isinstance(cause, CostlyFileError):
+    if (
+        frames
+        and "serving" in Path(frames[-1].filename).parts
+        and not isinstance(cause, CostlyFileError | MalformedFileError)
+    ):
         raise AssertionError("raised by the function itself") from cause
 
 

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 from selectors import EVENT_READ, EVENT_WRITE
@@ -42,8 +43,8 @@ BODY_BUFFERS = 4
 MAX_CHUNKS = 2**16
 """Limit of one body. Each chunk costs time."""
 
-# Bytes of one read.
-_HEAD_PIECE, _BODY_PIECE = 2**15, 2**18
+# Bytes of one read. The allocator returns pieces of a MiB to the system, smaller ones would stay.
+_HEAD_PIECE, _BODY_PIECE = 2**15, 2**20
 # Many clients read a response only after they have sent the whole body. The server discards the rest of a refused body:
 # so many bodies of the largest size, for so many seconds.
 _DISCARDED_BODIES, _DISCARD_SECONDS = 5, 10.0
@@ -53,6 +54,8 @@ _LINGER_SECONDS = 2.0
 _CHECK_SECONDS = 0.25
 # Age in seconds from which an incomplete body gives way to others when the buffers are full.
 _STALE_SECONDS = 1.0
+# Health, page and descriptions are quick. They must not wait for images.
+_QUICK_THREADS = 4
 # The system cannot open another connection.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -65,6 +68,11 @@ _INCOMPLETE = (NoMoreData, StopIteration)
 
 
 Step = Callable[["_Connection"], None]
+
+
+def buffer_bytes(settings: Settings) -> int:
+    """Return the most bytes of heads and bodies that all connections hold. One body is copied when it is complete."""
+    return MAX_CONNECTIONS * MAX_HEAD_BYTES + (BODY_BUFFERS + 1) * settings.max_request_bytes
 
 
 class UnreadBodyError(Exception):
@@ -260,6 +268,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._paused: dict[_Connection, None] = {}
         self._buffered = 0
         self._checked = 0.0
+
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """Return the threads for requests with a body, and make those for requests without: they never wait."""
+        self._quick = ThreadPoolExecutor(_QUICK_THREADS, thread_name_prefix="quick")
+        return ThreadPoolExecutor(self.cfg.threads, thread_name_prefix="requests")
 
     def accept(self, listener: socket.socket) -> None:
         """Accept clients. If there are too many, close the connections that were silent longest."""
@@ -470,7 +483,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             connection.rest = sys.maxsize if body.chunked else body.left
             self._buffered -= body.size
             connection.body = _Body(0)
-        future = self.tpool.submit(self._respond, connection)
+        threads = self.tpool if body.size or reason else self._quick
+        future = threads.submit(self._respond, connection)
         future.add_done_callback(lambda _: self.method_queue.defer(self._run, self._responded, connection))
 
     def _respond(self, connection: _Connection) -> None:

@@ -34,6 +34,10 @@ _REFUSALS = {
     500: "the request failed in the server",
     501: "Transfer-Encoding has an unknown value; it may only be chunked",
 }
+# The caller's fault must not count as a failure of the server.
+_STATUSES = {
+    501: HTTPStatus.BAD_REQUEST,
+}
 MALFORMED = (
     "the request is not valid HTTP/1.1: its lengths, hosts or other lines are malformed or contradict each other"
 )
@@ -108,14 +112,15 @@ def _announce(arbiter: Any) -> None:
 
 def _refuse(client: Any, status: int, *_: str) -> None:
     """Refuse a request before any handler, with problem details. gunicorn's own HTML quotes the request."""
-    problem = Problem(HTTPStatus(status), _REFUSALS.get(status, MALFORMED))
+    problem = Problem(_STATUSES.get(status, HTTPStatus(status)), _REFUSALS.get(status, MALFORMED))
+    stated = int(problem.status)
     body = json_text(problem.details())
     lines = (
-        f"HTTP/1.1 {status:d} {problem.status.phrase}",
+        f"HTTP/1.1 {stated} {problem.status.phrase}",
         "Connection: close",
         f"Content-Type: {MEDIA_TYPE}",
         f"Content-Length: {len(body)}",
         "X-Content-Type-Options: nosniff",
     )
     client.sendall("\r\n".join((*lines, "", body)).encode())
-    log.warning(f"refused unrouted: {status:d}", extra={"fields": {"httpRequest": {"status": int(status)}}})
+    log.warning(f"refused unrouted: {stated}", extra={"fields": {"httpRequest": {"status": stated}}})

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from serving.limits import Limits
+from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
 
 MIB = 2**20
@@ -25,9 +26,8 @@ SMALL_DECODE = 4 * MIB
 _PARSED_BODIES = 2
 _DECODED_FILES = 2
 
-# Options of glibc's malloc.h, and the number of heaps.
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
-_ARENAS = 2
+# Options of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 class Budget:
@@ -106,28 +106,28 @@ def decode_budget(limits: Limits, max_request_bytes: int) -> int:
     return limits.decode_bytes + _DECODED_FILES * max_request_bytes
 
 
-def peak(limits: Limits, max_request_bytes: int, connections: int, threads: int, processors: int) -> int:
-    """Return the most bytes that the function takes under these limits, whatever clients send.
+def peak(settings: Settings, buffers: int, processors: int) -> int:
+    """Return the most bytes that the function takes, whatever clients send.
 
     Args:
-        limits: of one image.
-        max_request_bytes: of one body.
-        connections: bytes that all connections may hold: heads and bodies.
-        threads: that process requests.
-        processors: that decode.
+        settings: with the limits of a request.
+        buffers: bytes of requests that connections may hold, as `connections.buffer_bytes` returns them.
+        processors: that decode images.
     """
-    unreserved = threads * _PARSED_BODIES * SMALL_BODY + processors * SMALL_DECODE
-    reserved = parse_budget(max_request_bytes) + decode_budget(limits, max_request_bytes)
-    return AT_REST + connections + unreserved + reserved
+    unreserved = settings.threads * _PARSED_BODIES * SMALL_BODY + processors * SMALL_DECODE
+    reserved = parse_budget(settings.max_request_bytes) + decode_budget(settings.limits, settings.max_request_bytes)
+    return AT_REST + buffers + unreserved + reserved
 
 
 def configure_allocator() -> None:
-    """Make glibc return freed blocks of a MiB or more to the system, and share its heaps between threads.
+    """Make glibc return large blocks to the system when they are freed, and share its heaps between threads.
 
     By default, glibc retains blocks as large as the largest one that was freed, and has eight heaps per processor.
     """
     # Only glibc has these options.
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_ARENA_MAX, _ARENAS)
+        mallopt(_M_ARENA_MAX, 2)
         mallopt(_M_MMAP_THRESHOLD, MIB)
+        # Less would return the memory of every request, and each page costs time when it comes back.
+        mallopt(_M_TRIM_THRESHOLD, 8 * MIB)

@@ -108,10 +108,12 @@ def infer_request(data: bytes, header_length: str, heads: tuple[str, ...]) -> In
     if not isinstance(identifier, str):
         raise Problem(HTTPStatus.BAD_REQUEST, "the id is not a string")
     if "data" in tensor:
+        if not isinstance(tensor["data"], list):
+            raise Problem(HTTPStatus.BAD_REQUEST, f"the data of the input is not a list; {_EXPECTED}")
         images: Images = [_element(element, number) for number, element in enumerate(_flat(tensor["data"]))]
     else:
         images = list(_binary_elements(data[length:]))
-    return InferRequest(images, _requested(content.get("outputs"), heads), identifier)
+    return InferRequest(images, _requested(content.get("outputs", []), heads), identifier)
 
 
 def infer_response(
@@ -177,9 +179,11 @@ def _binary_elements(data: bytes) -> Iterator[bytes]:
 
 def _requested(outputs: object, heads: tuple[str, ...]) -> list[str]:
     known = [*output_tensors(heads)]
+    if not isinstance(outputs, list):
+        raise Problem(HTTPStatus.BAD_REQUEST, f'"outputs" is not a list; the outputs are {", ".join(known)}')
     if not outputs:
         return known
-    names = [output.get("name") if isinstance(output, dict) else None for output in _flat(outputs)]
+    names = [output.get("name") if isinstance(output, dict) else None for output in outputs]
     if unknown := [name for name in names if name not in known]:
         raise Problem(
             HTTPStatus.BAD_REQUEST, f"there is no output {unknown[0]!r:.100}; the outputs are {', '.join(known)}"

@@ -85,7 +85,7 @@ def body(request: Request, settings: Settings) -> bytes:
     """Return the whole body of a request.
 
     Raises:
-        Problem: 400, 408, 413, 415, 501 or 503.
+        Problem: 400, 408, 413, 415 or 503.
     """
     _refuse_encoded(request)
     length = request.content_length
@@ -186,7 +186,7 @@ def _refuse_encoded(request: Request) -> None:
             {"Accept-Encoding": "identity"},
         )
     if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
-        raise Problem(HTTPStatus.NOT_IMPLEMENTED, "the body has a Transfer-Encoding other than chunked")
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body has a Transfer-Encoding other than chunked")
 
 
 def _unsupported(mimetype: str) -> Problem:

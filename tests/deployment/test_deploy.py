@@ -52,12 +52,12 @@ def wrong_digest(setup: Setup) -> None:
 
 
 def crash(setup: Setup) -> None:
-    source = setup.changed_function("main.py", "RELEASE = INFERENCE", 'raise RuntimeError("no")\nRELEASE = INFERENCE')
+    source = setup.changed_function("main.py", "API = Api(", 'raise RuntimeError("no")\nAPI = Api(')
     setup.deploy(function=source)
 
 
 def syntax_error(setup: Setup) -> None:
-    setup.deploy(function=setup.changed_function("main.py", "ROUTES = _routes()", "ROUTES = _routes("))
+    setup.deploy(function=setup.changed_function("main.py", "API = Api(SETTINGS", "API = Api((SETTINGS"))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.conftest import ROOT
-from tests.deployment.conftest import FIRST, SECOND, Setup
+from tests.deployment.conftest import FIRST, SECOND, STATS, Setup
 from training.deployment.config import RolloutConfig
 from training.deployment.logs import RequestLog, ServiceLog
 from training.deployment.rollout import rollout, verdict
@@ -65,20 +65,19 @@ def test_rollout_refuses_a_release_that_is_not_as_it_was_signed(setup: Setup) ->
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ('    raise RuntimeError("sometimes")\n', r"requests failed; the limit is 1.0% unexpected failure"),
+        ('raise RuntimeError("sometimes")', r"requests failed; the limit is 1.0% unexpected failure"),
         pytest.param(
-            "    import time; time.sleep(1)\n",
+            "import time; time.sleep(1)",
             r"the 95th percentile of the latency is 1\.\d+ s; the limit is \d\.\d+ s",
             marks=pytest.mark.serial,
         ),
-        ("    import os; os._exit(1)\n", r"requests failed; the limit is 1.0%"),
+        ("import os; os._exit(1)", r"requests failed; the limit is 1.0%"),
     ],
     ids=["fails", "slow", "dies"],
 )
 def test_rollout_returns_the_traffic_of_a_worse_candidate(setup: Setup, fault: str, reason: str) -> None:
     production = setup.go_live(FIRST)
-    marked = "    g.stats = RequestStats(len(images))\n"
-    candidate = setup.deploy(SECOND, setup.changed_function("main.py", marked, fault + marked))
+    candidate = setup.deploy(SECOND, setup.changed_function("serving/api.py", STATS, f"        {fault}\n{STATS}"))
     config = RolloutConfig(**{**vars(CONFIG), "p95_slack": 0.3})
     with pytest.raises(StepError, match=f"(?s){reason}.*all traffic is back on {production}"):
         rollout(setup.service, setup.registry, candidate, config, ignored)

@@ -19,7 +19,7 @@ from serving import images
 from serving.formats import FORMATS
 from serving.images import ImageTooLargeError
 from serving.limits import Limits
-from tests.function import costly_images
+from tests.function import costly_requests
 from tests.function.bad_images import header, png, saved
 from training.faces import draw
 
@@ -229,10 +229,10 @@ def test_a_wrong_checksum_of_a_chunk_that_pixels_do_not_need_is_ignored(name: by
 @pytest.mark.parametrize(
     "costly",
     [
-        costly_images.png_with_texts,
-        costly_images.png_with_damaged_texts,
-        costly_images.jpeg_with_spread_exif,
-        costly_images.jpeg_with_long_fill,
+        costly_requests.png_with_texts,
+        costly_requests.png_with_damaged_texts,
+        costly_requests.jpeg_with_spread_exif,
+        costly_requests.jpeg_with_long_fill,
     ],
 )
 def test_costly_metadata_costs_no_time(costly: Callable[[], bytes]) -> None:
@@ -243,13 +243,13 @@ def test_costly_metadata_costs_no_time(costly: Callable[[], bytes]) -> None:
 
 
 def test_an_orientation_counts_before_much_other_metadata() -> None:
-    pixels = images.decode(costly_images.jpeg_with_spread_exif(), 16)
+    pixels = images.decode(costly_requests.jpeg_with_spread_exif(), 16)
     assert pixels[0, 0, 0] > 200
     assert pixels[0, -1, 0] < 50
 
 
 def test_many_blank_images_in_few_bytes_cost_no_more_than_one_large_image() -> None:
-    blank = costly_images.webp()
+    blank = costly_requests.webp()
     limits = Limits()
     assert images.inspect(blank).container.width == 4000
     with pytest.raises(ImageTooLargeError, match=r"4000x3999 pixels in \d+ bytes; .* a request of 32"):

@@ -83,7 +83,7 @@ def test_tritonclient_gets_the_reason_of_a_refusal(server: Server) -> None:
     tensor = InferInput("image", [2], "BYTES")
     tensor.set_data_from_numpy(np.array([FACES[0], b"no image"], dtype=object))
     with InferenceServerClient(server.url.removeprefix("http://")) as client:
-        with pytest.raises(InferenceServerException, match="image 1: the bytes are no image"):
+        with pytest.raises(InferenceServerException, match="image 1: the data is not an image"):
             client.infer(NAME, [tensor])
         with pytest.raises(InferenceServerException, match="there is nothing at this path"):
             client.infer("another", [tensor])
@@ -118,6 +118,7 @@ def test_rows_of_elements_are_as_good_as_a_list(server: Server) -> None:
         (request(TEXTS[0], name="pixels"), 400, "not the BYTES tensor 'image'"),
         (request(TEXTS[0], datatype="FP32"), 400, "not the BYTES tensor 'image'"),
         (request(), 400, "no image"),
+        (request(data=TEXTS[0]), 400, "the data of the input is not a list"),
         (request("%%%"), 400, "element 0 of the input is not base64"),
         (request(7), 400, "element 0 of the input is not a string"),
         (request(TEXTS[0], "%%%"), 400, "image 1: element 1 of the input is not base64"),
@@ -125,6 +126,7 @@ def test_rows_of_elements_are_as_good_as_a_list(server: Server) -> None:
         (request(TEXTS[0]) | {"id": 7}, 400, "the id is not a string"),
         (request(TEXTS[0]) | {"outputs": [{"name": "mood"}]}, 400, "no output 'mood'; the outputs are age, age_low"),
         (request(TEXTS[0]) | {"outputs": [7]}, 400, "no output"),
+        (request(TEXTS[0]) | {"outputs": {}}, 400, '"outputs" is not a list'),
     ],
 )
 def test_a_wrong_request_says_what_is_expected(server: Server, body: object, status: int, said: str) -> None:

@@ -36,7 +36,7 @@ def predictions(response: httpx.Response) -> list[dict[str, Any]]:
     return result
 
 
-def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) -> None:
+def test_a_prediction_has_the_published_shape(server: Server, face: bytes) -> None:
     body = server.post(face).json()
     (prediction,) = body["predictions"]
     assert list(body) == ["predictions", "model"]
@@ -45,7 +45,7 @@ def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) 
         "version": MANIFEST["version"],
         "sha256": MANIFEST["model"]["sha256"],
     }
-    # The function is not taken in by a drawing.
+    # A drawing is not a face.
     assert list(prediction) == ["age", "gender", "ethnicity", "warnings"]
     assert 0 <= prediction["age"]["low"] <= prediction["age"]["years"] <= prediction["age"]["high"] <= 117
     assert prediction["gender"]["label"] in ("male", "female")
@@ -54,7 +54,7 @@ def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) 
     assert 0.2 <= prediction["ethnicity"]["probability"] <= 1
 
 
-def test_every_way_of_sending_gives_the_same_answer(server: Server, face: bytes) -> None:
+def test_every_kind_of_body_gives_the_same_prediction(server: Server, face: bytes) -> None:
     wanted = predictions(server.post(face))
     form = httpx.post(server.url + "/predict", files={"image": ("face.jpg", face, "image/jpeg")}, timeout=30)
     assert predictions(form) == wanted
@@ -68,7 +68,7 @@ def test_lossless_formats_of_the_same_pixels_agree(server: Server, face: bytes, 
     assert predictions(server.post(encoded(face, kind), f"image/{kind.lower()}")) == predictions(server.post(face))
 
 
-def test_several_images_are_answered_in_the_order_sent(server: Server) -> None:
+def test_predictions_are_in_the_order_of_the_images(server: Server) -> None:
     faces = [draw(age, 0, 0, seed=age) for age in (2, 30, 80)]
     alone = [predictions(server.post(face))[0] for face in faces]
     form = [("image", ("face.jpg", face, "image/jpeg")) for face in faces]
@@ -77,7 +77,7 @@ def test_several_images_are_answered_in_the_order_sent(server: Server) -> None:
     assert predictions(httpx.post(server.url + "/predict", files=form, timeout=30)) == together
 
 
-def test_a_bad_image_among_good_ones_answers_for_itself(server: Server, face: bytes) -> None:
+def test_a_bad_image_among_good_ones_fails_alone(server: Server, face: bytes) -> None:
     found = predictions(server.post(instances(face, b"no image", face), "application/json"))
     assert found[0] == found[2]
     assert found[1]["error"]["status"] == 415
@@ -89,7 +89,7 @@ def test_only_bad_images_are_a_problem_that_lists_each(server: Server) -> None:
     assert [error["status"] for error in response.json()["errors"]] == [415, 415]
 
 
-def test_ethnicity_is_answered_only_where_it_was_asked_for(face: bytes) -> None:
+def test_ethnicity_is_predicted_only_if_heads_has_it(face: bytes) -> None:
     with serve(FUNCTION) as default:
         assert list(predictions(default.post(face))[0]) == ["age", "gender", "warnings"]
 
@@ -133,14 +133,14 @@ def form(parts: int, name: str) -> bytes:
     ("body", "content_type", "status", "said"),
     [
         (b"", "image/jpeg", 415, "empty"),
-        (b"no image", "image/jpeg", 415, "no image of a known format"),
+        (b"no image", "image/jpeg", 415, "not an image of a known format"),
         (b"\xff\xd8\xff\xe0 broken", "image/jpeg", 422, "damaged or truncated"),
         (draw(30, 0, 0, seed=1)[:1200], "image/jpeg", 422, "truncated"),
         (huge(), "image/png", 413, "10000x10000"),
         (b"GIF89a", "image/gif", 415, "a GIF"),
         (b"x", "text/plain", 415, "text/plain"),
         (b"{", "application/json", 400, "not JSON"),
-        (b"[" * 100_000, "application/json", 400, "not JSON"),
+        (b"[" * 100_000, "application/json", 400, "more than 10000 JSON values"),
         (b"[]", "application/json", 400, "instances"),
         (b'{"instances": []}', "application/json", 400, "no image"),
         (b'{"instances": [7]}', "application/json", 400, "instance 0"),
@@ -160,11 +160,11 @@ def form(parts: int, name: str) -> bytes:
             form(1, "image").replace(b"x\r\n", b"--c\r\n"),
             "multipart/form-data; boundary=b",
             415,
-            "no image of a known",
+            "not an image of a known",
         ),
         (form(33, "image"), "multipart/form-data; boundary=b", 413, "33 images"),
         (form(2000, "image"), "multipart/form-data; boundary=b", 413, "1000 parts"),
-        (form(1, "p" * 2**19), "multipart/form-data; boundary=b", 415, "no image of a known"),
+        (form(1, "p" * 2**19), "multipart/form-data; boundary=b", 415, "not an image of a known"),
         (form(1, "p" * 2**21), "multipart/form-data; boundary=b", 413, "header of more than a megabyte"),
         (form(1, "image"), "multipart/mixed; boundary=b", 415, "multipart/mixed"),
         (b"\x00" * (20 * 2**20 + 1), "image/jpeg", 413, "20971520 bytes"),
@@ -195,7 +195,7 @@ def test_a_chunked_body_past_the_limit_is_refused(server: Server) -> None:
         ("POST", "/health", "GET, HEAD, OPTIONS"),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(server: Server, method: str, path: str, allow: str) -> None:
+def test_a_wrong_method_gets_the_allowed_ones(server: Server, method: str, path: str, allow: str) -> None:
     response = httpx.request(method, server.url + path, timeout=30)
     assert (response.status_code, response.headers["Allow"]) == (405, allow)
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from serving.memory import Budget
+from serving import connections
+from serving.formats import FORMATS
+from serving.memory import AT_REST, Budget, peak
+from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
+from tests.conftest import FUNCTION
+from tests.function import costly_requests
+from tests.server import serve
 
 
 def test_a_budget_is_granted_in_the_order_of_the_requests() -> None:
@@ -85,3 +96,52 @@ def test_an_amount_of_nothing_never_waits() -> None:
     budget = Budget(1)
     with budget.reserve(1, Deadline.after(0)), budget.reserve(0, Deadline.after(0)):
         pass
+
+
+LIMIT = 512 * 2**20
+"""Bytes of memory that README deploys the function with."""
+
+
+@contextmanager
+def limited_python(folder: Path) -> Iterator[Path]:
+    """Return a Python whose processes the kernel ends above LIMIT, or the usual one where no cgroup can be made."""
+    found = re.search(r"^\d+:(memory|):(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+    name = "memory.limit_in_bytes" if found and found[1] else "memory.max"
+    group = Path("/sys/fs/cgroup", *(part.strip("/") for part in (found.groups() if found else ()))) / "test-memory"
+    try:
+        group.mkdir()
+        (group / name).write_text(str(LIMIT))
+    except OSError:
+        yield Path(sys.executable)
+        return
+    script = folder / "python"
+    script.write_text(f'#!/bin/sh\necho $$ >{group}/cgroup.procs\nexec {sys.executable} "$@"\n')
+    script.chmod(0o700)
+    try:
+        yield script
+    finally:
+        group.rmdir()
+
+
+def test_the_limits_together_allow_no_more_than_the_memory_of_a_deployment() -> None:
+    settings = Settings()
+    assert 0.9 * LIMIT < peak(settings, connections.buffer_bytes(settings), processors=2) <= LIMIT
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("AVIF" not in FORMATS, reason="this Pillow is built without AVIF")
+def test_the_most_expensive_requests_at_once_stay_within_the_memory_of_a_deployment(
+    tmp_path: Path, face: bytes
+) -> None:
+    with (
+        limited_python(tmp_path) as python,
+        serve(FUNCTION, python) as server,
+        costly_requests.Memory(server) as memory,
+    ):
+        predicted = server.post(face).json()
+        for name, statuses in costly_requests.send_all(server):
+            assert statuses <= {200, 400, 413, 415, 422, 503}, name
+            assert memory.peak < LIMIT, name
+        assert server.post(face).json() == predicted
+        time.sleep(0.5)
+        assert memory.now() < AT_REST

@@ -9,7 +9,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
-from itertools import chain
 from typing import Any
 
 import httpx
@@ -35,7 +34,7 @@ Document = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Server]:
-    """The function with every way of answering switched on."""
+    """The function with all routes and heads."""
     with serve(
         FUNCTION,
         API_KEY=KEY,
@@ -90,7 +89,7 @@ def test_options_names_exactly_the_methods_described(guarded: Server, document: 
         assert set(response.headers["Allow"].split(", ")) == set(map(str.upper, methods))
 
 
-def test_the_key_is_asked_for_where_the_description_says_so(guarded: Server, document: Document) -> None:
+def test_the_key_is_required_where_the_description_says_so(guarded: Server, document: Document) -> None:
     asked = [(path, method) for path, method, operation in operations(document) if "security" in operation]
     refused = [
         (path, method)
@@ -107,7 +106,7 @@ def test_without_a_key_none_is_described(server: Server) -> None:
     assert not [operation for _, _, operation in operations(described) if "401" in operation["responses"]]
 
 
-def test_every_example_of_a_request_is_answered_and_of_an_answer_is_true(guarded: Server, document: Document) -> None:
+def test_every_example_of_a_request_succeeds_and_of_a_response_is_valid(guarded: Server, document: Document) -> None:
     run = Counter[str]()
     for path, method, operation in operations(document):
         bodies = operation.get("requestBody", {}).get("content", {})
@@ -217,8 +216,14 @@ def images() -> strategies.SearchStrategy[bytes]:
     return drawn | strategies.just(draw(age=30, gender=1, ethnicity=2, seed=7))
 
 
+def refuses_one(interaction: Any) -> bool:
+    """Whether a bad instance among good ones has failed alone."""
+    predictions = json.loads(interaction.response.content).get("predictions", [])
+    return any("error" in prediction for prediction in predictions)
+
+
 @pytest.mark.slow
-def test_whatever_is_drawn_from_the_description_is_answered_as_it_says(guarded: Server) -> None:
+def test_requests_generated_from_the_description_get_the_described_responses(guarded: Server) -> None:
     drawn = images()
     for media in ("image/jpeg", "image/png", "image/webp", "application/octet-stream"):
         schemathesis.openapi.media_type(media, drawn)
@@ -239,11 +244,15 @@ def test_whatever_is_drawn_from_the_description_is_answered_as_it_says(guarded: 
     for event in schemathesis.engine.from_schema(described).execute():
         assert not isinstance(event, NonFatalError | FatalError), event
         if isinstance(event, ScenarioFinished):
-            for check in chain.from_iterable(event.recorder.checks.values()):
-                checked[check.name] += 1
-                if check.failure_info:
+            for case, checks in event.recorder.checks.items():
+                for check in checks:
+                    checked[check.name] += 1
+                    if not check.failure_info:
+                        continue
+                    if check.name == "negative_data_rejection" and refuses_one(event.recorder.interactions[case]):
+                        continue
                     failures.append(f"{event.recorder.label}: {check.name}: {check.failure_info.failure}")
-                    failures.append(check.failure_info.code_sample)
+                    failures.append(check.failure_info.code_sample[:2000])
     assert failures == [], "\n".join(failures)
     assert checked["status_code_conformance"] > 400
     assert {"negative_data_rejection", "positive_data_acceptance", "unsupported_method", "ignored_auth"} <= set(checked)

@@ -114,7 +114,7 @@ def test_page_explains_a_file_that_is_not_an_image(page: Page) -> None:
     expect(page.locator("#prediction .problem")).to_have_text("This file isn't a JPEG, PNG, WebP or AVIF image.")
     expect(page.locator("#frame")).to_be_hidden()
     page.get_by_text("Details").click()
-    expect(page.locator("#prediction details p")).to_contain_text("no image of a known format")
+    expect(page.locator("#prediction details p")).to_contain_text("not an image of a known format")
 
 
 def test_page_explains_a_truncated_file(page: Page, framed_face: bytes) -> None:

@@ -97,7 +97,7 @@ def test_every_file_ends_as_a_face_or_with_its_reason(mine: Path, tmp_path: Path
         "50_2_0_20170116174525125.jpg": (face, "label out of range: gender is 2"),
         "50_0_5_20170116174525125.jpg": (face, "label out of range: race is 5"),
         "50_0_0_20170116174525001.jpg": (face[: len(face) // 2], "undecodable: the JPEG image is damaged"),
-        "50_0_0_20170116174525002.jpg": (b"not an image", "undecodable: not an image of a known format"),
+        "50_0_0_20170116174525002.jpg": (b"not an image", "undecodable: the data is not an image of a known format"),
         "50_0_0_20170116174525003.jpg": (b"", "undecodable: the image is empty"),
         "50_0_0_20170116174525004.jpg": (face, "contradicting twin: 2 byte-identical files"),
         "51_0_0_20170116174525004.jpg": (face, "contradicting twin: 2 byte-identical files"),

@@ -87,20 +87,20 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Train a preset's network on the prepared faces and keep the best epoch."""
-    from training import runs
-    from training.learning import inputs
-
     named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
     chosen = {name: value for name, value in named.items() if value is not None}
     config = with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
+    # Imported after the options are checked, because it takes as long as the rest together.
+    from training import runs
+    from training.learning import inputs
+
     data, folder = options.work / "data", options.work / "model"
-    # A run that resumes needs nothing new, and may be complete already.
+    trust = signing.trust_if_any(options)
     if not (options.resume and runs.exists(folder)):
-        inputs.require(data, config)
+        inputs.require(data, config, trust)
     hide_runtime_messages()
     from training.train import train
 
-    trust = signing.trust_if_any(options)
     print(f"best model: {train(data, folder, config, options.preset, options.resume, trust)}")
     return 0
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from google.cloud import logging as cloud_logging
 
+from age_gender.text import printable_lines
 from training.deployment.clients import READING, calling, logging_client
 from training.deployment.resources import ServiceName
 
@@ -31,7 +32,7 @@ class RequestLog:
 
     requests: int = 0
     errors: int = 0
-    """Responses with a 5xx status."""
+    """Responses with a 5xx status other than 501."""
     p95: float = 0.0
     """95th percentile of the latency in seconds, 0 without requests."""
 
@@ -111,4 +112,4 @@ def _failed(status: int) -> bool:
 
 def _text(entry: Any) -> str:
     payload = entry.payload
-    return str(payload.get("message", payload) if isinstance(payload, dict) else payload)
+    return printable_lines(str(payload.get("message", payload) if isinstance(payload, dict) else payload))

@@ -33,13 +33,13 @@ letters, digits, dots, underscores and hyphens. Errors are RFC 9457 problem deta
 
 Some requests never reach a path. The server refuses them with problem details and closes the connection:
 
-- 400 for a request that is not HTTP/1.0 or 1.1, or has contradictory or repeated lengths, hosts or content types
+- 400 for a request that is not HTTP/1.0 or 1.1, has contradictory or repeated lengths, hosts or content types, or has
+  a `Transfer-Encoding` other than `chunked`
 - 414 for a first line of more than {gunicorn_settings.MAX_REQUEST_LINE} bytes
 - 408 for a head that does not arrive within the time limit
 - 417 for an `Expect` other than `100-continue`
 - 431 for more than {gunicorn_settings.MAX_HEADERS} header fields, a field of more than \
-{gunicorn_settings.MAX_HEADER_BYTES} bytes, or {connections.MAX_HEAD_BYTES // 2**10} KiB in all
-- 501 for a `Transfer-Encoding` other than `chunked`"""
+{gunicorn_settings.MAX_HEADER_BYTES} bytes, or {connections.MAX_HEAD_BYTES // 2**10} KiB in all"""
 
 
 def document(settings: Settings, release: Release, routes: Routes) -> JsonObject:

@@ -167,17 +167,16 @@ def _infer(settings: Settings) -> JsonObject:
         "properties": {
             "name": {"const": INPUT},
             "datatype": {"const": "BYTES"},
-            "shape": shape | {"description": "Ignored: each element of `data` is an image."},
             "data": data,
         },
-        "required": ["name", "datatype", "shape", "data"],
+        "required": ["name", "datatype", "data"],
     }
     named = {"type": "object", "properties": {"name": {"enum": [*tensors]}}, "required": ["name"]}
     text = {"type": "string"}
     return {
         "InferRequest": {
             "type": "object",
-            "description": "A BYTES tensor of images.",
+            "description": "A BYTES tensor of images. Each element of `data` is an image, whatever `shape` says.",
             "properties": {
                 "id": text | {"description": "Copied to the response."},
                 "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": tensor},
