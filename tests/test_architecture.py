@@ -47,7 +47,7 @@ LEAVES = (
     "serving.timeouts",
     "serving.formats",
     "serving.limits",
-    "serving.logs",
+    "serving.text",
     "serving.static_files",
     "serving.problems",
     "serving.addresses",

@@ -9,7 +9,7 @@ import os
 import sys
 
 # Each command imports its modules when it runs, so that `releases` does not wait for TensorFlow.
-from age_gender.text import printable_lines
+from serving.text import printable_lines
 from training.commands import deployment, model, monitoring, provenance, releases
 from training.errors import StepError
 

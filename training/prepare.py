@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from age_gender.text import encodable, printable, spreadsheet_cell
 from serving import images
+from serving.text import encodable, printable, spreadsheet_cell
 from training import labels
 from training.config import PrepareConfig
 from training.data import duplicates, exploration, readers, shards

@@ -19,10 +19,10 @@ from age_gender.client import Client
 from age_gender.identity import IdentityTokens
 from age_gender.progress import Progress
 from age_gender.table import Csv, Format, JsonLines, Table
-from age_gender.text import printable
 from age_gender.transport import ServerError, check_header, log
 from serving.heads import HEADS
 from serving.release import ReleaseError
+from serving.text import printable
 
 if TYPE_CHECKING:
     from serving.settings import Settings

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from age_gender.prediction import FILE, Prediction, columns
-from age_gender.text import encodable, printable, spreadsheet_cell
 from serving.prediction import LabelEstimate
+from serving.text import encodable, printable, spreadsheet_cell
 
 # Characters. Longer names lose their beginning, because the names in a folder differ at their end.
 _MAX_NAME = 48

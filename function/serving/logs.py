@@ -11,6 +11,8 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
+from serving.text import printable
+
 log = logging.getLogger("function")
 """The logger of this project's own lines."""
 
@@ -71,11 +73,6 @@ def message(record: logging.LogRecord) -> str:
     if record.exc_info:
         return str(record.msg).partition(" %")[0]
     return record.getMessage().partition(" from ip=")[0]
-
-
-def printable(text: str) -> str:
-    """Return the text with its control characters escaped, so it cannot change a terminal or forge a line."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def stack(failure: BaseException) -> str:

@@ -7,8 +7,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from age_gender.text import printable_lines
 from serving.release import MANIFEST
+from serving.text import printable_lines
 from training.commands import Command, registry, signing
 from training.deployment.config import DeployConfig, RolloutConfig, VerifyConfig
 from training.files import write_text

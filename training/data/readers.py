@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from age_gender.text import printable
+from serving.text import printable
 from training.data import archives
 from training.errors import StepError
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from google.cloud import logging as cloud_logging
 
-from age_gender.text import printable_lines
+from serving.text import printable_lines
 from training.deployment.clients import READING, calling, logging_client
 from training.deployment.resources import ServiceName
 
