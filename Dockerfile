@@ -31,7 +31,9 @@ ENV PYTHONUNBUFFERED=1 PORT=8080
 WORKDIR /app
 COPY function/requirements.txt .
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements.txt
-COPY function/ .
+COPY function/main.py .
+COPY function/model/ model/
+COPY function/serving/ serving/
 # Compile byte code here, since the user below cannot write it and each start would compile again.
 RUN python -m compileall -q /app && useradd --create-home --uid 10001 app
 USER 10001

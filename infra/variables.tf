@@ -104,7 +104,7 @@ variable "max_instances" {
 }
 
 variable "settings" {
-  description = "Settings of the function, by name; docs/reference/settings.md lists them. The pipeline sets MODEL_URI and MODEL_SHA256. Store an API_KEY in Secret Manager, not in the state."
+  description = "Settings of the function, by name; docs/reference/settings.md lists them. The pipeline sets MODEL_URI, MODEL_SHA256 and MANIFEST_SHA256. Store an API_KEY in Secret Manager, not in the state."
   type        = map(string)
   default     = { HEADS = "age,gender" }
 }

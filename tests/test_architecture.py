@@ -140,6 +140,28 @@ def test_what_moves_releases_and_traffic_needs_no_tensorflow() -> None:
     assert {name for name in MODULES if name.startswith(packages) and _roots(name) & HEAVY} == set()
 
 
+def test_training_opens_cloud_storage_by_one_loader() -> None:
+    """training/registry reads releases with Google's library; the function's storage knows fewer credentials."""
+    ours = [name for name in MODULES if name.startswith("training")]
+    assert {name for name in ours if "serving.storage" in IMPORTS[name]} == set()
+    loaders = {"load", "Loading"}
+    called = {
+        name
+        for name in ours
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.Attribute) and node.attr in loaders and ast.unparse(node.value) == "release"
+    }
+    assert called == set()
+    imported = {
+        name
+        for name in ours
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.ImportFrom) and node.module == "google.cloud"
+        if "storage" in {alias.name for alias in node.names}
+    }
+    assert imported == {"training.registry.gcs"}
+
+
 def test_every_text_file_is_read_and_written_as_utf_8() -> None:
     """The locale of a machine decides where nothing is stated."""
     unstated = []

@@ -111,3 +111,9 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
 def test_former_names_are_refused_with_the_new_ones() -> None:
     assert refused("pipeline", "DATA=tests", "PRESET=seed") == "PRESET=seed is now PRESET=baseline: rename it"
     assert refused("pipeline", "DATA=tests", "TRAIN=--resume") == "TRAIN is now TRAIN_ARGS: rename it"
+
+
+def test_the_pipeline_numbers_its_steps() -> None:
+    steps = re.findall(r"'(\d/\d) ([a-z]+)'.* -m training ([a-z]+) ", make("-n", "pipeline", "DATA=tests").stdout)
+    names = ("prepare", "train", "convert", "evaluate", "gate", "publish")
+    assert steps == [(f"{number}/6", name, name) for number, name in enumerate(names, start=1)]

@@ -8,6 +8,7 @@ import re
 from tests import screenshots
 from tests.conftest import FUNCTION, ROOT
 from tests.server import serve
+from training.evaluation import tables
 
 README = (ROOT / "README.md").read_text()
 EXAMPLE = ROOT / "docs" / "example.jpg"
@@ -29,15 +30,17 @@ def test_function_responds_to_the_example_as_readme_says() -> None:
 
 
 def test_readme_states_the_metrics_of_the_bundled_release() -> None:
-    metrics = json.loads((FUNCTION / "model" / "metrics.json").read_text())
-    overall, older = metrics["overall"], metrics["from_13_years"]
-    # The four decimals of metrics.json, rounded again, would make 88.6 % of 1,732 in 1,956.
-    correct = sum(row[index] for index, row in enumerate(metrics["confusion"]["ethnicity"]))
-    ethnicity = overall["ethnicity_accuracy"] | {"value": correct / metrics["faces"]}
-    shares = (overall["age_within_5"], overall["gender_accuracy"], older["gender_accuracy"], ethnicity)
-    expected = [
-        "**{value:.2f}** ({low:.2f} to {high:.2f})".format_map(overall["age_mae"]),
-        *(f"**{100 * s['value']:.1f} %** ({100 * s['low']:.1f} to {100 * s['high']:.1f})" for s in shares),
+    measured = json.loads((FUNCTION / "model" / "metrics.json").read_text())
+    overall = {row.title: row for row in tables.beside_baseline(measured)}
+    older = {row.title: row for row in tables.beside_baseline(measured, "from_13_years")}
+    rows = [
+        overall["age MAE"],
+        overall["age within 5 years"],
+        overall["gender accuracy"],
+        older["gender accuracy"],
+        overall["ethnicity accuracy"],
     ]
-    (row,) = re.findall(r"^\| \*\*bundled release\*\* \| (.+) \|$", README, re.MULTILINE)
-    assert row.split(" | ") == expected
+    bundled = [f"**{row.value.removesuffix(' years')}** ({row.interval})" for row in rows]
+    baseline = [row.baseline.removesuffix(" years") for row in rows]
+    assert f"| **bundled release** | {' | '.join(bundled)} |\n" in README
+    assert f"| the median age and the most frequent label for every face | {' | '.join(baseline)} |\n" in README

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import sys
 
 # Each command imports its modules when it runs, so that `releases` does not wait for TensorFlow.
-from age_gender.text import printable
+from age_gender.text import printable_lines
 from training.commands import deployment, model, monitoring, provenance, releases
 from training.errors import StepError
 
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         # No name and no sign that the terminal's encoding lacks ends a command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # Matplotlib works without a home that can be written, and says so at every start.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     program = parser()
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in RENAMED:
@@ -65,8 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _failed(command: str, message: str) -> int:
     # Messages quote names from archives, releases and servers, with whatever characters these have.
-    shown = "\n".join(map(printable, message.split("\n")))
-    print(f"{command}: {shown}", file=sys.stderr)
+    print(f"{command}: {printable_lines(message)}", file=sys.stderr)
     return 1
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from serving import release
+from serving import release, self_test
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
 from serving.predictor import Outputs, Predictor, age_levels, decide_ages, each_label
@@ -118,6 +118,9 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         temperature.fit(chosen.outputs, labels, config.interval_coverage, _decision(config)), config
     )
     manifest["input_check"] = input_check.fit(data, config.input_check)
+    size = pixels.shape[1]
+    predictor = Predictor(_unpublished(chosen.model, size, _decision(config)))
+    manifest[self_test.MEMBER] = self_test.record(predictor.run(self_test.image(size)))
     # The manifest comes first because it marks the folder as this step's.
     unfinished.mkdir(parents=True)
     write_text(unfinished / release.MANIFEST, json.dumps(manifest, indent=2) + "\n")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from serving import input_check as serving_input_check
 from serving.predictor import Predictor
@@ -27,6 +25,7 @@ from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.report import REPORT_FILE, Evaluation, local_report
 from training.files import write_text
 from training.labels import missing
+from training.progress import progress
 from training.registry import releases
 
 
@@ -122,8 +121,7 @@ def score(predictor: Predictor, data: Path) -> metrics.ScoredSamples:
         StepError: there are no test faces.
     """
     predictions, labels = [], []
-    progress = tqdm(shards.shards(data, "test"), desc="evaluate", unit="shard", disable=not sys.stderr.isatty())
-    for shard in progress:
+    for shard in progress(shards.shards(data, "test"), "evaluate", "shard"):
         pixels, rows = shard.load()
         for faces in shards.pieces(pixels, predictor.release.size):
             predictions += predictor.predict(faces)

@@ -100,7 +100,7 @@ def _fill(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
         staging.group(map(int, roots), partial(_split_of, config=config))
         staging.reject_contradictions()
         fingerprint = _write(staging, folder, config)
-        exploration.write(staging.faces(), folder / "exploration", summary(fingerprint))
+        exploration.write(folder, summary(fingerprint))
     finally:
         staging.remove()
     return fingerprint

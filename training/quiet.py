@@ -1,7 +1,7 @@
 """Hide the messages that TensorFlow and LiteRT print at every start.
 
 Their C++ code writes to file descriptor 2, partly before any log level counts. A process of its own filters that
-descriptor, so that the last words of a crash still arrive. Python's own standard error is not filtered.
+descriptor, so that the last message of a crash still arrives. Python's own standard error is not filtered.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _filter_descriptor() -> None:
     command = [sys.executable, "-I", "-S", __file__]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
     if child.stdin is None:
-        raise AssertionError("a pipe was asked for")
+        raise AssertionError("Popen made no pipe")
     os.dup2(child.stdin.fileno(), _DESCRIPTOR)
     child.stdin.close()
     sys.stderr = os.fdopen(original, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")

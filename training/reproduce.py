@@ -174,7 +174,8 @@ def _require_faces(manifest: dict[str, Any], data: Path) -> None:
 
 
 def _commit(manifest: dict[str, Any]) -> str:
-    commit: str = manifest["provenance"]["commit"].removesuffix("+")
+    with _valid(manifest):
+        commit: str = manifest["provenance"]["commit"].removesuffix("+")
     if not re.fullmatch("[0-9a-f]{40}", commit):
         raise StepError(
             f"the manifest names the commit {commit!r}; a release that was made outside of a clone names none and "

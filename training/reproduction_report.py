@@ -9,6 +9,7 @@ from typing import Any
 
 from serving.release import MANIFEST, parse_manifest
 from training.evaluation import metrics
+from training.evaluation.metric_table import spec
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Metric:
         return self.low <= self.repeated <= self.high
 
     def __str__(self) -> str:
-        apart = "inside" if self.inside else "OUTSIDE"
-        interval = f"{self.published:8.4f}  ({self.low:.4f} to {self.high:.4f})"
-        return f"{self.name:20} {interval}  reproduced {self.repeated:8.4f}  {apart}"
+        known, apart = spec(self.name), "inside" if self.inside else "OUTSIDE"
+        interval = f"{known.text(self.published):>11}  ({known.interval(self.low, self.high)})"
+        return f"{known.title:24} {interval}  reproduced {known.text(self.repeated):>11}  {apart}"
 
 
 @dataclass(frozen=True)

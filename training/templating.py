@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 
 import jinja2
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 _ENVIRONMENT = jinja2.Environment(
@@ -15,7 +17,14 @@ _ENVIRONMENT = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters["percent"] = lambda share: f"{100 * share:.0f} %"
+
+
+def _code(text: str) -> Markup:
+    """Return HTML of a sentence with `commands` in backticks."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
+_ENVIRONMENT.filters["code"] = _code
 
 
 def render(template: str, **values: object) -> str:

@@ -129,12 +129,13 @@ def _program(name: str, program: argparse.ArgumentParser) -> Iterator[str]:
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     text = _plain(parser._get_formatter()._expand_help(action) if action.help else "")
-    return text + (f" (one of {', '.join(map(str, action.choices))})" if action.choices else "")
+    choices = None if isinstance(action.choices, range) else action.choices
+    return text + (f" (one of {', '.join(map(str, choices))})" if choices else "")
 
 
 def _plain(text: str | None) -> str:
     """Return a parser's text with Markdown's own characters escaped, except in code."""
-    parts = (text or "").split("`")
+    parts = " ".join((text or "").split()).split("`")
     parts[::2] = (re.sub(r"[*_<\[\]]", r"\\\g<0>", part).replace("\\<", "&lt;") for part in parts[::2])
     return "`".join(parts)
 

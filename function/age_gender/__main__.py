@@ -36,7 +36,7 @@ _CONNECTIONS = 4
 _FORMATS: dict[str, type[JsonLines | Csv]] = {"json": JsonLines, "csv": Csv}
 
 _CODES = (
-    "exit codes: 0 every image has a prediction; 1 some have an error instead, which standard error names; "
+    "exit codes: 0 every image has a prediction; 1 some have an error instead, and each is named; "
     "2 wrong usage, or a name without an image; 3 the server or the release cannot be used"
 )
 

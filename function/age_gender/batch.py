@@ -28,6 +28,8 @@ from age_gender.local import LocalPredictor
 from age_gender.prediction import Prediction
 from age_gender.results import SUFFIXES, Counts, merge
 from age_gender.table import json_line
+from serving import addresses
+from serving.addresses import AddressError
 from serving.release import Release
 from serving.settings import BUNDLED_RELEASE, Settings
 
@@ -145,6 +147,7 @@ def run(images: str, job: Job, part_size: int, beam_options: Sequence[str]) -> d
         InterruptedBatchError: storage or the runner failed.
         ReleaseError: the release cannot be read or run.
     """
+    _in_cloud(images)
     _check_output(job)
     options = _options(beam_options)
     release = job.local().release
@@ -186,15 +189,24 @@ def _reason(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
+def _in_cloud(address: str) -> bool:
+    """Tell whether an address is in Cloud Storage, and refuse what is no address."""
+    try:
+        return bool(addresses.parse(address).bucket)
+    except AddressError as error:
+        raise BatchError(str(error)) from error
+
+
 def _check_output(job: Job) -> None:
     """Refuse names that could not be written at the end."""
+    in_cloud = _in_cloud(job.output)
     if not job.output.endswith(SUFFIXES):
         raise BatchError(f"--output is {job.output!r}, but must end in {' or '.join(SUFFIXES)}")
     try:
         job.output.encode()
     except UnicodeEncodeError as error:
         raise BatchError("the name of --output is not UTF-8, which Beam needs; choose another one") from error
-    if job.output.startswith("gs://"):
+    if in_cloud:
         return
     for path in map(Path, (job.output, job.errors, job.summary)):
         try:

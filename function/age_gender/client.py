@@ -53,7 +53,7 @@ class Client:
         """Prepare without connecting. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the environment apply.
 
         Args:
-            url: URL of the function, without `/predict`.
+            url: URL of the function, with or without `/predict` at its end.
             api_key: value of `X-API-Key`, for a deployment that requires one.
             timeout: seconds for connecting, and for each read.
             attempts: attempts at one request; 429, 502, 503, 504 and broken connections are retried.
@@ -69,6 +69,9 @@ class Client:
         self._token = identity_token
         for name, value in self._headers.items():
             check_header(name, value)
+        if isinstance(identity_token, str):
+            check_header("Authorization", identity_token)
+        url = url.rstrip("/").removesuffix("/predict")
         self._transport = Transport(url, self._request_headers, timeout, attempts)
         self._url = url
 
@@ -99,7 +102,6 @@ class Client:
         if self._token is None:
             return self._headers
         token = self._token if isinstance(self._token, str) else self._token()
-        check_header("Authorization", token)
         return {**self._headers, "Authorization": f"Bearer {token}"}
 
     def _portions(self, images: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -155,6 +157,8 @@ def _foreign(response: Response) -> str:
     if response.location:
         target = response.location.partition("?")[0][:_QUOTED].removesuffix("/predict")
         return f"and redirects to {target!r}; use that URL if it is the function's"
+    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return "from the proxy of the environment; it needs a user, as in http://name:password@host:port"
     if response.status in _REFUSALS:
         return (
             "before the function was reached. A private service needs an identity token of a member with "

@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -18,6 +19,8 @@ from urllib.parse import quote
 
 from age_gender.transport import ServerError
 
+# Three parts in base64url (RFC 7515, section 3.1).
+_TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 # Seconds. Google's tokens live for an hour; one is renewed this long before its end.
 _MARGIN = 120
 # Seconds that a token without a readable end is used.
@@ -64,7 +67,10 @@ class IdentityTokens:
         sources: tuple[Callable[[str], str], ...] = (_from_credentials, _from_metadata, _from_gcloud)
         for source in sources:
             try:
-                return source(self._audience)
+                token = source(self._audience)
+                if _TOKEN.fullmatch(token):
+                    return token
+                reasons.append(f"{source.__name__.removeprefix('_from_')} returned something else than a token")
             except _NoTokenError as reason:
                 reasons.append(str(reason))
         raise ServerError(

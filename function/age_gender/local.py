@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 
-import numpy as np
-
 from age_gender.image_files import Image, contents
 from age_gender.prediction import Prediction, parse
 from serving import release
@@ -33,8 +31,6 @@ class LocalPredictor:
         loaded = release.load(settings.model_uri, settings.pins)
         with _without_notes():
             self._inference = InferenceService(Predictor(loaded), settings)
-            # The runtime reports its delegate at the first run.
-            self._inference.predictor.run(np.zeros((1, loaded.size, loaded.size, 3), np.uint8))
 
     @property
     def release(self) -> release.Release:
@@ -68,8 +64,14 @@ class LocalPredictor:
 def _without_notes() -> Iterator[None]:
     """Drop the lines that the runtime's C++ code marks as INFO on standard error, and pass on all others."""
     sys.stderr.flush()
+    try:
+        captured = TemporaryFile()  # noqa: SIM115 - closed below
+    except OSError:
+        # No folder can be written. Notes do no harm.
+        yield
+        return
     kept = os.dup(2)
-    with TemporaryFile() as captured:
+    with captured:
         os.dup2(captured.fileno(), 2)
         try:
             yield

@@ -29,7 +29,7 @@ _DELETIONS = 16
 def find(pattern: str) -> Found:
     """Find the images of a folder and its subfolders, or all files of a pattern, in the order of their paths."""
     passed_over: Counter[str] = Counter()
-    if Path(pattern).is_dir():
+    if os.path.isdir(pattern):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
         return Found(sorted(map(str, in_folder(Path(pattern), passed_over))), passed_over)
     if _literal(pattern) != pattern and (found := _match(pattern)):
         return Found(found, passed_over)
@@ -117,7 +117,8 @@ def list_folder(folder: str) -> list[str]:
     """Return the files of a folder and its subfolders, in the order of their paths."""
     if "://" in folder:
         return _match(posixpath.join(_literal(folder), "**"))
-    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_symlink() or not path.is_dir())
+    files = (path for path in Path(folder).rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(posixpath.join(folder, path.relative_to(folder)) for path in files)
 
 
 def _match(pattern: str) -> list[str]:

@@ -21,6 +21,11 @@ def printable(text: str) -> str:
     return "".join(each if _is_visible(each) else each.encode("unicode_escape").decode() for each in encodable(text))
 
 
+def printable_lines(text: str) -> str:
+    """Return a text without control characters other than its line breaks."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def spreadsheet_cell(text: str) -> str:
     """Return a printable text that no spreadsheet runs: an apostrophe precedes what would start a formula."""
     shown = printable(text)

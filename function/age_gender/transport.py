@@ -252,7 +252,8 @@ def wait(attempt: int, retry_after: str) -> float:
         asked = _until(retry_after)
     # Half of the wait is random, to spread the retries of many clients.
     own = FIRST_WAIT * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - not for cryptography
-    return min(max(asked, own), MAX_WAIT)
+    # A server may ask for NaN, which is no longer than anything.
+    return min(asked if asked > own else own, MAX_WAIT)
 
 
 def _until(date: str) -> float:

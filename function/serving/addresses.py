@@ -48,7 +48,8 @@ def parse(text: str) -> Address:
     if text.startswith("~"):
         raise AddressError(f"{text!r} starts with ~, which no shell has replaced; write the whole path")
     if _SCHEME.match(text):
-        raise AddressError(f"{text!r} is no address; use {ALLOWED} (./{text} is a folder with a colon in its name)")
+        hint = "" if ":/" in text else f" (./{text} is a folder with a colon in its name)"
+        raise AddressError(f"{text!r} is no address; use {ALLOWED}{hint}")
     return Address("", text.rstrip("/") or "/")
 
 

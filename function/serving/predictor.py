@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from serving import self_test
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
 from serving.prediction import AgeEstimate, FacePrediction, LabelEstimate
@@ -27,10 +28,10 @@ class Predictor:
     """Predictions of one release, from any number of threads."""
 
     def __init__(self, release: Release) -> None:
-        """Create the first interpreter, to find out now whether the model runs.
+        """Create the first interpreter and run it once, to find out now whether the model runs.
 
         Raises:
-            ReleaseError: the model does not run here, or needs another resize.
+            ReleaseError: the model does not run here, fails the self-test, or needs another resize.
         """
         if release.resize != RESIZE_RULE:
             raise ReleaseError(
@@ -42,10 +43,13 @@ class Predictor:
         self._idle: list[Any] = []
         try:
             self._idle.append(self._runner())
+            self._require_size()
+            outputs = self.run(self_test.image(release.size))
         except (RuntimeError, ValueError, KeyError) as error:
             raise ReleaseError(
                 f"the model of release {release.version} does not run on {Interpreter.__module__}; convert it again"
             ) from error
+        self_test.check(outputs, release)
 
     def predict(self, faces: Pixels) -> list[FacePrediction]:
         """Return N predictions for faces of (N, size, size, 3) uint8."""
@@ -77,6 +81,16 @@ class Predictor:
         finally:
             self._idle.append(runner)
         return {head: np.concatenate([row[head] for row in rows]) for head in self._heads}
+
+    def _require_size(self) -> None:
+        """Raise ReleaseError if the model's input has another size than the manifest states."""
+        # The runtime would resize the input, and the model would predict something else.
+        height, width = self._idle[0].get_input_details()["pixels"]["shape_signature"][1:3]
+        if (height, width) != (self.release.size, self.release.size):
+            raise ReleaseError(
+                f"the model of release {self.release.version} takes {height}x{width} pixels, its manifest states "
+                f"{self.release.size}; publish the release again"
+            )
 
     def _runner(self) -> Any:
         interpreter = Interpreter(model_content=self.release.model, num_threads=1)

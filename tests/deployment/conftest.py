@@ -26,6 +26,8 @@ from training.registry.local import release_files
 from training.registry.registry import Registry
 
 FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
+# A line of serving/api.py that runs for every prediction request.
+STATS = "        g.stats = RequestStats(len(images))\n"
 _PROJECT = ServiceName("a-project", "europe-west1", "")
 
 

@@ -44,7 +44,7 @@ def test_deploy_refuses_an_untrusted_release_before_the_build(setup: Setup, tmp_
     ("arguments", "said"),
     [
         (("deploy", "--service", "age-gender", "--registry", "r", "--allow-unsigned"), "is not projects/PROJECT/loc"),
-        (("deploy", "--service", "{service}", "--registry", "{folder}", "--allow-unsigned"), "name one by --release"),
+        (("deploy", "--service", "{service}", "--registry", "{folder}", "--allow-unsigned"), "is no registry"),
         (("rollout", "--service", "{service}", "--registry", "r", "--revision", "none"), "none is not the candidate"),
         (("rollback", "--service", "{service}", "--registry", "{folder}"), "no earlier production release"),
         (("verify", "--service", "{service}x", "--revision", "none"), "was not found"),

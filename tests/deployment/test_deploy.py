@@ -35,7 +35,8 @@ def test_revision_has_release_commit_and_the_settings_of_the_service(
     made = setup.service.revision(setup.deploy(SECOND, FUNCTION))
     before = setup.service.revision(setup.service.traffic().production)
     release = find(setup.registry, SECOND)
-    assert environment(made) == {"HEADS": "age,gender", "MODEL_URI": release.uri, "MODEL_SHA256": release.sha256}
+    assert environment(made) == {"HEADS": "age,gender", **release.pinned()}
+    assert release.pinned().keys() == {"MODEL_URI", "MODEL_SHA256", "MANIFEST_SHA256"}
     assert made.labels["release"] == SECOND
     assert made.labels["commit"] == "0123456789abcdef0123456789abcdef01234567"
     assert ":0123456789ab-" in made.containers[0].image
@@ -51,12 +52,12 @@ def wrong_digest(setup: Setup) -> None:
 
 
 def crash(setup: Setup) -> None:
-    source = setup.changed_function("main.py", "RELEASE = INFERENCE", 'raise RuntimeError("no")\nRELEASE = INFERENCE')
+    source = setup.changed_function("main.py", "API = Api(", 'raise RuntimeError("no")\nAPI = Api(')
     setup.deploy(function=source)
 
 
 def syntax_error(setup: Setup) -> None:
-    setup.deploy(function=setup.changed_function("main.py", "ROUTES = _routes()", "ROUTES = _routes("))
+    setup.deploy(function=setup.changed_function("main.py", "API = Api(SETTINGS", "API = Api((SETTINGS"))
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_rollback_refuses_a_release_that_does_not_respond(setup: Setup) -> None:
     damaged = setup.registry.storage.read(f"{FIRST}/manifest.json")
     assert damaged
     setup.registry.storage.replace(
-        f"{FIRST}/manifest.json", damaged.data.replace(b'"resize"', b'"size"'), damaged.generation
+        f"{FIRST}/manifest.json", damaged.data.replace(b"bilinear", b"nearest"), damaged.generation
     )
     with pytest.raises(StepError, match="the traffic is unchanged"):
         rollback(setup.service, setup.registry, FIRST)

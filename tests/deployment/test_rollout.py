@@ -9,15 +9,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.deployment.conftest import FIRST, SECOND, Setup
+from tests.deployment.conftest import FIRST, SECOND, STATS, Setup
 from training.deployment.config import RolloutConfig
-from training.deployment.logs import RequestLog
+from training.deployment.logs import RequestLog, ServiceLog
 from training.deployment.rollout import rollout, verdict
 from training.errors import StepError
+from training.registry.signing import Trust
 
 # Limits for a busy test machine.
 CONFIG = RolloutConfig(
@@ -41,23 +43,41 @@ def test_rollout_judges_an_idle_service_by_probe_requests(setup: Setup) -> None:
     assert rollout(setup.service, setup.registry, candidate, CONFIG, ignored) == SECOND
 
 
+def test_requests_that_no_revision_knows_are_no_failures_of_the_candidate(setup: Setup) -> None:
+    revision = setup.go_live(FIRST)
+    served, since = setup.fake_cloud.services[str(setup.service.name)].revisions[revision], datetime.now(UTC)
+    for status in (200, 400, 501, 501, 500, 503):
+        request = {"requestMethod": "POST", "requestUrl": "/", "status": status, "latency": "0.1s"}
+        served.log.request(setup.service.name.project, served._resource(), request)
+    found = ServiceLog(setup.service.name).requests(revision, since)
+    assert (found.requests, found.errors) == (6, 2)
+
+
+def test_rollout_refuses_a_release_that_is_not_as_it_was_signed(setup: Setup) -> None:
+    setup.go_live(FIRST)
+    candidate = setup.deploy(SECOND)
+    before = setup.service.traffic()
+    with pytest.raises(StepError, match="has no signature"):
+        rollout(setup.service, setup.registry, candidate, CONFIG, ignored, Trust(identity="somebody"))
+    assert (setup.service.traffic(), setup.production()) == (before, FIRST)
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ('    raise RuntimeError("sometimes")\n', r"requests failed; the limit is 1.0% unexpected failure"),
+        ('raise RuntimeError("sometimes")', r"requests failed; the limit is 1.0% unexpected failure"),
         pytest.param(
-            "    import time; time.sleep(1)\n",
+            "import time; time.sleep(1)",
             r"the 95th percentile of the latency is 1\.\d+ s; the limit is \d\.\d+ s",
             marks=pytest.mark.serial,
         ),
-        ("    import os; os._exit(1)\n", r"requests failed; the limit is 1.0%"),
+        ("import os; os._exit(1)", r"requests failed; the limit is 1.0%"),
     ],
     ids=["fails", "slow", "dies"],
 )
 def test_rollout_returns_the_traffic_of_a_worse_candidate(setup: Setup, fault: str, reason: str) -> None:
     production = setup.go_live(FIRST)
-    marked = "    g.stats = RequestStats(len(images))\n"
-    candidate = setup.deploy(SECOND, setup.changed_function("main.py", marked, fault + marked))
+    candidate = setup.deploy(SECOND, setup.changed_function("serving/api.py", STATS, f"        {fault}\n{STATS}"))
     config = RolloutConfig(**{**vars(CONFIG), "p95_slack": 0.3})
     with pytest.raises(StepError, match=f"(?s){reason}.*all traffic is back on {production}"):
         rollout(setup.service, setup.registry, candidate, config, ignored)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment.conftest import FIRST, SECOND, Setup
+from tests.deployment.conftest import FIRST, SECOND, STATS, Setup
 from training.deployment.config import VerifyConfig
 from training.deployment.probe_images import drawn, real
 from training.deployment.verification import Verification, verify
@@ -58,9 +58,9 @@ def test_verify_finds_wrong_predictions(setup: Setup) -> None:
     ("file", "old", "new", "failed"),
     [
         (
-            "main.py",
-            "    g.stats = RequestStats(len(images))\n",
-            "    import time; time.sleep(0.6)\n    g.stats = RequestStats(len(images))\n",
+            "serving/api.py",
+            STATS,
+            f"        import time; time.sleep(0.6)\n{STATS}",
             "latency",
         ),
         (

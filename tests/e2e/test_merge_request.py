@@ -30,7 +30,7 @@ def test_merge_request_compares_its_model_with_the_default_branch(tmp_path: Path
     assert "gate failed" in proposed.logs["smoke-gate"]
     comparison = gitlab.artifact("smoke-gate", "build/smoke/comparison.md").read_text()
     version = baseline.logs["smoke-baseline"].partition("release: build/smoke-registry/")[2].partition("\n")[0]
-    assert f"champion, {version}" in comparison
-    assert "FAIL: worse" in comparison
+    assert f"release {version}, the champion" in comparison
+    assert "Worse, which fails the gate: " in comparison
     report = gitlab.artifact("smoke-gate", "build/smoke/release/report.html").read_text()
     assert f"{version}" in report

@@ -26,7 +26,7 @@ def test_change_of_the_training_deploys_a_new_release(first: After, retrained: A
     assert retrained.production != first.production
     assert retrained.prediction["model"]["version"] == retrained.production
     assert retrained.prediction["predictions"] != first.prediction["predictions"]
-    assert f"not found worse than {first.production}" in retrained.pipeline.logs["gate"]
+    assert f"significantly worse than that of {first.production}" in retrained.pipeline.logs["gate"]
 
 
 def test_pipeline_downloads_the_faces_once(first: After, retrained: After) -> None:

@@ -1,4 +1,4 @@
-"""Who may ask: the API key, other origins' pages, and what every answer's headers say."""
+"""Access control: the API key, pages of other origins, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def guarded() -> Iterator[Server]:
 @pytest.mark.parametrize(
     "sent", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}, {"Authorization": f"bearer  {KEY}"}]
 )
-def test_the_key_is_taken_in_either_header(guarded: Server, face: bytes, sent: dict[str, str]) -> None:
+def test_the_key_is_accepted_in_either_header(guarded: Server, face: bytes, sent: dict[str, str]) -> None:
     assert httpx.post(f"{guarded.url}/predict", content=face, headers=JPEG | sent, timeout=30).status_code == 200
     assert httpx.get(f"{guarded.url}/model", headers=sent, timeout=30).status_code == 200
 
@@ -40,11 +40,11 @@ def test_the_key_is_taken_in_either_header(guarded: Server, face: bytes, sent: d
         {"X-API-Key": f"{KEY}, {KEY}"},
         {"Authorization": f"Basic {KEY}"},
         {"Authorization": "Bearer"},
-        # The one meant for keys is looked at first.
+        # X-API-Key takes precedence.
         {"X-API-Key": "another", "Authorization": f"Bearer {KEY}"},
     ],
 )
-def test_without_the_key_nothing_is_answered(guarded: Server, face: bytes, sent: dict[str, str]) -> None:
+def test_requests_without_the_key_are_refused(guarded: Server, face: bytes, sent: dict[str, str]) -> None:
     for method, path in (("POST", "/predict"), ("POST", "/"), ("GET", "/model"), ("HEAD", "/model")):
         response = httpx.request(method, guarded.url + path, content=face, headers=JPEG | sent, timeout=30)
         assert response.status_code == 401
@@ -52,7 +52,7 @@ def test_without_the_key_nothing_is_answered(guarded: Server, face: bytes, sent:
         assert method == "HEAD" or "API key is missing or wrong" in response.json()["detail"]
 
 
-def test_health_page_and_description_ask_for_no_key(guarded: Server) -> None:
+def test_health_page_and_description_need_no_key(guarded: Server) -> None:
     for path in ("/health", "/", "/page.css", "/page.js", "/docs", "/openapi.json", "/v2/health/ready"):
         assert guarded.get(path).status_code == 200
 
@@ -74,7 +74,7 @@ def test_a_named_origin_may_send_an_image_and_read_the_answer(guarded: Server, f
     assert "Access-Control-Allow-Credentials" not in response.headers
 
 
-def test_another_origin_is_told_nothing(guarded: Server, server: Server) -> None:
+def test_another_origin_gets_no_cors_headers(guarded: Server, server: Server) -> None:
     for running, origin in ((guarded, "https://other.example"), (guarded, f"{ORIGIN}.evil"), (server, ORIGIN)):
         for response in (
             httpx.get(f"{running.url}/health", headers={"Origin": origin}, timeout=30),
@@ -85,7 +85,7 @@ def test_another_origin_is_told_nothing(guarded: Server, server: Server) -> None
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/page.js", "/health", "/nothing", "/favicon.ico", "/static/x"])
-def test_every_answer_has_the_headers_that_protect_and_none_names_the_server(server: Server, path: str) -> None:
+def test_every_response_has_the_security_headers_and_none_names_the_server(server: Server, path: str) -> None:
     for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE"):
         response = httpx.request(method, server.url + path, timeout=30)
         assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
@@ -95,7 +95,7 @@ def test_every_answer_has_the_headers_that_protect_and_none_names_the_server(ser
             assert response.json()["request_id"] == response.headers["X-Request-Id"]
 
 
-def test_answers_are_never_kept_and_the_page_only_until_it_changes(server: Server, face: bytes) -> None:
+def test_predictions_are_never_cached_and_the_page_is_revalidated(server: Server, face: bytes) -> None:
     for response in (server.post(face), server.post(b""), server.get("/health"), server.get("/model")):
         assert response.headers["Cache-Control"] == "no-store"
     for path in ("/", "/page.css", "/page.js", "/docs", "/openapi.json"):

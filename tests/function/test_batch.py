@@ -161,6 +161,8 @@ def kill_at_the_first_part(folder: Path, output: Path, *options: str) -> Path:
     ("images", "options", "code", "told"),
     [
         ("nowhere", ["--output", "a.jsonl"], 2, "nowhere: no image there"),
+        ("nowhere", ["--output", "gs:/bucket/a.jsonl"], 2, "'gs:/bucket/a.jsonl' is no address"),
+        ("s3://bucket/faces", ["--output", "a.jsonl"], 2, "use a folder or gs://bucket/path"),
         ("nowhere", ["--output", "a.csv"], 2, "must end in .parquet or .jsonl"),
         ("nowhere", ["--output", "a.jsonl", "--haeds", "age"], 2, "unknown to age-gender and to Beam: --haeds"),
         ("nowhere", ["--output", "a.jsonl", "--model", "nowhere"], 3, "nowhere/manifest.json"),
@@ -246,8 +248,9 @@ def test_any_folder_and_file_name_can_be_read(face: bytes, tmp_path: Path) -> No
         (images / name).write_bytes(b"x")
     (tmp_path / "out [1]").mkdir()
     output = tmp_path / "out [1]" / "o.parquet"
-    done = batch(images, output)
-    assert (done.returncode, done.stdout) == (0, f"{output}: 3 predictions, 0 errors\n"), done.stderr
+    named = f"{tmp_path}/./out [1]/o.parquet"
+    done = batch(images, named)
+    assert (done.returncode, done.stdout) == (0, f"{named}: 3 predictions, 0 errors\n"), done.stderr
     passed_over = "age-gender: passed over: 1 ._* of macOS, 1 .heic, 1 .txt; convert HEIC to JPEG first\n"
     assert done.stderr == passed_over
     names = [Path(row["file"]).name for row in table(output)]
@@ -255,7 +258,7 @@ def test_any_folder_and_file_name_can_be_read(face: bytes, tmp_path: Path) -> No
     assert sorted(path.name for path in output.parent.iterdir()) == [
         f"o.parquet{end}" for end in ("", ".errors.jsonl", ".summary.json")
     ]
-    again = batch(images, output)
+    again = batch(images, named)
     assert (again.returncode, again.stdout, again.stderr) == (0, done.stdout, passed_over)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -117,6 +117,8 @@ def test_client_waits_as_long_as_retry_after_says() -> None:
         (1, "7", 7, 7),
         (1, "100000", MAX_WAIT, MAX_WAIT),
         (1, "soon", FIRST_WAIT / 2, FIRST_WAIT),
+        (1, "nan", FIRST_WAIT / 2, FIRST_WAIT),
+        (1, "inf", MAX_WAIT, MAX_WAIT),
         (30, "", MAX_WAIT, MAX_WAIT),
         (1, "Sun, 06 Nov 1994 08:49:37 GMT", FIRST_WAIT / 2, FIRST_WAIT),
     ],
@@ -182,6 +184,7 @@ def test_client_sends_the_api_key_that_it_has() -> None:
         ),
         ((200, b"[" * 100_000, {}), "200 and no response of this function"),
         ((200, b" " * (2**24 + 1), {}), "more than 16 MiB"),
+        ((407, b"", {}), "407 from the proxy of the environment"),
         ((401, {"code": 401, "message": "Jwt is missing"}, {}), "401 before the function was reached"),
         ((200, b"<html>hello", {}), "200 and no response of this function"),
         ((200, {"predictions": [{"age": 3}]}, {}), "200 and no response of this function"),
@@ -251,6 +254,12 @@ def test_client_sends_an_identity_token_and_other_headers(token: str | Callable[
     )
 
 
+def test_client_takes_the_url_of_the_route_too() -> None:
+    with scripted(ANSWERED) as running:
+        Client(f"{running.url}/faces/predict/").predict(b"x")
+        assert running.targets == ["POST /faces/predict"]
+
+
 @pytest.mark.parametrize("headers", [{"X-Team": "a\r\nX-Other: b"}, {"X Team": "a"}, {"X-Team": "é"}])
 def test_client_refuses_a_header_that_http_does_not_allow(headers: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="header"):
@@ -300,6 +309,14 @@ def test_predict_takes_bytes_paths_and_files_one_or_many(local: LocalPredictor, 
     with scripted(*[ANSWERED] * 2) as running, path.open("rb") as file:
         client = Client(running.url)
         assert client.predict(path) == client.predict(file) == [parse(PREDICTION)]
+
+
+def test_local_predictor_needs_no_folder_that_can_be_written(face: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only() -> IO[bytes]:
+        raise FileNotFoundError("no usable temporary directory found")
+
+    monkeypatch.setattr("age_gender.local.TemporaryFile", read_only)
+    assert LocalPredictor(ALL_HEADS).predict(face)[0].age
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_bad_image_is_named_and_the_others_are_predicted(folder: Path) -> None
         ([], 2, "usage"),
         (["predict"], 2, "required: image"),
         (["predict", "nowhere.jpg"], 2, "nowhere.jpg: no image there"),
-        (["predict", FUNCTION / "serving"], 2, "no image there"),
+        (["predict", FUNCTION / "serving" / "openapi"], 2, "no image there"),
         (["predict", "-", "--mood", "good"], 2, "unknown arguments: --mood good"),
         (["predict", "-", "--heads", "mood"], 2, "HEADS is 'mood'"),
         (
@@ -125,12 +125,16 @@ def test_a_release_may_be_named(folder: Path) -> None:
     assert named.stdout == bundled.stdout != ""
 
 
-def test_the_key_comes_from_the_environment(folder: Path) -> None:
+def test_the_key_comes_from_the_environment(folder: Path, tmp_path: Path) -> None:
     key = "open-sesame-0123456789"
     with serve(FUNCTION, ready="/", API_KEY=key) as guarded:
         asked = ("predict", folder / "a.jpg", "--url", guarded.url)
         assert age_gender(*asked, AGE_GENDER_API_KEY=key).returncode == 0
         refused = age_gender(*asked)
+        # The server refuses these before it has read them.
+        for number in range(4):
+            (tmp_path / f"{number}.jpg").write_bytes(bytes(2**21))
+        assert age_gender("predict", tmp_path, "--url", guarded.url).stderr == refused.stderr
     assert refused.returncode == 3
     assert f"{guarded.url} returned 401: " in refused.stderr
 
@@ -259,6 +263,14 @@ def test_no_probability_is_shown_as_certain(folder: Path) -> None:
         assert "male  99.9 %" in age_gender(*asked).stdout
         assert ",male,0.9999," in age_gender(*asked, "--csv").stdout
         assert lines(age_gender(*asked, "--json").stdout)[0]["gender"]["probability"] == 1.0
+
+
+def test_a_closed_standard_input_is_an_error_of_its_image() -> None:
+    command = f"{sys.executable} -m age_gender predict - --json <&-"
+    environment = {**os.environ, "PYTHONPATH": str(FUNCTION)}
+    done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)  # noqa: S602
+    assert done.returncode == 1
+    assert done.stderr == "age-gender: -: cannot be read: standard input is closed\n"
 
 
 def test_pipes_and_devices_are_read_like_files(face: bytes) -> None:

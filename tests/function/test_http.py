@@ -1,4 +1,4 @@
-"""Requests that are hardly HTTP, and odd ones that are."""
+"""Malformed and unusual HTTP requests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ GET, POST, HOST, JPEG = "GET /health HTTP/1.1", "POST /predict HTTP/1.1", "Host:
         (request("WOMBAT /predict HTTP/1.1", HOST), 405, "accepts POST, OPTIONS"),
     ],
 )
-def test_what_is_hardly_http_is_refused_by_a_problem_too(server: Server, sent: bytes, status: int, said: str) -> None:
+def test_malformed_requests_are_refused_with_problem_details(
+    server: Server, sent: bytes, status: int, said: str
+) -> None:
     response = exchange(server.url, sent)
     assert (response.status, response.json()["status"]) == (status, status)
     assert said in response.json()["detail"]
@@ -58,7 +60,7 @@ def test_what_is_hardly_http_is_refused_by_a_problem_too(server: Server, sent: b
     assert server.get("/health").is_success
 
 
-def test_odd_but_right_requests_are_answered(server: Server, face: bytes) -> None:
+def test_unusual_but_valid_requests_are_accepted(server: Server, face: bytes) -> None:
     wanted = server.post(face).json()["predictions"]
     image = (POST, HOST, JPEG)
     length = f"Content-Length: {len(face)}"

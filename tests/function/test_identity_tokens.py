@@ -50,6 +50,13 @@ def test_each_source_that_has_no_token_is_named() -> None:
     )
 
 
+def test_a_source_that_returns_something_else_is_passed_over(monkeypatch: pytest.MonkeyPatch, no_sources: Path) -> None:
+    gcloud(no_sources, f"echo {TOKEN}")
+    with scripted((200, b"<html>Sign in to this network</html>", {})) as portal:
+        monkeypatch.setenv("GCE_METADATA_HOST", portal.url.removeprefix("http://"))
+        assert IdentityTokens(URL)() == TOKEN
+
+
 def test_gcloud_gives_the_token_of_a_person(no_sources: Path) -> None:
     gcloud(no_sources, f'[ "$*" = "auth print-identity-token" ] && echo {TOKEN}')
     assert IdentityTokens(URL)() == TOKEN

@@ -109,7 +109,7 @@ def test_nothing_of_a_request_is_in_the_log(face: bytes) -> None:
         assert part not in written
 
 
-def test_a_failure_is_one_line_that_says_where_and_not_with_what(tmp_path: Path, face: bytes) -> None:
+def test_a_failure_is_one_line_with_its_place_and_without_its_data(tmp_path: Path, face: bytes) -> None:
     broken = tmp_path / "function"
     shutil.copytree(FUNCTION, broken, ignore=shutil.ignore_patterns("__pycache__"))
     with (broken / "serving" / "inference.py").open("a") as source:
@@ -183,7 +183,7 @@ def test_a_terminal_shows_readable_lines_and_the_path_of_a_404_without_control_c
     assert "\x1b" not in text
 
 
-def test_a_chain_of_failures_is_told_in_order_without_their_words() -> None:
+def test_a_chain_of_failures_is_logged_in_order_without_messages() -> None:
     words = ["what was", "sent"]
     try:
         try:

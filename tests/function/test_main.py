@@ -36,7 +36,7 @@ def predictions(response: httpx.Response) -> list[dict[str, Any]]:
     return result
 
 
-def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) -> None:
+def test_a_prediction_has_the_published_shape(server: Server, face: bytes) -> None:
     body = server.post(face).json()
     (prediction,) = body["predictions"]
     assert list(body) == ["predictions", "model"]
@@ -45,7 +45,7 @@ def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) 
         "version": MANIFEST["version"],
         "sha256": MANIFEST["model"]["sha256"],
     }
-    # The function is not taken in by a drawing.
+    # A drawing is not a face.
     assert list(prediction) == ["age", "gender", "ethnicity", "warnings"]
     assert 0 <= prediction["age"]["low"] <= prediction["age"]["years"] <= prediction["age"]["high"] <= 117
     assert prediction["gender"]["label"] in ("male", "female")
@@ -54,7 +54,7 @@ def test_a_face_is_answered_in_the_published_shape(server: Server, face: bytes) 
     assert 0.2 <= prediction["ethnicity"]["probability"] <= 1
 
 
-def test_every_way_of_sending_gives_the_same_answer(server: Server, face: bytes) -> None:
+def test_every_kind_of_body_gives_the_same_prediction(server: Server, face: bytes) -> None:
     wanted = predictions(server.post(face))
     form = httpx.post(server.url + "/predict", files={"image": ("face.jpg", face, "image/jpeg")}, timeout=30)
     assert predictions(form) == wanted
@@ -68,7 +68,7 @@ def test_lossless_formats_of_the_same_pixels_agree(server: Server, face: bytes, 
     assert predictions(server.post(encoded(face, kind), f"image/{kind.lower()}")) == predictions(server.post(face))
 
 
-def test_several_images_are_answered_in_the_order_sent(server: Server) -> None:
+def test_predictions_are_in_the_order_of_the_images(server: Server) -> None:
     faces = [draw(age, 0, 0, seed=age) for age in (2, 30, 80)]
     alone = [predictions(server.post(face))[0] for face in faces]
     form = [("image", ("face.jpg", face, "image/jpeg")) for face in faces]
@@ -77,7 +77,7 @@ def test_several_images_are_answered_in_the_order_sent(server: Server) -> None:
     assert predictions(httpx.post(server.url + "/predict", files=form, timeout=30)) == together
 
 
-def test_a_bad_image_among_good_ones_answers_for_itself(server: Server, face: bytes) -> None:
+def test_a_bad_image_among_good_ones_fails_alone(server: Server, face: bytes) -> None:
     found = predictions(server.post(instances(face, b"no image", face), "application/json"))
     assert found[0] == found[2]
     assert found[1]["error"]["status"] == 415
@@ -89,7 +89,7 @@ def test_only_bad_images_are_a_problem_that_lists_each(server: Server) -> None:
     assert [error["status"] for error in response.json()["errors"]] == [415, 415]
 
 
-def test_ethnicity_is_answered_only_where_it_was_asked_for(face: bytes) -> None:
+def test_ethnicity_is_predicted_only_if_heads_has_it(face: bytes) -> None:
     with serve(FUNCTION) as default:
         assert list(predictions(default.post(face))[0]) == ["age", "gender", "warnings"]
 
@@ -195,7 +195,7 @@ def test_a_chunked_body_past_the_limit_is_refused(server: Server) -> None:
         ("POST", "/health", "GET, HEAD, OPTIONS"),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(server: Server, method: str, path: str, allow: str) -> None:
+def test_a_wrong_method_gets_the_allowed_ones(server: Server, method: str, path: str, allow: str) -> None:
     response = httpx.request(method, server.url + path, timeout=30)
     assert (response.status_code, response.headers["Allow"]) == (405, allow)
 

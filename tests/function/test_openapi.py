@@ -34,7 +34,7 @@ Document = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Server]:
-    """The function with every way of answering switched on."""
+    """The function with all routes and heads."""
     with serve(
         FUNCTION,
         API_KEY=KEY,
@@ -89,7 +89,7 @@ def test_options_names_exactly_the_methods_described(guarded: Server, document: 
         assert set(response.headers["Allow"].split(", ")) == set(map(str.upper, methods))
 
 
-def test_the_key_is_asked_for_where_the_description_says_so(guarded: Server, document: Document) -> None:
+def test_the_key_is_required_where_the_description_says_so(guarded: Server, document: Document) -> None:
     asked = [(path, method) for path, method, operation in operations(document) if "security" in operation]
     refused = [
         (path, method)
@@ -106,7 +106,7 @@ def test_without_a_key_none_is_described(server: Server) -> None:
     assert not [operation for _, _, operation in operations(described) if "401" in operation["responses"]]
 
 
-def test_every_example_of_a_request_is_answered_and_of_an_answer_is_true(guarded: Server, document: Document) -> None:
+def test_every_example_of_a_request_succeeds_and_of_a_response_is_valid(guarded: Server, document: Document) -> None:
     run = Counter[str]()
     for path, method, operation in operations(document):
         bodies = operation.get("requestBody", {}).get("content", {})
@@ -223,7 +223,7 @@ def refuses_one(interaction: Any) -> bool:
 
 
 @pytest.mark.slow
-def test_whatever_is_drawn_from_the_description_is_answered_as_it_says(guarded: Server) -> None:
+def test_requests_generated_from_the_description_get_the_described_responses(guarded: Server) -> None:
     drawn = images()
     for media in ("image/jpeg", "image/png", "image/webp", "application/octet-stream"):
         schemathesis.openapi.media_type(media, drawn)

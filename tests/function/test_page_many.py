@@ -56,6 +56,23 @@ def test_page_steps_through_images(page: Page, sent: list[bytes], framed_face: b
     assert image_of(sent[-1]).width < image_of(sent[0]).width
 
 
+def test_page_steps_at_once_through_images_that_are_still_decoded(page: Page, framed_face: bytes) -> None:
+    choose(page, *[file(framed_face, f"{number}.jpg") for number in range(3)])
+    page.locator(".tile").first.click()
+    expect(page.locator("#position p")).to_have_text("1 of 3 0.jpg")
+    # The frame still shows the image before.
+    page.evaluate(
+        """() => {
+            for (let time = 0; time < 5; time++) document.getElementById("next").click();
+            for (const id of ["reset", "zoom"]) {
+                document.getElementById(id).dispatchEvent(new Event(id === "zoom" ? "input" : "click"));
+            }
+        }"""
+    )
+    expect(page.locator("#position p")).to_have_text("3 of 3 2.jpg")
+    expect(page.locator("#prediction dl.metrics")).to_have_class("metrics")
+
+
 def test_tiles_cut_names_in_the_middle_and_errors_after_two_lines(page: Page, framed_face: bytes) -> None:
     names = [f"a_long_name_of_an_image_file_{number}.jpg" for number in range(3)]
     choose(page, *[file(framed_face, name) for name in names[:2]], file(b"no image", names[2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -131,6 +132,91 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(copy: Path, named: dic
         release.load(str(copy))
 
 
+def calibration(**changes: object) -> dict[str, object]:
+    """The bundled manifest's calibration, with other members."""
+    found: dict[str, object] = json.loads((BUNDLED / "manifest.json").read_text())["calibration"]
+    return found | changes
+
+
+LEVELS = {"at": [10.0, 50.0], "low": [0.1, 0.1], "high": [0.9, 0.9]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "../predict"}, "the name '../predict'"),
+        ({"version": "/ready"}, "the version '/ready'"),
+        ({"version": 3}, "the version 3"),
+        ({"version": "Upper"}, "the version 'Upper'"),
+        ({"version": "x" * 64}, "the version"),
+        ({"model": []}, "lacks or garbles"),
+        ({"model": {"file": 1, "sha256": "0" * 64}}, "lacks or garbles"),
+        ({"heads": []}, "lacks or garbles"),
+        ({"heads": {**HEADS, "gender": {"labels": "male"}}}, "the labels of gender"),
+        ({"heads": {**HEADS, "gender": {"labels": ["male", "male"]}}}, "the labels of gender"),
+        ({"heads": {**HEADS, "gender": {"labels": ["male", 1]}}}, "the labels of gender"),
+        ({"input": {"size": "160", "resize": "r"}}, "the size '160'"),
+        ({"input": {"size": 1e400, "resize": "r"}}, "the number inf"),
+        ({"input": {"size": 0, "resize": "r"}}, "the size 0"),
+        ({"input": {"size": 10**9, "resize": "r"}}, "the size 1000000000"),
+        ({"calibration": calibration(age=LEVELS | {"at": [10.0, float("nan")]})}, "the number nan"),
+        ({"calibration": calibration(age=LEVELS | {"high": [0.9, float("inf")]})}, "the number inf"),
+        ({"calibration": calibration(age=LEVELS | {"low": [0.1]})}, "lists have 2, 1 and 2 numbers"),
+        ({"calibration": calibration(age={"at": [], "low": [], "high": []})}, "lists have 0, 0 and 0 numbers"),
+        ({"calibration": calibration(age=LEVELS | {"at": [50.0, 10.0]})}, "do not rise"),
+        ({"calibration": calibration(age=LEVELS | {"low": [0.95, 0.1]})}, "low <= high"),
+        ({"calibration": calibration(age=LEVELS | {"high": [0.9, 1.1]})}, "low <= high"),
+        ({"calibration": calibration(gender={"temperature": float("nan")})}, "the number nan"),
+        ({"calibration": calibration(gender={"temperature": 0})}, "the temperature of gender"),
+        ({"calibration": calibration(gender={"temperature": -1.0})}, "the temperature of gender"),
+        ({"calibration": calibration(gender={"temperature": 1e300})}, "the temperature of gender"),
+        ({"calibration": calibration(age_decision={"near_years": -1, "miss_cost": 2.0})}, "the age decision"),
+        ({"calibration": calibration(age_decision={"near_years": 5, "miss_cost": -2.0})}, "the age decision"),
+        ({"note": "\udc80"}, "surrogates not allowed"),
+        ({"note\ud800": ""}, "surrogates not allowed"),
+        ({"note": "\x1b[2J"}, "control characters"),
+    ],
+)
+def test_a_manifest_with_a_member_that_cannot_be_used_is_refused_in_one_line(
+    copy: Path, changes: dict[str, object], said: str
+) -> None:
+    edit(copy, **changes)
+    with pytest.raises(ReleaseError, match=said.replace("(", r"\(")) as error:
+        release.load(str(copy))
+    assert "\n" not in f"{error.value}".encode("ascii", "backslashreplace").decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a":' * 100_000, "nested too deep"),
+        ("[" * 30 + "]" * 30, "nested too deep"),
+        ('{"format": 3, "gate": {"checks": 7}}', "format 3 lacks or garbles"),
+        ('{"format": 4, "format": 4}', "'format', which is there twice"),
+        (" " * 2**20 + "{}", "more than 1048576"),
+        ('{"format": ' + "1" * 5000 + "}", "not valid JSON"),
+    ],
+    ids=["deep", "deeper than any", "format 3", "twice", "large", "digits"],
+)
+def test_a_file_that_is_no_manifest_is_refused_in_one_line(copy: Path, text: str, said: str) -> None:
+    (copy / "manifest.json").write_text(text)
+    message = refusal(FUNCTION, MODEL_URI=f"{copy}")
+    assert said in message
+    assert len(message.splitlines()) == 1
+
+
+def test_a_pin_of_the_manifest_covers_labels_and_calibration(copy: Path) -> None:
+    sha256 = hashlib.sha256((copy / "manifest.json").read_bytes()).hexdigest()
+    model = release.load(str(copy)).sha256
+    assert release.load(str(copy), Pins(model, sha256)) == release.load(str(BUNDLED))
+    edit(copy, heads={**HEADS, "gender": {"labels": HEADS["gender"]["labels"][::-1]}})
+    assert release.load(str(copy), Pins(model)).labels["gender"] == ("female", "male")
+    with pytest.raises(ReleaseError, match=f"MANIFEST_SHA256 pins {sha256}"):
+        release.load(str(copy), Pins(model, sha256))
+    said = refusal(FUNCTION, MODEL_URI=f"{copy}", MODEL_SHA256=model, MANIFEST_SHA256=sha256.upper())
+    assert f"MANIFEST_SHA256 pins {sha256}" in said
+
+
 def test_an_exchanged_model_is_refused(copy: Path) -> None:
     (copy / "model.tflite").write_bytes(b"another model")
     with pytest.raises(ReleaseError, match="SHA-256"):
@@ -142,6 +228,7 @@ def test_an_exchanged_model_is_refused(copy: Path) -> None:
     [
         ({"MODEL_URI": "/nowhere"}, "cannot read /nowhere/manifest.json"),
         ({"MODEL_SHA256": "0" * 64}, "MODEL_SHA256 pins 0000"),
+        ({"MANIFEST_SHA256": "0" * 64}, "MANIFEST_SHA256 pins 0000"),
         ({"HEADS": "age,shoes"}, "HEADS is 'age,shoes'"),
         ({"MAX_IMAGES": "many"}, "MAX_IMAGES is 'many'"),
     ],

@@ -31,3 +31,12 @@ def test_dockerignore_includes_copied_folders() -> None:
     copied = {re.sub("/.*", "/", source) for line in lines for source in line.split()}
     assert copied >= {"function/", "training/", "package-lock.json"}
     assert [source for source in copied if f"!{source}" not in ignored] == []
+
+
+def test_dockerignore_includes_the_function_packages_that_training_imports() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    sources = "".join(path.read_text() for path in (ROOT / "training").rglob("*.py"))
+    imported = set(re.findall(r"^\s*from (\w+)[.\w]* import", sources, re.MULTILINE))
+    packages = {path.parent.name for path in (ROOT / "function").glob("*/__init__.py")} & imported
+    assert packages >= {"serving"}
+    assert [name for name in packages if f"function/{name}/" in ignored] == []

@@ -40,8 +40,14 @@ def _lines(job: dict[str, Any]) -> Iterator[str]:
     yield from (line for part in ("before_script", "script") for line in job.get(part, []) if isinstance(line, str))
 
 
-# $TRAIN_ARGS is unquoted, since it contains any number of words.
-COMMANDS = [(name, shlex.split(line.replace(" $TRAIN_ARGS", ""))) for name, job in JOBS.items() for line in _lines(job)]
+def _words(line: str) -> list[str]:
+    """Return the words of a command, or of the command whose output a variable gets."""
+    command = re.sub(r"^\w+=\$\((.*)\)$", r"\1", line)
+    # These variables are unquoted, since they contain any number of words.
+    return shlex.split(re.sub(r" \$(TRAIN_ARGS|FIRST)\b", "", command))
+
+
+COMMANDS = [(name, _words(line)) for name, job in JOBS.items() for line in _lines(job)]
 STEPS = {name: words[3:] for name, words in COMMANDS if words[:3] == ["python", "-m", "training"]}
 
 

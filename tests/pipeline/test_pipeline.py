@@ -72,7 +72,7 @@ def test_each_step_explains_itself(step: str, capsys: pytest.CaptureFixture[str]
         (("gate", "--work", "{tmp}", "--preset", "smoke"), 1, "run `python -m training evaluate` first"),
         (("publish", "--work", "{tmp}", "--registry", "{tmp}/r"), 1, "run `python -m training convert` first"),
         (("promote", "--registry", "{tmp}/r", "1"), 1, "is no registry: it is empty or absent"),
-        (("rollback", "--registry", "{tmp}/r"), 1, "no earlier release"),
+        (("rollback", "--registry", "{tmp}/r"), 1, "is no registry: it is empty or absent"),
         (("verify-signature", "1", "--registry", "{tmp}/r"), 1, "no signer is trusted; use --trusted-key"),
         (
             ("verify-signature", "1", "--registry", "{tmp}/r", "--allow-unsigned"),
@@ -84,7 +84,7 @@ def test_each_step_explains_itself(step: str, capsys: pytest.CaptureFixture[str]
             1,
             "the release has no signature",
         ),
-        (("verify-signature", "1", "--allow-unsigned"), 1, "name the registry that holds it with --registry"),
+        (("verify-signature", "1", "--allow-unsigned"), 1, "name the registry of the version with --registry"),
         (("reproduce", "1", "--registry", "{tmp}/r"), 1, "is no registry: it is empty or absent"),
         (("train", "--preset", "huge"), 2, "invalid choice"),
         (("train", "--set", "epoch=3"), 1, "cannot set 'epoch'; choose one of architecture, epochs"),

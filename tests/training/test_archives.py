@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import os
 import struct
 import subprocess
@@ -12,7 +13,9 @@ import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -188,6 +191,34 @@ def test_a_zip_member_that_becomes_more_than_it_states_stays_small_in_memory(tmp
         assert tracemalloc.get_traced_memory()[1] < 80 * MEBIBYTE
     finally:
         tracemalloc.stop()
+
+
+def test_an_xz_file_may_not_ask_for_all_the_memory(tmp_path: Path) -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 512 * MEBIBYTE, "preset": 0}]
+    (tmp_path / "f.tar.xz").write_bytes(lzma.compress(face() + END, filters=filters))
+    with pytest.raises(StepError, match="needs more than 128 MiB to be unpacked; pack the faces again"):
+        list(readers.read(tmp_path / "f.tar.xz"))
+
+
+def test_streams_of_xz_that_follow_each_other_are_one_archive(tmp_path: Path) -> None:
+    tar = face("a.jpg") + face("b.jpg") + END
+    (tmp_path / "f.tar.xz").write_bytes(lzma.compress(tar[:700]) + bytes(8) + lzma.compress(tar[700:]))
+    assert list(contents(tmp_path / "f.tar.xz")) == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("name", ["f.tar", "f.tar.gz", "f.tar.bz2", "f.tar.xz", "f.zip"])
+def test_no_flipped_bit_ends_in_a_traceback(name: str, tmp_path: Path) -> None:
+    archive = pack(tmp_path / name, {f"{number}.jpg": noise(300) for number in range(6)})
+    whole = archive.read_bytes()
+    random = Random(7)  # noqa: S311 - nothing is kept secret with it
+    for _ in range(300):
+        raw = bytearray(whole)
+        for _ in range(random.choice((1, 2, 8))):
+            raw[random.randrange(len(raw))] ^= 1 << random.randrange(8)
+        archive.write_bytes(raw[: random.choice((len(raw), random.randrange(len(raw))))])
+        with suppress(StepError):
+            for file in readers.read(archive):
+                assert len(file.data) <= readers.MAX_FILE_BYTES
 
 
 def test_backslashes_in_an_archive_separate_folders(tmp_path: Path) -> None:

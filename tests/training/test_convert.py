@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving import release
+from serving import release, self_test
 from serving.predictor import Predictor
 from training import convert as converting
 from training.config import ConvertConfig
@@ -32,6 +32,13 @@ def test_the_file_answers_the_mean_of_what_the_keras_model_says_of_both_sides(
     found = Predictor(release.load(str(challenger))).run(faces)
     for head, values in found.items():
         assert values == pytest.approx((sides[0][head] + sides[1][head]) / 2, abs=0.05)
+
+
+def test_the_manifest_states_the_outputs_for_the_known_image(challenger: Path) -> None:
+    found = release.load(str(challenger))
+    stated = found.manifest[self_test.MEMBER]
+    assert stated == self_test.record(Predictor(found).run(self_test.image(found.size)))
+    assert [len(stated[head]) for head in ("age", "gender", "ethnicity")] == [117, 1, 5]
 
 
 def test_a_mirrored_face_gets_the_same_answer(data: Path, challenger: Path) -> None:

@@ -139,7 +139,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize(("count", "batch", "rate"), [(1, 64, 1e-3), (4, 256, 2e-3)])
-def test_batch_and_step_size_grow_with_the_devices(count: int, batch: int, rate: float) -> None:
+def test_batch_and_learning_rate_grow_with_the_devices(count: int, batch: int, rate: float) -> None:
     scaled = devices.scaled(replace(SHORT, batch=64, learning_rate=1e-3), count)
     assert scaled.batch == batch
     assert scaled.learning_rate == pytest.approx(rate)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from training.errors import StepError
+from training.faces import draw, write_faces
 from training.learning import devices
 
 
@@ -110,7 +111,29 @@ def test_no_encoding_of_a_terminal_ends_a_command(encoding: str, shown: str) -> 
     assert f"/nowhere/{shown}\\udce4 does not exist" in line
 
 
-@pytest.mark.skipif(os.geteuid() != 0 and not Path("/proc/version").is_file(), reason="needs a read-only folder")
+def test_names_are_the_same_in_every_locale(tmp_path: Path) -> None:
+    faces = tmp_path / "faces"
+    write_faces(faces, 64)
+    (faces / "20_1_1_20170101000000999-ä.jpg").write_bytes(draw(20, 1, 1, seed=7))
+    (faces / "notes ö.txt").write_bytes(b"")
+    (faces / "20_1_1_20170101000000998-\udce4.jpg").write_bytes(draw(20, 1, 1, seed=8))
+    found = []
+    # The second is a locale whose encoding is ASCII: Python would otherwise take UTF-8 there.
+    for locale in ({"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
+        program = f"""
+from training.__main__ import main
+assert main(["prepare", "--preset", "smoke", "--data", {str(faces)!r}, "--work", {str(tmp_path)!r}]) == 0
+"""
+        done = run(program, **locale, HOME="/proc")
+        assert done.returncode == 0, done.stderr
+        assert "Matplotlib" not in done.stderr
+        found.append([(tmp_path / "data" / name).read_bytes() for name in ("index.csv", "rejected.csv")])
+    assert found[0] == found[1]
+    assert "20170101000000999-ä.jpg".encode() in found[0][0]
+    assert rb"20170101000000998-\udce4.jpg" in found[0][0]
+    assert "notes ö.txt".encode() in found[0][1]
+
+
 def test_a_folder_that_cannot_be_written_is_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "faces").mkdir()
     command = [sys.executable, "-m", "training", "prepare", "--data", str(tmp_path / "faces"), "--work", "/proc/work"]

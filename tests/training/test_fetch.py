@@ -68,7 +68,7 @@ def test_a_file_that_was_not_fetched_is_never_overwritten(uri: str, tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["faces.tar", "gs://", "gs://bucket", "gs://bucket/", "https://bucket/faces.tar"])
 def test_an_address_that_names_no_object_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="names no object"):
+    with pytest.raises(StepError, match=r"names no (object|bucket)|is no address"):
         fetch(name, tmp_path)
 
 

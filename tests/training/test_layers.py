@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import ROOT
+from training.learning import architectures, checkpoints
 from training.learning.layers import RoundedConv2D, RoundedDepthwiseConv2D, RoundedReLU6
 
 PIXELS = np.random.default_rng(1).normal(size=(2, 8, 8, 4)).astype(np.float32)
@@ -64,3 +71,17 @@ def test_an_activation_is_rounded_to_a_256th_of_six() -> None:
     np.testing.assert_allclose(layer(values), np.clip(values, 0, 6))
     rounded = np.asarray(layer(values, training=True))
     np.testing.assert_allclose(rounded, np.round(np.clip(values, 0, 6) * 255 / 6) * 6 / 255, atol=1e-5)
+
+
+def test_a_process_of_its_own_loads_a_checkpoint_with_these_layers(tmp_path: Path) -> None:
+    architectures.mobilenet_9(32).save(tmp_path / checkpoints.BEST)
+    program = f"""
+from pathlib import Path
+from training.learning import checkpoints
+print(checkpoints.best_model(Path({str(tmp_path)!r})).name)
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'function'}"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "mobilenet_9\n", done.stderr[-2000:]

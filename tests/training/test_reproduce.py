@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import FUNCTION, ROOT
 from training import reproduce
+from training.__main__ import main
 from training.errors import StepError
 from training.presets import PRESETS
 from training.registry.local import release_files
@@ -41,6 +42,46 @@ def manifest(preset: str = "smoke", commit: str = COMMIT, **config: Any) -> dict
 
 def planned(release: dict[str, Any], data: str = "faces", registry: str = "") -> reproduce.Plan:
     return reproduce.plan(release, ROOT, data, Path("again"), registry)
+
+
+@pytest.mark.parametrize(
+    "garble",
+    [
+        lambda made: made.pop("provenance"),
+        lambda made: made["provenance"].pop("data"),
+        lambda made: made["provenance"]["data"].update(size="--work=/elsewhere"),
+        lambda made: made["provenance"].update(config=[]),
+        lambda made: made["provenance"].update(trained=[]),
+        lambda made: made["model"].update(epoch="--work"),
+        lambda made: made["provenance"].update(commit=7),
+        lambda made: made["provenance"].update(preset=[]),
+    ],
+)
+def test_a_garbled_manifest_is_a_sentence(garble: Callable[[dict[str, Any]], object]) -> None:
+    made = manifest()
+    garble(made)
+    with pytest.raises(StepError, match="lacks or garbles"):
+        planned(made)
+
+
+@pytest.mark.parametrize("version", ["..", "../elsewhere", "/elsewhere", "a b"])
+def test_a_local_release_with_a_path_as_its_version_is_refused(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(FUNCTION / "model", tmp_path / "release"))
+    found = json.loads((folder / "manifest.json").read_text(encoding="utf-8")) | {"version": version}
+    (folder / "manifest.json").write_text(json.dumps(found), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["reproduce", str(folder), "--run"]) == 1
+    assert f"the version {version!r}" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_no_text_of_a_manifest_becomes_an_option() -> None:
+    plan = planned(manifest(init_from="--resume", teachers=("--work=elsewhere",)))
+    assert not {"--resume", "--work=elsewhere"} & set(plan.steps[1])
+    assert len(plan.obstacles) == 2
 
 
 def test_only_what_differs_from_the_preset_is_set() -> None:

@@ -7,12 +7,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from serving.release import MANIFEST, parse_manifest
-from training.evaluation import metrics, tables
+from training.evaluation import metrics, plots, tables
 from training.evaluation.card import render_card
 from training.evaluation.metric_table import MEASURED, SPECS, spec
+from training.templating import _code
 
 BUNDLED = Path("function/model")
 
@@ -117,3 +119,16 @@ def test_the_contents_list_of_the_report_leads_to_every_section(name: str, chall
     assert {"summary", "gate", "overall", "plots", "by-gender"} <= set(page.ids)
     plots = [alt for alt in page.images if alt]
     assert len(plots) == len(set(plots)) == 9
+
+
+def test_plots_leave_out_what_few_faces_say() -> None:
+    probabilities, right = np.repeat([0.95, 0.55], [20, 19]), np.ones(39, np.bool_)
+    (axes,) = plots.reliability(probabilities, right, "Gender").axes
+    (dots,) = axes.collections
+    assert np.asarray(dots.get_offsets()) == pytest.approx(np.array([[0.95, 1.0]]))
+    (axes,) = plots.confusion([[18, 1], [10, 10]], ("male", "female"), "Gender").axes
+    assert [text.get_text() for text in axes.texts] == ["18", "1", "50%\n10", "50%\n10"]
+
+
+def test_commands_in_backticks_become_code_and_nothing_else_becomes_markup() -> None:
+    assert _code("run `evaluate <x>`, <b>now</b>") == "run <code>evaluate &lt;x&gt;</code>, &lt;b&gt;now&lt;/b&gt;"

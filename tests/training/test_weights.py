@@ -57,8 +57,8 @@ def test_another_architecture_cannot_start_from_it(challenger: Path) -> None:
     ("change", "message"),
     [
         (lambda folder: (folder / "manifest.json").unlink(), "none of faceres, imagenet: .*is no release"),
-        (lambda folder: (folder / "weights.npz").unlink(), "carries no weights"),
-        (lambda folder: edit(folder, "weights", None), "carries no weights"),
+        (lambda folder: (folder / "weights.npz").unlink(), "contains no trainable weights"),
+        (lambda folder: edit(folder, "weights", None), "contains no trainable weights"),
         (lambda folder: (folder / "weights.npz").write_bytes(b"other"), r"weights\.npz .* was exchanged"),
     ],
     ids=["no release", "no file", "an old release", "damaged"],

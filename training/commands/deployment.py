@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from age_gender.text import printable_lines
 from serving.release import MANIFEST
 from training.commands import Command, registry, signing
 from training.deployment.config import DeployConfig, RolloutConfig, VerifyConfig
@@ -27,11 +27,11 @@ def deploy(options: argparse.Namespace) -> int:
     service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
     # Verify the release before the build.
     release = find(registry, options.release, trust)
-    print(f"release: {release.uri}, SHA-256 {release.sha256}, {MANIFEST} {release.manifest_sha256}")
-    print(f"signed by: {release.signer}", flush=True)
+    _print(f"release: {release.uri}, SHA-256 {release.sha256}, {MANIFEST} {release.manifest_sha256}")
+    _print(f"signed by: {release.signer}")
     revision = deploy(service, release, DeployConfig())
     found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
-    print(found, end="")
+    _print(found.rstrip("\n"))
     if options.env_file:
         options.env_file.parent.mkdir(parents=True, exist_ok=True)
         write_text(options.env_file, found)
@@ -54,8 +54,8 @@ def verify(options: argparse.Namespace) -> int:
     config = VerifyConfig()
     images = real(options.faces, config.faces) if options.faces else drawn(config.faces)
     found = verify(_service(options), options.revision, images, config)
-    print(*found.checks, "", *found.comparison, sep="\n")
-    print(f"\nverification failed: {', '.join(found.failed)}" if found.failed else "\nverified")
+    _print("\n".join(map(str, [*found.checks, "", *found.comparison])))
+    _print(f"\nverification failed: {', '.join(found.failed)}" if found.failed else "\nverified")
     return 1 if found.failed else 0
 
 
@@ -77,10 +77,10 @@ def rollout(options: argparse.Namespace) -> int:
         Registry(options.registry),
         options.revision,
         config,
-        partial(print, flush=True),
+        _print,
         signing.trust_if_any(options),
     )
-    print(f"production: {version}")
+    _print(f"production: {version}")
     return 0
 
 
@@ -100,7 +100,7 @@ def discard(options: argparse.Namespace) -> int:
     """Remove the candidate's address and any traffic left by an interrupted rollout."""
     from training.deployment.deploy import discard
 
-    print(f"removed candidate: {discard(_service(options)) or 'none'}")
+    _print(f"removed candidate: {discard(_service(options)) or 'none'}")
     return 0
 
 
@@ -112,10 +112,10 @@ def rollback(options: argparse.Namespace) -> int:
     if options.service:
         from training.deployment.rollback import rollback
 
-        print(f"all traffic goes to {rollback(_service(options), registry, options.version, trust)}")
+        _print(f"all traffic goes to {rollback(_service(options), registry, options.version, trust)}")
     else:
         registry.rollback(options.version, trust)
-    print(f"production: {registry.in_production()}")
+    _print(f"production: {registry.in_production()}")
     return 0
 
 
@@ -124,6 +124,11 @@ def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
     _service_argument(parser, required=False)
     parser.add_argument("version", nargs="?", default="", help="earlier release (default: the previous one)")
     signing.trust_arguments(parser)
+
+
+def _print(text: str) -> None:
+    """Print text that may quote logs, services and registries."""
+    print(printable_lines(text), flush=True)
 
 
 def _service(options: argparse.Namespace) -> CloudRunService:

@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from serving import addresses
+from serving.addresses import AddressError
 from training.commands import Command, positive, signing, work
 from training.config import ConvertConfig, EvaluateConfig, with_values
 from training.errors import StepError
@@ -69,7 +71,7 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument(
         "--data",
-        type=Path,
+        type=_local,
         required=True,
         help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}",
     )
@@ -85,20 +87,20 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Train a preset's network on the prepared faces and keep the best epoch."""
-    from training import runs
-    from training.learning import inputs
-
     named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
     chosen = {name: value for name, value in named.items() if value is not None}
     config = with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
+    # Imported after the options are checked, because it takes as long as the rest together.
+    from training import runs
+    from training.learning import inputs
+
     data, folder = options.work / "data", options.work / "model"
-    # A run that resumes needs nothing new, and may be complete already.
+    trust = signing.trust_if_any(options)
     if not (options.resume and runs.exists(folder)):
-        inputs.require(data, config)
+        inputs.require(data, config, trust)
     hide_runtime_messages()
     from training.train import train
 
-    trust = signing.trust_if_any(options)
     print(f"best model: {train(data, folder, config, options.preset, options.resume, trust)}")
     return 0
 
@@ -246,6 +248,17 @@ def _current(name: str) -> str:
     if name in RENAMED:
         raise argparse.ArgumentTypeError(f"{name} is now {RENAMED[name]}: rename it")
     return name
+
+
+def _local(text: str) -> Path:
+    """Return the path of a dataset, or let argparse refuse another address."""
+    try:
+        address = addresses.parse(text)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(f"{error}") from error
+    if address.bucket:
+        raise argparse.ArgumentTypeError(f"{text} is in Cloud Storage; `fetch` it, then name the copy")
+    return Path(address.path)
 
 
 def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,12 +24,9 @@ from training.errors import StepError
 MAX_EXPANSION = 100
 ALWAYS_ALLOWED_BYTES = 256 * 2**20
 
-_OPENERS: dict[str, Callable[[Path, str], Any]] = {
-    "": open,
-    "gzip": gzip.open,
-    "bzip2": bz2.open,
-    "xz": lzma.open,
-}
+# Memory in bytes that a stream of xz may ask for. `xz -9` asks for 65 MiB.
+_XZ_MEMORY = 128 * 2**20
+
 # First bytes of what can be read, and of what people give instead.
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
@@ -50,7 +49,11 @@ _METHODS = {
     99: "AES encryption",
 }
 _UNPACKED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError)
+# What the standard library raises on bytes that it cannot read.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, NotImplementedError, RuntimeError, ValueError, OverflowError),
+)
 
 _BLOCK = 512
 # Bytes read at once to skip a file's contents.
@@ -130,8 +133,63 @@ def _stored(archive: Path, budget: _Budget) -> Iterator[_Stored]:
     if first.startswith(_ZIP) or not (compression or _is_tar(first)):
         yield from _zip_members(archive, budget)
         return
-    with _OPENERS[compression](archive, "rb") as stream:
+    with _OPENERS[compression](archive) as stream:
         yield from _tar_members(stream, budget)
+
+
+class _Xz(io.RawIOBase):
+    """An xz file. `lzma.open` has no bound on the memory that the file asks for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, path.open("rb")
+        self._unpacker: lzma.LZMADecompressor | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._unpacker is None or self._unpacker.eof:
+                # Streams follow each other, with zeros between them.
+                packed = (self._unpacker.unused_data if self._unpacker else b"").lstrip(b"\0")
+                while not packed:
+                    if not (piece := self._file.read(_SKIPPED)):
+                        return 0
+                    packed = piece.lstrip(b"\0")
+                self._unpacker = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+            elif self._unpacker.needs_input:
+                packed = self._file.read(_SKIPPED)
+                if not packed:
+                    raise EOFError("it ends within compressed data")
+            else:
+                packed = b""
+            if data := self._unpack(self._unpacker, packed, len(buffer)):
+                buffer[: len(data)] = data
+                return len(data)
+
+    def _unpack(self, unpacker: lzma.LZMADecompressor, packed: bytes, limit: int) -> bytes:
+        try:
+            return unpacker.decompress(packed, limit)
+        except lzma.LZMAError as error:
+            # The module has one exception for everything.
+            if "Memory" not in str(error):
+                raise
+            raise StepError(
+                f"{self._path} needs more than {_XZ_MEMORY // 2**20} MiB to be unpacked; pack the faces again, for "
+                "example as .tar.gz"
+            ) from error
+
+
+_OPENERS: dict[str, Callable[[Path], Any]] = {
+    "": lambda path: path.open("rb"),
+    "gzip": gzip.GzipFile,
+    "bzip2": bz2.BZ2File,
+    "xz": lambda path: io.BufferedReader(_Xz(path)),
+}
 
 
 def _first_bytes(path: Path) -> bytes:

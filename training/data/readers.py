@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from age_gender.text import printable
 from training.data import archives
 from training.errors import StepError
 
@@ -39,7 +40,7 @@ def count(source: Path) -> int | None:
 
 def origin(source: Path) -> dict[str, str]:
     """Return the name of a source and, for an archive, its SHA-256, for the manifest."""
-    named = {"name": source.resolve().name}
+    named = {"name": printable(source.resolve().name)}
     if source.is_dir():
         return named
     with source.open("rb") as archive:
@@ -81,7 +82,8 @@ def _read_folder(folder: Path) -> Iterator[SourceFile]:
     # A Path for each file would take three times as long as reading it.
     start = len(os.path.join(folder, ""))  # noqa: PTH118
     for entry in _walk(folder):
-        path = entry.path[start:].replace(os.sep, "/")
+        # The same name in every locale, and in an archive.
+        path = os.fsencode(entry.path[start:]).decode("utf-8", "surrogateescape").replace(os.sep, "/")
         try:
             if not entry.is_file():
                 yield SourceFile(path, refusal=_kind(entry))

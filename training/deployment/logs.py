@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 from google.cloud import logging as cloud_logging
 
+from age_gender.text import printable_lines
 from training.deployment.clients import READING, calling, logging_client
 from training.deployment.resources import ServiceName
 
@@ -30,7 +32,7 @@ class RequestLog:
 
     requests: int = 0
     errors: int = 0
-    """Responses with a 5xx status."""
+    """Responses with a 5xx status other than 501."""
     p95: float = 0.0
     """95th percentile of the latency in seconds, 0 without requests."""
 
@@ -64,7 +66,7 @@ class ServiceLog:
         entries = self._entries(self._filter(_REQUESTS, revision, since), MOST_REQUESTS)
         found = [entry.http_request for entry in entries if entry.http_request]
         latencies = [float(request["latency"].rstrip("s")) for request in found if "latency" in request]
-        errors = sum(int(request.get("status", 0)) >= 500 for request in found)
+        errors = sum(_failed(int(request.get("status", 0))) for request in found)
         return RequestLog(len(found), errors, float(np.percentile(latencies, 95)) if latencies else 0.0)
 
     def last_error(self, revision: str, since: datetime) -> str:
@@ -103,6 +105,11 @@ class ServiceLog:
         return f'{named} AND timestamp>="{since.isoformat()}"'
 
 
+def _failed(status: int) -> bool:
+    """Return whether the service failed. Any caller can provoke a 501, with a request that no revision knows."""
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
+
+
 def _text(entry: Any) -> str:
     payload = entry.payload
-    return str(payload.get("message", payload) if isinstance(payload, dict) else payload)
+    return printable_lines(str(payload.get("message", payload) if isinstance(payload, dict) else payload))

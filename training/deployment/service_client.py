@@ -94,6 +94,7 @@ class ServiceClient:
     def model(self) -> ServedModel | None:
         """Return the release that /health reports, or None if this is another application."""
         stated = self.request("GET", "/health").json().get("model")
-        if not isinstance(stated, dict) or not stated:
+        if not isinstance(stated, dict):
             return None
-        return ServedModel(stated.get("version", ""), stated.get("sha256", ""))
+        version, sha256 = stated.get("version"), stated.get("sha256")
+        return ServedModel(version, sha256) if isinstance(version, str) and isinstance(sha256, str) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from serving.heads import CHOICES
+from serving.prediction import AgeEstimate
 from serving.problems import MEDIA_TYPE
 from serving.release import Release
 from serving.settings import Settings
@@ -50,9 +52,9 @@ class RevisionResponses:
 
     @property
     def predictions(self) -> list[PredictionJson]:
-        """One prediction per image; {} without one."""
+        """One prediction per image; {} without a well-formed one."""
         found = [response.json().get("predictions") for response in self.responses]
-        return [each[0] if isinstance(each, list) and each else {} for each in found]
+        return [each[0] if isinstance(each, list) and each and _is_prediction(each[0]) else {} for each in found]
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,26 @@ def _text(prediction: PredictionJson) -> str:
     return (
         json.dumps({head: value for head, value in prediction.items() if head != "warnings"}) if prediction else "none"
     )
+
+
+def _is_prediction(found: Any) -> bool:
+    """Return whether a value from a response has the shape of a prediction, with finite numbers."""
+    if not isinstance(found, dict):
+        return False
+    heads = {head: value for head, value in found.items() if head != "warnings"}
+    return all(_is_age(value) if head == "age" else _is_choice(value) for head, value in heads.items())
+
+
+def _is_age(found: Any) -> bool:
+    return isinstance(found, dict) and all(_is_number(found.get(name)) for name in AgeEstimate._fields)
+
+
+def _is_choice(found: Any) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("label"), str) and _is_number(found.get("probability"))
+
+
+def _is_number(found: Any) -> bool:
+    return isinstance(found, int | float) and math.isfinite(found)
 
 
 def _alike(one: PredictionJson, other: PredictionJson, config: VerifyConfig) -> bool:

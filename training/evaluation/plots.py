@@ -71,9 +71,10 @@ def coverage_by_age(faces: ScoredSamples, stated: float) -> Figure:
 def reliability(probabilities: Array, right: npt.NDArray[np.bool_], title: str) -> Figure:
     """Plot accuracy against predicted probability; the area of a dot is its number of faces."""
     figure, axes = _figure()
-    counts, stated, found = zip(*metrics.reliability(probabilities, right), strict=True)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    axes.scatter(stated, found, s=[4 + 300 * count / len(probabilities) for count in counts], alpha=0.6)
+    for count, stated, found in metrics.reliability(probabilities, right):
+        if count >= MIN_SHOWN:
+            axes.scatter(stated, found, s=4 + 300 * count / len(probabilities), alpha=0.6, color="C0")
     axes.set(title=f"{title}: calibration", xlabel="predicted probability", ylabel="accuracy", ylim=(-0.05, 1.05))
     return figure
 

@@ -13,6 +13,7 @@ from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import GateResult
 from training.evaluation.metric_table import (
     CALIBRATION_ERRORS,
+    COMPARED,
     FALSE_POSITIVES,
     GENDER_FROM_13,
     MEASURED,
@@ -22,7 +23,6 @@ from training.evaluation.metric_table import (
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE
 from training.evaluation.report import REPORT_FILE, local_report
 from training.files import write_text
-from training.labels import LABELS
 from training.openmetrics import Gauge
 from training.templating import render
 
@@ -134,7 +134,7 @@ def _outcome(row: Difference, result: GateResult | None) -> _Outcome:
 
 
 class _Tile(NamedTuple):
-    """One headline metric beside the baseline and the champion; the latter is "" without one."""
+    """A metric beside the baseline and the champion; the latter is "" without one."""
 
     title: str
     value: str
@@ -145,13 +145,13 @@ class _Tile(NamedTuple):
 
 
 def _tiles(measured: dict[str, Any], overall: list[_Shown]) -> list[_Tile]:
-    """Return the age MAE and the accuracy of every other head."""
-    headlines = {MEASURED["age_mae"].title, *(MEASURED[f"{head}_accuracy"].title for head in LABELS)}
+    """Return the metrics that the gate compares."""
+    compared = {spec.title for spec in COMPARED.values()}
     champion = {row.title: (row.champion, row.outcome.value) for row in overall}
     return [
         _Tile(*row, *champion.get(row.title, ("", "not compared")))
         for row in tables.beside_baseline(measured)
-        if row.title in headlines
+        if row.title in compared
     ]
 
 

@@ -99,6 +99,9 @@ def _epochs_since_best(rows: list[dict[str, float]]) -> int:
 def _load(path: Path) -> keras.Model:
     import keras
 
+    # Registers the layers that Keras would not find by itself.
+    import training.learning.layers  # noqa: F401
+
     return keras.models.load_model(path, compile=False)
 
 

@@ -10,13 +10,19 @@ from pathlib import Path
 from training.config import TrainConfig
 from training.data import shards
 from training.learning import faceres, imagenet, teacher, weights
+from training.registry.signing import Trust
 
 
-def require(data: Path, config: TrainConfig) -> None:
+def require(data: Path, config: TrainConfig, trust: Trust | None = None) -> None:
     """Check that the prepared faces, the initial weights and the teachers are there.
 
+    Args:
+        data: output of `prepare`.
+        config: configuration of the training.
+        trust: whose signatures count for the releases, or None for any and none.
+
     Raises:
-        StepError: one of them is missing, damaged, or has other heads.
+        StepError: one of them is missing, damaged, not trusted, or has other heads.
     """
     shards.fingerprint(data)
     shards.shards(data, "train")
@@ -25,5 +31,5 @@ def require(data: Path, config: TrainConfig) -> None:
     elif config.init_from == "faceres":
         faceres.read()
     elif config.init_from:
-        weights.read(config.init_from)
-    teacher.load(config.teachers)
+        weights.read(config.init_from, trust)
+    teacher.load(config.teachers, trust)

@@ -72,6 +72,7 @@ export class Framing {
   }
 
   #reset() {
+    if (!this.#bitmap) return;
     this.#square = central(this.#bitmap);
     this.#show();
     this.#changed(null);
@@ -119,6 +120,7 @@ export class Framing {
   }
 
   #slide(name) {
+    if (!this.#bitmap) return;
     const { width, height } = this.#bitmap;
     const part = this.#sliders[name].value / 100;
     if (name === "zoom") this.#zoomTo(mostZoom(this.#bitmap) ** part);

@@ -91,6 +91,8 @@ function settle(upload, found) {
 
 async function open(upload, focused = null) {
   sendChange();
+  // The frame of the previous image must not change this one while it is decoded.
+  framing.close();
   opened = upload;
   const bitmap = await upload.open();
   if (opened !== upload) return bitmap?.close();
@@ -104,7 +106,6 @@ async function open(upload, focused = null) {
   part("bench").hidden = !bitmap;
   // An image that the browser cannot show is sent as it is, without a frame.
   if (bitmap) framing.open(bitmap, upload.square);
-  else framing.close();
   refresh(upload);
   const first = part(bitmap ? "frame" : "prediction-title");
   (focused && !focused.disabled ? focused : first).focus();
@@ -113,7 +114,9 @@ async function open(upload, focused = null) {
 
 /** Open the image `count` places further, and keep the focus on the button. */
 function step(button, count) {
-  open(uploads[uploads.indexOf(opened) + count], button);
+  const upload = uploads[uploads.indexOf(opened) + count];
+  // The buttons are enabled until the last image is decoded.
+  if (upload) open(upload, button);
 }
 
 function framed(square) {
