@@ -7,7 +7,7 @@ again and again. A decoder therefore gets a new file without metadata. It sees n
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import NamedTuple
 
@@ -30,8 +30,8 @@ class Container(NamedTuple):
     """Pixels as stored."""
     height: int
     """Pixels as stored."""
-    data: bytes
-    """The file without metadata."""
+    parts: Sequence[bytes | memoryview]
+    """The file without metadata, not copied yet."""
     metadata: dict[str, bytes | str]
     """EXIF and XMP under the names that Pillow gives them, for the orientation."""
     animated: bool = False
@@ -39,6 +39,11 @@ class Container(NamedTuple):
     """Whether a decode holds every pixel in memory: all do, except a JPEG with all colors in one scan."""
     decoder_bytes: int = 0
     """Memory that the decoder takes beside the file and the decoded image."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file without metadata."""
+        return sum(map(len, self.parts))
 
 
 # JPEG: ITU-T T.81, annex B.
@@ -89,7 +94,7 @@ def jpeg(data: bytes) -> Container:
     return Container(
         width,
         height,
-        b"".join((data[:2], jfif, adobe, *tables, view[start:])),
+        (data[:2], jfif, adobe, *tables, view[start:]),
         metadata,
         full_decode=not one_pass,
         # Two bytes for each coefficient.
@@ -145,7 +150,8 @@ def png(data: bytes) -> Container:
         CostlyFileError: there are too many chunks.
     """
     view = memoryview(data)
-    kept: list[memoryview] = [view[:8]]
+    # Starts and ends in the file. An image in many chunks is one part.
+    spans = [[0, 8]]
     metadata: dict[str, bytes | str] = {}
     header = _NONE
     frames, pixels, first_frame_is_image = 0, False, False
@@ -157,12 +163,11 @@ def png(data: bytes) -> Container:
             header = payload
         if name == b"acTL":
             frames = max(frames, int.from_bytes(payload[:4]))
-        elif name == b"fcTL":
-            first_frame_is_image |= not pixels
-        elif name == b"IDAT":
-            pixels = True
+        first_frame_is_image |= name == b"fcTL" and not pixels
+        pixels |= name == b"IDAT"
         if name in _PNG_KEPT:
-            kept.append(view[start:end])
+            spans += [] if start == spans[-1][1] else [[start, start]]
+            spans[-1][1] = end
         elif name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt") and _is_intact(view[start:end]):
             metadata |= _png_metadata(name, bytes(payload[:MAX_METADATA]))
     if not pixels:
@@ -171,7 +176,7 @@ def png(data: bytes) -> Container:
     animated = frames > 1 or (frames == 1 and not first_frame_is_image)
     # Levels of 16 bits are copied twice more.
     extra = 2 * width * height if depth == 16 else 0
-    return Container(width, height, b"".join(kept), metadata, animated, decoder_bytes=extra)
+    return Container(width, height, [view[start:end] for start, end in spans], metadata, animated, decoder_bytes=extra)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -221,6 +226,8 @@ def _png_metadata(name: bytes, payload: bytes) -> dict[str, bytes | str]:
 
 # WebP: RFC 9649.
 _WEBP_ALPHA = 0x10
+# A still image has at most seven chunks that readers know, an animation one for each frame.
+_MAX_WEBP_CHUNKS = 2000
 _WEBP_FRAMES = (b"VP8 ", b"VP8L")
 
 
@@ -243,7 +250,7 @@ def webp(data: bytes) -> Container:
         width, height = _webp_canvas(canvas)
         # The first frame's place is 0, 0 and its size is the canvas's.
         if len(frames) > 1 or frames[0][:12] != bytes(6) + bytes(canvas[4:10]):
-            return Container(width, height, b"", metadata, animated=True)
+            return Container(width, height, (), metadata, animated=True)
         named = dict(reversed(_webp_chunks(frames[0][16:])))
     frame = next((name for name in _WEBP_FRAMES if name in named), None)
     if frame is None:
@@ -257,9 +264,8 @@ def webp(data: bytes) -> Container:
             kept.insert(0, (b"ALPH", named[b"ALPH"]))
         header = bytes((canvas[0] & _WEBP_ALPHA, 0, 0, 0)) + bytes(canvas[4:10])
         kept.insert(0, (b"VP8X", memoryview(header)))
-    still = _riff(kept)
     # The decoder holds two canvases and a copy of one, and a copy of the file.
-    return Container(width, height, still, metadata, decoder_bytes=4 * width * height + len(still))
+    return Container(width, height, _riff(kept), metadata, decoder_bytes=4 * width * height + len(data))
 
 
 def _webp_chunks(view: memoryview) -> list[tuple[bytes, memoryview]]:
@@ -267,8 +273,8 @@ def _webp_chunks(view: memoryview) -> list[tuple[bytes, memoryview]]:
     chunks: list[tuple[bytes, memoryview]] = []
     place = 0
     while place + 8 <= len(view):
-        if len(chunks) == MAX_SEGMENTS:
-            raise CostlyFileError(f"the file has more than {MAX_SEGMENTS} chunks")
+        if len(chunks) == _MAX_WEBP_CHUNKS:
+            raise CostlyFileError(f"the file has more than {_MAX_WEBP_CHUNKS} chunks")
         end = place + 8 + int.from_bytes(view[place + 4 : place + 8], "little")
         if end > len(view):
             raise MalformedFileError("a chunk is longer than the file")
@@ -277,11 +283,11 @@ def _webp_chunks(view: memoryview) -> list[tuple[bytes, memoryview]]:
     return chunks
 
 
-def _riff(chunks: list[tuple[bytes, memoryview]]) -> bytes:
+def _riff(chunks: list[tuple[bytes, memoryview]]) -> list[bytes | memoryview]:
     parts: list[bytes | memoryview] = []
     for name, payload in chunks:
         parts += (name, len(payload).to_bytes(4, "little"), payload, bytes(len(payload) % 2))
-    return b"".join((b"RIFF", (4 + sum(map(len, parts))).to_bytes(4, "little"), b"WEBP", *parts))
+    return [b"RIFF", (4 + sum(map(len, parts))).to_bytes(4, "little"), b"WEBP", *parts]
 
 
 def _webp_canvas(header: memoryview) -> tuple[int, int]:

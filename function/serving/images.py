@@ -79,10 +79,10 @@ class EncodedImage(NamedTuple):
 
     def memory(self, size: int) -> int:
         """Return the bytes that `read` takes at most."""
-        width, height, data = self.container[:3]
+        width, height = self.container[:2]
         scale = self._scale(size)
         pixels = -(-width // scale) * -(-height // scale)
-        return len(data) + self.container.decoder_bytes + _COPY_BYTES_PER_PIXEL * pixels
+        return self.container.size + self.container.decoder_bytes + _COPY_BYTES_PER_PIXEL * pixels
 
     def read(self, size: int) -> DecodedImage:
         """Decode, crop to the central square, resize to `size` and turn upright.
@@ -118,11 +118,11 @@ class EncodedImage(NamedTuple):
         return _central_square(image), _orientation(image)
 
     def _decoded(self, size: int) -> Image.Image:
-        width, height, data = self.container[:3]
+        data = b"".join(self.container.parts)
         if self.kind == "WEBP":
             return formats.webp(data)
         image = formats.open_image(self.kind, data)
-        if image.size != (width, height):
+        if image.size != self.container[:2]:
             raise formats.MalformedFileError("the decoder reads another size")
         image.draft("RGB", (DRAFT_MARGIN * size, DRAFT_MARGIN * size))
         image.load()
@@ -198,7 +198,7 @@ def _avif(data: bytes) -> Container:
     width, height = formats.open_image("AVIF", data).size
     if not found.tiled and found.pixels != width * height:
         raise formats.MalformedFileError("the payload has another size than the container states")
-    return Container(width, height, data, {}, found.animated, decoder_bytes=found.decoder_bytes)
+    return Container(width, height, (data,), {}, found.animated, decoder_bytes=found.decoder_bytes)
 
 
 _READERS = {"JPEG": containers.jpeg, "PNG": containers.png, "WEBP": containers.webp, "AVIF": _avif}
@@ -226,7 +226,7 @@ def _check(image: EncodedImage, limits: Limits) -> None:
     if image.container.animated:
         raise ImageError(f"the {image.kind} image is animated; send a still image")
     # Other formats stay below this by their number of pixels.
-    if image.kind == "AVIF" and image.memory(1) - len(image.container.data) > limits.decode_bytes:
+    if image.kind == "AVIF" and image.memory(1) - image.container.size > limits.decode_bytes:
         raise ImageTooLargeError(f"{found}, and the decoder needs too much memory for them; send a JPEG")
 
 
