@@ -17,11 +17,11 @@ from serving.timeouts import Deadline, DeadlineError
 
 MIB = 2**20
 
-AT_REST = 85 * MIB
+AT_REST = 90 * MIB
 """The process after many requests: the model, interpreters, threads, and blocks that the allocator retains."""
 SMALL_BODY = MIB // 16
 """Bytes of a body whose parsing needs no reservation."""
-SMALL_DECODE = 4 * MIB
+SMALL_DECODE = 2 * MIB
 """Bytes of a decode that needs no reservation, so a cropped face never waits for memory. A processor runs one."""
 _PARSED_BODIES = 2
 _DECODED_FILES = 2
@@ -130,4 +130,4 @@ def configure_allocator() -> None:
         mallopt(_M_ARENA_MAX, 2)
         mallopt(_M_MMAP_THRESHOLD, MIB)
         # Less would return the memory of every request, and each page costs time when it comes back.
-        mallopt(_M_TRIM_THRESHOLD, 8 * MIB)
+        mallopt(_M_TRIM_THRESHOLD, 4 * MIB)
