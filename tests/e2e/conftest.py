@@ -16,9 +16,7 @@ _CHOICES = "training/pipeline.yml"
 _ENTRY = "function/main.py"
 _BREAK = '\nraise RuntimeError("it does not start")\n'
 _PREDICTIONS = "function/serving/inference.py"
-_FIRST_LINE = (
-    "    def _one(self, image: bytes, deadline: Deadline, stats: RequestStats | None) -> PredictionJson | Problem:\n"
-)
+_FIRST_LINE = '        """Predict one image of `count` in the request."""\n'
 # More predictions than a verification requests, fewer than verification and canary together.
 _WEAR = """        self.answered = getattr(self, "answered", 0) + 1
         if self.answered > 45:
@@ -87,7 +85,9 @@ def unstartable(delivery: Stage, worsened: After) -> After:
 def wearing(delivery: Stage, unstartable: After) -> After:
     """A push after which the function passes the verification and fails later."""
     mended = _text(delivery, _ENTRY).removesuffix(_BREAK)
-    worn = _text(delivery, _PREDICTIONS).replace(_FIRST_LINE, _FIRST_LINE + _WEAR)
+    whole = _text(delivery, _PREDICTIONS)
+    assert whole.count(_FIRST_LINE) == 1
+    worn = whole.replace(_FIRST_LINE, _FIRST_LINE + _WEAR)
     return _after(delivery, "Wear out", {_ENTRY: mended, _PREDICTIONS: worn}, passes=False)
 
 
