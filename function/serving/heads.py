@@ -21,13 +21,14 @@ def labels(manifest: dict[str, Any]) -> Labels:
         KeyError: the manifest has no heads, or a head has no labels.
         ValueError: a classification head has fewer than two labels, or a label twice.
     """
-    found = manifest["heads"]
-    choices = {head: tuple(map(str, found[head]["labels"])) for head in CHOICES if head in found}
-    if few := [head for head, names in choices.items() if len(names) < 2]:
-        raise ValueError(f"the labels of {few[0]}, which are fewer than two")
-    if odd := [head for head, names in choices.items() if list(dict.fromkeys(names)) != found[head]["labels"]]:
-        raise ValueError(f"the labels of {odd[0]}, which are not a list of different texts")
-    return choices
+    found = {head: manifest["heads"][head]["labels"] for head in CHOICES if head in manifest["heads"]}
+    for head, names in found.items():
+        # JSON has lists, and a manifest that was not written yet has tuples.
+        if not isinstance(names, list | tuple) or len({name for name in names if isinstance(name, str)}) != len(names):
+            raise ValueError(f"the labels of {head}, which are not a list of different texts")
+        if len(names) < 2:
+            raise ValueError(f"the labels of {head}, which are fewer than two")
+    return {head: tuple(names) for head, names in found.items()}
 
 
 def width(names: tuple[str, ...]) -> int:

@@ -20,7 +20,7 @@ def test_route_refuses_a_stale_etag(setup: Setup, monkeypatch: pytest.MonkeyPatc
     other = CloudRunService(setup.service.name, FAST)
     other.route({first: 100}, {"theirs": first})
     monkeypatch.setattr(setup.service, "read", lambda: stale)
-    with pytest.raises(ConflictError, match="changed by another process"):
+    with pytest.raises(ConflictError, match="another process changed service"):
         setup.service.route({first: 100}, {"ours": first})
     assert other.traffic().tags == {"theirs": first}
 

@@ -60,7 +60,7 @@ def test_verify_finds_wrong_predictions(setup: Setup) -> None:
         (
             "serving/api.py",
             STATS,
-            f"        import time; time.sleep(0.6)\n{STATS}",
+            f"            import time; time.sleep(0.6)\n{STATS}",
             "latency",
         ),
         (
