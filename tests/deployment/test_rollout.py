@@ -77,7 +77,7 @@ def test_rollout_refuses_a_release_that_is_not_as_it_was_signed(setup: Setup) ->
 )
 def test_rollout_returns_the_traffic_of_a_worse_candidate(setup: Setup, fault: str, reason: str) -> None:
     production = setup.go_live(FIRST)
-    candidate = setup.deploy(SECOND, setup.changed_function("serving/api.py", STATS, f"        {fault}\n{STATS}"))
+    candidate = setup.deploy(SECOND, setup.changed_function("serving/api.py", STATS, f"            {fault}\n{STATS}"))
     config = RolloutConfig(**{**vars(CONFIG), "p95_slack": 0.3})
     with pytest.raises(StepError, match=f"(?s){reason}.*all traffic is back on {production}"):
         rollout(setup.service, setup.registry, candidate, config, ignored)
