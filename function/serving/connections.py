@@ -155,8 +155,9 @@ class _Body:
 
     def _move(self, buffer: bytearray) -> None:
         if self.left and buffer:
-            piece = bytes(buffer[: self.left])
-            del buffer[: self.left]
+            # Through a view, which spares a copy of each piece.
+            piece = bytes(memoryview(buffer)[: self.left])
+            del buffer[: len(piece)]
             self.left -= len(piece)
             self.size += len(piece)
             self.pieces.append(piece)
