@@ -48,7 +48,16 @@ class Api:
             self._predict,
             "Predictions",
             "Estimate age and gender of one or more faces, in the order sent",
-            schema="Predictions",
+            schema="PredictionsOrDetections",
+            problems=_PREDICTION_PROBLEMS,
+            keyed=True,
+            body="images",
+        )
+        detect = Operation(
+            self._detect,
+            "Predictions",
+            "Find the faces of one or more whole images, and estimate age and gender of each",
+            schema="Detections",
             problems=_PREDICTION_PROBLEMS,
             keyed=True,
             body="images",
@@ -71,6 +80,7 @@ class Api:
         v1, v2 = f"/v1/models/{release.name}", f"/v2/models/{release.name}"
         table: Routes = {
             "/predict": {"POST": predict},
+            "/detect": {"POST": detect},
             "/": {"GET": _file("index.html", "The web page"), "POST": predict},
             "/model": {
                 "GET": Operation(
@@ -115,10 +125,17 @@ class Api:
         return table
 
     def _predict(self, request: Request) -> Response:
+        return self._respond(request)
+
+    def _detect(self, request: Request) -> Response:
+        return self._respond(request, detect=True)
+
+    def _respond(self, request: Request, *, detect: bool = False) -> Response:
         with self._reserved(request) as deadline:
-            images = request_parsing.images(request, self._settings)
+            images, asked = request_parsing.read(request, self._settings)
             g.stats = RequestStats(len(images))
-            return _json({"predictions": self._inference.predict(images, deadline, g.stats), "model": self._model})
+            infer = self._inference.detect if detect or asked else self._inference.predict
+            return _json({"predictions": infer(images, deadline, g.stats), "model": self._model})
 
     def _infer(self, request: Request) -> Response:
         settings, release = self._settings, self._release

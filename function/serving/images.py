@@ -29,6 +29,8 @@ BACKGROUND = "white"
 _LEAST_SCALE = 8
 # The decoded image, and the copy of it that a crop or a conversion makes.
 _COPY_BYTES_PER_PIXEL = 8
+# The decoded image, a copy of it, and the mask of its transparency.
+_UPRIGHT_BYTES_PER_PIXEL = 9
 # Pillow's names for EXIF and XMP, the only metadata with an orientation.
 _METADATA = frozenset(("exif", "xmp", "Raw profile type exif"))
 _ORIENTATION = 0x0112
@@ -41,6 +43,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# The orientations in which the stored rows are columns.
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 class DecodedImage(NamedTuple):
@@ -56,6 +60,17 @@ class DecodedImage(NamedTuple):
     """Pixels as stored, before the image is turned upright."""
     kind: str
     """One of FORMATS."""
+
+
+class UprightImage(NamedTuple):
+    """A whole image as viewers show it."""
+
+    pixels: Image.Image
+    """RGB, possibly at a reduced scale."""
+    width: int
+    """Pixels of the whole image at full scale."""
+    height: int
+    """Pixels of the whole image at full scale."""
 
 
 class ImageError(Exception):
@@ -79,10 +94,11 @@ class EncodedImage(NamedTuple):
 
     def memory(self, size: int) -> int:
         """Return the bytes that `read` takes at most."""
-        width, height = self.container[:2]
-        scale = self._scale(size)
-        pixels = -(-width // scale) * -(-height // scale)
-        return self.container.size + self.container.decoder_bytes + _COPY_BYTES_PER_PIXEL * pixels
+        return self._bytes(self._read_reduction(size), _COPY_BYTES_PER_PIXEL)
+
+    def upright_memory(self, reduction: int) -> int:
+        """Return the bytes that `upright` takes at most."""
+        return self._bytes(reduction, _UPRIGHT_BYTES_PER_PIXEL)
 
     def read(self, size: int) -> DecodedImage:
         """Decode, crop to the central square, resize to `size` and turn upright.
@@ -91,7 +107,9 @@ class EncodedImage(NamedTuple):
             ImageError: the image is truncated or damaged.
         """
         with _errors(self.kind):
-            square, orientation = self._square(size)
+            image, orientation = self._decoded(self._read_reduction(size))
+            square = _central_square(image)
+            del image
             # Each copy releases the one before.
             square = _three_or_four_channels(square)
             face = square.resize((size, size), Image.Resampling.BILINEAR)
@@ -104,27 +122,57 @@ class EncodedImage(NamedTuple):
         width, height = self.container[:2]
         return DecodedImage(np.asarray(face, dtype=np.uint8), thumbnail(face), width, height, self.kind)
 
-    def _scale(self, size: int) -> int:
-        """Return the reduction of a JPEG's sides, as Pillow's `draft` chooses it."""
+    def upright(self, reduction: int) -> UprightImage:
+        """Decode the whole image, turn it upright, and put white behind transparent pixels.
+
+        Args:
+            reduction: of the sides, one that `reduction` returned.
+
+        Raises:
+            ImageError: the image is truncated or damaged.
+        """
+        with _errors(self.kind):
+            image, orientation = self._decoded(reduction)
+            # Each copy releases the one before.
+            image = _three_or_four_channels(image)
+            if image.mode == "RGBA":
+                flat = Image.new("RGB", image.size, BACKGROUND)
+                flat.paste(image, mask=image.getchannel("A"))
+                image = flat
+            image = image.convert("RGB")
+            width, height = self.container[:2]
+            if orientation in _UPRIGHT:
+                image = image.transpose(_UPRIGHT[orientation])
+                if orientation in _SIDEWAYS:
+                    width, height = height, width
+        return UprightImage(image, width, height)
+
+    def reduction(self, largest: float) -> int:
+        """Return the largest reduction of the sides that the decoder offers, at most `largest`: 1, 2, 4 or 8."""
         if self.kind != "JPEG":
             return 1
-        ratio = min(self.container.width, self.container.height) // (DRAFT_MARGIN * size)
-        return 1 << min(max(ratio, 1), _LEAST_SCALE).bit_length() - 1
+        return 1 << min(max(int(largest), 1), _LEAST_SCALE).bit_length() - 1
 
-    def _square(self, size: int) -> tuple[Image.Image, int]:
-        """Return the central square of the decoded image, and the orientation."""
-        image = self._decoded(size)
-        image.info.update(self.container.metadata)
-        return _central_square(image), _orientation(image)
+    def _read_reduction(self, size: int) -> int:
+        return self.reduction(min(self.container.width, self.container.height) // (DRAFT_MARGIN * size))
 
-    def _decoded(self, size: int) -> Image.Image:
+    def _bytes(self, reduction: int, bytes_per_pixel: int) -> int:
+        width, height = self.container[:2]
+        pixels = -(-width // reduction) * -(-height // reduction)
+        return self.container.size + self.container.decoder_bytes + bytes_per_pixel * pixels
+
+    def _decoded(self, reduction: int) -> tuple[Image.Image, int]:
+        """Return the decoded image and its orientation."""
         data = b"".join(self.container.parts)
-        if self.kind == "WEBP":
-            return formats.webp(data)
+        image = formats.webp(data) if self.kind == "WEBP" else self._load(data, reduction)
+        image.info.update(self.container.metadata)
+        return image, _orientation(image)
+
+    def _load(self, data: bytes, reduction: int) -> Image.Image:
         image = formats.open_image(self.kind, data)
         if image.size != self.container[:2]:
             raise formats.MalformedFileError("the decoder reads another size")
-        image.draft("RGB", (DRAFT_MARGIN * size, DRAFT_MARGIN * size))
+        image.draft("RGB", (image.width // reduction, image.height // reduction))
         image.load()
         # An AVIF's decoder holds its frames.
         vars(image).pop("_decoder", None)

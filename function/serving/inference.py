@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serving import images, input_check, memory
 from serving.heads import AGE
+from serving.images import DecodedImage
 from serving.memory import Budget
 from serving.prediction import AgeEstimate, LabelEstimate
 from serving.predictor import Predictor
@@ -19,8 +22,12 @@ from serving.request_stats import RequestStats
 from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
 
+if TYPE_CHECKING:
+    from serving.detection.photos import Photo
+    from serving.detection.search import FaceFinder, Options
+
 PredictionJson = dict[str, Any]
-"""A prediction as JSON: the selected heads and `warnings`, or only `error`."""
+"""A prediction as JSON: the selected heads and `warnings`, or only `error`. For a whole image, its faces."""
 
 
 class InferenceService:
@@ -61,53 +68,134 @@ class InferenceService:
             Problem: every image failed. For several images, the member `errors` lists the problem of each. 503 if the
                 deadline passed first.
         """
+        return self._each(encoded, lambda image: self._aligned(image, len(encoded), deadline, stats))
+
+    def detect(
+        self, encoded: Sequence[bytes | Problem], deadline: Deadline, stats: RequestStats | None = None
+    ) -> list[PredictionJson]:
+        """Find the faces of whole images: one result per image, in order, or `{"error": problem}`.
+
+        Errors are those of `predict`. An image without a face is no error.
+        """
+        return self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+
+    def preload(self) -> None:
+        """Load the detector now instead of at its first use.
+
+        Raises:
+            DetectorError: one of its files is missing or damaged.
+        """
+        _ = self._finder
+
+    @cached_property
+    def _finder(self) -> FaceFinder:
+        # Imported on the first use: whoever never detects does not pay for it.
+        from serving.detection.search import FaceFinder
+
+        return FaceFinder()
+
+    @cached_property
+    def _options(self) -> Options:
+        from serving.detection.search import Options
+
+        return Options(self._settings.min_face_score, self._settings.min_face_size)
+
+    def _each(
+        self, encoded: Sequence[bytes | Problem], process: Callable[[bytes], PredictionJson]
+    ) -> list[PredictionJson]:
         if len(encoded) == 1:
             # Processed in this thread, which saves the switch to another one.
-            predictions = [self._one(encoded[0], 1, deadline, stats)]
+            results = [_attempt(process, encoded[0])]
         else:
-            predictions = list(
-                self._workers.map(lambda image: self._one(image, len(encoded), deadline, stats), encoded)
-            )
-        problems = [prediction for prediction in predictions if isinstance(prediction, Problem)]
-        if len(problems) == len(predictions):
+            results = list(self._workers.map(lambda image: _attempt(process, image), encoded))
+        problems = [result for result in results if isinstance(result, Problem)]
+        if len(problems) == len(results):
             raise _none(problems)
-        return [
-            {"error": prediction.details()} if isinstance(prediction, Problem) else prediction
-            for prediction in predictions
-        ]
+        return [{"error": result.details()} if isinstance(result, Problem) else result for result in results]
 
-    def _one(
-        self, image: bytes | Problem, count: int, deadline: Deadline, stats: RequestStats | None
-    ) -> PredictionJson | Problem:
-        """Predict one image of `count` in the request."""
-        if isinstance(image, Problem):
-            return image
+    def _aligned(self, image: bytes, count: int, deadline: Deadline, stats: RequestStats | None) -> PredictionJson:
+        """Predict one aligned face of `count` in the request."""
         size = self.predictor.release.size
-        try:
-            encoded = images.inspect(image, self._settings.limits, count)
-            # Memory first: an image that waits for it does not occupy a processor.
-            with (
-                self._decoders.reserve(memory.decode_bytes(encoded.memory(size)), deadline),
-                self._processors.reserve(1, deadline),
-            ):
-                face = encoded.read(size)
-                (estimates,) = self.predictor.predict(face.pixels[None])
-                warnings = self._input_check.warnings(face)
-        except images.UnknownFormatError as error:
-            return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
-        except images.ImageTooLargeError as error:
-            return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
-        except images.ImageError as error:
-            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-        except DeadlineError:
-            return busy()
+        encoded = images.inspect(image, self._settings.limits, count)
+        with self._reserved(encoded.memory(size), deadline):
+            face = encoded.read(size)
+            prediction = self._prediction(face)
+        if stats is not None:
+            stats.add(prediction, face)
+        return prediction
+
+    def _detected(self, image: bytes, count: int, deadline: Deadline, stats: RequestStats | None) -> PredictionJson:
+        """Find the faces of one image of `count` in the request, and predict each."""
+        from serving.detection import photos
+
+        limits = self._settings.limits
+        encoded = images.inspect(image, limits, count)
+        searched = photos.search_reduction(encoded)
+        with self._reserved(encoded.upright_memory(searched), deadline):
+            photo = photos.Photo(encoded.upright(searched), [])
+            found = self._finder.find(photo.image.pixels, self._options)
+            photo = photo._replace(faces=found[: self._settings.max_faces])
+            reduction = photos.crop_reduction(encoded, searched, photo.faces, limits)
+            if reduction == searched:
+                return self._photo(photo, len(found), encoded.kind, stats)
+            del photo
+        # The faces need more pixels than the search. Memory is reserved anew, never twice at once.
+        with self._reserved(encoded.upright_memory(reduction), deadline):
+            larger = encoded.upright(reduction)
+            faces = [face.in_larger(searched / reduction) for face in found[: self._settings.max_faces]]
+            return self._photo(photos.Photo(larger, faces), len(found), encoded.kind, stats)
+
+    def _photo(self, photo: Photo, found: int, kind: str, stats: RequestStats | None) -> PredictionJson:
+        """Predict the faces of one image."""
+        from serving.detection import photos
+
+        size = self.predictor.release.size
+        faces, decoded = [], []
+        for face in photo.faces:
+            crop = photos.face_image(photo, face, size, kind)
+            prediction = self._prediction(crop)
+            faces.append({**photos.face_json(photo, face), **prediction})
+            decoded.append((prediction, crop))
+        if stats is not None:
+            stats.add_photo(decoded)
+        result: PredictionJson = {"width": photo.image.width, "height": photo.image.height, "faces": faces}
+        if found > len(faces):
+            result["warnings"] = [photos.too_many(found, len(faces))._asdict()]
+        return result
+
+    @contextmanager
+    def _reserved(self, needed: int, deadline: Deadline) -> Iterator[None]:
+        # Memory first: an image that waits for it does not occupy a processor.
+        with (
+            self._decoders.reserve(memory.decode_bytes(needed), deadline),
+            self._processors.reserve(1, deadline),
+        ):
+            yield
+
+    def _prediction(self, face: DecodedImage) -> PredictionJson:
+        (estimates,) = self.predictor.predict(face.pixels[None])
+        warnings = self._input_check.warnings(face)
         heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
         prediction: PredictionJson = {head: heads[head]._asdict() for head in self._settings.heads}
         if warnings:
             prediction["warnings"] = [warning._asdict() for warning in warnings]
-        if stats is not None:
-            stats.add(prediction, face)
         return prediction
+
+
+def _attempt(process: Callable[[bytes], PredictionJson], image: bytes | Problem) -> PredictionJson | Problem:
+    """Return the result of one image, or its problem."""
+    if isinstance(image, Problem):
+        return image
+    try:
+        return process(image)
+    except images.UnknownFormatError as error:
+        return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
+    except images.ImageTooLargeError as error:
+        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+    except images.ImageError as error:
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    except DeadlineError:
+        return busy()
 
 
 def busy() -> Problem:

@@ -40,6 +40,21 @@ class InputWarning(NamedTuple):
     """One reason to distrust a prediction."""
 
     code: str
-    """One of `serving.input_check.CODES`, for programs."""
+    """One of `serving.input_check.CODES` or TOO_MANY_FACES, for programs."""
     detail: str
     """What was found and what to send instead, for people."""
+
+
+LANDMARKS = ("right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear")
+"""Points of a detected face. Right and left are those of the person."""
+TOO_MANY_FACES = "too_many_faces"
+"""`InputWarning.code` of an image with more faces than are listed."""
+
+
+class FaceBox(NamedTuple):
+    """Where a detected face is, in shares of the upright image's width and height. It may reach beyond the image."""
+
+    left: float
+    top: float
+    width: float
+    height: float

@@ -38,29 +38,49 @@ _NOT_ASCII = re.compile(r"[^\0-\x7f]")
 # Bytes of a form that the parser looks at, at once and for a part's header.
 _FORM_PIECE, _FORM_BUFFER = 2**16, 2**20
 
+DETECT = "detect"
+"""Name of the query parameter, and of the member of a JSON body's `parameters`, that asks to find faces."""
+
 _EXPECTED_JSON = 'expected {"instances": [{"b64": "<base64 of an image>"}]}'
 
 Images = Sequence[bytes | Problem]
 """Images of a request in the order sent. A problem stands for one that cannot be read."""
 
 
-def images(request: Request, settings: Settings) -> Images:
-    """Return the images of a request: at least one, at most `settings.max_images`.
+class ImageRequest(NamedTuple):
+    """The content of a request for predictions."""
+
+    images: Images
+    detect: bool
+    """Whether the images are whole, and their faces are to be found."""
+
+
+def read(request: Request, settings: Settings) -> ImageRequest:
+    """Return the images of a request, at least one and at most `settings.max_images`, and how to treat them.
 
     Raises:
         Problem: 400, 413 or 415 with what was found, 408 for a body that did not arrive in time, 503 for full buffers.
     """
     data = body(request, settings)
     found: Images
+    detect = _query_flag(request, DETECT)
     if request.mimetype == JSON_TYPE:
-        found = _instances(data)
+        found, parameter = _instances(data)
+        detect = parameter if detect is None else detect
     elif request.mimetype == FORM_TYPE:
         found = _form(data, request.mimetype_params.get("boundary", ""), settings)
     elif request.mimetype.startswith("image/") or (request.mimetype in _UNSPECIFIC_TYPES and _is_image(data)):
         found = [data]
     else:
         raise _unsupported(request.mimetype)
-    return check_count(found, settings)
+    return ImageRequest(check_count(found, settings), settings.detect if detect is None else detect)
+
+
+def _query_flag(request: Request, name: str) -> bool | None:
+    text = request.args.get(name)
+    if text in (None, "true", "false"):
+        return None if text is None else text == "true"
+    raise Problem(HTTPStatus.BAD_REQUEST, f"the query has {name}={text!r:.40}; use true or false")
 
 
 def check_count(found: Images, settings: Settings) -> Images:
@@ -219,12 +239,17 @@ def _too_large(settings: Settings) -> Problem:
     )
 
 
-def _instances(data: bytes) -> list[bytes | Problem]:
+def _instances(data: bytes) -> tuple[list[bytes | Problem], bool | None]:
+    """Return the images of a JSON body, and its parameter DETECT."""
     content = parse_json(data, _EXPECTED_JSON)
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
         raise Problem(HTTPStatus.BAD_REQUEST, f'the body has no list "instances"; {_EXPECTED_JSON}')
-    return [_image(instance, number) for number, instance in enumerate(instances)]
+    parameters = content.get("parameters") or {}
+    detect = parameters.get(DETECT) if isinstance(parameters, dict) else parameters
+    if not isinstance(detect, bool | None):
+        raise Problem(HTTPStatus.BAD_REQUEST, f'"parameters" is not an object with "{DETECT}": true or false')
+    return [_image(instance, number) for number, instance in enumerate(instances)], detect
 
 
 def _image(instance: object, number: int) -> bytes | Problem:

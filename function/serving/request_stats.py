@@ -25,11 +25,19 @@ class RequestStats:
         self.images = images
         # Prediction, and its image's format and shorter side in pixels.
         self._predicted: list[tuple[dict[str, Any], str, int]] = []
+        # Faces of each whole image.
+        self._photos: list[int] = []
 
     def add(self, prediction: dict[str, Any], image: DecodedImage) -> None:
         """Count a prediction and its image."""
         # append is atomic.
         self._predicted.append((prediction, image.kind, min(image.width, image.height)))
+
+    def add_photo(self, faces: list[tuple[dict[str, Any], DecodedImage]]) -> None:
+        """Count a whole image, and the prediction and the crop of each face in it."""
+        for prediction, crop in faces:
+            self.add(prediction, crop)
+        self._photos.append(len(faces))
 
     def fields(self, heads: tuple[str, ...]) -> dict[str, Any]:
         """Return fields of a log line: `images`, `failed` (images without a prediction), and the counts by bin.
@@ -38,6 +46,7 @@ class RequestStats:
         """
         # A copy: a worker may finish an image of a request that already failed.
         predicted = [*self._predicted]
+        photos = [*self._photos]
         predictions = [prediction for prediction, _, _ in predicted]
         counts = {
             "predictions": {
@@ -51,7 +60,10 @@ class RequestStats:
             "sides": _count(SIDES[bisect_right(SIDE_STARTS, shorter) - 1] for _, _, shorter in predicted),
             "formats": _count(kind for _, kind, _ in predicted),
         }
-        found = {"images": self.images, "failed": self.images - len(predicted)}
+        succeeded = len(predicted) - sum(photos) + len(photos)
+        found = {"images": self.images, "failed": self.images - succeeded}
+        if photos:
+            found |= {"photos": len(photos), "faces": sum(photos)}
         return found | {name: counted for name, counted in counts.items() if counted}
 
 

@@ -133,6 +133,18 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return text.lower() == "true"
+
+
+def _share(text: str) -> float:
+    if not re.fullmatch(r"0|1|0?\.[0-9]{1,6}", text, re.ASCII):
+        raise ValueError("a number from 0 to 1, such as 0.5")
+    return float(text)
+
+
 def _small_count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 4 and int(text)):
         raise ValueError("a whole number, 1 to 999")
@@ -216,6 +228,19 @@ class Settings:
     max_aspect_ratio: int = _variable(
         "MAX_ASPECT_RATIO", _LIMITS.max_aspect_ratio, "Maximum ratio of the longer side to the shorter side.", _count
     )
+    detect: bool = _variable(
+        "DETECT", "false", "Whether `/predict` finds faces in whole images unless a request says otherwise.", _flag
+    )
+    preload_detector: bool = _variable(
+        "PRELOAD_DETECTOR", "false", "Whether the detector loads at the start instead of at its first use.", _flag
+    )
+    max_faces: int = _variable(
+        "MAX_FACES", 64, "Maximum faces listed for an image. The largest are kept.", _small_count
+    )
+    min_face_size: float = _variable(
+        "MIN_FACE_SIZE", 0.02, "Minimum side of a face's box, as a share of the image's longer side.", _share
+    )
+    min_face_score: float = _variable("MIN_FACE_SCORE", 0.7, "Minimum detection score of a face, 0 to 1.", _share)
     request_timeout: int = _variable("REQUEST_TIMEOUT", 30, "Seconds after which a request ends.", _seconds)
     api_key: str = _variable(
         "API_KEY",

@@ -6,9 +6,10 @@ from typing import Any, get_type_hints
 
 from serving.heads import AGE
 from serving.input_check import CODES
-from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
+from serving.prediction import LANDMARKS, TOO_MANY_FACES, AgeEstimate, FaceBox, InputWarning, LabelEstimate
 from serving.protocols import INPUT, output_tensors
 from serving.release import Release
+from serving.request_parsing import DETECT
 from serving.settings import Settings
 
 JsonObject = dict[str, Any]
@@ -26,15 +27,14 @@ def schemas(release: Release, settings: Settings) -> JsonObject:
     """Return the schemas by name, as `components.schemas` contains them."""
     return {
         "Instances": _instances(settings),
-        "Predictions": _object(
-            "One prediction per image, in the order sent, and the release that made them.",
-            predictions={
-                "type": "array",
-                "minItems": 1,
-                "maxItems": settings.max_images,
-                "items": {"anyOf": [ref("Prediction"), ref("PredictionError")]},
-            },
-            model=ref("Model"),
+        "Predictions": _per_image(
+            "One prediction per image, in the order sent, and the release that made them.", "Prediction", settings
+        ),
+        "PredictionsOrDetections": {"anyOf": [ref("Predictions"), ref("Detections")]},
+        "Detections": _per_image(
+            "The faces of each image, in the order sent, and the release that made the predictions.",
+            "Detection",
+            settings,
         ),
         "Prediction": _prediction(release, settings),
         "PredictionWarning": _of(
@@ -52,6 +52,7 @@ def schemas(release: Release, settings: Settings) -> JsonObject:
         "Health": _object("", status={"const": "ok"}, model=ref("Model")),
         "Manifest": _manifest(release),
         "Problem": _problem(),
+        **_detection(release, settings),
         **_protocols(settings),
     }
 
@@ -76,13 +77,51 @@ def _object(description: str, optional: tuple[str, ...] = (), /, **properties: J
     }
 
 
+def _per_image(description: str, result: str, settings: Settings) -> JsonObject:
+    items = {"anyOf": [ref(result), ref("PredictionError")]}
+    results = {"type": "array", "minItems": 1, "maxItems": settings.max_images, "items": items}
+    return _object(description, predictions=results, model=ref("Model"))
+
+
+def _detection(release: Release, settings: Settings) -> JsonObject:
+    share = {"type": "number", "description": "A share of the upright image's width or height."}
+    point = {"type": "array", "minItems": 2, "maxItems": 2, "items": share, "description": "x and y."}
+    pixels = {"type": "integer", "minimum": 1, "description": "Pixels of the upright image."}
+    prediction = _prediction(release, settings)
+    face = _object(
+        "One face, and the prediction for it. A box or a landmark may lie outside the image.",
+        ("warnings",),
+        box=_object("", **dict.fromkeys(FaceBox._fields, share)),
+        landmarks=_object("Right and left are those of the person.", **dict.fromkeys(LANDMARKS, point)),
+        score={"type": "number", "minimum": 0, "maximum": 1, "description": "How sure the detector is."},
+        **prediction["properties"],
+    )
+    return {
+        "Detection": _object(
+            "The faces of one image, largest first. An image without a face has an empty list.",
+            ("warnings",),
+            width=pixels,
+            height=pixels,
+            faces={"type": "array", "maxItems": settings.max_faces, "items": face},
+            warnings={"type": "array", "minItems": 1, "items": ref("DetectionWarning")},
+        ),
+        "DetectionWarning": _of(InputWarning, "Something about the whole image.", code=_enum((TOO_MANY_FACES,))),
+    }
+
+
 def _instances(settings: Settings) -> JsonObject:
     instance = {"type": "object", "properties": {"b64": _BASE64_IMAGE}, "required": ["b64"]}
     return {
         "type": "object",
         "description": "The JSON body of TensorFlow Serving and Vertex AI.",
         "properties": {
-            "instances": {"type": "array", "minItems": 1, "maxItems": settings.max_images, "items": instance}
+            "instances": {"type": "array", "minItems": 1, "maxItems": settings.max_images, "items": instance},
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    DETECT: {"type": "boolean", "description": "Whether to find the faces of whole images first."}
+                },
+            },
         },
         "required": ["instances"],
     }

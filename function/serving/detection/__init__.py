@@ -1,0 +1,1 @@
+"""Find faces in whole images and cut them out as the model expects them."""
