@@ -160,8 +160,13 @@ class _Body:
             self._move(buffer)
         return not self.left
 
-    def add(self, data: memoryview) -> int:
-        """Add what belongs to the body or its present chunk, and return how many bytes that was."""
+    def receive(self, data: memoryview, buffer: bytearray) -> None:
+        """Add what belongs to the body, or to its present chunk, without the way through the buffer."""
+        # What is in the buffer came first.
+        taken = 0 if buffer else self._add(data)
+        buffer += data[taken:]
+
+    def _add(self, data: memoryview) -> int:
         count = self.data.write(data[: self.left]) if self.left else 0
         self.left -= count
         self.size += count
@@ -170,7 +175,7 @@ class _Body:
     def _move(self, buffer: bytearray) -> None:
         if self.left and buffer:
             with memoryview(buffer) as view:
-                count = self.add(view)
+                count = self._add(view)
             del buffer[:count]
 
     def _begin_chunk(self, buffer: bytearray) -> bool:
@@ -378,19 +383,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except OSError:
             count = 0
         if count:
-            self._receive(connection, self._piece[:count])
+            before = connection.body.size
+            connection.body.receive(self._piece[:count], connection.buffer)
+            self._buffered += connection.body.size - before
             self._advance(connection)
         elif connection.request is None:
             self._close(connection)
         else:
             connection.body.left = 0
             self._submit(connection, UnreadBodyError(HTTPStatus.BAD_REQUEST))
-
-    def _receive(self, connection: _Connection, data: memoryview) -> None:
-        # What is in the buffer came first.
-        taken = 0 if connection.buffer else connection.body.add(data)
-        self._buffered += taken
-        connection.buffer += data[taken:]
 
     def _advance(self, connection: _Connection) -> None:
         """Take what the buffer contains of a request. Then submit the request, or wait for more."""
