@@ -73,7 +73,10 @@ Step = Callable[["_Connection"], None]
 
 
 def buffer_bytes(settings: Settings) -> int:
-    """Return the most bytes of heads and bodies that all connections hold. One body may be copied when it grows."""
+    """Return the most bytes of heads and bodies that all connections hold.
+
+    A body that grows takes up to an eighth more, or a copy of itself. One more of the largest bodies allows for that.
+    """
     return MAX_CONNECTIONS * MAX_HEAD_BYTES + (BODY_BUFFERS + 1) * settings.max_request_bytes
 
 
