@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # functions-framework runs this file by its path. Its packages must be found from any working directory.
@@ -26,15 +27,20 @@ except settings.SettingsError as reason:
 # Storage responds while numpy, Pillow and the runtime are imported below.
 LOADING = release.Loading(SETTINGS.model_uri, SETTINGS.pins, SETTINGS.model_cache, SETTINGS.model_fetch_timeout)
 
-from flask import Request, Response, current_app
-
-from serving import gunicorn_settings, logs, middleware, routes
-from serving.api import Api
-from serving.inference import InferenceService
 from serving.predictor import Predictor
 
+with ThreadPoolExecutor(1) as background:
+    # The model's self-test runs while the server is imported below. No thread is left when gunicorn forks.
+    PREDICTOR = background.submit(lambda: Predictor(LOADING.release()))
+
+    from flask import Request, Response, current_app
+
+    from serving import gunicorn_settings, logs, middleware, routes
+    from serving.api import Api
+    from serving.inference import InferenceService
+
 try:
-    INFERENCE = InferenceService(Predictor(LOADING.release()), SETTINGS)
+    INFERENCE = InferenceService(PREDICTOR.result(), SETTINGS)
 except release.ReleaseError as reason:
     sys.exit(f"cannot start: {reason}")
 

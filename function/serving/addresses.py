@@ -9,11 +9,12 @@ from typing import NamedTuple
 CLOUD = "gs://"
 ALLOWED = "a folder or gs://bucket/path"
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+# Texts, not compiled patterns: a start compiles only those that it uses.
+_BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 # A word and a colon: the scheme of another kind of address, or a misspelt one.
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_EMULATOR = re.compile(r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?/?")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*:"
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+_EMULATOR = r"(https?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?/?"
 _LAST_PORT = 65535
 
 
@@ -41,13 +42,13 @@ def parse(text: str) -> Address:
     """
     if not text.strip():
         raise AddressError(f"the address is empty; use {ALLOWED}")
-    if _CONTROL.search(text) or text != text.strip():
+    if re.search(_CONTROL, text) or text != text.strip():
         raise AddressError(f"{text!r} has spaces around it or a control character in it; use {ALLOWED}")
     if text.startswith(CLOUD):
         return _in_cloud(text)
     if text.startswith("~"):
         raise AddressError(f"{text!r} starts with ~, which no shell has replaced; write the whole path")
-    if _SCHEME.match(text):
+    if re.match(_SCHEME, text):
         hint = "" if ":/" in text else f" (./{text} is a folder with a colon in its name)"
         raise AddressError(f"{text!r} is no address; use {ALLOWED}{hint}")
     return Address("", text.rstrip("/") or "/")
@@ -63,7 +64,7 @@ def emulator(environment: Mapping[str, str]) -> str:
     if not text:
         return ""
     url = text if "://" in text else f"http://{text}"
-    found = _EMULATOR.fullmatch(url)
+    found = re.fullmatch(_EMULATOR, url)
     named = found is not None and ("://" in text or found[3] is not None)
     if found is None or not named or not 0 < int(found[3] or 1) <= _LAST_PORT:
         raise AddressError(f"STORAGE_EMULATOR_HOST is {text!r}; use a URL such as http://localhost:9023, or unset it")
@@ -72,7 +73,7 @@ def emulator(environment: Mapping[str, str]) -> str:
 
 def _in_cloud(text: str) -> Address:
     bucket, _, path = text.removeprefix(CLOUD).partition("/")
-    if not _BUCKET.fullmatch(bucket):
+    if not re.fullmatch(_BUCKET, bucket):
         raise AddressError(f"{text!r} names no bucket; use gs://bucket/path")
     path = path.rstrip("/")
     try:

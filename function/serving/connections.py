@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from http import HTTPStatus
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any
@@ -43,8 +44,8 @@ BODY_BUFFERS = 4
 MAX_CHUNKS = 2**16
 """Limit of one body. Each chunk costs time."""
 
-# Bytes of one read. The allocator returns pieces of a MiB to the system, smaller ones would stay.
-_HEAD_PIECE, _BODY_PIECE = 2**15, 2**20
+# Bytes of one read.
+_HEAD_PIECE, _BODY_PIECE = 2**15, 2**18
 # Many clients read a response only after they have sent the whole body. The server discards the rest of a refused body:
 # so many bodies of the largest size, for so many seconds.
 _DISCARDED_BODIES, _DISCARD_SECONDS = 5, 10.0
@@ -60,7 +61,8 @@ _QUICK_THREADS = 4
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
-_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,8})" + CHUNK_EXT_RE.pattern + rb"\r\n")
+# Compiled when the first chunk arrives: few clients send any.
+_CHUNK_SIZE = rb"([0-9a-fA-F]{1,8})" + CHUNK_EXT_RE.pattern + rb"\r\n"
 _MAX_CHUNK_LINE = 2**13
 _MAX_FIRST_LINE = 2**13
 # gunicorn's errors for a head without a first line.
@@ -71,7 +73,10 @@ Step = Callable[["_Connection"], None]
 
 
 def buffer_bytes(settings: Settings) -> int:
-    """Return the most bytes of heads and bodies that all connections hold. One body is copied when it is complete."""
+    """Return the most bytes of heads and bodies that all connections hold.
+
+    A body that grows takes up to an eighth more, or a copy of itself. One more of the largest bodies allows for that.
+    """
     return MAX_CONNECTIONS * MAX_HEAD_BYTES + (BODY_BUFFERS + 1) * settings.max_request_bytes
 
 
@@ -88,6 +93,11 @@ def deadline(environment: Mapping[str, Any], seconds: float) -> Deadline:
     """Return the deadline of a request: `seconds` after its first byte, or after now on another server."""
     found = getattr(environment.get("gunicorn.socket"), "deadline", None)
     return found if isinstance(found, Deadline) else Deadline.after(seconds)
+
+
+@cache
+def _chunk_size() -> re.Pattern[bytes]:
+    return re.compile(_CHUNK_SIZE)
 
 
 class _UnreadBody(io.RawIOBase):
@@ -128,13 +138,13 @@ class _Output:
 
 
 class _Body:
-    """Collects a request's body from the buffer of its connection."""
+    """Collects a request's body, from what a connection receives or has in its buffer."""
 
     def __init__(self, length: int | None) -> None:
         """Expect `length` bytes, or chunks for None."""
-        self.pieces: list[bytes] = []
+        self.data = io.BytesIO()
         self.size = 0
-        """Bytes of `pieces`."""
+        """Bytes of `data`."""
         self.left = length or 0
         """Missing bytes: of the body, or of the present chunk."""
         self.chunked = length is None
@@ -153,14 +163,23 @@ class _Body:
             self._move(buffer)
         return not self.left
 
+    def receive(self, data: memoryview, buffer: bytearray) -> None:
+        """Add what belongs to the body, or to its present chunk, without the way through the buffer."""
+        # What is in the buffer came first.
+        taken = 0 if buffer else self._add(data)
+        buffer += data[taken:]
+
+    def _add(self, data: memoryview) -> int:
+        count = self.data.write(data[: self.left]) if self.left else 0
+        self.left -= count
+        self.size += count
+        return count
+
     def _move(self, buffer: bytearray) -> None:
         if self.left and buffer:
-            # Through a view, which spares a copy of each piece.
-            piece = bytes(memoryview(buffer)[: self.left])
-            del buffer[: len(piece)]
-            self.left -= len(piece)
-            self.size += len(piece)
-            self.pieces.append(piece)
+            with memoryview(buffer) as view:
+                count = self._add(view)
+            del buffer[:count]
 
     def _begin_chunk(self, buffer: bytearray) -> bool:
         """Take a chunk's size, or the trailer. Return False if it is incomplete."""
@@ -168,7 +187,7 @@ class _Body:
         begin = 2 if self._chunks else 0
         if buffer[:begin] != b"\r\n"[: min(begin, len(buffer))] or self._chunks == MAX_CHUNKS:
             raise InvalidChunkSize(bytes(buffer[:8]))
-        line = _CHUNK_SIZE.match(buffer, begin)
+        line = _chunk_size().match(buffer, begin)
         if line is None:
             if buffer.find(b"\n", begin) >= 0 or len(buffer) > _MAX_CHUNK_LINE:
                 raise InvalidChunkSize(bytes(buffer[:8]))
@@ -268,6 +287,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         # Connections that wait for room in the buffers.
         self._paused: dict[_Connection, None] = {}
         self._buffered = 0
+        # Each read goes here, and from here to its place. New memory for each would cost more time than that copy.
+        self._piece = memoryview(bytearray(_BODY_PIECE))
         self._checked = 0.0
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
@@ -357,14 +378,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._pause(connection)
             return
         try:
-            data = connection.socket.recv(_HEAD_PIECE if connection.request is None else _BODY_PIECE)
+            size = _HEAD_PIECE if connection.request is None else _BODY_PIECE
+            count = connection.socket.recv_into(self._piece, size)
         except BlockingIOError:
             self._advance(connection)
             return
         except OSError:
-            data = b""
-        if data:
-            connection.buffer += data
+            count = 0
+        if count:
+            before = connection.body.size
+            connection.body.receive(self._piece[:count], connection.buffer)
+            self._buffered += connection.body.size - before
             self._advance(connection)
         elif connection.request is None:
             self._close(connection)
@@ -475,8 +499,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._release(connection)
         request, body = connection.request, connection.body
         if reason is None:
-            request.body = io.BytesIO(b"".join(body.pieces))
-            body.pieces.clear()
+            # Both share the body's bytes, and so does the handler that reads all of them at once.
+            request.body = io.BytesIO(body.data.getvalue())
+            body.data.close()
         else:
             request.body = _UnreadBody(reason)
             request.force_close()
@@ -546,7 +571,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _discard(self, connection: _Connection) -> None:
         try:
-            count = len(connection.socket.recv(_BODY_PIECE))
+            count = connection.socket.recv_into(self._piece)
         except BlockingIOError:
             return
         except OSError:

@@ -7,7 +7,7 @@ again and again. A decoder therefore gets a new file without metadata. It sees n
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ MAX_METADATA = 2**18
 """Bytes of EXIF or XMP that are searched for an orientation."""
 
 _NONE = memoryview(b"")
+# Start and end in the file.
+_Span = tuple[int, int]
 
 
 class Container(NamedTuple):
@@ -65,11 +67,12 @@ def jpeg(data: bytes) -> Container:
         MalformedFileError: there is no frame or no scan.
         CostlyFileError: there are too many segments or scans.
     """
-    view = memoryview(data)
     metadata: dict[str, bytes | str] = {}
     frame = width = height = channels = 0
-    # The decoder takes the colors from these two.
-    jfif, adobe, tables = _NONE, _NONE, []
+    # The decoder takes the colors from the first two.
+    jfif: list[_Span] = []
+    adobe: list[_Span] = []
+    tables: list[_Span] = []
     for marker, start, end in _jpeg_segments(data):
         if marker == _START_OF_SCAN:
             break
@@ -79,11 +82,11 @@ def jpeg(data: bytes) -> Container:
             frame = marker
             height, width, channels = _FRAME.unpack_from(data, start + 4)
         if marker in _JPEG_FRAMES or marker in _JPEG_TABLES:
-            tables.append(view[start:end])
+            tables.append((start, end))
         elif marker == 0xE0 and data.startswith(b"JFIF", start + 4):
-            jfif = view[start:end]
+            jfif = [(start, end)]
         elif marker == 0xEE and data.startswith(b"Adobe", start + 4):
-            adobe = view[start:end]
+            adobe = [(start, end)]
         elif marker == 0xE1:
             _add_jpeg_metadata(data[start + 4 : end], metadata)
     else:
@@ -94,12 +97,24 @@ def jpeg(data: bytes) -> Container:
     return Container(
         width,
         height,
-        (data[:2], jfif, adobe, *tables, view[start:]),
+        _parts(data, [(0, 2), *jfif, *adobe, *tables, (start, len(data))]),
         metadata,
         full_decode=not one_pass,
         # Two bytes for each coefficient.
         decoder_bytes=0 if one_pass else 2 * channels * width * height,
     )
+
+
+def _parts(data: bytes, spans: Iterable[_Span]) -> Sequence[bytes | memoryview]:
+    """Return these spans of a file, neighbours as one part. A whole file is one part without a copy."""
+    merged: list[_Span] = []
+    for start, end in spans:
+        begin = merged.pop()[0] if merged and merged[-1][1] == start else start
+        merged.append((begin, end))
+    if merged == [(0, len(data))]:
+        return (data,)
+    view = memoryview(data)
+    return [view[start:end] for start, end in merged]
 
 
 def _add_jpeg_metadata(payload: bytes, metadata: dict[str, bytes | str]) -> None:
@@ -150,8 +165,8 @@ def png(data: bytes) -> Container:
         CostlyFileError: there are too many chunks.
     """
     view = memoryview(data)
-    # Starts and ends in the file. An image in many chunks is one part.
-    spans = [[0, 8]]
+    # An image in many chunks is one part.
+    spans = [(0, 8)]
     metadata: dict[str, bytes | str] = {}
     header = _NONE
     frames, pixels, first_frame_is_image = 0, False, False
@@ -166,8 +181,8 @@ def png(data: bytes) -> Container:
         first_frame_is_image |= name == b"fcTL" and not pixels
         pixels |= name == b"IDAT"
         if name in _PNG_KEPT:
-            spans += [] if start == spans[-1][1] else [[start, start]]
-            spans[-1][1] = end
+            begin = spans.pop()[0] if start == spans[-1][1] else start
+            spans.append((begin, end))
         elif name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt") and _is_intact(view[start:end]):
             metadata |= _png_metadata(name, bytes(payload[:MAX_METADATA]))
     if not pixels:
@@ -176,7 +191,7 @@ def png(data: bytes) -> Container:
     animated = frames > 1 or (frames == 1 and not first_frame_is_image)
     # Levels of 16 bits are copied twice more.
     extra = 2 * width * height if depth == 16 else 0
-    return Container(width, height, [view[start:end] for start, end in spans], metadata, animated, decoder_bytes=extra)
+    return Container(width, height, _parts(data, spans), metadata, animated, decoder_bytes=extra)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from serving import addresses, heads, manifest_v3, storage
+from serving import addresses, heads, storage
 from serving.addresses import AddressError
 from serving.heads import Labels
 from serving.storage import Read, StorageError
@@ -194,8 +194,13 @@ def parse_manifest(data: bytes | str) -> Any:
         ValueError: it is no JSON that a manifest may hold. See `parse_json`.
     """
     manifest = parse_json(data)
+    if not isinstance(manifest, dict) or manifest.get("format") == FORMAT:
+        return manifest
+    # Imported here: the start of a usual release does not pay for it.
+    from serving import manifest_v3
+
     try:
-        return manifest_v3.upgrade(manifest) if isinstance(manifest, dict) else manifest
+        return manifest_v3.upgrade(manifest)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"format {manifest_v3.FORMAT} lacks or garbles {error}") from error
 

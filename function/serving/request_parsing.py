@@ -34,7 +34,7 @@ MAX_FORM_PARTS = 1000
 MAX_JSON_VALUES = 10_000
 """Limit of one body. An empty object takes 64 bytes, its text three."""
 _JSON_PIECE = 2**16
-_NOT_ASCII = re.compile(r"[^\0-\x7f]")
+_NOT_ASCII = r"[^\0-\x7f]"
 # Bytes of a form that the parser looks at, at once and for a part's header.
 _FORM_PIECE, _FORM_BUFFER = 2**16, 2**20
 
@@ -156,7 +156,7 @@ def _ascii(data: bytes) -> str:
     escaped = 0
     for start in range(0, len(data), _JSON_PIECE):
         piece = decoder.decode(data[start : start + _JSON_PIECE], start + _JSON_PIECE >= len(data))
-        piece, found = _NOT_ASCII.subn(lambda match: json.dumps(match[0])[1:-1], piece)
+        piece, found = re.subn(_NOT_ASCII, lambda match: json.dumps(match[0])[1:-1], piece)
         pieces.append(piece)
         escaped += found
         if escaped > MAX_JSON_VALUES:

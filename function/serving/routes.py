@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 from flask import Request, Response, g
 
@@ -12,8 +12,7 @@ from serving.access import Handler
 from serving.problems import Problem
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """One method of one path: its handler, and its entry in the OpenAPI description."""
 
     handler: Handler

@@ -32,7 +32,7 @@ _FIRST_PAUSE = 0.1
 _ABANDONED = 3600
 # Name of a partial file: the digest, tempfile's random part, our suffix. Other programs may use the same folder.
 _PARTIAL = ".partial"
-_PARTIAL_NAME = re.compile(rf"[0-9a-f]{{64}}\.[a-z0-9_]{{8}}{re.escape(_PARTIAL)}")
+_PARTIAL_NAME = rf"[0-9a-f]{{64}}\.[a-z0-9_]{{8}}{re.escape(_PARTIAL)}"
 # characters of the storage library's message that our message quotes
 _QUOTED = 300
 _CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -192,7 +192,7 @@ class Cache(NamedTuple):
 
     def _remove_abandoned(self) -> None:
         for path in self.folder.glob(f"*{_PARTIAL}"):
-            if not _PARTIAL_NAME.fullmatch(path.name):
+            if not re.fullmatch(_PARTIAL_NAME, path.name):
                 continue
             try:
                 status = path.lstat()

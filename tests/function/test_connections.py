@@ -280,10 +280,27 @@ def test_chunks_in_any_pieces_give_the_body_and_leave_the_next_request() -> None
         complete = False
         while sent:
             count = dice.randint(1, 40)
-            buffer += sent[:count]
+            body.receive(memoryview(sent)[:count], buffer)
             sent = sent[count:]
             complete = complete or body.take(buffer)
-        assert (complete, b"".join(body.pieces), bytes(buffer)) == (True, data, b"GET /"), f"seed {seed}"
+        assert (complete, body.data.getvalue(), bytes(buffer)) == (True, data, b"GET /"), f"seed {seed}"
+
+
+def test_a_body_of_known_length_in_any_pieces_leaves_the_next_request() -> None:
+    for seed in range(100):
+        dice = random.Random(seed)  # noqa: S311
+        data = dice.randbytes(dice.randint(0, 500))
+        # The first bytes came with the head.
+        sent, early = data + b"GET /", dice.randint(0, 600)
+        buffer, body = bytearray(sent[:early]), _Body(len(data))
+        sent = sent[early:]
+        complete = body.take(buffer)
+        while sent:
+            count = dice.randint(1, 40)
+            body.receive(memoryview(sent)[:count], buffer)
+            sent = sent[count:]
+            complete = body.take(buffer)
+        assert (complete, body.data.getvalue(), bytes(buffer)) == (True, data, b"GET /"), f"seed {seed}"
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,21 @@ def test_bytes_after_the_image_are_ignored(kind: str) -> None:
     assert np.array_equal(images.decode(data + b"PK\3\4" + bytes(5000), 32), images.decode(data, 32))
 
 
+@pytest.mark.parametrize(
+    ("kind", "position", "comment"),
+    [
+        ("JPEG", 2, b"\xff\xfe\0\4hi"),
+        ("PNG", 33, b"\0\0\0\3tEXta\0b" + zlib.crc32(b"tEXta\0b").to_bytes(4)),
+    ],
+)
+def test_a_file_without_metadata_is_decoded_without_a_copy(kind: str, position: int, comment: bytes) -> None:
+    plain = saved(halves(), kind)
+    (part,) = images.inspect(plain).container.parts
+    assert part is plain
+    commented = images.inspect(plain[:position] + comment + plain[position:])
+    assert b"".join(commented.container.parts) == plain
+
+
 def test_a_progressive_jpeg_shows_the_same(face: bytes) -> None:
     image = Image.open(BytesIO(face))
     one, other = (saved(image, "JPEG", quality=90, progressive=way) for way in (True, False))

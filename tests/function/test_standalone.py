@@ -56,6 +56,16 @@ def test_the_start_is_spared_the_accelerators_library(alone: Path) -> None:
     assert run(".venv-run", code, alone) == "False"
 
 
+def test_the_start_imports_nothing_that_few_requests_need(alone: Path) -> None:
+    rare = ("serving.manifest_v3", "serving.openapi", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
+    assert run(".venv-run", f"import main, sys; print([n for n in {rare} if n in sys.modules])", alone) == "[]"
+
+
+def test_no_thread_of_the_start_is_left_when_gunicorn_forks(alone: Path) -> None:
+    code = "import main, threading; print(main.INFERENCE.predictor.release.name, threading.active_count())"
+    assert run(".venv-run", code, alone).endswith(" 1")
+
+
 def test_both_runtimes_answer_the_same_face_alike(alone: Path, face: bytes) -> None:
     # Their int8 kernels round differently: measured on 500 faces by 0.2 years on average, by 3.2 at most.
     litert, tflite = (predict(environment, alone, face) for environment in RUNTIMES)
