@@ -37,11 +37,14 @@ with ThreadPoolExecutor(1) as background:
 
     from serving import gunicorn_settings, logs, middleware, routes
     from serving.api import Api
+    from serving.detection import DetectorError
     from serving.inference import InferenceService
 
 try:
     INFERENCE = InferenceService(PREDICTOR.result(), SETTINGS)
-except release.ReleaseError as reason:
+    if SETTINGS.detect or SETTINGS.preload_detector:
+        INFERENCE.preload()
+except (release.ReleaseError, DetectorError) as reason:
     sys.exit(f"cannot start: {reason}")
 
 API = Api(SETTINGS, INFERENCE)

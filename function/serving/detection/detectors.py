@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from serving import storage
+from serving.detection import DetectorError
 from serving.detection.geometry import Points
 from serving.runtime import Interpreter
 
@@ -26,10 +27,6 @@ _LARGEST_LOGIT = 80.0
 # Overlap, as intersection over union, from which two candidates of one pass are the same face.
 _SAME_FACE = 0.3
 _COORDINATES = 16
-
-
-class DetectorError(Exception):
-    """A network's file is missing or damaged."""
 
 
 class NetworkFile(NamedTuple):
@@ -98,7 +95,7 @@ class Detector:
             raise DetectorError(f"{path} does not have SHA-256 {file.sha256}; deploy the function again")
         self.file = file
         self._anchors = _anchors(file.grids)
-        self._idle: list[Any] = []
+        self._idle = [self._interpreter()]
 
     def find(self, image: Image.Image, least_score: float) -> list[Candidate]:
         """Return the faces in a square RGB image of `file.size`, best first, in shares of its side."""
@@ -117,8 +114,7 @@ class Detector:
         try:
             interpreter = self._idle.pop()
         except IndexError:
-            interpreter = Interpreter(model_content=self._model, num_threads=1)
-            interpreter.allocate_tensors()
+            interpreter = self._interpreter()
         try:
             pixels = np.asarray(image, np.float32)[None] / 127.5 - 1
             interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
@@ -128,6 +124,11 @@ class Detector:
             self._idle.append(interpreter)
         coordinates, logits = sorted(found, key=lambda values: values.shape[1] != _COORDINATES)
         return 1 / (1 + np.exp(-np.clip(logits[:, 0], -_LARGEST_LOGIT, _LARGEST_LOGIT))), coordinates
+
+    def _interpreter(self) -> Any:
+        interpreter = Interpreter(model_content=self._model, num_threads=1)
+        interpreter.allocate_tensors()
+        return interpreter
 
 
 def _anchors(grids: tuple[tuple[int, int], ...]) -> Points:
