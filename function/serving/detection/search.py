@@ -47,7 +47,7 @@ _QUARTER_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.T
 class Options(NamedTuple):
     """What counts as a face."""
 
-    least_score: float = 0.75
+    least_score: float = 0.78
     """Score of the second network from which a candidate is a face, 0 to 1."""
     least_side: float = 0.02
     """Least side of a face's box, in longer sides of the image."""
