@@ -240,7 +240,7 @@ class Settings:
     min_face_size: float = _variable(
         "MIN_FACE_SIZE", 0.02, "Minimum side of a face's box, as a share of the image's longer side.", _share
     )
-    min_face_score: float = _variable("MIN_FACE_SCORE", 0.78, "Minimum detection score of a face, 0 to 1.", _share)
+    min_face_score: float = _variable("MIN_FACE_SCORE", 0.5, "Minimum detection score of a face, 0 to 1.", _share)
     request_timeout: int = _variable("REQUEST_TIMEOUT", 30, "Seconds after which a request ends.", _seconds)
     api_key: str = _variable(
         "API_KEY",

@@ -76,6 +76,11 @@ class Candidate(NamedTuple):
     landmarks: Points
     """(6, 2) in the order of `prediction.LANDMARKS`."""
 
+    @property
+    def in_the_middle(self) -> bool:
+        """Whether the box contains the middle of the image."""
+        return bool(np.abs(self.center - 0.5).max() < self.side / 2)
+
 
 class Detector:
     """One network, from any number of threads."""

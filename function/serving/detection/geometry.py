@@ -58,9 +58,10 @@ def fit(template: Points, points: Points) -> Frame:
     return Frame(turn, complex(target.mean() - turn * source.mean()))
 
 
-def mean(first: Frame, second: Frame) -> Frame:
-    """Return the frame halfway between two similar ones."""
-    return Frame((first.turn + second.turn) / 2, (first.origin + second.origin) / 2)
+def mean(first: Frame, second: Frame, share: float) -> Frame:
+    """Return the frame between two similar ones: `share` of the second, the rest of the first."""
+    turn = first.turn + share * (second.turn - first.turn)
+    return Frame(turn, first.origin + share * (second.origin - first.origin))
 
 
 def _complex(points: Points) -> npt.NDArray[np.complex128]:

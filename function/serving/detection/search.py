@@ -11,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from serving.detection import crops, geometry
-from serving.detection.detectors import MARGIN, REFINE, SEARCH, Candidate, Detector
+from serving.detection.detectors import MARGIN, SEARCH, Detector
 from serving.detection.geometry import Frame, Points
+from serving.detection.refinement import Look, Refiner
 
 SEARCH_SIDE = 960
 """Pixels of the longer side that a search needs. More would not be seen."""
@@ -25,30 +26,28 @@ _CROP_SIDE, _CROP_MARGIN = 384, MARGIN
 # one does not.
 _UPRIGHT = 0.8
 # How much better a turned search must be than the upright one.
-_TURN_GAIN = 0.05
+_TURN_GAIN = 0.1
 # Tiles of this share of the longer side are searched unless the largest face has that share of it.
 _TILE, _LARGE_FACE = 0.5, 0.2
 _TILE_OVERLAP = 0.25
 # Score from which the search network's candidates are looked at again.
 _LEAST_SCORE = 0.2
-# The pixels and their mirror image.
-_LOOKS = 2
-# Landmarks whose sides a mirror exchanges: eyes, and ears.
-_MIRRORED_ORDER = [1, 0, 2, 3, 5, 4]
-# Candidates that the second network looks at. It takes three milliseconds for each.
-_MOST_REFINED = 256
+# Candidates that are looked at again. It takes three milliseconds for each.
+_MOST_LOOKS = 256
 # Overlaps from which two faces are the same: over the union, and over the smaller one.
 _SAME_FACE, _SAME_INSIDE = 0.3, 0.6
-# Below so many pixels of its input, the search network is too coarse for landmarks.
+# Below so many pixels of its input, the search network is too coarse for landmarks, and is often wrong.
 _COARSE = 64
+# How much more often a small candidate is no face than one.
+_SMALL_FACE_ODDS = 3.5
 _QUARTER_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
 
 class Options(NamedTuple):
     """What counts as a face."""
 
-    least_score: float = 0.78
-    """Score of the second network from which a candidate is a face, 0 to 1."""
+    least_score: float = 0.5
+    """Score from which a candidate is a face, 0 to 1."""
     least_side: float = 0.02
     """Least side of a face's box, in longer sides of the image."""
 
@@ -57,7 +56,7 @@ class Face(NamedTuple):
     """A face in an image. Lengths are in pixels of that image."""
 
     score: float
-    """Score of the second network, 0 to 1."""
+    """How sure the networks are, 0 to 1."""
     center: complex
     """Center of the square box, x + iy."""
     side: float
@@ -85,6 +84,14 @@ class _Found(NamedTuple):
     """Side of its box in pixels of the network's input."""
 
 
+class _Judged(NamedTuple):
+    """A candidate after the second look."""
+
+    face: Face
+    agreement: float
+    """Mean score of both networks: it tells an upright face from a turned one."""
+
+
 _Box = TypeVar("_Box", _Found, Face)
 
 
@@ -105,28 +112,28 @@ class FaceFinder:
         Raises:
             DetectorError: a file is missing or damaged.
         """
-        self._search = Detector(SEARCH)
-        self._refine = Detector(REFINE)
+        self._network = Detector(SEARCH)
+        self._refiner = Refiner()
 
     def find(self, image: Image.Image, options: Options) -> list[Face]:
         """Return the faces of an RGB image that is upright by its metadata, largest first."""
         longer = max(image.size)
-        faces, turn = self._whole(image)
-        if max((face.side for face in _sure(faces, options)), default=0.0) < _LARGE_FACE * longer:
+        judged, turn = self._whole(image)
+        if max((face.side for face in _sure(judged, options)), default=0.0) < _LARGE_FACE * longer:
             found = [each for tile in _tiles(image) for each in self._pass(image, tile, turn)]
-            faces += self._refined(image, found)
-        large = [face for face in _sure(faces, options) if face.side >= options.least_side * longer]
+            judged += self._judge(image, found)
+        large = [face for face in _sure(judged, options) if face.side >= options.least_side * longer]
         return sorted(_distinct(large), key=lambda face: -face.side)
 
-    def _whole(self, image: Image.Image) -> tuple[list[Face], int]:
+    def _whole(self, image: Image.Image) -> tuple[list[_Judged], int]:
         """Search the whole image, turned if only that finds a face. Return the faces and the quarter turns."""
         longer = max(image.size)
         side = longer * (_CROP_MARGIN if longer <= _CROP_SIDE else _MARGIN)
         window = _Window((image.width - side) / 2, (image.height - side) / 2, side)
-        upright = self._refined(image, self._pass(image, window, 0))
+        upright = self._judge(image, self._pass(image, window, 0))
         if _best(upright) >= _UPRIGHT:
             return upright, 0
-        turned = [self._refined(image, self._pass(image, window, turn)) for turn in (1, 2, 3)]
+        turned = [self._judge(image, self._pass(image, window, turn)) for turn in (1, 2, 3)]
         turn = max((1, 2, 3), key=lambda turn: _best(turned[turn - 1]))
         if _best(turned[turn - 1]) > _best(upright) + _TURN_GAIN:
             return turned[turn - 1], turn
@@ -148,56 +155,35 @@ class FaceFinder:
                 geometry.fit(SEARCH.template, placed.to_image(each.landmarks)),
                 each.side * SEARCH.size,
             )
-            for each in self._search.find(pixels, _LEAST_SCORE)
+            for each in self._network.find(pixels, _LEAST_SCORE)
         ]
 
-    def _refined(self, image: Image.Image, found: list[_Found]) -> list[Face]:
-        """Return the candidates that the second network finds, too."""
-        faces = [self._looked_at(image, each) for each in _distinct(found)[:_MOST_REFINED]]
-        return [face for face in faces if face]
+    def _judge(self, image: Image.Image, found: list[_Found]) -> list[_Judged]:
+        """Look at the best candidates again."""
+        return [self._looked_at(image, each) for each in _distinct(found)[:_MOST_LOOKS]]
 
-    def _looked_at(self, image: Image.Image, found: _Found) -> Face | None:
-        """Look at a candidate with the second network, upright and large."""
-        face = self._look(image, found.frame)
-        if not face:
-            return None
+    def _looked_at(self, image: Image.Image, found: _Found) -> _Judged:
+        look = self._refiner.look(image, found.frame)
         if found.seen < _COARSE:
-            return self._look(image, face.frame) or face
-        return face._replace(frame=geometry.mean(face.frame, found.frame))
+            return self._small(image, found, look)
+        if not look:
+            landmarks = found.frame.to_image(SEARCH.template)
+            score = found.score / 2
+            return _Judged(Face(score, found.center, found.side, landmarks, found.frame), score)
+        score = (found.score + look.score) / 2
+        frame = geometry.mean(found.frame, look.frame, look.score / (found.score + look.score))
+        return _Judged(Face(score, look.center, look.side, look.landmarks, frame), score)
 
-    def _look(self, image: Image.Image, frame: Frame) -> Face | None:
-        """Return the face in the middle of the surroundings of `frame`, if the second network finds it.
-
-        The face is the mean of what the network sees in the pixels and in their mirror image. A false face rarely has a
-        high score in both.
-        """
-        window = frame.scaled(MARGIN)
-        pixels = crops.warp(image, window, REFINE.size)
-        mirrored = self._in_the_middle(pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-        seen = [each for each in (self._in_the_middle(pixels), mirrored and _mirrored(mirrored)) if each]
-        if not seen:
-            return None
-        landmarks = window.to_image(np.mean([each.landmarks for each in seen], axis=0))
-        center = complex(*np.mean([each.center for each in seen], axis=0))
-        return Face(
-            sum(each.score for each in seen) / _LOOKS,
-            window.turn * center + window.origin,
-            sum(each.side for each in seen) / len(seen) * window.side,
-            landmarks,
-            geometry.fit(REFINE.template, landmarks),
-        )
-
-    def _in_the_middle(self, pixels: Image.Image) -> Candidate | None:
-        found = self._refine.find(pixels, _LEAST_SCORE)
-        return next((each for each in found if np.abs(each.center - 0.5).max() < each.side / 2), None)
-
-
-def _mirrored(candidate: Candidate) -> Candidate:
-    """Return a candidate of a mirror image as it is in the image."""
-    flip, shift = np.array([-1.0, 1.0]), np.array([1.0, 0.0])
-    return candidate._replace(
-        center=candidate.center * flip + shift, landmarks=(candidate.landmarks * flip + shift)[_MIRRORED_ORDER]
-    )
+    def _small(self, image: Image.Image, found: _Found, look: Look | None) -> _Judged:
+        """Judge a face that the search network hardly sees."""
+        if not look:
+            landmarks = found.frame.to_image(SEARCH.template)
+            return _Judged(Face(0.0, found.center, found.side, landmarks, found.frame), found.score / 2)
+        look = self._refiner.look(image, look.frame) or look
+        # The second opinion must be clear: among thousands of places, one looks like a face by chance. This is Bayes'
+        # rule with the odds of that.
+        score = look.score / (look.score + _SMALL_FACE_ODDS * (1 - look.score))
+        return _Judged(Face(score, *look[1:]), (found.score + look.score) / 2)
 
 
 def _tiles(image: Image.Image) -> Iterator[_Window]:
@@ -214,12 +200,12 @@ def _starts(length: int, side: float) -> npt.NDArray[np.float64]:
     return np.linspace(0, length - side, 1 + math.ceil((length - side) / (side * (1 - _TILE_OVERLAP))))
 
 
-def _best(faces: list[Face]) -> float:
-    return max((face.score for face in faces), default=0.0)
+def _best(judged: list[_Judged]) -> float:
+    return max((each.agreement for each in judged), default=0.0)
 
 
-def _sure(faces: list[Face], options: Options) -> list[Face]:
-    return [face for face in faces if face.score >= options.least_score]
+def _sure(judged: list[_Judged], options: Options) -> list[Face]:
+    return [each.face for each in judged if each.face.score >= options.least_score]
 
 
 def _distinct(found: list[_Box]) -> list[_Box]:

@@ -1,0 +1,171 @@
+"""Age and gender on whole photographs, with four ways to frame the face: `make bench-photos PHOTOS=<folder>`.
+
+The folder has a metadata.csv with file_name, age (a range, or 70+) and gender, for the face in the middle of each
+photograph.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from serving import images, release
+from serving.detection import crops
+from serving.detection.search import Face, FaceFinder, Options
+from serving.predictor import Predictor
+from serving.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+# Years, for a band without an upper end.
+OLDEST = 79
+MARGIN = 0.2
+BANDS = ((0, 9), (10, 19), (20, 39), (40, 59), (60, OLDEST))
+
+
+class Photo(NamedTuple):
+    """A photograph and what annotators saw."""
+
+    path: Path
+    low: int
+    high: int
+    gender: str
+
+    @property
+    def middle(self) -> float:
+        """Middle of the age band in years."""
+        return (self.low + self.high) / 2
+
+
+class Estimate(NamedTuple):
+    """An estimate for the face in the middle of a photograph."""
+
+    years: float
+    low: float
+    high: float
+    gender: str
+
+
+Estimates = list[Estimate | None]
+
+
+def main() -> None:
+    """Print one table for all photographs, and the rows of the product by age band."""
+    photos = list(_photos(Path(sys.argv[1])))
+    pixels = [_pixels(photo.path) for photo in photos]
+    predictor, finder = Predictor(release.load(str(ROOT / "function" / "model"))), FaceFinder()
+    settings = Settings()
+    options = Options(settings.min_face_score, settings.min_face_size)
+    faces = [finder.find(image, options) for image in pixels]
+    found = [_in_the_middle(image, each) for image, each in zip(pixels, faces, strict=True)]
+    print(f"{len(photos)} photographs, release {predictor.release.version}, {sum(map(len, faces))} faces found")
+    _head()
+    _row("whole image", photos, [_estimate(predictor, _square(image)) for image in pixels])
+    for name, cut in (("box with margin 0.2", _box), ("detected and aligned", _aligned)):
+        estimates = _each(predictor, pixels, found, cut)
+        _row(name, photos, estimates)
+    _row("face-api.js", photos, list(_peer(pixels)))
+    for first, last in BANDS:
+        rows = [row for row, photo in enumerate(photos) if first <= photo.low <= last]
+        if rows:
+            _row(f"aligned, {first} to {last}", [photos[row] for row in rows], [estimates[row] for row in rows])
+
+
+def _photos(folder: Path) -> Iterator[Photo]:
+    with (folder / "metadata.csv").open(newline="", encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            low, _, high = row["age"].removesuffix("+").partition("-")
+            yield Photo(folder / row["file_name"], int(low), int(high or OLDEST), row["gender"])
+
+
+def _pixels(path: Path) -> Image.Image:
+    return images.inspect(path.read_bytes()).upright(1).pixels
+
+
+def _in_the_middle(image: Image.Image, faces: list[Face]) -> Face | None:
+    middle = complex(*image.size) / 2
+    near = [face for face in faces if _distance(face.center, middle) < face.side / 2]
+    return min(near, key=lambda face: _distance(face.center, middle), default=None)
+
+
+def _distance(first: complex, second: complex) -> float:
+    apart = first - second
+    return max(abs(apart.real), abs(apart.imag))
+
+
+def _square(image: Image.Image) -> Image.Image:
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
+def _box(image: Image.Image, face: Face) -> Image.Image:
+    side = face.side * (1 + 2 * MARGIN)
+    left, top = face.center.real - side / 2, face.center.imag - side / 2
+    return crops.square(image, left, top, side, crops.ALIGNED_SIDE)
+
+
+def _aligned(image: Image.Image, face: Face) -> Image.Image:
+    return crops.warp(image, face.frame, crops.ALIGNED_SIDE)
+
+
+def _each(
+    predictor: Predictor,
+    pixels: list[Image.Image],
+    found: list[Face | None],
+    cut: Callable[[Image.Image, Face], Image.Image],
+) -> Estimates:
+    return [_estimate(predictor, cut(image, face)) if face else None for image, face in zip(pixels, found, strict=True)]
+
+
+def _estimate(predictor: Predictor, face: Image.Image) -> Estimate:
+    size = predictor.release.size
+    resized = np.asarray(face.resize((size, size), Image.Resampling.BILINEAR), np.uint8)
+    (prediction,) = predictor.predict(resized[None])
+    age = prediction.age
+    return Estimate(age.years, age.low, age.high, prediction.choices["gender"].label)
+
+
+def _peer(pixels: list[Image.Image]) -> Iterator[Estimate | None]:
+    """Return face-api.js's estimates for the face that its own detector finds in the middle."""
+    sent = b"".join(np.array(image.size, "<u4").tobytes() + image.tobytes() for image in pixels)
+    command = ["node", str(ROOT / "tests" / "peer" / "face-api-photos.mjs")]
+    done = subprocess.run(command, input=sent, capture_output=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith(b"[")]
+    for image, line in zip(pixels, lines, strict=True):
+        middle = complex(*image.size) / 2
+        faces = [(_distance(complex(*face["center"]), middle), face) for face in json.loads(line)]
+        near = [(apart, face) for apart, face in faces if apart < face["side"] / 2]
+        _, nearest = min(near, key=lambda pair: pair[0], default=(0.0, None))
+        yield Estimate(nearest["age"], np.nan, np.nan, nearest["gender"]) if nearest else None
+
+
+def _head() -> None:
+    print(f"{'':24}{'n':>5}{'found':>8}{'band':>8}{'outside':>9}{'middle':>8}{'meets':>8}{'gender':>8}{'from 10':>9}")
+
+
+def _row(name: str, photos: list[Photo], estimates: Estimates) -> None:
+    """Print shares in percent, and mean errors in years: to the nearest year of the band, and to its middle."""
+    rows = [(photo, found) for photo, found in zip(photos, estimates, strict=True) if found]
+    outside = [max(photo.low - found.years, found.years - photo.high, 0) for photo, found in rows]
+    middle = [abs(found.years - photo.middle) for photo, found in rows]
+    meets = [found.low <= photo.high and photo.low <= found.high for photo, found in rows if not np.isnan(found.low)]
+    gender = [(photo.low >= 10, found.gender == photo.gender) for photo, found in rows]
+    older = [right for from_ten, right in gender if from_ten]
+    columns = (
+        f"{len(photos):5}{100 * len(rows) / len(photos):8.1f}{100 * np.mean(np.array(outside) == 0):8.1f}"
+        f"{np.mean(outside):9.2f}{np.mean(middle):8.2f}{100 * np.mean(meets) if meets else np.nan:8.1f}"
+        f"{100 * np.mean([right for _, right in gender]):8.1f}{100 * np.mean(older) if older else np.nan:9.1f}"
+    )
+    print(f"{name:24}{columns}")
+
+
+if __name__ == "__main__":
+    main()
