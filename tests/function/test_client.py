@@ -17,7 +17,7 @@ import pytest
 
 from age_gender.client import Client
 from age_gender.local import LocalPredictor
-from age_gender.prediction import Prediction, parse
+from age_gender.prediction import Prediction
 from age_gender.transport import FIRST_WAIT, MAX_WAIT, ServerError, wait
 from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
 from serving.settings import Settings
@@ -82,12 +82,12 @@ def test_client_repeats_images_that_a_busy_server_left_out() -> None:
     late = {"error": {"status": 503, "detail": "no time left"}}
     other = {**PREDICTION, "gender": {"label": "female", "probability": 0.8}}
     with scripted((200, {"predictions": [PREDICTION, late]}, {}), (200, {"predictions": [other]}, {})) as running:
-        assert Client(running.url).predict([b"x", b"y"]) == [parse(PREDICTION), parse(other)]
+        assert Client(running.url).predict([b"x", b"y"]) == [Prediction.parse(PREDICTION), Prediction.parse(other)]
 
 
 def test_parse_reads_warnings_and_ignores_unknown_members() -> None:
     warned = {**PREDICTION, "warnings": [{"code": "low_contrast", "detail": "no face"}], "mood": "new"}
-    assert parse(warned) == Prediction(
+    assert Prediction.parse(warned) == Prediction(
         AgeEstimate(30, 25, 35),
         {"gender": LabelEstimate("male", 0.9)},
         warnings=(InputWarning("low_contrast", "no face"),),
@@ -98,7 +98,7 @@ def test_parse_reads_warnings_and_ignores_unknown_members() -> None:
 def test_client_retries_a_busy_server(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("age_gender.transport.FIRST_WAIT", 0.01)
     with scripted((status, {}, {}), (status, {}, {}), ANSWERED) as running:
-        assert Client(running.url).predict([b"x"]) == [parse(PREDICTION)]
+        assert Client(running.url).predict([b"x"]) == [Prediction.parse(PREDICTION)]
         assert len(running.requests) == 3
 
 
@@ -231,7 +231,7 @@ def test_client_reads_a_refusal_that_comes_before_its_request_is_sent() -> None:
         Client(running.url).predict([bytes(2**21)] * 4)
     with scripted((413, {"status": 413, "detail": "too large"}, {}), ANSWERED, unread=True) as running:
         refused, predicted = Client(running.url).predict([bytes(25 * 2**20), b"x"])
-        assert (refused.error and refused.error.detail, predicted) == ("too large", parse(PREDICTION))
+        assert (refused.error and refused.error.detail, predicted) == ("too large", Prediction.parse(PREDICTION))
 
 
 def test_a_front_end_that_refuses_an_image_by_its_size_does_not_end_the_run() -> None:
@@ -239,7 +239,7 @@ def test_a_front_end_that_refuses_an_image_by_its_size_does_not_end_the_run() ->
     with scripted(too_large, too_large, ANSWERED) as running:
         refused, predicted = Client(running.url).predict([b"x", b"y"])
         assert refused.error
-        assert (refused.error.status, predicted) == (413, parse(PREDICTION))
+        assert (refused.error.status, predicted) == (413, Prediction.parse(PREDICTION))
 
 
 @pytest.mark.parametrize("token", ["aaa.bbb.ccc", lambda: "aaa.bbb.ccc"], ids=["value", "function"])
@@ -257,7 +257,7 @@ def test_client_sends_an_identity_token_and_other_headers(token: str | Callable[
 def test_client_takes_the_url_of_the_route_too() -> None:
     with scripted(ANSWERED) as running:
         Client(f"{running.url}/faces/predict/").predict(b"x")
-        assert running.targets == ["POST /faces/predict"]
+        assert running.targets == ["POST /faces/predict?detect=false"]
 
 
 @pytest.mark.parametrize("headers", [{"X-Team": "a\r\nX-Other: b"}, {"X Team": "a"}, {"X-Team": "é"}])
@@ -269,8 +269,8 @@ def test_client_refuses_a_header_that_http_does_not_allow(headers: dict[str, str
 def test_client_uses_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted(ANSWERED) as running:
         monkeypatch.setenv("HTTP_PROXY", running.url.replace("//", "//user:pass%21@"))
-        assert Client("http://faces.invalid:81/faces").predict(b"x") == [parse(PREDICTION)]
-        assert running.targets == ["POST http://faces.invalid:81/faces/predict"]
+        assert Client("http://faces.invalid:81/faces").predict(b"x") == [Prediction.parse(PREDICTION)]
+        assert running.targets == ["POST http://faces.invalid:81/faces/predict?detect=false"]
         assert running.requests[0]["Host"] == "faces.invalid:81"
         assert running.requests[0]["Proxy-Authorization"] == "Basic dXNlcjpwYXNzIQ=="
 
@@ -289,7 +289,7 @@ def test_client_leaves_out_the_proxy_for_hosts_of_no_proxy(monkeypatch: pytest.M
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "other.example,127.0.0.1")
     with scripted(ANSWERED) as running:
-        assert Client(running.url).predict(b"x") == [parse(PREDICTION)]
+        assert Client(running.url).predict(b"x") == [Prediction.parse(PREDICTION)]
 
 
 def test_client_refuses_a_proxy_that_it_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +308,7 @@ def test_predict_takes_bytes_paths_and_files_one_or_many(local: LocalPredictor, 
     assert local.predict(each for each in (face, path, str(path))) == [expected] * 3
     with scripted(*[ANSWERED] * 2) as running, path.open("rb") as file:
         client = Client(running.url)
-        assert client.predict(path) == client.predict(file) == [parse(PREDICTION)]
+        assert client.predict(path) == client.predict(file) == [Prediction.parse(PREDICTION)]
 
 
 def test_local_predictor_needs_no_folder_that_can_be_written(face: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
