@@ -79,15 +79,15 @@ class Csv(Generic[Result]):
 
     def _begin(self, heads: tuple[str, ...]) -> list[str]:
         self._heads = heads
-        waited = self._waiting
+        lines = [_csv_line([*self._columns(heads), _ERROR])]
+        for name, result in self._waiting:
+            lines += self._rows(name, result)
         self._waiting = []
-        head = _csv_line([*self._columns(heads), _ERROR])
-        return [head, *(row for name, result in waited for row in self._rows(name, result))]
+        return lines
 
     def _rows(self, name: str, result: Result) -> list[str]:
         error = result.error.detail if result.error else None
-        rows = result.as_rows(name, self._heads or ())
-        return [_csv_line([*map(_csv_cell, row, row.values()), _csv_cell(_ERROR, error)]) for row in rows]
+        return [_csv_row({**row, _ERROR: error}) for row in result.as_rows(name, self._heads or ())]
 
 
 class _Rows:
@@ -209,6 +209,10 @@ def _csv_cell(column: str, value: object) -> str:
     if isinstance(value, float):
         return str(min(value, _MAX_PROBABILITY) if column.endswith(_PROBABILITY) else value)
     return spreadsheet_cell(value) if isinstance(value, str) else str(value)
+
+
+def _csv_row(row: dict[str, object]) -> str:
+    return _csv_line(_csv_cell(column, value) for column, value in row.items())
 
 
 def _csv_line(cells: Iterable[str]) -> str:
