@@ -9,18 +9,17 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from age_gender import image_files, runner
-from age_gender.client import Client
+from age_gender import image_files, runner, sources
 from age_gender.detection import Detection, Result
-from age_gender.identity import IdentityTokens
 from age_gender.prediction import Prediction
 from age_gender.progress import Progress
+from age_gender.sources import API_KEY, UnusableError, UsageError
 from age_gender.table import Csv, FaceTable, Format, JsonLines, Table, counted_faces
 from age_gender.transport import ServerError, check_header, log
 from serving.detection import DetectorError
@@ -30,12 +29,9 @@ from serving.text import printable
 
 if TYPE_CHECKING:
     from age_gender.copies import Copies
-    from age_gender.local import LocalPredictor
-    from serving.settings import Settings
 
 # Exit codes; the help text explains them.
 OK, SOME_FAILED, USAGE, UNUSABLE = 0, 1, 2, 3
-API_KEY = "AGE_GENDER_API_KEY"
 # Concurrent requests to a server.
 _CONNECTIONS = 4
 
@@ -46,14 +42,6 @@ _CODES = (
 )
 
 
-class UsageError(Exception):
-    """The command line is wrong; the message says how to correct it."""
-
-
-class UnusableError(Exception):
-    """No prediction is possible here or now; the message says why and what to do."""
-
-
 def predict(options: argparse.Namespace) -> int:
     """Find the faces of images and predict each, on this machine, or with --url on a server."""
     if options.aligned and options.annotate is not None:
@@ -62,8 +50,8 @@ def predict(options: argparse.Namespace) -> int:
         found = image_files.find(options.images)
     except image_files.NothingFoundError as error:
         raise UsageError(str(error)) from error
-    predictor = _server(options) if options.url is not None else _local(options)
-    copies = None if options.annotate is None else _copies(options.annotate, found.names)
+    predictor = sources.server(options) if options.url is not None else sources.local(options)
+    copies = None if options.annotate is None else sources.annotated_copies(options.annotate, found.names)
     if options.format == "csv" and not sys.stdout.isatty():
         _encode(sys.stdout, "utf-8")
     threads = os.cpu_count() or 1 if options.url is None else _CONNECTIONS
@@ -83,7 +71,7 @@ def predict(options: argparse.Namespace) -> int:
 
 def batch(options: argparse.Namespace) -> int:
     """Predict a folder or a gs:// pattern with Apache Beam, which takes further options of its own."""
-    settings = _settings(options.heads, options.model)
+    settings = sources.settings_of(options.heads, options.model)
     try:
         with _without_warnings():
             from age_gender.batch import BatchError, InterruptedBatchError, Job, run
@@ -150,7 +138,7 @@ def _print(results: Iterable[tuple[str, Result]], output: Format[Result], progre
 
 def _counted(summary: dict[str, Any]) -> str:
     """Return how many results a batch has, as text."""
-    if summary["detect"] is None:
+    if not summary.get("detect"):
         return f"{summary['answered']} predictions"
     return counted_faces(summary["faces"], summary["answered"], summary["without_face"])
 
@@ -159,7 +147,7 @@ def _report_copies(copies: Copies) -> int:
     """Say where the copies are, and which are missing. Return the number of these."""
     for name, problem in copies.problems.items():
         print(_message(f"{name}: {problem}"), file=sys.stderr)
-    print(_message(f"{copies.count} annotated copies are in {copies.folder}"), file=sys.stderr)
+    print(_message(f"annotated copies in {copies.folder}: {copies.count}"), file=sys.stderr)
     return len(copies.problems)
 
 
@@ -211,67 +199,6 @@ def _message(text: str) -> str:
 def _fail(error: Exception, code: int) -> int:
     print(_message(str(error)), file=sys.stderr)
     return code
-
-
-def _server(options: argparse.Namespace) -> Client:
-    if options.heads or options.model:
-        raise UsageError("--heads and --model work without --url only; a server has its own heads and model")
-    token: str | IdentityTokens | None = options.identity_token
-    if token == "":
-        token = IdentityTokens(options.url)
-    elif isinstance(token, str) and os.path.exists(token):  # noqa: PTH110 - Path.exists raises for a long name
-        raise UsageError(f"--identity-token took the file {token} as its value; write it after the images")
-    try:
-        key = os.environ.get(API_KEY, "").strip()
-        return Client(options.url, key, headers=dict(options.header), identity_token=token)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _local(options: argparse.Namespace) -> LocalPredictor:
-    if options.header or options.identity_token is not None:
-        raise UsageError("--header and --identity-token are for a server; name it with --url")
-    settings = _settings(options.heads, options.model)
-    with _with_hint():
-        from age_gender.local import LocalPredictor
-
-        return LocalPredictor(settings)
-
-
-def _copies(folder: Path, names: Sequence[str]) -> Copies:
-    settings = _settings()
-    with _with_hint("annotated copies need", "or leave out --annotate"):
-        from age_gender import copies
-    try:
-        return copies.Copies(folder, names, settings.limits)
-    except copies.CopyError as error:
-        raise UsageError(str(error)) from error
-
-
-def _settings(heads: str | None = None, model: str | None = None) -> Settings:
-    with _with_hint():
-        from serving import settings
-    named = {"HEADS": heads, "MODEL_URI": model}
-    try:
-        return settings.from_environment(
-            {**os.environ, **{key: value for key, value in named.items() if value is not None}}
-        )
-    except settings.SettingsError as error:
-        raise UsageError(str(error)) from error
-
-
-@contextmanager
-def _with_hint(
-    user: str = "predictions on this machine need", instead: str = "or name a server with --url"
-) -> Iterator[None]:
-    """Explain a missing package of the function."""
-    try:
-        yield
-    except ImportError as error:
-        raise UnusableError(
-            f"{user} the packages of the function, and {error.name} is missing: "
-            f"pip install '.[local]' installs them; {instead}"
-        ) from error
 
 
 def parser() -> argparse.ArgumentParser:

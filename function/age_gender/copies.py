@@ -51,6 +51,8 @@ class Copies:
                     raise CopyError(f"{taken} exists; move it away, or choose another folder for --annotate")
         try:
             folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise CopyError(f"--annotate takes a folder, and {folder} is none") from error
         except OSError as error:
             raise CopyError(f"cannot make the folder {folder}: {error.strerror}; choose another --annotate") from error
 
