@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from age_gender.detection import Detection, Result
+from age_gender.detection import Detection, Result, detect_all
 from age_gender.image_files import Image, contents
 from age_gender.prediction import Prediction, PredictionError, parse_problem
 from age_gender.transport import RETRIED, Response, ServerError, Transport, check_header
@@ -102,7 +102,8 @@ class Client:
             TypeError: something is no image.
             OSError: a file cannot be read.
         """
-        return self._ask(images, _PREDICT, Prediction)
+        portions = self._portions(contents(images))
+        return [each for portion in portions for each in self._request(portion, _PREDICT, Prediction)]
 
     def detect(self, images: Image | Iterable[Image]) -> list[Detection]:
         """Return the faces of each image, in order; an image that could not be searched has an `error`.
@@ -117,11 +118,11 @@ class Client:
             TypeError: something is no image.
             OSError: a file cannot be read.
         """
-        return self._ask(images, _DETECT, Detection)
-
-    def _ask(self, images: Image | Iterable[Image], path: str, kind: type[Result]) -> list[Result]:
         portions = self._portions(contents(images))
-        return [result for portion in portions for result in self._request(portion, path, kind)]
+        return [each for portion in portions for each in detect_all(portion, self._detect)]
+
+    def _detect(self, images: list[bytes]) -> list[Detection]:
+        return self._request(images, _DETECT, Detection)
 
     def _request_headers(self) -> dict[str, str]:
         if self._token is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -19,7 +19,7 @@ from age_gender.prediction import (
     parse_estimates,
     parse_warnings,
 )
-from serving.prediction import FaceBox, InputWarning
+from serving.prediction import TOO_MANY_FACES, FaceBox, InputWarning
 
 SIDES = ("width", "height")
 """Columns with the pixels of the upright image."""
@@ -30,6 +30,7 @@ _FACE_COLUMNS: dict[str, type] = {
     **{f"box_{name}": float for name in FaceBox._fields},
     "score": float,
 }
+_NO_BOX = dict.fromkeys(FaceBox._fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +161,30 @@ class Detection:
 
 Result = TypeVar("Result", Prediction, Detection)
 """What there is to know about one image: the prediction for its only face, or its faces."""
-_NO_BOX = dict.fromkeys(FaceBox._fields)
+
+
+def detect_all(images: list[bytes], detect: Callable[[list[bytes]], list[Detection]]) -> list[Detection]:
+    """Return the faces of each image, in order, as many as if each image were alone.
+
+    A function may list fewer faces of an image that comes with others. Such an image is asked for again, alone.
+
+    Args:
+        images: one or more files, or none.
+        detect: finds the faces of images that come together.
+    """
+    found = detect(images)
+    if len(images) == 1:
+        return found
+    return [_alone(image, detect) if _is_cut(each) else each for image, each in zip(images, found, strict=True)]
+
+
+def _alone(image: bytes, detect: Callable[[list[bytes]], list[Detection]]) -> Detection:
+    (detection,) = detect([image])
+    return detection
+
+
+def _is_cut(detection: Detection) -> bool:
+    return any(warning.code == TOO_MANY_FACES for warning in detection.warnings)
 
 
 def _finite(value: Any) -> float:

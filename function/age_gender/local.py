@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 
-from age_gender.detection import Detection, Result
+from age_gender.detection import Detection, Result, detect_all
 from age_gender.image_files import Image, contents
 from age_gender.prediction import Prediction
 from serving import release
@@ -48,7 +48,7 @@ class LocalPredictor:
             TypeError: something is no image.
             OSError: a file cannot be read.
         """
-        return _ask(images, self._inference.predict, Prediction)
+        return _results(list(contents(images)), self._inference.predict, Prediction)
 
     def detect(self, images: Image | Iterable[Image]) -> list[Detection]:
         """Return the faces of each image, in order; an image that could not be searched has an `error`.
@@ -63,20 +63,22 @@ class LocalPredictor:
             TypeError: something is no image.
             OSError: a file cannot be read.
         """
-        return _ask(images, self._inference.detect, Detection)
+        return detect_all(list(contents(images)), self._detect)
+
+    def _detect(self, images: list[bytes]) -> list[Detection]:
+        return _results(images, self._inference.detect, Detection)
 
 
-def _ask(
-    images: Image | Iterable[Image],
+def _results(
+    images: list[bytes],
     infer: Callable[[Sequence[bytes], Deadline], list[PredictionJson]],
     kind: type[Result],
 ) -> list[Result]:
-    encoded = list(contents(images))
-    if not encoded:
+    if not images:
         return []
     try:
         # No caller waits on a connection, so there is no time limit.
-        return [kind.parse(each) for each in infer(encoded, Deadline.after(threading.TIMEOUT_MAX))]
+        return [kind.parse(each) for each in infer(images, Deadline.after(threading.TIMEOUT_MAX))]
     except Problem as problem:
         # Every image failed. Several are listed in `errors`; a single one is the problem itself.
         problems = problem.members.get("errors", [problem.details()])

@@ -16,13 +16,15 @@ from typing import IO, Any
 import pytest
 
 from age_gender.client import Client
+from age_gender.detection import Detection
 from age_gender.local import LocalPredictor
 from age_gender.prediction import Prediction
 from age_gender.transport import FIRST_WAIT, MAX_WAIT, ServerError, wait
-from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
+from serving.prediction import LANDMARKS, AgeEstimate, FaceBox, InputWarning, LabelEstimate
 from serving.settings import Settings
+from tests import group_photos
 from tests.conftest import FUNCTION
-from tests.scripted_server import ANSWERED, PREDICTION, Scripted, scripted
+from tests.scripted_server import ANSWERED, DETECTED, DETECTION, FACE, PREDICTION, Scripted, scripted
 from tests.server import Server, serve
 from training.faces import draw
 
@@ -71,6 +73,89 @@ def test_a_bad_image_does_not_affect_others(source: str, server: Server, local: 
             none
         )
     assert predictor.predict([]) == []
+
+
+@pytest.fixture(scope="module")
+def group() -> bytes:
+    """A photo of four people."""
+    return group_photos.saved(group_photos.scene(group_photos.GROUP))
+
+
+def test_client_returns_the_faces_that_the_function_finds(server: Server, local: LocalPredictor, group: bytes) -> None:
+    (said,) = server.post(group, path="/detect").json()["predictions"]
+    with Client(server.url) as client:
+        (detection,) = client.detect(group)
+    assert json.loads(json.dumps(detection.as_json())) == said
+    assert local.detect(group) == [detection]
+    assert (detection.width, detection.height, len(detection.faces)) == (1280, 960, 4)
+    largest = detection.faces[0]
+    assert largest.age
+    assert largest.gender
+    assert (largest.age.years, largest.gender.label) == (
+        said["faces"][0]["age"]["years"],
+        said["faces"][0]["gender"]["label"],
+    )
+    assert set(largest.landmarks) == set(LANDMARKS)
+    assert detection.faces == tuple(sorted(detection.faces, key=lambda face: -face.box.width))
+    # Each face lies where one was pasted.
+    for face in detection.faces:
+        x, y = (face.box.left + face.box.width / 2) * 1280, (face.box.top + face.box.height / 2) * 960
+        assert any(left < x < left + side and top < y < top + side for left, top, side in group_photos.GROUP), face.box
+
+
+@pytest.mark.parametrize("source", ["client", "local"])
+def test_faces_are_found_beside_bad_images_and_where_there_are_none(
+    source: str, server: Server, local: LocalPredictor, group: bytes
+) -> None:
+    predictor: Client | LocalPredictor = Client(server.url) if source == "client" else local
+    sky = group_photos.saved(group_photos.scene([], (640, 480)))
+    found = predictor.detect([b"no image", group, sky, group_photos.saved(group_photos.scene([]))[:5000]])
+    assert [each.error.status if each.error else len(each.faces) for each in found] == [415, 4, 0, 422]
+    assert found[2] == Detection(640, 480)
+    assert [each.error.status for each in predictor.detect([b"", b"x"]) if each.error] == [415, 415]
+    assert predictor.detect([]) == []
+
+
+def test_detect_has_the_behaviour_of_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("age_gender.transport.FIRST_WAIT", 0.01)
+    expected = Detection.parse(DETECTION)
+    late = {"error": {"status": 503, "detail": "no time left"}}
+    too_large: Scripted = (413, {"status": 413, "detail": "too large"}, {})
+    partly: Scripted = (200, {"predictions": [DETECTION, late]}, {})
+    with scripted(BUSY, DETECTED, partly, DETECTED, too_large, DETECTED, DETECTED) as running:
+        client = Client(f"{running.url}/detect", "secret", identity_token=lambda: "a.b.c")
+        assert client.detect(b"x") == [expected]
+        assert client.detect([b"x", b"y"]) == [expected] * 2
+        assert client.detect([b"x", b"y"]) == [expected] * 2
+        assert set(running.targets) == {"POST /detect"}
+        assert {(each["X-API-Key"], each["Authorization"]) for each in running.requests} == {("secret", "Bearer a.b.c")}
+
+
+def test_an_image_whose_faces_are_cut_is_sent_again_alone() -> None:
+    crowd = {**DETECTION, "faces": [FACE] * 3}
+    cut = {**DETECTION, "warnings": [{"code": "too_many_faces", "detail": "3 were found, and 1 is listed"}]}
+    both: Scripted = (200, {"predictions": [DETECTION, cut]}, {})
+    alone: Scripted = (200, {"predictions": [crowd]}, {})
+    still: Scripted = (200, {"predictions": [cut]}, {})
+    with scripted(both, alone, still) as running:
+        client = Client(running.url)
+        assert client.detect([b"x", b"y"]) == [Detection.parse(DETECTION), Detection.parse(crowd)]
+        assert client.detect(b"y") == [Detection.parse(cut)]
+        assert len(running.targets) == 3
+
+
+def test_parse_reads_a_detection_and_ignores_unknown_members() -> None:
+    warned = {**DETECTION, "warnings": [{"code": "too_many_faces", "detail": "more"}], "mood": "new"}
+    detection = Detection.parse({**warned, "faces": [{**FACE, "mood": "new"}]})
+    (face,) = detection.faces
+    assert (face.box, face.score, face.landmarks["left_eye"]) == (FaceBox(0.25, 0.5, 0.5, 0.25), 0.9, (0.6, 0.55))
+    assert (face.age, face.gender) == (AgeEstimate(30, 25, 35), LabelEstimate("male", 0.9))
+    assert detection.warnings == (InputWarning("too_many_faces", "more"),)
+    assert json.loads(json.dumps(detection.as_json())) == {key: warned[key] for key in warned if key != "mood"}
+    (row,) = detection.as_rows("a.jpg", ("age", "gender"))
+    assert list(row) == list(Detection.columns(("age", "gender")))
+    assert (row["faces"], row["face"], row["box_height"], row["warnings"]) == (1, 1, 0.25, "too_many_faces")
+    assert len({detection, Detection.parse(warned)}) == 1
 
 
 def test_client_splits_requests_that_exceed_the_server_limit(faces: list[bytes], local: LocalPredictor) -> None:
