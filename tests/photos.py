@@ -21,11 +21,8 @@ def background(width: int, height: int, seed: int = 0) -> Image.Image:
     pen = ImageDraw.Draw(image)
     pen.rectangle((0, height * 2 // 3, width, height), fill=(120, 100, 80))
     for _ in range(12):
-        left, top = random.integers(0, width), random.integers(0, height)
-        right, bottom = (
-            left + random.integers(width // 20, width // 4),
-            top + random.integers(height // 20, height // 4),
-        )
+        left, top = int(random.integers(width)), int(random.integers(height))
+        right, bottom = left + int(random.integers(width // 20, width // 4)), top + height // 10
         pen.rectangle((left, top, right, bottom), fill=tuple(random.integers(0, 256, 3).tolist()))
     small = Image.fromarray(random.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8))
     return Image.blend(image, small.resize((width, height)), 0.1)

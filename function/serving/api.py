@@ -15,6 +15,7 @@ from serving.access import Handler
 from serving.inference import InferenceService, busy
 from serving.memory import Budget
 from serving.problems import json_text
+from serving.release import DETECTOR
 from serving.request_stats import RequestStats
 from serving.routes import Operation, Routes
 from serving.settings import Settings
@@ -144,7 +145,7 @@ class Api:
         # Imported on the first request: the start does not pay for it.
         from serving.detection import files
 
-        return _json({**self._release.manifest, files.SECTION: files.section()})
+        return _json({**self._release.manifest, DETECTOR: files.section()})
 
     def _infer(self, request: Request) -> Response:
         settings, release = self._settings, self._release

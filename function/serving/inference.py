@@ -18,7 +18,7 @@ from serving.memory import Budget
 from serving.prediction import AgeEstimate, LabelEstimate
 from serving.predictor import Predictor
 from serving.problems import Problem
-from serving.release import ReleaseError
+from serving.release import DETECTOR, ReleaseError
 from serving.request_stats import RequestStats
 from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
@@ -42,7 +42,8 @@ class InferenceService:
         """Use the predictor's release.
 
         Raises:
-            ReleaseError: the release has no valid input check, or lacks a head of `settings.heads`.
+            ReleaseError: the release has no valid input check, lacks a head of `settings.heads`, or was made with
+                another detector.
         """
         release = predictor.release
         if lacking := [head for head in settings.heads if head not in (AGE, *release.labels)]:
@@ -50,6 +51,11 @@ class InferenceService:
                 f"HEADS names {', '.join(lacking)}, but release {release.version} has only "
                 f"{', '.join((AGE, *release.labels))}; remove it from HEADS, or serve a release that has it"
             )
+        if DETECTOR in release.manifest:
+            # Imported only then: the start of another release does not pay for it.
+            from serving.detection import files
+
+            files.check(release)
         self.predictor = predictor
         self._input_check = input_check.of(release)
         self._settings = settings

@@ -1,18 +1,15 @@
-"""The detector's files by digest, as `GET /model` and a release's manifest state them."""
+"""The detector's files by digest, as `GET /model` and a manifest's member `release.DETECTOR` state them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from serving.detection.detectors import FILES
-from serving.release import Release, ReleaseError
-
-SECTION = "detector"
-"""Member of a manifest. It is optional: releases without it are served, too."""
+from serving.release import DETECTOR, Release, ReleaseError
 
 
 def section() -> dict[str, Any]:
-    """Return the member SECTION: the SHA-256 of each file of this function's detector, by name."""
+    """Return the member: the SHA-256 of each file of this function's detector, by name."""
     return {"files": {file.name: file.sha256 for file in FILES}}
 
 
@@ -20,11 +17,9 @@ def check(release: Release) -> None:
     """Compare the detector that a release's manifest states with this function's.
 
     Raises:
-        ReleaseError: they differ. A release predicts faces that its own detector aligned.
+        ReleaseError: they differ. A release is only valid for faces that its own detector aligned.
     """
-    if SECTION not in release.manifest:
-        return
-    stated, own = release.manifest[SECTION], section()
+    stated, own = release.manifest[DETECTOR], section()
     if stated != own:
         raise ReleaseError(
             f"release {release.version} was made with the detector {_shown(stated)}, this function has {_shown(own)}; "

@@ -9,7 +9,7 @@ from serving.heads import AGE
 from serving.input_check import CODES
 from serving.prediction import LANDMARKS, TOO_MANY_FACES, AgeEstimate, FaceBox, InputWarning, LabelEstimate
 from serving.protocols import INPUT, output_tensors
-from serving.release import Release
+from serving.release import DETECTOR, Release
 from serving.request_parsing import DETECT
 from serving.settings import Settings
 
@@ -179,8 +179,8 @@ def _manifest(release: Release) -> JsonObject:
         "type": "object",
         "description": "The release's manifest. `calibration.age.coverage` is the share of people whose age is in the "
         f"interval from `low` to `high`: {interval_coverage(release):.0%}.",
-        "properties": {"calibration": calibration, files.SECTION: _detector()},
-        "required": ["calibration", files.SECTION],
+        "properties": {"calibration": calibration, DETECTOR: _detector()},
+        "required": ["calibration", DETECTOR],
     }
 
 
@@ -188,7 +188,7 @@ def _detector() -> JsonObject:
     digests = {name: {"const": digest} for name, digest in files.section()["files"].items()}
     return _object(
         "The detector of this function.",
-        files={**_object("SHA-256 of each file, by name.", **digests)},
+        files=_object("SHA-256 of each file, by name.", **digests),
     )
 
 
