@@ -14,6 +14,14 @@ Scripted = tuple[int, object, dict[str, str]]
 
 PREDICTION = {"age": {"years": 30, "low": 25, "high": 35}, "gender": {"label": "male", "probability": 0.9}}
 ANSWERED: Scripted = (200, {"predictions": [PREDICTION]}, {})
+FACE = {
+    "box": {"left": 0.25, "top": 0.5, "width": 0.5, "height": 0.25},
+    "landmarks": {"right_eye": [0.4, 0.55], "left_eye": [0.6, 0.55]},
+    "score": 0.9,
+    **PREDICTION,
+}
+DETECTION = {"width": 200, "height": 400, "faces": [FACE]}
+DETECTED: Scripted = (200, {"predictions": [DETECTION]}, {})
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pytest
 
 from tests.command import age_gender
 from tests.conftest import ROOT
-from tests.scripted_server import ANSWERED, scripted
+from tests.scripted_server import ANSWERED, DETECTED, scripted
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PROGRAMS = Path(sys.executable).parent
@@ -76,18 +76,25 @@ def test_the_client_needs_no_other_package(installed: Path, face: bytes, tmp_pat
     alone = run(*asking, folder=tmp_path)
     assert (alone.returncode, alone.stdout) == (3, "")
     assert "pip install '.[local]'" in alone.stderr
-    with scripted(ANSWERED) as running:
-        asked = run(*asking, "--url", running.url, folder=tmp_path)
-    assert asked.returncode == 0, asked.stderr
-    assert asked.stdout
+    with scripted(DETECTED, ANSWERED) as running:
+        server = ("--url", running.url)
+        for option in ((), ("--aligned",)):
+            asked = run(*asking, *server, *option, folder=tmp_path)
+            assert asked.returncode == 0, asked.stderr
+            assert asked.stdout
+        drawing = run(*asking, *server, "--annotate", "copies", folder=tmp_path)
+    assert (drawing.returncode, drawing.stdout) == (3, "")
+    assert "annotated copies need the packages of the function" in drawing.stderr
+    assert not (tmp_path / "copies").exists()
 
 
 def test_the_command_predicts_with_the_release_in_the_wheel(installed: Path, face: bytes, tmp_path: Path) -> None:
     (tmp_path / "face.jpg").write_bytes(face)
     (packages,) = (ROOT / ".venv-run" / "lib").glob("python*/site-packages")
-    asking = ("predict", tmp_path / "face.jpg", "--json")
-    done = run(installed / "age-gender", *asking, packages=str(packages), folder=tmp_path)
-    assert done.stdout == age_gender(*asking).stdout != ""
+    for option in ((), ("--aligned",)):
+        asking = ("predict", tmp_path / "face.jpg", "--json", *option)
+        done = run(installed / "age-gender", *asking, packages=str(packages), folder=tmp_path)
+        assert done.stdout == age_gender(*asking).stdout != ""
 
 
 def test_the_training_prepares_faces_with_what_the_wheel_holds(installed: Path, tmp_path: Path) -> None:

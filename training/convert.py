@@ -19,6 +19,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from serving import release, self_test
+from serving.detection import files
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
 from serving.predictor import Outputs, Predictor, age_levels, decide_ages, each_label
@@ -117,6 +118,7 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     manifest["calibration"] = _calibration(
         temperature.fit(chosen.outputs, labels, config.interval_coverage, _decision(config)), config
     )
+    manifest[release.DETECTOR] = files.section()
     manifest["input_check"] = input_check.fit(data, config.input_check)
     size = pixels.shape[1]
     predictor = Predictor(_unpublished(chosen.model, size, _decision(config)))

@@ -9,88 +9,82 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
-from age_gender import image_files, runner
-from age_gender.client import Client
-from age_gender.identity import IdentityTokens
+from age_gender import image_files, runner, sources
+from age_gender.detection import Detection, Result
+from age_gender.prediction import Prediction
 from age_gender.progress import Progress
-from age_gender.table import Csv, Format, JsonLines, Table
+from age_gender.sources import API_KEY, UnusableError, UsageError
+from age_gender.table import Csv, FaceTable, Format, JsonLines, Table, counted_faces
 from age_gender.transport import ServerError, check_header, log
+from serving.detection import DetectorError
 from serving.heads import HEADS
 from serving.release import ReleaseError
 from serving.text import printable
 
 if TYPE_CHECKING:
-    from serving.settings import Settings
+    from age_gender.copies import Copies
 
 # Exit codes; the help text explains them.
 OK, SOME_FAILED, USAGE, UNUSABLE = 0, 1, 2, 3
-API_KEY = "AGE_GENDER_API_KEY"
 # Concurrent requests to a server.
 _CONNECTIONS = 4
 
-_FORMATS: dict[str, type[JsonLines | Csv]] = {"json": JsonLines, "csv": Csv}
-
 _CODES = (
-    "exit codes: 0 every image has a prediction; 1 some have an error instead, and each is named; "
-    "2 wrong usage, or a name without an image; 3 the server or the release cannot be used"
+    "exit codes: 0 every image is predicted, or was searched for faces; 1 some have an error instead, or no "
+    "annotated copy, and each is named; 2 wrong usage, or a name without an image; 3 the server or the release cannot "
+    "be used"
 )
 
 
-class UsageError(Exception):
-    """The command line is wrong; the message says how to correct it."""
-
-
-class UnusableError(Exception):
-    """No prediction is possible here or now; the message says why and what to do."""
-
-
 def predict(options: argparse.Namespace) -> int:
-    """Predict images on this machine, or with --url on a server."""
+    """Find the faces of images and predict each, on this machine, or with --url on a server."""
+    if options.aligned and options.annotate is not None:
+        raise UsageError("--annotate draws the faces that were found, and --aligned finds none; leave out one of them")
     try:
         found = image_files.find(options.images)
     except image_files.NothingFoundError as error:
         raise UsageError(str(error)) from error
-    predictor = _server(options) if options.url is not None else _local(options)
-    threads = os.cpu_count() or 1 if options.url is None else _CONNECTIONS
+    predictor = sources.server(options) if options.url is not None else sources.local(options)
+    copies = None if options.annotate is None else sources.annotated_copies(options.annotate, found.names)
     if options.format == "csv" and not sys.stdout.isatty():
         _encode(sys.stdout, "utf-8")
-    output: Format = _FORMATS[options.format]() if options.format else Table(found.names)
-    # At a terminal the row of a bad image names it already.
-    silent = sys.stdout.isatty() and sys.stderr.isatty()
-    failed = 0
+    threads = os.cpu_count() or 1 if options.url is None else _CONNECTIONS
     with Progress(len(found.names)) as progress, _reported(progress):
-        for name, prediction in runner.predict_files(found.names, predictor, threads):
-            progress.print(*output.lines(name, prediction))
-            if prediction.error:
-                failed += 1
-                if not silent:
-                    progress.complain(_message(f"{name}: {prediction.error.detail}"))
-            progress.advance()
-        progress.print(*output.end())
+        if options.aligned:
+            predictions = runner.predict_files(found.names, predictor.predict, Prediction, threads)
+            failed = _print(predictions, _format(options.format, Prediction) or Table(found.names), progress)
+        else:
+            seen = copies.write if copies else None
+            detections = runner.predict_files(found.names, predictor.detect, Detection, threads, seen)
+            failed = _print(detections, _format(options.format, Detection) or FaceTable(found.names), progress)
     _report_passed_over(found.passed_over)
+    if copies:
+        failed += _report_copies(copies)
     return SOME_FAILED if failed else OK
 
 
 def batch(options: argparse.Namespace) -> int:
     """Predict a folder or a gs:// pattern with Apache Beam, which takes further options of its own."""
-    settings = _settings(options)
+    settings = sources.settings_of(options.heads, options.model)
     try:
         with _without_warnings():
             from age_gender.batch import BatchError, InterruptedBatchError, Job, run
     except ImportError as error:
         raise UnusableError(f"a batch needs {error.name}: pip install '.[batch]' installs it") from error
     try:
-        summary = run(options.images, Job.of(options.output, settings), options.part_size, options.beam)
+        job = Job.of(options.output, settings, detect=options.detect)
+        summary = run(options.images, job, options.part_size, options.beam)
     except BatchError as error:
         raise UsageError(str(error)) from error
     except InterruptedBatchError as error:
         raise UnusableError(str(error)) from error
-    print(f"{printable(options.output)}: {summary['answered']} predictions, {summary['failed']} errors")
+    print(f"{printable(options.output)}: {_counted(summary)}, {summary['failed']} errors")
     _report_passed_over(Counter(summary.get("passed_over", {})))
     return SOME_FAILED if summary["failed"] else OK
 
@@ -108,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         code: int = options.run(options)
     except UsageError as error:
         return _fail(error, USAGE)
-    except (UnusableError, ServerError, ReleaseError) as error:
+    except (UnusableError, ServerError, ReleaseError, DetectorError) as error:
         return _fail(error, UNUSABLE)
     except KeyboardInterrupt:
         return 130
@@ -117,6 +111,44 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SOME_FAILED
     return code
+
+
+def _format(name: str | None, kind: type[Result]) -> JsonLines | Csv[Result] | None:
+    """Return the format of an option, or None for a table."""
+    if name is None:
+        return None
+    return JsonLines() if name == "json" else Csv(kind)
+
+
+def _print(results: Iterable[tuple[str, Result]], output: Format[Result], progress: Progress) -> int:
+    """Print each result as it comes, and return how many images have an error instead."""
+    # At a terminal the row of a bad image names it already.
+    silent = sys.stdout.isatty() and sys.stderr.isatty()
+    failed = 0
+    for name, result in results:
+        progress.print(*output.lines(name, result))
+        if result.error:
+            failed += 1
+            if not silent:
+                progress.complain(_message(f"{name}: {result.error.detail}"))
+        progress.advance()
+    progress.print(*output.end())
+    return failed
+
+
+def _counted(summary: dict[str, Any]) -> str:
+    """Return how many results a batch has, as text."""
+    if not summary.get("detect"):
+        return f"{summary['answered']} predictions"
+    return counted_faces(summary["faces"], summary["answered"], summary["without_face"])
+
+
+def _report_copies(copies: Copies) -> int:
+    """Say where the copies are, and which are missing. Return the number of these."""
+    for name, problem in copies.problems.items():
+        print(_message(f"{name}: {problem}"), file=sys.stderr)
+    print(_message(f"annotated copies in {copies.folder}: {copies.count}"), file=sys.stderr)
+    return len(copies.problems)
 
 
 @contextmanager
@@ -169,60 +201,11 @@ def _fail(error: Exception, code: int) -> int:
     return code
 
 
-def _server(options: argparse.Namespace) -> runner.Predictor:
-    if options.heads or options.model:
-        raise UsageError("--heads and --model work without --url only; a server has its own heads and model")
-    token: str | IdentityTokens | None = options.identity_token
-    if token == "":
-        token = IdentityTokens(options.url)
-    elif isinstance(token, str) and os.path.exists(token):  # noqa: PTH110 - Path.exists raises for a long name
-        raise UsageError(f"--identity-token took the file {token} as its value; write it after the images")
-    try:
-        key = os.environ.get(API_KEY, "").strip()
-        return Client(options.url, key, headers=dict(options.header), identity_token=token)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def _local(options: argparse.Namespace) -> runner.Predictor:
-    if options.header or options.identity_token is not None:
-        raise UsageError("--header and --identity-token are for a server; name it with --url")
-    settings = _settings(options)
-    with _with_hint():
-        from age_gender.local import LocalPredictor
-
-        return LocalPredictor(settings)
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    with _with_hint():
-        from serving import settings
-    named = {"HEADS": options.heads, "MODEL_URI": options.model}
-    try:
-        return settings.from_environment(
-            {**os.environ, **{key: value for key, value in named.items() if value is not None}}
-        )
-    except settings.SettingsError as error:
-        raise UsageError(str(error)) from error
-
-
-@contextmanager
-def _with_hint() -> Iterator[None]:
-    """Explain a missing package of the function."""
-    try:
-        yield
-    except ImportError as error:
-        raise UnusableError(
-            "predictions on this machine need the packages of the function, and "
-            f"{error.name} is missing: pip install '.[local]' installs them; or name a server with --url"
-        ) from error
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line. `batch` leaves unknown options to Beam."""
     result = argparse.ArgumentParser(
         "age-gender",
-        description="Estimate age and gender of faces. Each image is one aligned, cropped face.",
+        description="Find the faces of images, and estimate age and gender of each.",
         epilog=_CODES,
     )
     result.add_argument("--version", action="version", version=f"age-gender {_version()}")
@@ -242,8 +225,17 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--header", type=_header, action="append", default=[], metavar="NAME=VALUE", help="send this header too"
     )
+    one.add_argument(
+        "--aligned", action="store_true", help="each image is one aligned, cropped face; find no others in it"
+    )
+    one.add_argument(
+        "--annotate",
+        type=Path,
+        metavar="DIR",
+        help="write a copy of each image into this folder, with the faces drawn in",
+    )
     formats = one.add_mutually_exclusive_group()
-    for name, meaning in {"json": "one JSON object a line", "csv": "CSV for a spreadsheet"}.items():
+    for name, meaning in {"json": "one JSON object a line and an image", "csv": "CSV for a spreadsheet"}.items():
         formats.add_argument(
             f"--{name}", dest="format", action="store_const", const=name, help=f"print {meaning} instead of a table"
         )
@@ -254,6 +246,9 @@ def parser() -> argparse.ArgumentParser:
     many.set_defaults(run=batch)
     many.add_argument("images", help="folder or pattern, local or gs://; it comes before Beam's options")
     many.add_argument("--output", required=True, help="file of predictions to write, .parquet or .jsonl")
+    many.add_argument(
+        "--detect", action="store_true", help="find the faces of whole images: one row a face, one for an image without"
+    )
     many.add_argument("--part-size", type=_positive, default=500, help="images in one part (default: 500)")
     _local_options(many)
     return result

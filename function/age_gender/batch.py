@@ -23,10 +23,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
 from age_gender import runner, storage
+from age_gender.detection import Detection
 from age_gender.image_files import listed
 from age_gender.local import LocalPredictor
 from age_gender.prediction import Prediction
-from age_gender.results import SUFFIXES, Counts, merge
+from age_gender.results import PARQUET, SUFFIXES, Counts, merge
 from age_gender.table import json_line
 from serving import addresses
 from serving.addresses import AddressError
@@ -64,11 +65,18 @@ class Job:
     """Settings of the function, with the release."""
     bundled: bool
     """Use the release of this package, wherever a worker has that installed."""
+    detect: bool
+    """Find the faces of whole images, instead of taking each image as one aligned face."""
 
     @classmethod
-    def of(cls, output: str, settings: Settings) -> Job:
+    def of(cls, output: str, settings: Settings, *, detect: bool) -> Job:
         """Return the job for these settings on this machine."""
-        return cls(output, settings, settings.model_uri == str(BUNDLED_RELEASE))
+        return cls(output, settings, settings.model_uri == str(BUNDLED_RELEASE), detect)
+
+    @property
+    def kind(self) -> type[Prediction] | type[Detection]:
+        """What there is to know about one image."""
+        return Detection if self.detect else Prediction
 
     @property
     def parts(self) -> str:
@@ -87,7 +95,7 @@ class Job:
 
     @property
     def plan(self) -> str:
-        """JSON: the images, the model, the heads and the limits."""
+        """JSON: the images, the model, the heads, the limits and how faces are found."""
         return f"{self.parts}/plan.json"
 
     @property
@@ -119,15 +127,19 @@ class PredictPart(beam.DoFn):
         """Write the predictions of a part, unless they exist, and yield its number."""
         number, paths = json.loads(line)
         if not storage.exists(self._job.part(number)):
-            lines = [json_line(name, prediction) + "\n" for name, prediction in self._predictions(paths)]
+            lines = [json_line(name, result) + "\n" for name, result in self._results(paths)]
             storage.write(self._job.part(number), "".join(lines).encode(), self._job.parts)
         yield number
 
-    def _predictions(self, paths: Sequence[str]) -> Iterator[tuple[str, Prediction]]:
+    def _results(self, paths: Sequence[str]) -> Iterator[tuple[str, Prediction] | tuple[str, Detection]]:
         with ThreadPoolExecutor(_READERS) as readers:
             for start in range(0, len(paths), runner.PORTION):
                 some = paths[start : start + runner.PORTION]
-                yield from runner.predict(some, readers.map(runner.reading(storage.read), some), self._predictor)
+                contents = readers.map(runner.reading(storage.read), some)
+                if self._job.detect:
+                    yield from runner.predict(some, contents, self._predictor.detect, Detection)
+                else:
+                    yield from runner.predict(some, contents, self._predictor.predict, Prediction)
 
 
 def run(images: str, job: Job, part_size: int, beam_options: Sequence[str]) -> dict[str, Any]:
@@ -236,11 +248,27 @@ def _plan(images: str, job: Job, release: Release) -> dict[str, Any]:
         "model": {"name": release.name, "version": release.version, "sha256": release.sha256},
         "heads": list(job.settings.heads),
         "limits": job.settings.limits._asdict(),
+        "detect": _finding(job.settings) if job.detect else None,
+    }
+
+
+def _finding(settings: Settings) -> dict[str, Any]:
+    """Return what decides which faces are found and listed."""
+    from serving.detection import detectors
+
+    return {
+        "networks": [file.sha256 for file in (detectors.SEARCH, detectors.REFINE)],
+        "max_faces": settings.max_faces,
+        "min_face_size": settings.min_face_size,
+        "min_face_score": settings.min_face_score,
     }
 
 
 def _compare(plan: dict[str, Any], path: str, job: Job) -> None:
     found = _json(storage.read(path))
+    if isinstance(found, dict):
+        # A batch of an earlier version took aligned faces only.
+        found = {"detect": None, **found}
     if not isinstance(found, dict) or not plan.keys() <= found.keys():
         raise BatchError(f"{path} is not of a batch; move it away, or choose another --output")
     counts = asdict(Counts())
@@ -313,9 +341,9 @@ def _lines(path: str) -> list[str]:
 
 
 def _finish(parts: int, job: Job) -> None:
-    heads = job.settings.heads if job.output.endswith(".parquet") else None
+    heads = job.settings.heads if job.output.endswith(PARQUET) else None
     lines = (line for number in range(parts) for line in storage.read(job.part(number)).splitlines(keepends=True))
     with storage.written(job.errors, job.parts) as errors, storage.written(job.output, job.parts) as predictions:
-        counts = merge(lines, predictions, errors, heads)
+        counts = merge(lines, predictions, errors, heads, job.kind)
     summary = {**json.loads(storage.read(job.plan)), **asdict(counts)}
     storage.write(job.summary, json.dumps(summary, indent=2).encode(), job.parts)

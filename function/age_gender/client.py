@@ -1,6 +1,7 @@
 """Typed client for a deployed function. It needs nothing but the standard library.
 
 with Client("https://faces.example", api_key=os.environ.get("AGE_GENDER_API_KEY")) as client:
+    (detection,) = client.detect("photo.jpg")
     (prediction,) = client.predict("face.jpg")
 """
 
@@ -12,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from age_gender.detection import Detection, Result, detect_all
 from age_gender.image_files import Image, contents
-from age_gender.prediction import Prediction, PredictionError, parse, parse_problem
+from age_gender.prediction import Prediction, PredictionError, parse_problem
 from age_gender.transport import RETRIED, Response, ServerError, Transport, check_header
 
 # Statuses that concern an image. Other failures concern the request or the server.
@@ -28,6 +30,10 @@ _TOO_LARGE = PredictionError(
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase,
     "the server accepts no image of this size; send a smaller one",
 )
+# The function may be set to find faces unless a request says otherwise.
+_PREDICT, _DETECT = "/predict?detect=false", "/detect"
+_ROUTES = ("/predict", "/detect")
+_WITHOUT_DETECT = "an older function has no POST /detect: update it, or send aligned faces to be predicted"
 # Characters of a foreign `Location` that a message repeats.
 _QUOTED = 200
 
@@ -53,7 +59,7 @@ class Client:
         """Prepare without connecting. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the environment apply.
 
         Args:
-            url: URL of the function, with or without `/predict` at its end.
+            url: URL of the function, with or without `/predict` or `/detect` at its end.
             api_key: value of `X-API-Key`, for a deployment that requires one.
             timeout: seconds for connecting, and for each read.
             attempts: attempts at one request; 429, 502, 503, 504 and broken connections are retried.
@@ -71,7 +77,7 @@ class Client:
             check_header(name, value)
         if isinstance(identity_token, str):
             check_header("Authorization", identity_token)
-        url = url.rstrip("/").removesuffix("/predict")
+        url = _without_route(url.rstrip("/"))
         self._transport = Transport(url, self._request_headers, timeout, attempts)
         self._url = url
 
@@ -86,7 +92,7 @@ class Client:
         self._transport.close()
 
     def predict(self, images: Image | Iterable[Image]) -> list[Prediction]:
-        """Return one prediction an image, in order; an image without one has an `error`.
+        """Return one prediction an image of one aligned face, in order; an image without one has an `error`.
 
         Args:
             images: one image or several. Each is its bytes, the path of its file, or a file opened in binary mode.
@@ -96,7 +102,27 @@ class Client:
             TypeError: something is no image.
             OSError: a file cannot be read.
         """
-        return [prediction for portion in self._portions(contents(images)) for prediction in self._request(portion)]
+        portions = self._portions(contents(images))
+        return [each for portion in portions for each in self._request(portion, _PREDICT, Prediction)]
+
+    def detect(self, images: Image | Iterable[Image]) -> list[Detection]:
+        """Return the faces of each image, in order; an image that could not be searched has an `error`.
+
+        An image without a face is no error: its `faces` are empty.
+
+        Args:
+            images: one image or several. Each is its bytes, the path of its file, or a file opened in binary mode.
+
+        Raises:
+            ServerError: the server is unreachable, refuses the request, or is not this function.
+            TypeError: something is no image.
+            OSError: a file cannot be read.
+        """
+        portions = self._portions(contents(images))
+        return [each for portion in portions for each in detect_all(portion, self._detect)]
+
+    def _detect(self, images: list[bytes]) -> list[Detection]:
+        return self._request(images, _DETECT, Detection)
 
     def _request_headers(self) -> dict[str, str]:
         if self._token is None:
@@ -115,47 +141,55 @@ class Client:
         if portion:
             yield portion
 
-    def _request(self, images: list[bytes]) -> list[Prediction]:
-        response = self._transport.post("/predict", *_form(images))
+    def _request(self, images: list[bytes], path: str, kind: type[Result]) -> list[Result]:
+        response = self._transport.post(path, *_form(images))
         if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(images) > 1:
             half = len(images) // 2
-            return self._request(images[:half]) + self._request(images[half:])
+            return self._request(images[:half], path, kind) + self._request(images[half:], path, kind)
         try:
-            predictions = self._read(response, len(images))
+            results = [kind.parse(result) for result in self._read(response, len(images), path)]
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 # A front end with a lower limit than the function's.
-                return [Prediction(error=_TOO_LARGE)]
+                return [kind(error=_TOO_LARGE)]
             raise ServerError(f"{self._url} returned {response.status} {_foreign(response)}") from error
-        if len(predictions) != len(images):
-            raise ServerError(f"{self._url} returned {len(predictions)} predictions for {len(images)} images")
-        return self._repeat_late(images, predictions)
+        if len(results) != len(images):
+            raise ServerError(f"{self._url} returned {len(results)} predictions for {len(images)} images")
+        return self._repeat_late(images, results, path, kind)
 
-    def _repeat_late(self, images: list[bytes], predictions: list[Prediction]) -> list[Prediction]:
+    def _repeat_late(self, images: list[bytes], results: list[Result], path: str, kind: type[Result]) -> list[Result]:
         """Repeat the images that a busy server left out, as long as it had time for others."""
-        late = [number for number, each in enumerate(predictions) if each.error and each.error.status in RETRIED]
+        late = [number for number, each in enumerate(results) if each.error and each.error.status in RETRIED]
         if not late or len(late) == len(images):
-            return predictions
-        repeated = iter(self._request([images[number] for number in late]))
-        return [next(repeated) if number in late else each for number, each in enumerate(predictions)]
+            return results
+        repeated = iter(self._request([images[number] for number in late], path, kind))
+        return [next(repeated) if number in late else each for number, each in enumerate(results)]
 
-    def _read(self, response: Response, count: int) -> list[Prediction]:
+    def _read(self, response: Response, count: int, path: str) -> list[Any]:
+        """Return the result of each image as JSON."""
         body: Any = json.loads(response.body)
         if response.status == HTTPStatus.OK:
-            return [parse(prediction) for prediction in body["predictions"]]
+            return list(body["predictions"])
         if response.status in _IMAGE_STATUSES:
             problems = body.get("errors", [body]) if count > 1 else [body]
-            return [Prediction(error=parse_problem(problem)) for problem in problems]
+            return [{"error": problem} for problem in problems]
         problem = parse_problem(body)
         if reason := problem.detail or problem.title:
-            raise ServerError(f"{self._url} returned {response.status}: {reason}")
+            hint = f"; {_WITHOUT_DETECT}" if response.status == HTTPStatus.NOT_FOUND and path == _DETECT else ""
+            raise ServerError(f"{self._url} returned {response.status}: {reason}{hint}")
         raise ValueError("no problem details")
+
+
+def _without_route(url: str) -> str:
+    for route in _ROUTES:
+        url = url.removesuffix(route)
+    return url
 
 
 def _foreign(response: Response) -> str:
     """Explain a response that is not the function's."""
     if response.location:
-        target = response.location.partition("?")[0][:_QUOTED].removesuffix("/predict")
+        target = _without_route(response.location.partition("?")[0][:_QUOTED])
         return f"and redirects to {target!r}; use that URL if it is the function's"
     if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return "from the proxy of the environment; it needs a user, as in http://name:password@host:port"

@@ -1,4 +1,4 @@
-"""Images to predict: those that a command line names, and those that a caller passes to `predict`."""
+"""Images to predict: those that a command line names, and those that a caller passes to a predictor."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def contents(images: Image | Iterable[Image]) -> Iterator[bytes]:
     return map(_load, several)
 
 
-_EXPECTED = "an image is bytes, a path, or a file opened in binary mode; predict takes one or several"
+_EXPECTED = "an image is bytes, a path, or a file opened in binary mode; pass one or several"
 
 
 def _is_one(image: object) -> TypeGuard[Image]:

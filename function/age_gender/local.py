@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 
+from age_gender.detection import Detection, Result, detect_all
 from age_gender.image_files import Image, contents
-from age_gender.prediction import Prediction, parse
+from age_gender.prediction import Prediction
 from serving import release
-from serving.inference import InferenceService
+from serving.inference import InferenceService, PredictionJson
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.settings import Settings
@@ -38,7 +39,7 @@ class LocalPredictor:
         return self._inference.predictor.release
 
     def predict(self, images: Image | Iterable[Image]) -> list[Prediction]:
-        """Return one prediction an image, in order; an image without one has an `error`.
+        """Return one prediction an image of one aligned face, in order; an image without one has an `error`.
 
         Args:
             images: one image or several. Each is its bytes, the path of its file, or a file opened in binary mode.
@@ -47,17 +48,41 @@ class LocalPredictor:
             TypeError: something is no image.
             OSError: a file cannot be read.
         """
-        encoded = list(contents(images))
-        if not encoded:
-            return []
-        try:
-            # No caller waits on a connection, so there is no time limit.
-            predictions = self._inference.predict(encoded, Deadline.after(threading.TIMEOUT_MAX))
-            return [parse(each) for each in predictions]
-        except Problem as problem:
-            # Every image failed. Several are listed in `errors`; a single one is the problem itself.
-            problems = problem.members.get("errors", [problem.details()])
-            return [parse({"error": each}) for each in problems]
+        return _results(list(contents(images)), self._inference.predict, Prediction)
+
+    def detect(self, images: Image | Iterable[Image]) -> list[Detection]:
+        """Return the faces of each image, in order; an image that could not be searched has an `error`.
+
+        An image without a face is no error: its `faces` are empty.
+
+        Args:
+            images: one image or several. Each is its bytes, the path of its file, or a file opened in binary mode.
+
+        Raises:
+            DetectorError: a file of the detector is missing or damaged.
+            TypeError: something is no image.
+            OSError: a file cannot be read.
+        """
+        return detect_all(list(contents(images)), self._detect)
+
+    def _detect(self, images: list[bytes]) -> list[Detection]:
+        return _results(images, self._inference.detect, Detection)
+
+
+def _results(
+    images: list[bytes],
+    infer: Callable[[Sequence[bytes], Deadline], list[PredictionJson]],
+    kind: type[Result],
+) -> list[Result]:
+    if not images:
+        return []
+    try:
+        # No caller waits on a connection, so there is no time limit.
+        return [kind.parse(each) for each in infer(images, Deadline.after(threading.TIMEOUT_MAX))]
+    except Problem as problem:
+        # Every image failed. Several are listed in `errors`; a single one is the problem itself.
+        problems = problem.members.get("errors", [problem.details()])
+        return [kind.parse({"error": each}) for each in problems]
 
 
 @contextmanager

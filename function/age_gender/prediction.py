@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Self, TypeVar, get_type_hints
 
 from serving.heads import AGE
 from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
@@ -32,17 +32,15 @@ class PredictionError:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The estimates for one image: those of the enabled heads, or `error` and none."""
+class Estimates:
+    """The estimates for one face: those of the enabled heads."""
 
     age: AgeEstimate | None = None
     """None where the server has this head disabled."""
     choices: Mapping[str, LabelEstimate] = field(default_factory=dict, hash=False)
     """Label estimates by head. Left out of the hash because a dict has none."""
     warnings: tuple[InputWarning, ...] = ()
-    """Empty for an image without complaint."""
-    error: PredictionError | None = None
-    """None where there are estimates."""
+    """Empty for a face without complaint."""
 
     @property
     def gender(self) -> LabelEstimate | None:
@@ -64,47 +62,96 @@ class Prediction:
         members: dict[str, Any] = {head: estimate._asdict() for head, estimate in self.estimates.items()}
         if self.warnings:
             members[WARNINGS] = [warning._asdict() for warning in self.warnings]
-        if self.error:
-            members["error"] = asdict(self.error)
         return members
 
-    def as_row(self, name: str, heads: Sequence[str]) -> dict[str, Any]:
-        """Return the values of `columns(heads)` for the image called `name`; None where there is no value."""
-        row: dict[str, Any] = {FILE: name}
+    def as_cells(self, heads: Sequence[str]) -> dict[str, Any]:
+        """Return the values of `head_columns(heads)`; None where there is no value."""
+        cells: dict[str, Any] = {}
         for head in heads:
             names = _columns(head)
-            row |= zip(names, self.estimates.get(head) or [None] * len(names), strict=True)
-        return {**row, WARNINGS: ",".join(warning.code for warning in self.warnings) or None}
+            cells |= zip(names, self.estimates.get(head) or [None] * len(names), strict=True)
+        return cells
 
 
-def columns(heads: Sequence[str]) -> dict[str, type]:
-    """Return the columns of a file of predictions, with their types.
+@dataclass(frozen=True)
+class Prediction(Estimates):
+    """The prediction for an image of one aligned face: its estimates, or `error` and none."""
 
-    The image's name comes first. Each head follows: its first field under the head's own name, the others as
-    `<head>_<field>`. The last column lists the codes of the warnings, separated by commas.
-    """
-    return {FILE: str, **{name: kind for head in heads for name, kind in _columns(head).items()}, WARNINGS: str}
+    error: PredictionError | None = None
+    """None where there are estimates."""
+
+    @classmethod
+    def parse(cls, prediction: Mapping[str, Any]) -> Self:
+        """Read one item of the function's `predictions`. Unknown members are ignored.
+
+        Raises:
+            TypeError, ValueError: a member has another shape.
+            KeyError: a value is missing.
+        """
+        return cls(**parse_estimates(prediction), error=parse_error(prediction))
+
+    @staticmethod
+    def columns(heads: Sequence[str]) -> dict[str, type]:
+        """Return the columns of a file of predictions, with their types.
+
+        The image's name comes first, then the columns of the heads. The last column lists the codes of the warnings,
+        separated by commas.
+        """
+        return {FILE: str, **head_columns(heads), WARNINGS: str}
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads with an estimate."""
+        return tuple(self.estimates)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the function's own JSON; members without a value are left out."""
+        return {**super().as_json(), **({"error": asdict(self.error)} if self.error else {})}
+
+    def as_rows(self, name: str, heads: Sequence[str]) -> list[dict[str, Any]]:
+        """Return one row: the values of `columns(heads)` for the image called `name`; None where there is no value."""
+        return [{FILE: name, **self.as_cells(heads), WARNINGS: codes(self.warnings)}]
 
 
-def parse(prediction: Mapping[str, Any]) -> Prediction:
-    """Read one item of the function's `predictions`. Unknown members are ignored.
+def head_columns(heads: Sequence[str]) -> dict[str, type]:
+    """Return the columns of the heads: the first field under the head's own name, the others as `<head>_<field>`."""
+    return {name: kind for head in heads for name, kind in _columns(head).items()}
+
+
+def codes(warnings: Iterable[InputWarning]) -> str | None:
+    """Return the codes of warnings, separated by commas; None where there is no warning."""
+    return ",".join(warning.code for warning in warnings) or None
+
+
+def parse_estimates(prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the fields of `Estimates`. Unknown members are ignored.
 
     Raises:
         TypeError, ValueError: a member has another shape.
         KeyError: a value is missing.
     """
-    age, error = prediction.get(AGE), prediction.get("error")
-    return Prediction(
-        age=None if age is None else _estimate(AgeEstimate, age),
+    age = prediction.get(AGE)
+    return {
+        "age": None if age is None else _estimate(AgeEstimate, age),
         # A server may have heads that this client has never heard of.
-        choices={
+        "choices": {
             head: _estimate(LabelEstimate, value)
             for head, value in prediction.items()
             if isinstance(value, Mapping) and "label" in value
         },
-        warnings=tuple(InputWarning(str(each["code"]), str(each["detail"])) for each in prediction.get(WARNINGS, ())),
-        error=None if error is None else parse_problem(error),
-    )
+        "warnings": parse_warnings(prediction),
+    }
+
+
+def parse_warnings(owner: Mapping[str, Any]) -> tuple[InputWarning, ...]:
+    """Read the warnings of a prediction or of an image."""
+    return tuple(InputWarning(str(each["code"]), str(each["detail"])) for each in owner.get(WARNINGS, ()))
+
+
+def parse_error(prediction: Mapping[str, Any]) -> PredictionError | None:
+    """Read the problem of an image, if it has one."""
+    error = prediction.get("error")
+    return None if error is None else parse_problem(error)
 
 
 def parse_problem(problem: Mapping[str, Any]) -> PredictionError:

@@ -15,12 +15,15 @@ from serving.access import Handler
 from serving.inference import InferenceService, busy
 from serving.memory import Budget
 from serving.problems import json_text
+from serving.release import DETECTOR
 from serving.request_stats import RequestStats
 from serving.routes import Operation, Routes
 from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
 
 _KSERVE = "Open Inference Protocol"
+_PREDICTS = "Estimate age and gender of one or more aligned faces, in the order sent"
+_DETECTS = "Find the faces of one or more whole images, and estimate age and gender of each"
 _PREDICTION_PROBLEMS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_TIMEOUT,
@@ -44,23 +47,20 @@ class Api:
 
     def _table(self) -> Routes:
         release = self._release
-        predict = Operation(
-            self._predict,
-            "Predictions",
-            "Estimate age and gender of one or more faces, in the order sent",
-            schema="PredictionsOrDetections",
-            problems=_PREDICTION_PROBLEMS,
-            keyed=True,
-            body="images",
-        )
         detect = Operation(
             self._detect,
             "Predictions",
-            "Find the faces of one or more whole images, and estimate age and gender of each",
+            _DETECTS,
             schema="Detections",
             problems=_PREDICTION_PROBLEMS,
             keyed=True,
             body="images",
+        )
+        predict = detect._replace(
+            handler=self._predict,
+            summary=_DETECTS if self._settings.detect else _PREDICTS,
+            schema="PredictionsOrDetections",
+            choosable=True,
         )
         health = Operation(
             _fixed({"status": "ok", "model": self._model}),
@@ -71,7 +71,7 @@ class Api:
         infer = Operation(
             self._infer,
             _KSERVE,
-            "Estimate age and gender of one or more faces, as tensors",
+            "Estimate age and gender of one or more aligned faces, as tensors",
             schema="InferResponse",
             problems=_PREDICTION_PROBLEMS,
             keyed=True,
@@ -84,7 +84,11 @@ class Api:
             "/": {"GET": _file("index.html", "The web page"), "POST": predict},
             "/model": {
                 "GET": Operation(
-                    _fixed(release.manifest), "Model", "The release's manifest", schema="Manifest", keyed=True
+                    self._manifest,
+                    "Model",
+                    "The release's manifest, and the detector's files",
+                    schema="Manifest",
+                    keyed=True,
                 )
             },
             "/health": {"GET": health},
@@ -136,6 +140,12 @@ class Api:
             g.stats = RequestStats(len(images))
             infer = self._inference.detect if detect or asked else self._inference.predict
             return _json({"predictions": infer(images, deadline, g.stats), "model": self._model})
+
+    def _manifest(self, _: Request) -> Response:
+        # Imported on the first request: the start does not pay for it.
+        from serving.detection import files
+
+        return _json({**self._release.manifest, DETECTOR: files.section()})
 
     def _infer(self, request: Request) -> Response:
         settings, release = self._settings, self._release

@@ -29,7 +29,7 @@ BACKGROUND = "white"
 _LEAST_SCALE = 8
 # The decoded image, and the copy of it that a crop or a conversion makes.
 _COPY_BYTES_PER_PIXEL = 8
-# The decoded image, a copy of it, and the mask of its transparency.
+# The decoded image, a copy of it, and the mask of its transparency, once the decoder's own memory is free.
 _UPRIGHT_BYTES_PER_PIXEL = 9
 # Pillow's names for EXIF and XMP, the only metadata with an orientation.
 _METADATA = frozenset(("exif", "xmp", "Raw profile type exif"))
@@ -94,11 +94,11 @@ class EncodedImage(NamedTuple):
 
     def memory(self, size: int) -> int:
         """Return the bytes that `read` takes at most."""
-        return self._bytes(self._read_reduction(size), _COPY_BYTES_PER_PIXEL)
+        return self._bytes(self._read_reduction(size))
 
     def upright_memory(self, reduction: int) -> int:
         """Return the bytes that `upright` takes at most."""
-        return self._bytes(reduction, _UPRIGHT_BYTES_PER_PIXEL)
+        return max(self._bytes(reduction), self.container.size + _UPRIGHT_BYTES_PER_PIXEL * self._pixels(reduction))
 
     def read(self, size: int) -> DecodedImage:
         """Decode, crop to the central square, resize to `size` and turn upright.
@@ -135,11 +135,8 @@ class EncodedImage(NamedTuple):
             image, orientation = self._decoded(reduction)
             # Each copy releases the one before.
             image = _three_or_four_channels(image)
-            if image.mode == "RGBA":
-                flat = Image.new("RGB", image.size, BACKGROUND)
-                flat.paste(image, mask=image.getchannel("A"))
-                image = flat
-            image = image.convert("RGB")
+            if image.mode != "RGB":
+                image = _over_background(image) if image.mode == "RGBA" else image.convert("RGB")
             width, height = self.container[:2]
             if orientation in _UPRIGHT:
                 image = image.transpose(_UPRIGHT[orientation])
@@ -156,10 +153,14 @@ class EncodedImage(NamedTuple):
     def _read_reduction(self, size: int) -> int:
         return self.reduction(min(self.container.width, self.container.height) // (DRAFT_MARGIN * size))
 
-    def _bytes(self, reduction: int, bytes_per_pixel: int) -> int:
+    def _bytes(self, reduction: int) -> int:
+        """Return the bytes of the decode and of a copy."""
+        container = self.container
+        return container.size + container.decoder_bytes + _COPY_BYTES_PER_PIXEL * self._pixels(reduction)
+
+    def _pixels(self, reduction: int) -> int:
         width, height = self.container[:2]
-        pixels = -(-width // reduction) * -(-height // reduction)
-        return self.container.size + self.container.decoder_bytes + bytes_per_pixel * pixels
+        return -(-width // reduction) * -(-height // reduction)
 
     def _decoded(self, reduction: int) -> tuple[Image.Image, int]:
         """Return the decoded image and its orientation."""
@@ -301,6 +302,13 @@ def _three_or_four_channels(image: Image.Image) -> Image.Image:
     if image.mode in ("RGB", "RGBX", "RGBA") and "transparency" not in image.info:
         return image
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _over_background(image: Image.Image) -> Image.Image:
+    """Return an RGBA image as RGB."""
+    flat = Image.new("RGB", image.size, BACKGROUND)
+    flat.paste(image, mask=image.getchannel("A"))
+    return flat
 
 
 def _orientation(image: Image.Image) -> int:

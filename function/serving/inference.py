@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from serving import images, input_check, memory
 from serving.heads import AGE
 from serving.images import DecodedImage
+from serving.input_check import Wording
 from serving.memory import Budget
 from serving.prediction import AgeEstimate, LabelEstimate
 from serving.predictor import Predictor
 from serving.problems import Problem
-from serving.release import ReleaseError
+from serving.release import DETECTOR, ReleaseError
 from serving.request_stats import RequestStats
 from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
@@ -41,7 +42,8 @@ class InferenceService:
         """Use the predictor's release.
 
         Raises:
-            ReleaseError: the release has no valid input check, or lacks a head of `settings.heads`.
+            ReleaseError: the release has no valid input check, lacks a head of `settings.heads`, or was made with
+                another detector.
         """
         release = predictor.release
         if lacking := [head for head in settings.heads if head not in (AGE, *release.labels)]:
@@ -49,6 +51,11 @@ class InferenceService:
                 f"HEADS names {', '.join(lacking)}, but release {release.version} has only "
                 f"{', '.join((AGE, *release.labels))}; remove it from HEADS, or serve a release that has it"
             )
+        if DETECTOR in release.manifest:
+            # Imported only then: the start of another release does not pay for it.
+            from serving.detection import files
+
+            files.check(release)
         self.predictor = predictor
         self._input_check = input_check.of(release)
         self._settings = settings
@@ -119,7 +126,7 @@ class InferenceService:
         encoded = images.inspect(image, self._settings.limits, count)
         with self._reserved(encoded.memory(size), deadline):
             face = encoded.read(size)
-            prediction = self._prediction(face)
+            prediction = self._prediction(face, input_check.SENT)
         if stats is not None:
             stats.add(prediction, face)
         return prediction
@@ -130,30 +137,39 @@ class InferenceService:
 
         limits = self._settings.limits
         encoded = images.inspect(image, limits, count)
+        most = photos.most_faces(self._settings.max_faces, count, len(image))
         searched = photos.search_reduction(encoded)
         with self._reserved(encoded.upright_memory(searched), deadline):
+            deadline.require()
             photo = photos.Photo(encoded.upright(searched), [])
             found = self._finder.find(photo.image.pixels, self._options)
-            photo = photo._replace(faces=found[: self._settings.max_faces])
+            photo = photo._replace(faces=found[:most])
             reduction = photos.crop_reduction(encoded, searched, photo.faces, limits)
             if reduction == searched:
-                return self._photo(photo, len(found), encoded.kind, stats)
+                return self._photo(photo, len(found), encoded.kind, deadline, stats)
             del photo
         # The faces need more pixels than the search. Memory is reserved anew, never twice at once.
         with self._reserved(encoded.upright_memory(reduction), deadline):
             larger = encoded.upright(reduction)
-            faces = [face.in_larger(searched / reduction) for face in found[: self._settings.max_faces]]
-            return self._photo(photos.Photo(larger, faces), len(found), encoded.kind, stats)
+            faces = [face.in_larger(searched / reduction) for face in found[:most]]
+            return self._photo(photos.Photo(larger, faces), len(found), encoded.kind, deadline, stats)
 
-    def _photo(self, photo: Photo, found: int, kind: str, stats: RequestStats | None) -> PredictionJson:
-        """Predict the faces of one image."""
+    def _photo(
+        self, photo: Photo, found: int, kind: str, deadline: Deadline, stats: RequestStats | None
+    ) -> PredictionJson:
+        """Predict the faces of one image, of which `found` were found.
+
+        Raises:
+            DeadlineError: the deadline passed before the last face.
+        """
         from serving.detection import photos
 
         size = self.predictor.release.size
         faces, decoded = [], []
         for face in photo.faces:
+            deadline.require()
             crop = photos.face_image(photo, face, size, kind)
-            prediction = self._prediction(crop)
+            prediction = self._prediction(crop, input_check.FOUND)
             faces.append({**photos.face_json(photo, face), **prediction})
             decoded.append((prediction, crop))
         if stats is not None:
@@ -172,9 +188,9 @@ class InferenceService:
         ):
             yield
 
-    def _prediction(self, face: DecodedImage) -> PredictionJson:
+    def _prediction(self, face: DecodedImage, wording: Wording) -> PredictionJson:
         (estimates,) = self.predictor.predict(face.pixels[None])
-        warnings = self._input_check.warnings(face)
+        warnings = self._input_check.warnings(face, wording)
         heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
         prediction: PredictionJson = {head: heads[head]._asdict() for head in self._settings.heads}
         if warnings:

@@ -28,6 +28,34 @@ Floats = npt.NDArray[np.float32]
 Thumbnails = npt.NDArray[np.uint8]
 
 
+class Wording(NamedTuple):
+    """How the details of warnings name what the model sees, and what they advise."""
+
+    subject: str
+    contrast: str
+    light: str
+    unlike: str
+    mend: str
+
+
+SENT = Wording(
+    "the image",
+    "the contrast",
+    "send a well-lit image of one face",
+    "the image does not look like a face crop",
+    "send one upright face that fills the image",
+)
+"""An image that a client sent as one face."""
+FOUND = Wording(
+    "the face",
+    "the face's contrast",
+    "send a better-lit image",
+    "the face does not look like the faces that the model knows",
+    "it may be turned away, covered or no face",
+)
+"""A face that the detector found in a whole image."""
+
+
 class InputCheck(NamedTuple):
     """The fitted network, and the thresholds of the warnings."""
 
@@ -50,10 +78,10 @@ class InputCheck(NamedTuple):
     year.
     """
 
-    def warnings(self, image: DecodedImage) -> list[InputWarning]:
+    def warnings(self, image: DecodedImage, wording: Wording = SENT) -> list[InputWarning]:
         """Return the warnings for an image, none for most."""
         contrast, score = self._measure(image.thumbnail[None])
-        return [*self._of_size(image), *self._of_pixels(float(contrast[0]), float(score[0]))]
+        return [*self._of_size(image, wording), *self._of_pixels(float(contrast[0]), float(score[0]), wording)]
 
     def measure(self, faces: Pixels) -> tuple[Floats, Floats]:
         """Return (N,) contrasts and (N,) scores of (N, size, size, 3) uint8. Higher scores are less like a face."""
@@ -64,9 +92,9 @@ class InputCheck(NamedTuple):
         units = np.maximum(rows @ self.hidden + self.bias, 0)
         return contrasts, units @ self.output
 
-    def _of_size(self, image: DecodedImage) -> list[InputWarning]:
+    def _of_size(self, image: DecodedImage, wording: Wording) -> list[InputWarning]:
         short, long = sorted((image.width, image.height))
-        found = f"the image has {image.width}x{image.height} pixels"
+        found = f"{wording.subject} has {image.width}x{image.height} pixels"
         warned = []
         if short < self.min_side:
             warned.append(
@@ -83,21 +111,20 @@ class InputCheck(NamedTuple):
             )
         return warned
 
-    def _of_pixels(self, contrast: float, score: float) -> list[InputWarning]:
+    def _of_pixels(self, contrast: float, score: float, wording: Wording) -> list[InputWarning]:
         if contrast < self.low_contrast:
             return [
                 InputWarning(
                     "low_contrast",
-                    f"the contrast is too low (standard deviation {contrast:.1f} of 255 levels, faces have at least "
-                    f"{self.low_contrast:.1f}); send a well-lit image of one face",
+                    f"{wording.contrast} is too low (standard deviation {contrast:.1f} of 255 levels, faces have at "
+                    f"least {self.low_contrast:.1f}); {wording.light}",
                 )
             ]
         if score > self.threshold:
             return [
                 InputWarning(
                     "not_a_face",
-                    f"the image does not look like a face crop (score {score:.1f}, faces stay below "
-                    f"{self.threshold:.1f}); send one upright face that fills the image",
+                    f"{wording.unlike} (score {score:.1f}, faces stay below {self.threshold:.1f}); {wording.mend}",
                 )
             ]
         return []

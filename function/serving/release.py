@@ -15,6 +15,8 @@ from serving.addresses import AddressError
 from serving.heads import Labels
 from serving.storage import Read, StorageError
 
+DETECTOR = "detector"
+"""Optional member of a manifest: the files of the detector that aligned the release's faces, by name and SHA-256."""
 MANIFEST = "manifest.json"
 # Format of the manifest that this code writes. It reads format 3, too, for one version.
 FORMAT = 4

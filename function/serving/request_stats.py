@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from serving.images import DecodedImage
 
@@ -12,10 +12,18 @@ AGE_BAND_STARTS = (0, 13, 20, 40, 60)
 """First year of each age band."""
 AGE_BANDS = ("0-12", "13-19", "20-39", "40-59", "60+")
 SIDE_STARTS = (0, 32, 64, 128, 256, 512)
-"""Lower bound of each bin of an image's shorter side, in pixels."""
+"""Lower bound of each bin of the shorter side of an image or of a face's crop, in pixels."""
 SIDES = ("0-31", "32-63", "64-127", "128-255", "256-511", "512+")
 
 Counts = dict[str, int]
+
+
+class _Predicted(NamedTuple):
+    prediction: dict[str, Any]
+    kind: str
+    """Format of the image."""
+    shorter: int
+    """Pixels of the shorter side, of a face that was found: of its crop."""
 
 
 class RequestStats:
@@ -23,31 +31,29 @@ class RequestStats:
 
     def __init__(self, images: int) -> None:
         self.images = images
-        # Prediction, and its image's format and shorter side in pixels.
-        self._predicted: list[tuple[dict[str, Any], str, int]] = []
-        # Faces of each whole image.
-        self._photos: list[int] = []
+        # The predictions of each image, and whether it is a whole one.
+        self._done: list[tuple[bool, list[_Predicted]]] = []
 
     def add(self, prediction: dict[str, Any], image: DecodedImage) -> None:
         """Count a prediction and its image."""
         # append is atomic.
-        self._predicted.append((prediction, image.kind, min(image.width, image.height)))
+        self._done.append((False, [_predicted(prediction, image)]))
 
     def add_photo(self, faces: list[tuple[dict[str, Any], DecodedImage]]) -> None:
         """Count a whole image, and the prediction and the crop of each face in it."""
-        for prediction, crop in faces:
-            self.add(prediction, crop)
-        self._photos.append(len(faces))
+        self._done.append((True, [_predicted(*face) for face in faces]))
 
     def fields(self, heads: tuple[str, ...]) -> dict[str, Any]:
-        """Return fields of a log line: `images`, `failed` (images without a prediction), and the counts by bin.
+        """Return fields of a log line: `images`, `failed` (images with an error), and the counts by bin.
 
-        Only predictions of `heads` are counted. Empty counts are omitted.
+        If faces were to be found: `photos` (images that were searched) and `faces` (those that were found), too. Only
+        predictions of `heads` are counted. Empty counts are omitted.
         """
         # A copy: a worker may finish an image of a request that already failed.
-        predicted = [*self._predicted]
-        photos = [*self._photos]
-        predictions = [prediction for prediction, _, _ in predicted]
+        done = [*self._done]
+        predicted = [each for _, faces in done for each in faces]
+        photos = [len(faces) for whole, faces in done if whole]
+        predictions = [each.prediction for each in predicted]
         counts = {
             "predictions": {
                 head: _count(_bin(head, prediction[head]) for prediction in predictions)
@@ -57,14 +63,17 @@ class RequestStats:
             "warnings": _count(
                 warned["code"] for prediction in predictions for warned in prediction.get("warnings", ())
             ),
-            "sides": _count(SIDES[bisect_right(SIDE_STARTS, shorter) - 1] for _, _, shorter in predicted),
-            "formats": _count(kind for _, kind, _ in predicted),
+            "sides": _count(SIDES[bisect_right(SIDE_STARTS, each.shorter) - 1] for each in predicted),
+            "formats": _count(each.kind for each in predicted),
         }
-        succeeded = len(predicted) - sum(photos) + len(photos)
-        found = {"images": self.images, "failed": self.images - succeeded}
+        found = {"images": self.images, "failed": self.images - len(done)}
         if photos:
             found |= {"photos": len(photos), "faces": sum(photos)}
         return found | {name: counted for name, counted in counts.items() if counted}
+
+
+def _predicted(prediction: dict[str, Any], image: DecodedImage) -> _Predicted:
+    return _Predicted(prediction, image.kind, min(image.width, image.height))
 
 
 def age_band(years: int) -> str:

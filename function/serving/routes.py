@@ -31,6 +31,8 @@ class Operation(NamedTuple):
     """Whether browsers may cache the response and revalidate it by its ETag."""
     body: str = ""
     """Kind of the request's body: "images", "tensors", or none."""
+    choosable: bool = False
+    """Whether the query parameter `request_parsing.DETECT` chooses between predictions and detections."""
 
 
 Routes = dict[str, dict[str, Operation]]

@@ -21,6 +21,15 @@ class Deadline(NamedTuple):
         """Return the remaining seconds, 0 after the deadline."""
         return max(self.at - time.monotonic(), 0.0)
 
+    def require(self) -> None:
+        """Do nothing before the deadline.
+
+        Raises:
+            DeadlineError: it passed.
+        """
+        if not self.left():
+            raise DeadlineError
+
 
 class DeadlineError(Exception):
-    """The deadline passed before the work began."""
+    """The deadline passed before the work ended."""

@@ -27,7 +27,7 @@ from training.registry.registry import Registry
 
 FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
 # A line of serving/api.py that runs for every prediction request.
-STATS = "            images = request_parsing.images(request, self._settings)\n"
+STATS = "            images, asked = request_parsing.read(request, self._settings)\n"
 _PROJECT = ServiceName("a-project", "europe-west1", "")
 
 

@@ -13,9 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from age_gender.detection import Detection
 from age_gender.local import LocalPredictor
 from age_gender.table import json_line
 from serving.settings import Settings
+from tests import group_photos
 from tests.command import age_gender
 from tests.conftest import FUNCTION, ROOT
 from tests.emulator import Emulator
@@ -115,6 +117,81 @@ def test_a_finished_batch_is_not_run_again_nor_mixed_with_another(folder: Path, 
     assert other.returncode == 2
     assert "belongs to another batch, with heads ['age', 'gender'], not ['age']" in other.stderr
     assert answered.stat().st_mtime_ns == before
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whole images: four faces, one, none, one; and a bad one."""
+    found = tmp_path_factory.mktemp("photos")
+    group_photos.write(found)
+    (found / "bad.jpg").write_text("no image")
+    return found
+
+
+@pytest.fixture(scope="module")
+def detections(photos: Path) -> dict[str, Detection]:
+    """What the function finds in each photo, by its path."""
+    local = LocalPredictor(DEFAULT)
+    paths = (path for path in sorted(map(str, photos.rglob("*.*"))) if not path.endswith("bad.jpg"))
+    return {path: local.detect(path)[0] for path in paths}
+
+
+COUNTED = "6 faces in 4 images, none in 1 of them, 1 errors"
+
+
+def test_a_batch_of_whole_images_has_a_row_a_face_and_loses_none(
+    photos: Path, detections: dict[str, Detection], tmp_path: Path
+) -> None:
+    output = tmp_path / "faces.parquet"
+    done = batch(photos, output, "--detect", "--part-size", "2")
+    assert (done.returncode, done.stdout) == (1, f"{output}: {COUNTED}\n"), done.stderr
+    rows = table(output)
+    assert rows == [row for path, each in detections.items() for row in each.as_rows(path, DEFAULT.heads)]
+    assert [(Path(row["file"]).name, row["faces"], row["face"]) for row in rows] == [
+        *[("group.jpg", 4, number) for number in range(1, 5)],
+        ("one.webp", 1, 1),
+        ("sky.png", 0, None),
+        ("turned.jpg", 1, 1),
+    ]
+    assert [Path(row["file"]).name for row in lines(Path(f"{output}.errors.jsonl"))] == ["bad.jpg"]
+    summary = json.loads(Path(f"{output}.summary.json").read_text())
+    counts = {name: summary[name] for name in ("answered", "failed", "faces", "without_face")}
+    assert counts == {"answered": 4, "failed": 1, "faces": 6, "without_face": 1}
+    again = batch(photos, output, "--detect")
+    assert (again.returncode, again.stdout) == (1, done.stdout)
+    for other, named in (((), "with detect {"), (("--detect",), "with detect {")):
+        refused = batch(photos, output, *other, MAX_FACES="3")
+        assert refused.returncode == 2
+        assert "belongs to another batch" in refused.stderr
+        assert named in refused.stderr
+
+
+def test_the_lines_of_whole_images_are_one_a_face_too(
+    photos: Path, detections: dict[str, Detection], tmp_path: Path
+) -> None:
+    output = tmp_path / "faces.jsonl"
+    assert batch(photos, output, "--detect").stdout == f"{output}: {COUNTED}\n"
+    found = lines(output)
+    assert [(Path(row["file"]).name, row["faces"], row["face"]) for row in found] == [
+        *[("group.jpg", 4, number) for number in range(1, 5)],
+        ("one.webp", 1, 1),
+        ("sky.png", 0, None),
+        ("turned.jpg", 1, 1),
+    ]
+    faces = [face.as_json() for each in detections.values() for face in each.faces]
+    image = {"file", "width", "height", "faces", "face"}
+    assert [{name: row[name] for name in row if name not in image} for row in found if row["face"]] == faces
+
+
+def test_a_finished_batch_of_an_earlier_version_is_known_again(folder: Path, answered: Path, tmp_path: Path) -> None:
+    output = tmp_path / "predictions.jsonl"
+    for end in ("", ".errors.jsonl", ".summary.json"):
+        Path(f"{output}{end}").write_bytes(Path(f"{answered}{end}").read_bytes())
+    summary = json.loads(Path(f"{output}.summary.json").read_text())
+    assert summary.pop("detect", "missing") is None
+    Path(f"{output}.summary.json").write_text(json.dumps(summary))
+    assert batch(folder, output).stdout == f"{output}: {FACES} predictions, 2 errors\n"
+    assert batch(folder, output, "--detect").returncode == 2
 
 
 @pytest.mark.slow

@@ -16,13 +16,15 @@ from typing import IO, Any
 import pytest
 
 from age_gender.client import Client
+from age_gender.detection import Detection
 from age_gender.local import LocalPredictor
-from age_gender.prediction import Prediction, parse
+from age_gender.prediction import Prediction
 from age_gender.transport import FIRST_WAIT, MAX_WAIT, ServerError, wait
-from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
+from serving.prediction import LANDMARKS, AgeEstimate, FaceBox, InputWarning, LabelEstimate
 from serving.settings import Settings
+from tests import group_photos
 from tests.conftest import FUNCTION
-from tests.scripted_server import ANSWERED, PREDICTION, Scripted, scripted
+from tests.scripted_server import ANSWERED, DETECTED, DETECTION, FACE, PREDICTION, Scripted, scripted
 from tests.server import Server, serve
 from training.faces import draw
 
@@ -73,6 +75,89 @@ def test_a_bad_image_does_not_affect_others(source: str, server: Server, local: 
     assert predictor.predict([]) == []
 
 
+@pytest.fixture(scope="module")
+def group() -> bytes:
+    """A photo of four people."""
+    return group_photos.saved(group_photos.scene(group_photos.GROUP))
+
+
+def test_client_returns_the_faces_that_the_function_finds(server: Server, local: LocalPredictor, group: bytes) -> None:
+    (said,) = server.post(group, path="/detect").json()["predictions"]
+    with Client(server.url) as client:
+        (detection,) = client.detect(group)
+    assert json.loads(json.dumps(detection.as_json())) == said
+    assert local.detect(group) == [detection]
+    assert (detection.width, detection.height, len(detection.faces)) == (1280, 960, 4)
+    largest = detection.faces[0]
+    assert largest.age
+    assert largest.gender
+    assert (largest.age.years, largest.gender.label) == (
+        said["faces"][0]["age"]["years"],
+        said["faces"][0]["gender"]["label"],
+    )
+    assert set(largest.landmarks) == set(LANDMARKS)
+    assert detection.faces == tuple(sorted(detection.faces, key=lambda face: -face.box.width))
+    # Each face lies where one was pasted.
+    for face in detection.faces:
+        x, y = (face.box.left + face.box.width / 2) * 1280, (face.box.top + face.box.height / 2) * 960
+        assert any(left < x < left + side and top < y < top + side for left, top, side in group_photos.GROUP), face.box
+
+
+@pytest.mark.parametrize("source", ["client", "local"])
+def test_faces_are_found_beside_bad_images_and_where_there_are_none(
+    source: str, server: Server, local: LocalPredictor, group: bytes
+) -> None:
+    predictor: Client | LocalPredictor = Client(server.url) if source == "client" else local
+    sky = group_photos.saved(group_photos.scene([], (640, 480)))
+    found = predictor.detect([b"no image", group, sky, group_photos.saved(group_photos.scene([]))[:5000]])
+    assert [each.error.status if each.error else len(each.faces) for each in found] == [415, 4, 0, 422]
+    assert found[2] == Detection(640, 480)
+    assert [each.error.status for each in predictor.detect([b"", b"x"]) if each.error] == [415, 415]
+    assert predictor.detect([]) == []
+
+
+def test_detect_has_the_behaviour_of_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("age_gender.transport.FIRST_WAIT", 0.01)
+    expected = Detection.parse(DETECTION)
+    late = {"error": {"status": 503, "detail": "no time left"}}
+    too_large: Scripted = (413, {"status": 413, "detail": "too large"}, {})
+    partly: Scripted = (200, {"predictions": [DETECTION, late]}, {})
+    with scripted(BUSY, DETECTED, partly, DETECTED, too_large, DETECTED, DETECTED) as running:
+        client = Client(f"{running.url}/detect", "secret", identity_token=lambda: "a.b.c")
+        assert client.detect(b"x") == [expected]
+        assert client.detect([b"x", b"y"]) == [expected] * 2
+        assert client.detect([b"x", b"y"]) == [expected] * 2
+        assert set(running.targets) == {"POST /detect"}
+        assert {(each["X-API-Key"], each["Authorization"]) for each in running.requests} == {("secret", "Bearer a.b.c")}
+
+
+def test_an_image_whose_faces_are_cut_is_sent_again_alone() -> None:
+    crowd = {**DETECTION, "faces": [FACE] * 3}
+    cut = {**DETECTION, "warnings": [{"code": "too_many_faces", "detail": "3 were found, and 1 is listed"}]}
+    both: Scripted = (200, {"predictions": [DETECTION, cut]}, {})
+    alone: Scripted = (200, {"predictions": [crowd]}, {})
+    still: Scripted = (200, {"predictions": [cut]}, {})
+    with scripted(both, alone, still) as running:
+        client = Client(running.url)
+        assert client.detect([b"x", b"y"]) == [Detection.parse(DETECTION), Detection.parse(crowd)]
+        assert client.detect(b"y") == [Detection.parse(cut)]
+        assert len(running.targets) == 3
+
+
+def test_parse_reads_a_detection_and_ignores_unknown_members() -> None:
+    warned = {**DETECTION, "warnings": [{"code": "too_many_faces", "detail": "more"}], "mood": "new"}
+    detection = Detection.parse({**warned, "faces": [{**FACE, "mood": "new"}]})
+    (face,) = detection.faces
+    assert (face.box, face.score, face.landmarks["left_eye"]) == (FaceBox(0.25, 0.5, 0.5, 0.25), 0.9, (0.6, 0.55))
+    assert (face.age, face.gender) == (AgeEstimate(30, 25, 35), LabelEstimate("male", 0.9))
+    assert detection.warnings == (InputWarning("too_many_faces", "more"),)
+    assert json.loads(json.dumps(detection.as_json())) == {key: warned[key] for key in warned if key != "mood"}
+    (row,) = detection.as_rows("a.jpg", ("age", "gender"))
+    assert list(row) == list(Detection.columns(("age", "gender")))
+    assert (row["faces"], row["face"], row["box_height"], row["warnings"]) == (1, 1, 0.25, "too_many_faces")
+    assert len({detection, Detection.parse(warned)}) == 1
+
+
 def test_client_splits_requests_that_exceed_the_server_limit(faces: list[bytes], local: LocalPredictor) -> None:
     with serve(FUNCTION, MAX_IMAGES="3", HEADS="age,gender,ethnicity") as small:
         assert Client(small.url).predict(faces[:8]) == local.predict(faces[:8])
@@ -82,12 +167,12 @@ def test_client_repeats_images_that_a_busy_server_left_out() -> None:
     late = {"error": {"status": 503, "detail": "no time left"}}
     other = {**PREDICTION, "gender": {"label": "female", "probability": 0.8}}
     with scripted((200, {"predictions": [PREDICTION, late]}, {}), (200, {"predictions": [other]}, {})) as running:
-        assert Client(running.url).predict([b"x", b"y"]) == [parse(PREDICTION), parse(other)]
+        assert Client(running.url).predict([b"x", b"y"]) == [Prediction.parse(PREDICTION), Prediction.parse(other)]
 
 
 def test_parse_reads_warnings_and_ignores_unknown_members() -> None:
     warned = {**PREDICTION, "warnings": [{"code": "low_contrast", "detail": "no face"}], "mood": "new"}
-    assert parse(warned) == Prediction(
+    assert Prediction.parse(warned) == Prediction(
         AgeEstimate(30, 25, 35),
         {"gender": LabelEstimate("male", 0.9)},
         warnings=(InputWarning("low_contrast", "no face"),),
@@ -98,7 +183,7 @@ def test_parse_reads_warnings_and_ignores_unknown_members() -> None:
 def test_client_retries_a_busy_server(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("age_gender.transport.FIRST_WAIT", 0.01)
     with scripted((status, {}, {}), (status, {}, {}), ANSWERED) as running:
-        assert Client(running.url).predict([b"x"]) == [parse(PREDICTION)]
+        assert Client(running.url).predict([b"x"]) == [Prediction.parse(PREDICTION)]
         assert len(running.requests) == 3
 
 
@@ -231,7 +316,7 @@ def test_client_reads_a_refusal_that_comes_before_its_request_is_sent() -> None:
         Client(running.url).predict([bytes(2**21)] * 4)
     with scripted((413, {"status": 413, "detail": "too large"}, {}), ANSWERED, unread=True) as running:
         refused, predicted = Client(running.url).predict([bytes(25 * 2**20), b"x"])
-        assert (refused.error and refused.error.detail, predicted) == ("too large", parse(PREDICTION))
+        assert (refused.error and refused.error.detail, predicted) == ("too large", Prediction.parse(PREDICTION))
 
 
 def test_a_front_end_that_refuses_an_image_by_its_size_does_not_end_the_run() -> None:
@@ -239,7 +324,7 @@ def test_a_front_end_that_refuses_an_image_by_its_size_does_not_end_the_run() ->
     with scripted(too_large, too_large, ANSWERED) as running:
         refused, predicted = Client(running.url).predict([b"x", b"y"])
         assert refused.error
-        assert (refused.error.status, predicted) == (413, parse(PREDICTION))
+        assert (refused.error.status, predicted) == (413, Prediction.parse(PREDICTION))
 
 
 @pytest.mark.parametrize("token", ["aaa.bbb.ccc", lambda: "aaa.bbb.ccc"], ids=["value", "function"])
@@ -257,7 +342,7 @@ def test_client_sends_an_identity_token_and_other_headers(token: str | Callable[
 def test_client_takes_the_url_of_the_route_too() -> None:
     with scripted(ANSWERED) as running:
         Client(f"{running.url}/faces/predict/").predict(b"x")
-        assert running.targets == ["POST /faces/predict"]
+        assert running.targets == ["POST /faces/predict?detect=false"]
 
 
 @pytest.mark.parametrize("headers", [{"X-Team": "a\r\nX-Other: b"}, {"X Team": "a"}, {"X-Team": "é"}])
@@ -269,8 +354,8 @@ def test_client_refuses_a_header_that_http_does_not_allow(headers: dict[str, str
 def test_client_uses_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted(ANSWERED) as running:
         monkeypatch.setenv("HTTP_PROXY", running.url.replace("//", "//user:pass%21@"))
-        assert Client("http://faces.invalid:81/faces").predict(b"x") == [parse(PREDICTION)]
-        assert running.targets == ["POST http://faces.invalid:81/faces/predict"]
+        assert Client("http://faces.invalid:81/faces").predict(b"x") == [Prediction.parse(PREDICTION)]
+        assert running.targets == ["POST http://faces.invalid:81/faces/predict?detect=false"]
         assert running.requests[0]["Host"] == "faces.invalid:81"
         assert running.requests[0]["Proxy-Authorization"] == "Basic dXNlcjpwYXNzIQ=="
 
@@ -289,7 +374,7 @@ def test_client_leaves_out_the_proxy_for_hosts_of_no_proxy(monkeypatch: pytest.M
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "other.example,127.0.0.1")
     with scripted(ANSWERED) as running:
-        assert Client(running.url).predict(b"x") == [parse(PREDICTION)]
+        assert Client(running.url).predict(b"x") == [Prediction.parse(PREDICTION)]
 
 
 def test_client_refuses_a_proxy_that_it_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +393,7 @@ def test_predict_takes_bytes_paths_and_files_one_or_many(local: LocalPredictor, 
     assert local.predict(each for each in (face, path, str(path))) == [expected] * 3
     with scripted(*[ANSWERED] * 2) as running, path.open("rb") as file:
         client = Client(running.url)
-        assert client.predict(path) == client.predict(file) == [parse(PREDICTION)]
+        assert client.predict(path) == client.predict(file) == [Prediction.parse(PREDICTION)]
 
 
 def test_local_predictor_needs_no_folder_that_can_be_written(face: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,21 +37,21 @@ def lines(text: str) -> list[dict[str, Any]]:
 
 
 def test_json_lines_hold_what_the_function_returns(folder: Path, server: Server) -> None:
-    done = age_gender("predict", folder, "--json", "--heads", "age,gender,ethnicity")
+    done = age_gender("predict", "--aligned", folder, "--json", "--heads", "age,gender,ethnicity")
     names = [str(folder / name) for name in ("a.jpg", "b.JPEG", "more/c.jpg")]
     said = [server.post(Path(name).read_bytes()).json()["predictions"][0] for name in names]
     assert lines(done.stdout) == [{"file": name, **each} for name, each in zip(names, said, strict=True)]
     assert done.returncode == 0
-    assert age_gender("predict", folder, "--json", "--url", server.url).stdout == done.stdout
+    assert age_gender("predict", "--aligned", folder, "--json", "--url", server.url).stdout == done.stdout
 
 
 def test_the_table_is_aligned_and_shows_the_enabled_heads(folder: Path) -> None:
-    heading, *rows = age_gender("predict", folder, "--heads", "gender").stdout.splitlines()
+    heading, *rows = age_gender("predict", "--aligned", folder, "--heads", "gender").stdout.splitlines()
     assert heading.split() == ["file", "gender"]
     assert len(rows) == 3
     # Drawn faces have a warning, in a last column without a heading.
     assert {len(row.partition("  warning: ")[0]) for row in rows} == {len(heading)}
-    with_age = age_gender("predict", folder / "a.jpg").stdout.splitlines()
+    with_age = age_gender("predict", "--aligned", folder / "a.jpg").stdout.splitlines()
     assert with_age[0].split() == ["file", "age", "between", "gender"]
 
 
@@ -71,19 +71,19 @@ def test_files_folders_and_patterns_are_found_each_once(names: list[str], found:
 
 
 def test_standard_input_is_an_image(face: bytes) -> None:
-    (prediction,) = lines(age_gender("predict", "-", "--json", given=face).stdout)
+    (prediction,) = lines(age_gender("predict", "--aligned", "-", "--json", given=face).stdout)
     assert (prediction["file"], list(prediction)) == ("-", ["file", "age", "gender", "warnings"])
 
 
 def test_a_bad_image_is_named_and_the_others_are_predicted(folder: Path) -> None:
     text = str(folder / "notes.txt")
-    done = age_gender("predict", text, folder / "a.jpg", "--json")
+    done = age_gender("predict", "--aligned", text, folder / "a.jpg", "--json")
     failed, answered = lines(done.stdout)
     assert done.returncode == 1
     assert (failed["file"], failed["error"]["status"]) == (text, 415)
     assert "age" in answered
     assert f"age-gender: {text}: the data is not an image of a known format" in done.stderr
-    table = age_gender("predict", text, folder / "a.jpg")
+    table = age_gender("predict", "--aligned", text, folder / "a.jpg")
     assert "notes.txt  no prediction: the data is not an image" in table.stdout
     assert table.returncode == 1
 
@@ -202,15 +202,15 @@ def test_a_terminal_shows_a_bad_image_once(folder: Path) -> None:
 
 
 def test_csv_has_the_columns_of_a_batch_and_the_error(folder: Path) -> None:
-    text = age_gender("predict", folder / "notes.txt", folder, "--csv", "--heads", "age,gender").stdout
+    text = age_gender("predict", "--aligned", folder / "notes.txt", folder, "--csv", "--heads", "age,gender").stdout
     rows = list(csv.DictReader(text.splitlines()))
     columns = ["file", "age", "age_low", "age_high", "gender", "gender_probability", "warnings", "error"]
     assert list(rows[0]) == columns
     assert [Path(row["file"]).name for row in rows] == ["notes.txt", "a.jpg", "b.JPEG", "c.jpg"]
     assert rows[0]["error"].startswith("the data is not an image")
-    (expected,) = lines(age_gender("predict", folder / "a.jpg", "--json").stdout)
+    (expected,) = lines(age_gender("predict", "--aligned", folder / "a.jpg", "--json").stdout)
     assert (rows[1]["age"], rows[1]["error"]) == (str(expected["age"]["years"]), "")
-    only_errors = age_gender("predict", folder / "notes.txt", "--csv").stdout.splitlines()
+    only_errors = age_gender("predict", "--aligned", folder / "notes.txt", "--csv").stdout.splitlines()
     assert only_errors[0] == "file,warnings,error"
 
 
@@ -221,14 +221,14 @@ def test_no_name_ends_the_command_or_reaches_a_terminal_raw(folder: Path, tmp_pa
         (tmp_path / name).write_bytes(face)
     (tmp_path / "g-\udce4\x1b[2J.jpg").write_text("no image")
     for encoding in ("utf-8:strict", "cp1252", "ascii"):
-        done = age_gender("predict", tmp_path, PYTHONIOENCODING=encoding)
+        done = age_gender("predict", "--aligned", tmp_path, PYTHONIOENCODING=encoding)
         assert done.returncode == 1
         assert len(done.stdout.splitlines()) == 1 + len(names) + 1
         assert not set(done.stdout + done.stderr) & {"\x1b", "\x07", "\u202e"}
         for shown in ("b-\\udce4.jpg", "c-\\x1b]0;title\\x07.jpg", "\\u202e.jpg", "e\\nf.jpg"):
             assert shown in done.stdout
         assert "g-\\udce4\\x1b[2J.jpg: the data is not an image" in done.stderr
-    exact = lines(age_gender("predict", tmp_path, "--json").stdout)
+    exact = lines(age_gender("predict", "--aligned", tmp_path, "--json").stdout)
     assert "c-\x1b]0;title\x07.jpg" in {Path(row["file"]).name for row in exact}
     assert "b-\\udce4.jpg" in {Path(row["file"]).name for row in exact}
 
@@ -259,7 +259,7 @@ def test_no_probability_is_shown_as_certain(folder: Path) -> None:
     certain = {**PREDICTION, "gender": {"label": "male", "probability": 1.0}}
     answered: Scripted = (200, {"predictions": [certain]}, {})
     with scripted(*[answered] * 3) as running:
-        asked = ("predict", folder / "a.jpg", "--url", running.url)
+        asked = ("predict", "--aligned", folder / "a.jpg", "--url", running.url)
         assert "male  99.9 %" in age_gender(*asked).stdout
         assert ",male,0.9999," in age_gender(*asked, "--csv").stdout
         assert lines(age_gender(*asked, "--json").stdout)[0]["gender"]["probability"] == 1.0
@@ -274,9 +274,9 @@ def test_a_closed_standard_input_is_an_error_of_its_image() -> None:
 
 
 def test_pipes_and_devices_are_read_like_files(face: bytes) -> None:
-    (prediction,) = lines(age_gender("predict", "/dev/stdin", "--json", given=face).stdout)
+    (prediction,) = lines(age_gender("predict", "--aligned", "/dev/stdin", "--json", given=face).stdout)
     assert "age" in prediction
-    command = f"{sys.executable} -m age_gender predict <(cat /dev/stdin) --json"
+    command = f"{sys.executable} -m age_gender predict --aligned <(cat /dev/stdin) --json"
     environment = {**os.environ, "PYTHONPATH": str(FUNCTION)}
     done = subprocess.run(["bash", "-c", command], input=face, env=environment, capture_output=True, check=True)
     assert "age" in json.loads(done.stdout)
@@ -306,7 +306,7 @@ def test_files_that_are_passed_over_are_counted(folder: Path, face: bytes, tmp_p
 def test_a_retry_is_visible(folder: Path) -> None:
     busy: Scripted = (503, {"status": 503, "detail": "busy"}, {})
     with scripted(busy, ANSWERED) as running:
-        done = age_gender("predict", folder / "a.jpg", "--url", running.url)
+        done = age_gender("predict", "--aligned", folder / "a.jpg", "--url", running.url)
     assert done.returncode == 0
     assert re.fullmatch(rf"age-gender: {running.url}: it returned 503; retrying 2/5 in 0\.\d s\n", done.stderr)
 
@@ -319,7 +319,7 @@ def test_a_private_service_gets_the_identity_token(folder: Path, tmp_path: Path)
     with scripted(*[ANSWERED] * 3) as running:
         for option in ("--identity-token=a.b.c", "--identity-token", "--header=Authorization=Basic Zm9v=="):
             done = age_gender(
-                *("predict", face, "--url", running.url, option),
+                *("predict", "--aligned", face, "--url", running.url, option),
                 PATH=path,
                 GCE_METADATA_HOST="127.0.0.1:1",
                 GOOGLE_APPLICATION_CREDENTIALS="",
@@ -327,6 +327,6 @@ def test_a_private_service_gets_the_identity_token(folder: Path, tmp_path: Path)
             assert done.returncode == 0, done.stderr
         sent = [request["Authorization"] for request in running.requests]
         assert sent == ["Bearer a.b.c", "Bearer of.gcloud.own", "Basic Zm9v=="]
-        swallowed = age_gender("predict", "--url", running.url, face, "--identity-token", face)
+        swallowed = age_gender("predict", "--aligned", "--url", running.url, face, "--identity-token", face)
         assert swallowed.returncode == 2
         assert f"--identity-token took the file {face} as its value" in swallowed.stderr

@@ -25,6 +25,8 @@ from schemathesis.openapi import from_url
 
 from serving import problems
 from tests.conftest import FUNCTION
+from tests.function.bad_images import saved
+from tests.photos import photo
 from tests.server import Server, serve
 from training.faces import draw
 
@@ -119,12 +121,42 @@ def test_every_example_of_a_request_succeeds_and_of_a_response_is_valid(guarded:
             assert (response.status_code, media) == (200, "application/json"), response.text
             described = operation["responses"]["200"]["content"]["application/json"]
             name = described["schema"]["$ref"].rpartition("/")[2]
+            if name == "PredictionsOrDetections":
+                name = "Predictions"
             validate(response.json(), name, document)
             if "example" in described:
                 validate(described["example"], name, document)
             run[name] += 1
     # /, /predict, TensorFlow Serving's and Vertex AI's; infer with and without a version
-    assert run == {"Predictions": 4, "InferResponse": 2}
+    assert run == {"Predictions": 4, "Detections": 1, "InferResponse": 2}
+
+
+def test_the_default_of_detect_is_described(document: Document) -> None:
+    with serve(FUNCTION, DETECT="true") as whole:
+        described = whole.get("/openapi.json").json()
+        page = whole.get("/docs").text
+    for each, default in ((document, False), (described, True)):
+        operation = each["paths"]["/predict"]["post"]
+        (parameter,) = operation["parameters"]
+        assert (parameter["name"], parameter["in"], parameter["schema"]["default"]) == ("detect", "query", default)
+        assert operation["summary"].startswith("Find the faces") is default
+        example = operation["responses"]["200"]["content"]["application/json"]["example"]
+        validate(example, "Detections" if default else "Predictions", each)
+        assert f"default is `{json.dumps(default)}`" in " ".join(each["info"]["description"].split())
+    assert "Query parameters" in page
+    offered = {path for path, _, operation in operations(described) if "parameters" in operation}
+    # /detect always finds faces, and infer never does.
+    assert offered == {"/", "/predict", "/v1/models/age-gender-detection:predict"}
+
+
+def test_faces_of_a_whole_image_follow_the_description(guarded: Server, document: Document) -> None:
+    image = base64.b64encode(saved(photo((200, 100, 200)), "JPEG")).decode()
+    body = json.dumps({"instances": [{"b64": image}, {"b64": "AAAA"}]}).encode()
+    for path in ("/detect", "/predict?detect=true"):
+        url, headers = guarded.url + path, {"X-API-Key": KEY, "Content-Type": "application/json"}
+        found = httpx.post(url, content=body, headers=headers, timeout=30).json()
+        assert len(found["predictions"][0]["faces"]) == 1
+        validate(found, "Detections", document)
 
 
 def test_the_limits_described_are_those_of_the_settings() -> None:

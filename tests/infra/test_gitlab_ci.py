@@ -152,12 +152,17 @@ def test_only_developers_can_read_faces() -> None:
 
 def test_model_code_lists_the_function_modules_that_training_imports() -> None:
     listed = " ".join(PIPELINE[".retraining"]["rules"][-1]["changes"])
-    (modules,) = re.findall(r"function/serving/\{([\w,]+)\}\.py", listed)
+    modules = {
+        f"{folder}{name}".replace("/", ".")
+        for folder, names in re.findall(r"function/serving/((?:\w+/)?)\{([\w,]+)\}\.py", listed)
+        for name in names.split(",")
+    }
     (packages,) = re.findall(r"training/\{([\w,]+)\}/\*\.py", listed)
     folders = (ROOT / "training", *(ROOT / "training" / package for package in packages.split(",")))
     imported = _imported(FUNCTION / "serving", {file for folder in folders for file in folder.glob("*.py")})
     # It only transfers bytes, and other code checks their digest.
-    assert set(modules.split(",")) == imported - {"storage"}
+    assert modules == imported - {"storage"}
+    assert all(f"function/serving/{name.split('.')[0]}/*.tflite" in listed for name in imported if "__init__" in name)
 
 
 def test_pipeline_offers_every_preset_with_its_initial_weights() -> None:
@@ -171,10 +176,14 @@ def _imported(package: Path, files: set[Path]) -> set[str]:
     found: set[str] = set()
     while files:
         names = {name for file in files for name in _imports(file.read_text(), package.name)}
-        new = {name for name in names - found if (package / f"{name}.py").is_file()}
+        new = {name for name in names - found if _file(package, name).is_file()}
         found |= new
-        files = {package / f"{name}.py" for name in new}
+        files = {_file(package, name) for name in new}
     return found
+
+
+def _file(package: Path, module: str) -> Path:
+    return package / f"{module.replace('.', '/')}.py"
 
 
 def _imports(source: str, package: str) -> Iterator[str]:
@@ -182,7 +191,10 @@ def _imports(source: str, package: str) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and node.module == package:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
-            yield str(node.module).removeprefix(f"{package}.")
+            module = str(node.module).removeprefix(f"{package}.")
+            yield module
+            # of a package
+            yield from (f"{module}.{name}" for name in ("__init__", *(alias.name for alias in node.names)))
 
 
 def test_pipeline_refuses_earlier_names_of_variables() -> None:

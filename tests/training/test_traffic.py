@@ -179,3 +179,22 @@ def test_memory_does_not_grow_with_the_log() -> None:
 
     few = peak(300)
     assert peak(6_000) < 1.2 * few + 10_000
+
+
+def test_whole_images_count_one_prediction_for_each_face() -> None:
+    photos = line(
+        images=4,
+        failed=1,
+        photos=3,
+        faces=5,
+        predictions={"age": {"0-12": 5}, "gender": {"male": 5}},
+        sides={"64-127": 5},
+        formats={"WEBP": 5},
+    )
+    empty = with_http(200, images=1, failed=0, photos=1, faces=0)
+    found = counted(photos, empty, line())
+    assert (found.requests, found.requests_answered, found.images, found.failed, found.answered) == (3, 2, 6, 1, 6)
+    assert found.bins["formats"]["WEBP"] == 5
+    assert found.damaged == 0
+    # more searched images than succeeded
+    assert counted(photos | {"photos": 4}).damaged == 1

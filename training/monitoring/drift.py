@@ -142,7 +142,7 @@ def compare(expected: Sample, served: Sample, config: DriftConfig) -> list[Drift
 
 
 def of_traffic(traffic: Traffic) -> Sample:
-    """Return the served images as a sample. `input_check` adds two warnings, of which an image has at most one."""
+    """Return the served predictions as a sample. `input_check` adds two warnings, of which a face has at most one."""
     no_face = traffic.warnings["low_contrast"] + traffic.warnings["not_a_face"]
     input_check = {_FACE: traffic.answered - no_face, _NO_FACE: no_face}
     return Sample(traffic.bins | {"input_check": input_check}, traffic.requests_answered)

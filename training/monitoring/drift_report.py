@@ -63,7 +63,7 @@ def create(
     manifest = found.manifest
     if reference:
         earlier = _counted(reference, manifest)
-        words, expected = f"{earlier.answered:,} images of the reference log", drift.of_traffic(earlier)
+        words, expected = f"{earlier.answered:,} predictions of the reference log", drift.of_traffic(earlier)
     else:
         if METRICS_FILE not in found.files:
             raise StepError(f"{release} has no {METRICS_FILE}; compare with an earlier log: --reference")
@@ -107,9 +107,9 @@ def gauges(report: DriftReport) -> Iterator[Gauge]:
         "drift_server_error_share", "Share of the requests with a 5xx response.", [({}, served.server_error_share)]
     )
     yield Gauge("drift_images", "Images in the log.", [({}, served.images)])
-    yield Gauge("drift_failed_share", "Share of the images without a prediction.", [({}, served.failed_share)])
+    yield Gauge("drift_failed_share", "Share of the images with an error.", [({}, served.failed_share)])
     warned = [({"code": code}, share) for code, share in served.warned_shares.items()]
-    yield Gauge("drift_warned_share", "Share of the predicted images with a warning.", warned)
+    yield Gauge("drift_warned_share", "Share of the predictions with a warning.", warned)
     yield Gauge("drift_damaged_lines", "Unreadable lines.", [({}, served.damaged)])
 
 

@@ -32,18 +32,20 @@ class Traffic:
 
     release: str
     bins: dict[str, Counts]
-    """Images by measure (a head of the model, `sides`, `formats`) and bin, in the order of the bins."""
+    """Faces by measure (a head of the model, `sides`, `formats`) and bin, in the order of the bins."""
     warnings: Counts = field(default_factory=lambda: dict.fromkeys(CODES, 0))
-    """Images by warning code; an image can have several."""
+    """Faces by warning code; a face can have several."""
     requests: int = 0
     """Prediction requests."""
     server_errors: int = 0
     """Prediction requests with a 5xx response."""
     requests_answered: int = 0
     """Prediction requests with at least one prediction."""
+    answered: int = 0
+    """Predictions: one an image, or one for each face that was found in a whole image."""
     images: int = 0
     failed: int = 0
-    """Images without a prediction."""
+    """Images with an error."""
     damaged: int = 0
     """Lines of the function that cannot be read."""
     of_other_releases: int = 0
@@ -56,18 +58,13 @@ class Traffic:
     """Version of one of the other releases."""
 
     @property
-    def answered(self) -> int:
-        """Return the number of images with a prediction."""
-        return self.images - self.failed
-
-    @property
     def lines(self) -> int:
         """Return the number of lines."""
         return self.requests + self.damaged + self.of_other_releases + self.others
 
     @property
     def failed_share(self) -> float:
-        """Return the share of the images without a prediction."""
+        """Return the share of the images with an error."""
         return _share(self.failed, self.images)
 
     @property
@@ -77,7 +74,7 @@ class Traffic:
 
     @property
     def warned_shares(self) -> dict[str, float]:
-        """Return the share of the predicted images with a warning, by code."""
+        """Return the share of the predictions with a warning, by code."""
         return {code: _share(count, self.answered) for code, count in self.warnings.items()}
 
     def add(self, line: bytes, since: datetime | None = None) -> None:
@@ -111,13 +108,15 @@ class Traffic:
 
     def _images(self, line: dict[str, Any]) -> None:
         images, failed = _whole(line["images"]), _whole(line.get("failed", 0))
-        answered = _whole(images - failed)
+        photos, faces = _whole(line.get("photos", 0)), _whole(line.get("faces", 0))
+        answered = _whole(images - failed - photos) + faces
         counted = {**_object(line.get("predictions", {})), **{name: line[name] for name in _QUALITY if name in line}}
         checked = {name: _counts(counts, self.bins[name], answered) for name, counts in counted.items()}
         warnings = _known(line.get("warnings", {}), self.warnings)
         # Counted only after the whole line is checked.
         self.images += images
         self.failed += failed
+        self.answered += answered
         self.requests_answered += answered > 0
         for name, counts in checked.items():
             _add(self.bins[name], counts)
@@ -195,10 +194,10 @@ def _known(counts: Any, bins: Counts) -> Counts:
     return {name: _whole(value) for name, value in counts.items()}
 
 
-def _counts(counts: Any, bins: Counts, images: int) -> Counts:
+def _counts(counts: Any, bins: Counts, predictions: int) -> Counts:
     known = _known(counts, bins)
-    if sum(known.values()) != images:
-        raise ValueError("the counts do not add up to the number of images")
+    if sum(known.values()) != predictions:
+        raise ValueError("the counts do not add up to the number of predictions")
     return known
 
 

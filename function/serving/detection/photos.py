@@ -14,6 +14,8 @@ from serving.images import DecodedImage, EncodedImage, UprightImage
 from serving.limits import Limits
 from serving.prediction import LANDMARKS, TOO_MANY_FACES, FaceBox, InputWarning
 
+BYTES_PER_FACE = 2000
+"""Bytes of a file for each face beyond its image's share of a request. A JPEG of a face of 64x64 pixels has as many."""
 _DECIMALS = 4
 
 
@@ -69,8 +71,23 @@ def face_json(photo: Photo, face: Face) -> dict[str, Any]:
     }
 
 
+def most_faces(limit: int, images: int, length: int) -> int:
+    """Return the faces that are listed of one image at most.
+
+    Each face costs time, and an image without any costs some, too. Together, small images may list what one lists, and
+    more only for more bytes.
+
+    Args:
+        limit: of an image that is alone in its request.
+        images: in the request.
+        length: bytes of the image.
+    """
+    return min(limit, max(limit // images, 1) + length // BYTES_PER_FACE)
+
+
 def too_many(found: int, listed: int) -> InputWarning:
     """Return the warning of an image with more faces than the limit."""
     return InputWarning(
-        TOO_MANY_FACES, f"{found} faces were found, and the {listed} largest are listed; send parts of the image"
+        TOO_MANY_FACES,
+        f"{found} faces were found, and the {listed} largest are listed; send the image alone, or parts of it",
     )

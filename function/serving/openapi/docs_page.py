@@ -79,6 +79,9 @@ def _operations(document: JsonObject) -> Iterator[str]:
 def _operation(operation: JsonObject, document: JsonObject) -> str:
     key = " Requires the API key." if "security" in operation else ""
     parts = [f"<p>{escape(operation['summary'])}.{key}</p>"]
+    if queries := operation.get("parameters"):
+        asked = [(_code(each["name"]), f"{_type(each['schema'])}. {_prose(each['description'])}") for each in queries]
+        parts.append(_table("Query parameters", asked))
     if body := operation.get("requestBody"):
         parts.append(f"<p>{_prose(body['description'])}</p>")
         parts.append(
@@ -113,10 +116,11 @@ def _schema(name: str, schema: JsonObject) -> str:
             _code(member) + ("" if member in required else " <small>optional</small>"),
             f"{_type(each)} {_prose(each.get('description', ''))}",
         )
-        for member, each in schema["properties"].items()
+        for member, each in schema.get("properties", {}).items()
     ]
     described = f"<p>{_prose(schema['description'])}</p>" if "description" in schema else ""
-    return f'<section id="{escape(name)}">\n<h3>{escape(name)}</h3>\n{described}\n{_table("Members", rows)}\n</section>'
+    shown = _table("Members", rows) if rows else f"<p>{_type(schema)}</p>"
+    return f'<section id="{escape(name)}">\n<h3>{escape(name)}</h3>\n{described}\n{shown}\n</section>'
 
 
 def _type(schema: JsonObject) -> str:
@@ -134,7 +138,9 @@ def _type(schema: JsonObject) -> str:
     if "properties" in schema:
         return ", ".join(f"{_code(name)}: {_type(each)}" for name, each in schema["properties"].items())
     kind = str(_KINDS.get(schema.get("format", ""), schema["type"]))
-    return escape(f"{kind} {schema['minimum']} to {schema['maximum']}" if "minimum" in schema else kind)
+    if "maximum" in schema:
+        kind += f" {schema['minimum']} to {schema['maximum']}"
+    return escape(kind)
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from http import HTTPStatus
 
 from PIL import Image
@@ -11,17 +12,22 @@ from PIL import Image
 from serving import access, connections, gunicorn_settings, middleware, problems, protocols, request_parsing
 from serving.heads import AGE
 from serving.openapi.schemas import JsonObject, interval_coverage, ref, schemas
+from serving.prediction import LANDMARKS, FaceBox
 from serving.release import Release
+from serving.request_parsing import DETECT
 from serving.routes import Operation, Routes
 from serving.settings import Settings
 
 OPENAPI = "3.1.0"
 
 
-def _text(release: Release) -> str:
+def _text(settings: Settings, release: Release) -> str:
     return f"""\
-Estimates age and gender from images of one aligned, cropped face each. The function does not detect faces, and it
-neither stores nor logs images.
+Estimates age and gender of faces. `/detect` finds the faces of whole images. `/predict` takes \
+{"whole images, too," if settings.detect else "images of one aligned, cropped face each,"} unless a request says
+otherwise. `/v2` always takes images of one aligned, cropped face each. The function neither stores nor logs images.
+
+{_choice(settings)}
 
 An age has an interval: {interval_coverage(release):.0%} of people are from `low` to `high` years old, \
 as calibrated on validation images.
@@ -42,12 +48,25 @@ Some requests never reach a path. The server refuses them with problem details a
 {gunicorn_settings.MAX_HEADER_BYTES} bytes, or {connections.MAX_HEAD_BYTES // 2**10} KiB in all"""
 
 
+def _choice(settings: Settings) -> str:
+    return (
+        f"Where a path offers it, the query parameter `{DETECT}` says whether to find the faces of whole images. A "
+        "JSON body may say it in `parameters`, and the query parameter precedes. This deployment's default is "
+        f"`{json.dumps(settings.detect)}`. The response is `Detections` if faces were to be found, otherwise "
+        "`Predictions`."
+    )
+
+
 def document(settings: Settings, release: Release, routes: Routes) -> JsonObject:
     """Return the whole description."""
     tags = dict.fromkeys(operation.tag for operations in routes.values() for operation in operations.values())
     return {
         "openapi": OPENAPI,
-        "info": {"title": "Age and gender of faces", "version": release.version, "description": _text(release)},
+        "info": {
+            "title": "Age and gender of faces",
+            "version": release.version,
+            "description": _text(settings, release),
+        },
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in tags],
         "paths": {path: _path(path, operations, settings, release) for path, operations in routes.items()},
@@ -102,8 +121,19 @@ def _operation(path: str, method: str, operation: Operation, settings: Settings,
         "tags": [operation.tag],
         "summary": operation.summary,
         **({"security": [{name: []} for name in _SCHEMES]} if guarded else {}),
+        **({"parameters": [_detect_parameter(settings)]} if operation.choosable else {}),
         **({"requestBody": _BODIES[operation.body](settings)} if operation.body else {}),
         "responses": responses,
+    }
+
+
+def _detect_parameter(settings: Settings) -> JsonObject:
+    return {
+        "name": DETECT,
+        "in": "query",
+        "description": "Whether to find the faces of whole images first. It precedes `parameters` of a JSON body. "
+        f"Default: `{json.dumps(settings.detect)}`.",
+        "schema": {"type": "boolean", "default": settings.detect},
     }
 
 
@@ -114,7 +144,8 @@ def _ok(operation: Operation, settings: Settings, release: Release) -> JsonObjec
         schema = {"type": "object" if operation.media == "application/json" else "string"}
     content: JsonObject = {"schema": schema}
     if operation.body == "images":
-        content["example"] = _prediction_example(settings, release)
+        detected = settings.detect or not operation.choosable
+        content["example"] = (_detection_example if detected else _prediction_example)(settings, release)
     return {"description": "OK", "headers": _every(operation.static), "content": {operation.media: content}}
 
 
@@ -176,11 +207,26 @@ def example_image(settings: Settings) -> bytes:
 
 
 def _prediction_example(settings: Settings, release: Release) -> JsonObject:
+    return {"predictions": [_estimates(settings, release)], "model": release.identity()}
+
+
+def _detection_example(settings: Settings, release: Release) -> JsonObject:
+    points = dict(zip(LANDMARKS, _EXAMPLE_LANDMARKS, strict=True))
+    face = {"box": _EXAMPLE_BOX._asdict(), "landmarks": points, "score": 0.9312, **_estimates(settings, release)}
+    detection = {"width": 4000, "height": 3000, "faces": [face]}
+    return {"predictions": [detection], "model": release.identity()}
+
+
+_EXAMPLE_BOX = FaceBox(0.4058, 0.2111, 0.153, 0.204)
+_EXAMPLE_LANDMARKS = [[0.45, 0.28], [0.515, 0.279], [0.482, 0.33], [0.482, 0.372], [0.42, 0.292], [0.549, 0.291]]
+
+
+def _estimates(settings: Settings, release: Release) -> JsonObject:
     heads: JsonObject = {
         AGE: {"years": 26, "low": 21, "high": 28},
         **{head: {"label": names[len(names) // 2], "probability": 0.988} for head, names in release.labels.items()},
     }
-    return {"predictions": [{head: heads[head] for head in settings.heads}], "model": release.identity()}
+    return {head: heads[head] for head in settings.heads}
 
 
 def _headers() -> JsonObject:

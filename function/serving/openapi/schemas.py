@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, get_type_hints
 
+from serving.detection import files
 from serving.heads import AGE
 from serving.input_check import CODES
 from serving.prediction import LANDMARKS, TOO_MANY_FACES, AgeEstimate, FaceBox, InputWarning, LabelEstimate
 from serving.protocols import INPUT, output_tensors
-from serving.release import Release
+from serving.release import DETECTOR, Release
 from serving.request_parsing import DETECT
 from serving.settings import Settings
 
@@ -30,7 +31,11 @@ def schemas(release: Release, settings: Settings) -> JsonObject:
         "Predictions": _per_image(
             "One prediction per image, in the order sent, and the release that made them.", "Prediction", settings
         ),
-        "PredictionsOrDetections": {"anyOf": [ref("Predictions"), ref("Detections")]},
+        "PredictionsOrDetections": {
+            "description": "`Detections` if the request, or the deployment's default, asks to find faces. Otherwise "
+            "`Predictions`.",
+            "anyOf": [ref("Predictions"), ref("Detections")],
+        },
         "Detections": _per_image(
             "The faces of each image, in the order sent, and the release that made the predictions.",
             "Detection",
@@ -119,7 +124,7 @@ def _instances(settings: Settings) -> JsonObject:
             "parameters": {
                 "type": "object",
                 "properties": {
-                    DETECT: {"type": "boolean", "description": "Whether to find the faces of whole images first."}
+                    DETECT: {"type": "boolean", "description": "The query parameter's value, unless that is there."}
                 },
             },
         },
@@ -174,9 +179,17 @@ def _manifest(release: Release) -> JsonObject:
         "type": "object",
         "description": "The release's manifest. `calibration.age.coverage` is the share of people whose age is in the "
         f"interval from `low` to `high`: {interval_coverage(release):.0%}.",
-        "properties": {"calibration": calibration},
-        "required": ["calibration"],
+        "properties": {"calibration": calibration, DETECTOR: _detector()},
+        "required": ["calibration", DETECTOR],
     }
+
+
+def _detector() -> JsonObject:
+    digests = {name: {"const": digest} for name, digest in files.section()["files"].items()}
+    return _object(
+        "The detector of this function.",
+        files=_object("SHA-256 of each file, by name.", **digests),
+    )
 
 
 def _problem() -> JsonObject:
