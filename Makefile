@@ -31,7 +31,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-peer screenshots bench-warnings bench-gate fuzz score clean
+.PHONY: help faces-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-peer bench-photos bench-detection screenshots bench-warnings bench-gate fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -140,6 +140,14 @@ bench-memory: faces-named $(DEV_ENV)/.ready ## measure memory of prepare and tra
 
 bench-training: faces-named $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## measure speed of prepare and train on DATA=<folder>
 	$(DEV_ENV)/bin/python -m tests.bench_training "$(DATA)"
+
+bench-photos: $(DEV_ENV)/.ready $(NODE_TOOLS) ## measure whole photographs of PHOTOS=<folder with metadata.csv> (needs npm)
+	@test -f "$(PHOTOS)/metadata.csv" || { echo 'make bench-photos needs PHOTOS=<folder with metadata.csv>' >&2; exit 2; }
+	$(DEV_ENV)/bin/python -m tests.bench_photos "$(PHOTOS)"
+
+bench-detection: faces-named $(DEV_ENV)/.ready ## measure small, turned and false faces with DATA=<UTKFace> [PHOTOS=<no people>]
+	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
+	$(DEV_ENV)/bin/python -m tests.bench_detection build/score/data "$(DATA)" $(PHOTOS)
 
 bench-peer: $(DEV_ENV)/.ready $(NODE_TOOLS) ## compare the time of one prediction with face-api.js (needs npm)
 	$(DEV_ENV)/bin/python -m tests.bench_peer
