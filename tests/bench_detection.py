@@ -129,7 +129,7 @@ def _turned(face: Image_, angle: int) -> Image_:
 
 
 def _ground(random: Random, size: tuple[int, int]) -> Image_:
-    return Image.fromarray(negatives.clouds(random, int(random.integers(6, 20)))).resize(size, Image.Resampling.BICUBIC)
+    return Image.fromarray(negatives.clouds(random, int(random.integers(6, 20)))).convert("RGB").resize(size)
 
 
 def _pasted(bench: Bench, faces: list[Image_], random: Random) -> list[Image_ | None]:
