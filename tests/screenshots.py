@@ -29,7 +29,7 @@ PORTRAITS = (
 )
 # the people of the group: middle, top and height of each, in pixels; those behind come first
 GROUP = ((150, 130, 430), (420, 40, 430), (720, 110, 440), (300, 270, 470), (580, 290, 450))
-# the framed face of a portrait: centre and side, as fractions of the portrait's height
+# the framed face of a portrait: middle from the top, and side, as fractions of the portrait's height
 FRAMED = (0.5432, 0.4323)
 
 EXAMPLES = FUNCTION / "serving" / "page"
@@ -119,9 +119,8 @@ def page_examples() -> list[bytes]:
 def example(number: int) -> bytes:
     """Crop one of `PORTRAITS` to its framed face, as a JPEG."""
     image = Image.open(io.BytesIO(portrait(number)))
-    width, height = SIZE
-    side = height / ZOOM_STEP ** FRAMING.count("+")
-    left, top = (width - side) / 2, (height - side) / 2 + STEP * side * FRAMING.count("ArrowDown")
+    middle, side = (share * SIZE[1] for share in FRAMED)
+    left, top = (SIZE[0] - side) / 2, middle - side / 2
     framed = image.resize(
         (FRAMED_SIDE, FRAMED_SIDE), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)
     )

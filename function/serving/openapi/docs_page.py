@@ -138,11 +138,15 @@ def _type(schema: JsonObject) -> str:
     if "properties" in schema:
         members = (f"<li>{_code(name)}: {_type(each)}</li>" for name, each in schema["properties"].items())
         return f"<ul>{''.join(members)}</ul>"
+    return escape(_simple(schema))
+
+
+def _simple(schema: JsonObject) -> str:
     kind = str(_KINDS.get(schema.get("format", ""), schema["type"]))
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is None:
-        return escape(kind)
-    return escape(f"{kind}, at least {least}" if most is None else f"{kind} {least} to {most}")
+        return kind
+    return f"{kind}, at least {least}" if most is None else f"{kind} {least} to {most}"
 
 
 def _count(schema: JsonObject) -> str:
