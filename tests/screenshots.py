@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
         page = _open(browser, server.url, WIDE, dark=True)
         faces = [file(portrait(number), f"face-{number + 1}.jpg") for number in range(len(PORTRAITS))]
         choose(page, file(group(), "group.jpg"), *faces, file(b"", "empty.jpg"))
-        page.locator(".tile .problem").wait_for()
+        page.get_by_role("status").filter(has_text="1 failed").wait_for()
         _save(page, folder / "page-dark.png")
         page = _open(browser, server.url, PHONE, dark=False)
         _choose_group(page)

@@ -6,6 +6,7 @@ import io
 import re
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -19,15 +20,18 @@ def test_boxes_are_where_the_server_found_the_faces(page: Page, server: Server) 
     choose(page, file(group()))
     expect(page.get_by_role("heading", name=f"{len(GROUP)} faces")).to_be_visible()
     expect(page.locator(".box")).to_have_count(len(wanted))
-    shown = page.locator("#stage img").bounding_box()
-    assert shown
+    frame = page.locator("#stage img").bounding_box()
+    assert frame
     for face, box in zip(wanted, page.locator(".box").all(), strict=True):
         place = box.bounding_box()
         assert place
-        for axis, start, length, share in (("x", "left", "width", "width"), ("y", "top", "height", "height")):
-            at = (place[axis] - shown[axis]) / shown[length]
-            assert abs(at - face["box"][start]) < 0.01
-            assert abs(place[length] / shown[length] - face["box"][share]) < 0.01
+        shown = {
+            "left": (place["x"] - frame["x"]) / frame["width"],
+            "top": (place["y"] - frame["y"]) / frame["height"],
+            "width": place["width"] / frame["width"],
+            "height": place["height"] / frame["height"],
+        }
+        assert shown == pytest.approx(face["box"], abs=0.01)
         expect(box.locator(".tag")).to_have_text(str(face["age"]["years"]))
 
 

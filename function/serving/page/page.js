@@ -206,8 +206,10 @@ function say(text) {
 }
 
 function total() {
-  const faces = uploads.reduce((sum, upload) => sum + (upload.faces?.length ?? 0), 0);
-  return `${counted(uploads.length, "photo")}, ${counted(faces, "face")}`;
+  const answered = uploads.filter(({ faces }) => faces);
+  const photos = counted(uploads.length, "photo");
+  const faces = answered.reduce((sum, upload) => sum + upload.faces.length, 0);
+  return answered.length ? `${photos}, ${counted(faces, "face")}` : photos;
 }
 
 function progress() {
