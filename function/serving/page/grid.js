@@ -42,6 +42,6 @@ function content({ faces, error, waiting, readable }) {
 
 function thumbnail({ url, error }) {
   const image = element(url ? "img" : "span", "thumbnail", error ? "!" : "");
-  if (url) Object.assign(image, { src: url, alt: "" });
+  if (url) Object.assign(image, { loading: "lazy", src: url, alt: "" });
   return image;
 }
