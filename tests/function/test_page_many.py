@@ -11,7 +11,6 @@ from tests.conftest import FUNCTION
 from tests.screenshots import example, group
 from tests.server import serve
 
-
 # milliseconds for dozens of photos, a tenth of a second each on a free machine
 MANY = 30_000
 
