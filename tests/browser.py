@@ -12,6 +12,8 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, Route, ViewportSize, expect, sync_playwright
 
 PHONE = ViewportSize(width=360, height=740)
+# addresses of the page's requests
+DETECT, PREDICT = "**/detect", "**/predict?detect=false"
 # colours of the two halves of a test image
 _RED, _BLUE = (220, 30, 30), (30, 30, 220)
 
@@ -75,30 +77,62 @@ def edges(image: Image.Image) -> list[str]:
 def choose(page: Page, *files: FilePayload) -> None:
     """Choose files with the file chooser."""
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Choose images").click()
+        page.get_by_role("button", name="Choose photos").click()
     chooser.value.set_files(list(files))
 
 
 def warned(page: Page, code: str, detail: str = "The server's words.") -> None:
-    """Add a warning to every prediction that the page receives."""
+    """Add a warning to every face and to every prediction that the page receives."""
 
     def add(route: Route) -> None:
         response = route.fetch()
         body = response.json()
         for prediction in body["predictions"]:
-            prediction["warnings"] = [{"code": code, "detail": detail}]
+            for each in prediction.get("faces", [prediction]):
+                each["warnings"] = [{"code": code, "detail": detail}]
         route.fulfill(response=response, json=body)
 
-    page.route("**/predict", add)
+    page.route(DETECT, add)
+    page.route(PREDICT, add)
+
+
+def answered(page: Page, *photos: dict[str, Any]) -> None:
+    """Answer every search for faces with these results, instead of the server."""
+    page.route(DETECT, lambda route: route.fulfill(json={"predictions": list(photos)}))
+
+
+def found(left: float, top: float, side: float, years: int, **more: Any) -> dict[str, Any]:
+    """Return a face as the server finds it, in a square image. Lengths are shares of the image's side."""
+    eyes, mouth = ((0.3, 0.35), (0.7, 0.35)), (0.5, 0.78)
+    points = [[left + side * x, top + side * y] for x, y in (*eyes, mouth)]
+    return {
+        "box": {"left": left, "top": top, "width": side, "height": side},
+        "landmarks": dict(zip(("right_eye", "left_eye", "mouth"), points, strict=True)),
+        "score": 0.9,
+        "age": {"years": years, "low": years - 5, "high": years + 5},
+        "gender": {"label": "female", "probability": 0.9},
+        **more,
+    }
+
+
+def photo(*faces: dict[str, Any], side: int = 600) -> dict[str, Any]:
+    """Return the server's result for a square image."""
+    return {"width": side, "height": side, "faces": list(faces)}
 
 
 def wait_for_prediction(page: Page) -> None:
-    """Wait until the open image has the prediction of its current frame."""
+    """Wait until the open photo has its answer, or the framed face its prediction."""
     expect(page.locator("#prediction")).to_have_attribute("aria-busy", "false")
 
 
+def frame_by_hand(page: Page) -> None:
+    """Open the frame of a photo without a found face."""
+    page.get_by_role("button", name="Frame a face by hand").click()
+    expect(page.locator("#frame")).to_be_focused()
+
+
 def record(page: Page) -> list[bytes]:
-    """Return a list to which every prediction request appends its body."""
+    """Return a list to which every search for faces and every prediction request appends its body."""
     bodies: list[bytes] = []
 
     def pass_on(route: Route) -> None:
@@ -106,7 +140,8 @@ def record(page: Page) -> list[bytes]:
         bodies.append(route.request.post_data_buffer or b"")
         route.continue_()
 
-    page.route("**/predict", pass_on)
+    page.route(DETECT, pass_on)
+    page.route(PREDICT, pass_on)
     return bodies
 
 

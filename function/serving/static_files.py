@@ -8,20 +8,30 @@ from pathlib import Path
 
 from flask import Request, Response
 
+_MODULES = (
+    "page",
+    "adjuster",
+    "answers",
+    "camera",
+    "elements",
+    "examples",
+    "face",
+    "framing",
+    "grid",
+    "intake",
+    "messages",
+    "photo",
+    "pixels",
+    "predictions",
+    "queue",
+    "server",
+    "squares",
+    "upload",
+)
 FILES = {
     "/": "index.html",
-    "/page.css": "page.css",
-    "/predictions.css": "predictions.css",
-    "/docs.css": "docs.css",
-    "/page.js": "page.js",
-    "/predictions.js": "predictions.js",
-    "/messages.js": "messages.js",
-    "/examples.js": "examples.js",
-    "/camera.js": "camera.js",
-    "/framing.js": "framing.js",
-    "/intake.js": "intake.js",
-    "/images.js": "images.js",
-    "/server.js": "server.js",
+    **{f"/{name}.css": f"{name}.css" for name in ("page", "photo", "predictions", "docs")},
+    **{f"/{name}.js": f"{name}.js" for name in _MODULES},
     **{f"/example-{number}.jpg": f"example-{number}.jpg" for number in (1, 2, 3)},
 }
 """Files of the folder `page` by path."""

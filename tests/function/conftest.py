@@ -52,7 +52,7 @@ def framed_face() -> bytes:
 
 @pytest.fixture
 def sent(page: Page) -> list[bytes]:
-    """Bodies of the prediction requests, in order."""
+    """Bodies of the page's requests for faces and predictions, in order."""
     return record(page)
 
 

@@ -7,16 +7,17 @@ import base64
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser import choose, file, halves, image_of, jpeg, wait_for_prediction
+from tests.browser import DETECT, PREDICT, choose, file, frame_by_hand, halves, image_of, jpeg, wait_for_prediction
 from tests.server import Server
 
 
 def test_page_shows_the_prediction_of_the_http_api(page: Page, server: Server, framed_face: bytes) -> None:
-    wanted = server.post(framed_face).json()["predictions"][0]
+    detection = server.post(framed_face, path="/detect").json()["predictions"][0]
+    (wanted,) = detection["faces"]
     assert "warnings" not in wanted
-    with page.expect_response("**/predict") as response:
+    with page.expect_response(DETECT) as response:
         choose(page, file(framed_face))
-    assert response.value.json()["predictions"] == [wanted]
+    assert response.value.json()["predictions"] == [detection]
     expect(page.locator("#prediction dt")).to_have_text(["Age", "Gender", "Ethnicity"])
     years, low, high = (round(wanted["age"][name]) for name in ("years", "low", "high"))
     expect(page.locator("#prediction dd").first).to_contain_text(f"{years} years")
@@ -60,7 +61,7 @@ def test_page_predicts_a_pasted_image(page: Page, context: BrowserContext, way: 
     else:
         page.get_by_role("button", name="Paste").click()
     wait_for_prediction(page)
-    expect(page.get_by_role("heading", name="No estimate")).to_be_visible()
+    expect(page.get_by_role("heading", name="No face found")).to_be_visible()
 
 
 def test_page_refuses_pasted_text(page: Page, context: BrowserContext) -> None:
@@ -112,7 +113,7 @@ def test_page_explains_a_file_that_is_not_an_image(page: Page) -> None:
     choose(page, file(b"no image", "notes.jpg"))
     expect(page.get_by_role("heading", name="Could not read notes.jpg")).to_be_visible()
     expect(page.locator("#prediction .problem")).to_have_text("This file isn't a JPEG, PNG, WebP or AVIF image.")
-    expect(page.locator("#frame")).to_be_hidden()
+    expect(page.locator("#stage")).to_be_hidden()
     page.get_by_text("Details").click()
     expect(page.locator("#prediction details p")).to_contain_text("not an image of a known format")
 
@@ -120,9 +121,7 @@ def test_page_explains_a_file_that_is_not_an_image(page: Page) -> None:
 def test_page_explains_a_truncated_file(page: Page, framed_face: bytes) -> None:
     choose(page, file(framed_face[: len(framed_face) // 2], "cut.jpg"))
     expect(page.get_by_role("heading", name="Could not read cut.jpg")).to_be_visible()
-    expect(page.locator("#prediction .problem")).to_have_text(
-        "The file is incomplete or damaged. Try exporting it again."
-    )
+    expect(page.locator("#prediction .problem")).to_have_text("The file is incomplete. Try exporting it again.")
 
 
 def test_page_sends_neither_empty_nor_huge_files(page: Page, sent: list[bytes]) -> None:
@@ -148,13 +147,13 @@ def test_page_asks_for_the_api_key(page: Page, framed_face: bytes) -> None:
         else:
             route.fulfill(status=401, json={"detail": detail})
 
-    page.route("**/predict", guard)
+    page.route(DETECT, guard)
     choose(page, file(framed_face))
     expect(page.get_by_role("alert")).to_have_text(detail)
     for key in ("wrong", "secret"):
         expect(page.get_by_label("API key")).to_be_focused()
         page.keyboard.type(key)
-        with page.expect_response("**/predict"):
+        with page.expect_response(DETECT):
             page.keyboard.press("Enter")
     expect(page.locator("#prediction dt").first).to_have_text("Age")
     expect(page.locator("#notice")).to_be_hidden()
@@ -169,29 +168,44 @@ def test_page_repeats_a_failed_request(page: Page, framed_face: bytes, lost: boo
         else:
             route.fulfill(status=503, headers={"Retry-After": "7"}, json={"detail": "too many requests."})
 
-    page.route("**/predict", fail, times=1)
+    page.route(DETECT, fail, times=1)
     choose(page, file(framed_face))
     wanted = "The server could not be reached" if lost else "too many requests. Try again in 7 s."
     expect(page.get_by_role("alert")).to_contain_text(wanted)
-    expect(page.locator("#prediction")).to_have_text("no prediction")
+    expect(page.get_by_role("heading", name="No answer")).to_be_visible()
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#prediction dt").first).to_have_text("Age")
     expect(page.locator("#notice")).to_be_hidden()
 
 
+def test_page_repeats_the_failed_request_of_a_frame(page: Page, framed_face: bytes) -> None:
+    page.route(PREDICT, lambda route: route.fulfill(status=503, json={"detail": "too many requests."}), times=1)
+    choose(page, file(framed_face))
+    page.get_by_role("button", name="Adjust").click()
+    expect(page.locator("#frame")).to_be_focused()
+    page.keyboard.press("+")
+    expect(page.get_by_role("alert")).to_have_text("too many requests.")
+    with page.expect_response(PREDICT):
+        page.get_by_role("button", name="Try again").click()
+    wait_for_prediction(page)
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.locator("#answer dt").first).to_have_text("Age")
+
+
 def test_page_ignores_a_response_that_is_older_than_the_shown_one(page: Page) -> None:
     held: list[Route] = []
     # Playwright sets an attribute on the handler, which a bound method does not allow.
-    page.route("**/predict", lambda route: held.append(route), times=1)  # noqa: PLW0108
-    # An image that is moved before its first request gets one request only.
-    with page.expect_request("**/predict"):
-        choose(page, file(jpeg(halves(600, 300))))
-    with page.expect_response("**/predict"):
+    page.route(PREDICT, lambda route: held.append(route), times=1)  # noqa: PLW0108
+    choose(page, file(jpeg(halves(600, 300))))
+    frame_by_hand(page)
+    with page.expect_request(PREDICT):
+        page.keyboard.press("ArrowRight")
+    with page.expect_response(PREDICT):
         page.keyboard.press("ArrowRight")
     wait_for_prediction(page)
     shown = page.locator("#prediction").inner_text()
     old = {"predictions": [{"age": {"years": 99, "low": 98, "high": 100}}]}
-    with page.expect_response("**/predict"):
+    with page.expect_response(PREDICT):
         held[0].fulfill(json=old)
     page.wait_for_timeout(100)
     assert page.locator("#prediction").inner_text() == shown

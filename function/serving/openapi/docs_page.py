@@ -31,8 +31,8 @@ def page(document: JsonObject) -> bytes:
             f'<body class="docs">\n<main>\n<h1>{title}</h1>',
             f'<p>Release {_code(info["version"])}. <a href="openapi.json">OpenAPI {document["openapi"]}</a>. '
             '<a href="./">Web page</a>.</p>',
-            *map(_block, info["description"].split("\n\n")),
             *_contents(document),
+            *map(_block, info["description"].split("\n\n")),
             *_operations(document),
             _heading(_SCHEMAS),
             *(_schema(name, schema) for name, schema in document["components"]["schemas"].items()),
@@ -110,17 +110,21 @@ def _short(example: object) -> str:
 
 
 def _schema(name: str, schema: JsonObject) -> str:
+    described = f"<p>{_prose(schema['description'])}</p>" if "description" in schema else ""
+    content = _members(schema) if "properties" in schema else f"<p>{_type(schema)}</p>"
+    return f'<section id="{escape(name)}">\n<h3>{escape(name)}</h3>\n{described}\n{content}\n</section>'
+
+
+def _members(schema: JsonObject) -> str:
     required = schema.get("required", [])
     rows = [
         (
             _code(member) + ("" if member in required else " <small>optional</small>"),
-            f"{_type(each)} {_prose(each.get('description', ''))}",
+            _type(each) + (f"<div>{_prose(each['description'])}</div>" if "description" in each else ""),
         )
         for member, each in schema.get("properties", {}).items()
     ]
-    described = f"<p>{_prose(schema['description'])}</p>" if "description" in schema else ""
-    shown = _table("Members", rows) if rows else f"<p>{_type(schema)}</p>"
-    return f'<section id="{escape(name)}">\n<h3>{escape(name)}</h3>\n{described}\n{shown}\n</section>'
+    return _table("Members", rows)
 
 
 def _type(schema: JsonObject) -> str:
@@ -133,14 +137,26 @@ def _type(schema: JsonObject) -> str:
     if "anyOf" in schema:
         return " or ".join(map(_type, schema["anyOf"]))
     if schema["type"] == "array":
-        most = f", at most {schema['maxItems']}" if "maxItems" in schema else ""
-        return f"list of {_type(schema['items'])}{most}"
+        return f"{_count(schema)} {_type(schema['items'])}"
     if "properties" in schema:
-        return ", ".join(f"{_code(name)}: {_type(each)}" for name, each in schema["properties"].items())
+        members = (f"<li>{_code(name)}: {_type(each)}</li>" for name, each in schema["properties"].items())
+        return f"<ul>{''.join(members)}</ul>"
+    return escape(_simple(schema))
+
+
+def _simple(schema: JsonObject) -> str:
     kind = str(_KINDS.get(schema.get("format", ""), schema["type"]))
-    if "maximum" in schema:
-        kind += f" {schema['minimum']} to {schema['maximum']}"
-    return escape(kind)
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is None:
+        return kind
+    return f"{kind}, at least {least}" if most is None else f"{kind} {least} to {most}"
+
+
+def _count(schema: JsonObject) -> str:
+    most = schema.get("maxItems")
+    if most is None:
+        return "list of"
+    return f"list of {most}:" if most == schema.get("minItems") else f"list of up to {most}:"
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:

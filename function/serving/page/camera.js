@@ -6,9 +6,9 @@ const message = document.getElementById("camera-message");
 const capture = document.getElementById("capture");
 
 const REASONS = {
-  NotAllowedError: "The browser blocks the camera. Allow it in the settings of this page, or choose an image.",
-  NotFoundError: "No camera was found. Connect one, or choose an image.",
-  NotReadableError: "Another program uses the camera. Close it, or choose an image.",
+  NotAllowedError: "The browser blocks the camera. Allow it in the settings of this page, or choose a photo.",
+  NotFoundError: "No camera was found. Connect one, or choose a photo.",
+  NotReadableError: "Another program uses the camera. Close it, or choose a photo.",
 };
 
 /** Browsers allow the camera only on pages served over HTTPS or from localhost. */
@@ -29,11 +29,11 @@ export async function open(captured) {
     stream = found;
     preview.srcObject = found;
     await preview.play();
-    message.textContent = "Look straight into the camera. You can frame the face afterwards.";
+    message.textContent = "Look straight into the camera.";
     capture.disabled = false;
     capture.focus();
   } catch (error) {
-    message.textContent = REASONS[error.name] ?? "The camera could not be started. Choose an image instead.";
+    message.textContent = REASONS[error.name] ?? "The camera could not be started. Choose a photo instead.";
   }
 }
 

@@ -1,4 +1,4 @@
-// Drawn example faces, which show what a framed face looks like.
+// Drawn examples: two portraits and a group.
 
 const NAMES = ["example-1.jpg", "example-2.jpg", "example-3.jpg"];
 
@@ -8,7 +8,7 @@ export async function show(receive) {
   const files = await Promise.all(NAMES.map(load));
   for (const file of files.filter(Boolean)) {
     const image = document.createElement("img");
-    Object.assign(image, { src: URL.createObjectURL(file), alt: `Drawn face ${NAMES.indexOf(file.name) + 1}` });
+    Object.assign(image, { src: URL.createObjectURL(file), alt: `Drawn example ${NAMES.indexOf(file.name) + 1}` });
     const button = document.createElement("button");
     button.type = "button";
     button.append(image);

@@ -1,12 +1,10 @@
 // The editor of the frame: pointer, touch, wheel, keys and sliders.
 
-import { central, mostZoom, moved, zoomed } from "./images.js";
+import { EYES, MOUTH, middle, mostZoom, moved, zoomed } from "./squares.js";
 
 // fraction of the view on each side outside the frame
 const MARGIN = 0.1;
-// Positions of the eyes and the mouth in the training faces (mean of 300 adults), in fractions of the square.
-const EYES = [[0.29, 0.28], [0.69, 0.28]];
-const MOUTH = [[0.36, 0.71], [0.62, 0.71]];
+// fraction of the square
 const EYE_RADIUS = 0.07;
 // fraction of the square per arrow key, and the factor per zoom key
 const STEP = 0.05;
@@ -21,6 +19,7 @@ export class Framing {
   #changed;
   #bitmap = null;
   #square = null;
+  #start = null;
   #pointers = new Map();
 
   constructor(canvas, sliders, reset, changed) {
@@ -39,11 +38,12 @@ export class Framing {
     new ResizeObserver(() => this.#draw()).observe(canvas);
   }
 
-  /** Show `bitmap` and close the previous one. Without `square`, start with the largest central square. */
-  open(bitmap, square) {
+  /** Show `square` of `bitmap` and close the previous one. A reset returns to the square `start`. */
+  open(bitmap, square, start) {
     this.close();
     this.#bitmap = bitmap;
-    this.#square = square ?? central(bitmap);
+    this.#square = square;
+    this.#start = start;
     this.#show();
   }
 
@@ -55,6 +55,10 @@ export class Framing {
 
   get bitmap() {
     return this.#bitmap;
+  }
+
+  get square() {
+    return this.#square;
   }
 
   get #zoom() {
@@ -73,7 +77,7 @@ export class Framing {
 
   #reset() {
     if (!this.#bitmap) return;
-    this.#square = central(this.#bitmap);
+    this.#square = this.#start;
     this.#show();
     this.#changed(null);
   }
@@ -166,10 +170,6 @@ function place(slider, part, text) {
   slider.disabled = Number.isNaN(part);
   slider.value = slider.disabled ? 50 : 100 * part;
   slider.setAttribute("aria-valuetext", slider.disabled ? "fixed" : text);
-}
-
-function middle(points) {
-  return [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
 }
 
 function distance([[ax, ay], [bx, by]]) {

@@ -3,7 +3,7 @@
 import * as camera from "./camera.js";
 
 const NO_IMAGE = "There is no image on the clipboard. Copy an image first.";
-const BLOCKED = "The browser blocks the clipboard. Allow it in the settings of this page, or choose an image.";
+const BLOCKED = "The browser blocks the clipboard. Allow it in the settings of this page, or choose a photo.";
 
 const part = (id) => document.getElementById(id);
 
@@ -33,7 +33,7 @@ async function fromClipboard() {
   try {
     const items = await navigator.clipboard.read();
     const found = items.map((item) => [item, item.types.find((type) => type.startsWith("image/"))]).filter(([, type]) => type);
-    const files = found.map(async ([item, type]) => new File([await item.getType(type)], "Pasted image", { type }));
+    const files = found.map(async ([item, type]) => new File([await item.getType(type)], "Pasted photo", { type }));
     return [await Promise.all(files), NO_IMAGE];
   } catch (error) {
     return [[], error.name === "NotAllowedError" ? BLOCKED : NO_IMAGE];

@@ -1,10 +1,11 @@
 // The page's sentences for warnings and errors of the server.
 
 const WARNINGS = {
-  not_a_face: ["No framed face", "This does not look like one upright face that fills the frame. Frame a face, or choose another image."],
-  low_contrast: ["Low contrast", "The image has almost no contrast. Choose a well-lit image of a face."],
-  low_resolution: ["Low resolution", "The face has too few pixels for an accurate age. Choose a larger image."],
+  not_a_face: ["No clear face", "This does not look like one upright, uncovered face, so an estimate would mean nothing."],
+  low_contrast: ["Low contrast", "The face has almost no contrast, so an estimate would mean nothing. Choose a well-lit photo."],
+  low_resolution: ["Low resolution", "The face has too few pixels for an accurate age. Choose a larger photo."],
   extreme_aspect_ratio: ["Long image", "Only the central square of this long image counts. Crop the image to the face."],
+  too_many_faces: ["Too many faces", "This photo has more faces than the server lists. Only the largest are shown."],
 };
 // With these warnings an estimate means nothing.
 const WITHHOLDING = ["not_a_face", "low_contrast"];
@@ -29,6 +30,6 @@ export function errorText({ status, detail }, readable) {
   if (status === 415) return "This file isn't a JPEG, PNG, WebP or AVIF image.";
   if (status === 413) return "The image is too large for this server.";
   // The browser cannot read the file either.
-  if (status === 422 && !readable) return "The file is incomplete or damaged. Try exporting it again.";
+  if (status === 422 && !readable) return "The file is incomplete. Try exporting it again.";
   return detail;
 }

@@ -1,101 +1,72 @@
-// Take images in, have them framed, request predictions and show them.
+// Take photos in, have their faces found, and show one photo or a grid of several.
 
-import { element, fileName, panel, sentence, summary, title } from "./predictions.js";
+import { Adjuster } from "./adjuster.js";
+import { faceTitle, framedAnswer, preface, spoken, title } from "./answers.js";
+import { button, counted, fileName } from "./elements.js";
 import { show as showExamples } from "./examples.js";
-import { Framing } from "./framing.js";
+import { Face } from "./face.js";
+import * as grid from "./grid.js";
 import { listen } from "./intake.js";
-import { Upload } from "./images.js";
-import { RequestError, batches, model, predict, useKey } from "./server.js";
-
-// milliseconds without a change of the frame before a request
-const PAUSE = 250;
-// images prepared before the first request is sent
-const PREPARED = 32;
+import { Photo } from "./photo.js";
+import { sentence, summary, withheld } from "./predictions.js";
+import { findFaces } from "./queue.js";
+import { RequestError, model, useKey } from "./server.js";
+import { Upload } from "./upload.js";
 
 const part = (id) => document.getElementById(id);
+// The width at which the answer is below the photo, as in the style sheet.
+const narrow = matchMedia("(max-width: 44rem)");
 const sliders = { zoom: part("zoom"), across: part("across"), down: part("down") };
-const framing = new Framing(part("frame"), sliders, part("reset"), framed);
+const adjuster = new Adjuster(part("frame"), sliders, part("reset"), adjusted, (upload, error) => fail(error, [upload]));
+const photo = new Photo(part("stage"), part("faces"), { select, reveal, adjust });
 
-// the images of the latest intake, the tile of each if there are several, and the open one
+// the photos of the latest intake, and the open one
 let uploads = [];
-let tiles = new Map();
 let opened = null;
-// timer of a frame that changed and was not sent yet
-let pause = 0;
 
-/** Take files in: open one for framing, show several as a grid. Without files show the reason. */
+/** Take files in: open one, show several as a grid. Without files show the reason. */
 function receive(files, reason) {
   if (!files.length) return notify(reason);
-  clearTimeout(pause);
-  pause = 0;
+  adjuster.drop();
   for (const upload of uploads) upload.release();
   uploads = files.map((file) => new Upload(file));
-  tiles = new Map();
   notify("");
-  if (uploads.length === 1) return open(uploads[0]);
-  part("tiles").replaceChildren(...uploads.map(tile));
-  part("many-title").textContent = `${uploads.length} images`;
-  showGrid();
-  part("many-title").focus();
-  return requestAll(uploads);
+  const several = uploads.length > 1;
+  grid.show(several ? uploads : [], open);
+  if (several) showGrid();
+  else open(uploads[0]);
+  if (several) part("many-title").focus();
+  return request(uploads);
 }
 
-/** Request predictions in batches, the first before later images are decoded. */
-async function requestAll(wanted) {
+async function request(wanted) {
   const mine = uploads;
-  for (let start = 0; start < wanted.length; start += PREPARED) {
-    const next = wanted.slice(start, start + PREPARED);
-    for (const upload of next) if (mine === uploads && !upload.blob) await prepare(upload);
-    if (mine !== uploads) return;
-    if (!(await request(next))) return wanted.filter(isWaiting).forEach((upload) => settle(upload, null));
-  }
-  if (mine === uploads) say(wanted.length === 1 ? sentence(wanted[0]) : progress(uploads));
-}
-
-function isWaiting(upload) {
-  return upload.waiting && !upload.prediction;
-}
-
-async function prepare(upload) {
-  const bitmap = await upload.open();
-  await upload.prepare(bitmap);
-  bitmap?.close();
-  refresh(upload);
-}
-
-/** Request predictions for prepared images. Return false, and show why, if a request failed. */
-async function request(prepared) {
-  const ready = prepared.filter(({ blob }) => blob);
-  const number = new Map(ready.map((upload) => [upload, ++upload.requested]));
-  const latest = (upload) => upload.requested === number.get(upload);
   try {
-    for (const batch of batches(ready)) {
-      const predictions = await predict(batch.map(({ blob }) => blob));
-      batch.forEach((upload, index) => latest(upload) && settle(upload, predictions[index]));
-    }
+    await findFaces(wanted, () => mine === uploads, found);
+    if (mine === uploads) say(uploads.length === 1 ? spoken(uploads[0]) : progress());
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
-    const lost = ready.filter((upload) => latest(upload) && upload.waiting);
-    lost.forEach((upload) => settle(upload, null));
-    if (lost.some((upload) => uploads.includes(upload))) notify(error.message, error.status);
-    return false;
+    for (const upload of wanted.filter(({ waiting }) => waiting)) {
+      upload.settle(null);
+      refresh(upload);
+    }
+    fail(error, wanted);
   }
-  return true;
 }
 
-function settle(upload, found) {
-  upload.waiting = false;
-  upload.prediction = found;
+function found(upload) {
+  upload.expanded = hasRoom(upload.selected);
   refresh(upload);
 }
 
-async function open(upload, focused = null) {
-  sendChange();
-  // The frame of the previous image must not change this one while it is decoded.
-  framing.close();
+/** Return whether a face's details are shown at once: beside the photo, or as a warning. */
+function hasRoom(face) {
+  return !narrow.matches || (face !== null && withheld(face));
+}
+
+function open(upload) {
+  adjuster.stop();
   opened = upload;
-  const bitmap = await upload.open();
-  if (opened !== upload) return bitmap?.close();
   part("many").hidden = true;
   part("one").hidden = false;
   part("position").hidden = uploads.length === 1;
@@ -103,98 +74,113 @@ async function open(upload, focused = null) {
   part("previous").disabled = upload === uploads[0];
   part("next").disabled = upload === uploads.at(-1);
   part("file-name").replaceChildren(fileName(upload.name));
-  part("bench").hidden = !bitmap;
-  // An image that the browser cannot show is sent as it is, without a frame.
-  if (bitmap) framing.open(bitmap, upload.square);
   refresh(upload);
-  const first = part(bitmap ? "frame" : "prediction-title");
-  (focused && !focused.disabled ? focused : first).focus();
-  if (!upload.prediction && uploads.length === 1) await requestOpened();
+  part("prediction-title").focus();
 }
 
-/** Open the image `count` places further, and keep the focus on the button. */
-function step(button, count) {
-  const upload = uploads[uploads.indexOf(opened) + count];
-  // The buttons are enabled until the last image is decoded.
-  if (upload) open(upload, button);
-}
-
-function framed(square) {
-  opened.square = square;
-  opened.framed = Boolean(square);
-  opened.waiting = true;
-  // A response on its way belongs to another frame.
-  opened.requested += 1;
-  refresh(opened);
-  clearTimeout(pause);
-  pause = setTimeout(requestOpened, PAUSE);
-}
-
-async function requestOpened() {
-  pause = 0;
-  const upload = opened;
-  await upload.prepare(framing.bitmap);
-  refresh(upload);
-  if (!(await request([upload])) || upload.waiting || !upload.prediction) return;
-  notify("");
-  say(sentence(upload));
-}
-
-// Request the prediction of a changed frame before the user leaves the image.
-function sendChange() {
-  if (!pause) return;
-  clearTimeout(pause);
-  requestOpened();
+/** Open the photo `count` places further, and keep the focus on the button. */
+function step(pressed, count) {
+  open(uploads[uploads.indexOf(opened) + count]);
+  if (!pressed.disabled) pressed.focus();
 }
 
 function back() {
-  const tile = tiles.get(opened);
-  sendChange();
+  adjuster.stop();
+  const upload = opened;
   showGrid();
-  tile.focus();
+  grid.focus(upload);
 }
 
 function showGrid() {
   opened = null;
-  framing.close();
   part("one").hidden = true;
   part("many").hidden = false;
+  part("many-title").textContent = total();
 }
 
-function tile(upload) {
-  const button = element("button", "tile");
-  button.type = "button";
-  button.addEventListener("click", () => open(upload));
-  tiles.set(upload, button);
-  refresh(upload);
-  const item = element("li");
-  item.append(button);
-  return item;
-}
-
-/** Update an image's tile and, if it is open, its prediction. */
+/** Show what is known of an upload: in its tile and, if it is open, beside it. */
 function refresh(upload) {
-  tiles.get(upload)?.replaceChildren(thumbnail(upload), fileName(upload.name), summary(upload));
+  grid.update(upload);
+  part("many-title").textContent = total();
   if (upload !== opened) return;
-  part("prediction").setAttribute("aria-busy", String(upload.waiting));
-  part("prediction-title").textContent = title(upload);
-  part("brief").replaceChildren(summary(upload));
-  part("prediction").replaceChildren(panel(upload, () => reconsider(upload, "revealed"), () => reconsider(upload, "framed")));
+  const { face } = adjuster;
+  part("columns").classList.toggle("bare", !upload.readable);
+  part("bench").hidden = !face;
+  part("shown").hidden = Boolean(face) || !upload.readable;
+  part("faces").hidden = Boolean(face);
+  part("prediction").setAttribute("aria-busy", String(face ? face.waiting : upload.waiting));
+  if (face) showFramed(face);
+  else showPhoto(upload);
 }
 
-/** Set a choice of the user about a prediction, and show the result. */
-function reconsider(upload, choice) {
-  upload[choice] = true;
-  refresh(upload);
+function showPhoto(upload) {
+  part("prediction-title").textContent = title(upload);
+  part("answer").replaceChildren(...preface(upload));
+  part("more").replaceChildren(...further(upload));
+  photo.show(upload);
+  showLine(upload.selected);
+}
+
+function showFramed(face) {
+  part("prediction-title").textContent = faceTitle(face);
+  part("answer").replaceChildren(...framedAnswer(face, () => reveal(face), () => adjuster.accept()));
+  part("more").replaceChildren();
+  showLine(face);
+}
+
+function showLine(face) {
+  part("brief").replaceChildren(...(face?.prediction ? [summary(face)] : []));
+}
+
+// A photo without a found face needs the user's frame. In others a face may have been missed.
+function further({ faces, readable }) {
+  if (!faces || !readable) return [];
+  const frame = () => adjust(new Face());
+  return [faces.length ? button("Frame a missed face", frame, "plain") : button("Frame a face by hand", frame, "strong")];
+}
+
+/** Open a face's answer, with its details if `expanded`. */
+function select(face, expanded = hasRoom(face) || opened.expanded) {
+  opened.selected = face;
+  opened.expanded = expanded;
+  photo.mark();
+  showLine(face);
+}
+
+function reveal(face) {
+  face.revealed = true;
+  refresh(opened);
   // The pressed button is gone.
   part("prediction-title").focus();
-  say(sentence(upload));
+  say(sentence(face));
 }
 
-function thumbnail({ url }) {
-  const image = element(url ? "img" : "span", "thumbnail");
-  if (url) Object.assign(image, { src: url, alt: "" });
-  return image;
+async function adjust(face) {
+  await adjuster.start(opened, face);
+  if (adjuster.face !== face) return;
+  refresh(opened);
+  part("frame").focus();
+}
+
+/** Show a face whose frame, or whose prediction, has changed. */
+function adjusted(upload, answered = false) {
+  refresh(upload);
+  const { face } = adjuster;
+  if (!answered || upload !== opened || !face?.prediction || face.waiting) return;
+  say(sentence(face));
+}
+
+function endAdjusting() {
+  const { face } = adjuster;
+  adjuster.stop();
+  refresh(opened);
+  if (opened.faces.includes(face)) photo.focus(face);
+  else part("prediction-title").focus();
+}
+
+/** Show why a request failed, unless its photos are gone. */
+function fail({ message, status }, lost) {
+  if (lost.some((upload) => uploads.includes(upload))) notify(message, status);
 }
 
 /** Show a problem and the next step; "" hides it. */
@@ -207,11 +193,11 @@ function notify(text, status = null) {
 }
 
 function again() {
-  const waiting = uploads.filter((upload) => !upload.prediction);
-  for (const upload of waiting) upload.waiting = true;
-  waiting.forEach(refresh);
+  const wanted = uploads.filter(({ unanswered }) => unanswered);
+  for (const upload of wanted) upload.waiting = true;
+  wanted.forEach(refresh);
   notify("");
-  return requestAll(waiting);
+  return Promise.all([wanted.length && request(wanted), adjuster.again()]);
 }
 
 /** Announce to screen readers. */
@@ -219,16 +205,28 @@ function say(text) {
   part("status").textContent = text;
 }
 
-function progress(finished) {
-  const failed = finished.filter((upload) => upload.prediction?.error).length;
-  return `${finished.length - failed} of ${finished.length} images have a prediction${failed ? `, ${failed} failed` : ""}.`;
+function total() {
+  const answered = uploads.filter(({ faces }) => faces);
+  const photos = counted(uploads.length, "photo");
+  const faces = answered.reduce((sum, upload) => sum + upload.faces.length, 0);
+  return answered.length ? `${photos}, ${counted(faces, "face")}` : photos;
+}
+
+function progress() {
+  const failed = uploads.filter(({ error }) => error).length;
+  return `${total()}${failed ? `, ${failed} failed` : ""}.`;
 }
 
 listen(receive);
 showExamples(receive);
+narrow.addEventListener("change", () => {
+  for (const upload of uploads) upload.expanded = hasRoom(upload.selected);
+  if (opened) refresh(opened);
+});
 part("back").addEventListener("click", back);
 part("previous").addEventListener("click", () => step(part("previous"), -1));
 part("next").addEventListener("click", () => step(part("next"), 1));
+part("done").addEventListener("click", endAdjusting);
 part("again").addEventListener("click", again);
 part("key-form").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -1,95 +1,73 @@
-// A prediction as elements and as a sentence for screen readers. Text is always set as text, never as markup.
+// The prediction for a face as elements, and as text for screen readers.
 
+import { button, element } from "./elements.js";
 import { errorText, warningText, warningTitle, withholding } from "./messages.js";
 
 // years: right end of the scale
 const OLDEST = 100;
 const TICKS = [0, 20, 40, 60, 80, 100];
-const TO_FRAME = "Provisional: frame the face.";
-// characters at the end of a file name that stay visible
-const NAME_END = 12;
 
-/** Return the title above an upload's prediction. */
-export function title({ name, prediction, revealed }) {
-  if (prediction?.error) return `Could not read ${name}`;
-  return withholding(prediction?.warnings) && !revealed ? "No estimate" : "Estimate";
+/** Return whether a face's estimate is withheld: it would mean nothing, and the user has not asked for it. */
+export function withheld({ prediction, revealed }) {
+  return Boolean(withholding(prediction?.warnings)) && !revealed;
 }
 
-/** Return an upload's prediction as a sentence for screen readers. */
-export function sentence(upload) {
-  const { age, warnings = [], error, ...labels } = upload.prediction;
-  if (error) return `${title(upload)}. ${errorText(error, upload.readable)}`;
+/** Return a face's prediction as a sentence for screen readers. */
+export function sentence(face) {
+  const { age, warnings = [], error, ...labels } = face.prediction;
+  if (error) return errorText(error, true);
   const cautions = warnings.map((warning) => `Warning: ${warningText(warning)}`);
-  if (withholding(warnings) && !upload.revealed) return ["No estimate.", ...cautions].join(" ");
+  if (withheld(face)) return ["No estimate.", ...cautions].join(" ");
   const parts = age ? [`${yearsText(age)}, ${intervalText(age)}`] : [];
   for (const { label, probability } of Object.values(labels)) parts.push(`${label}, probability ${percent(probability)}`);
-  return [...(upload.provisional ? [TO_FRAME] : []), ...cautions, `${parts.join("; ")}.`].join(" ");
+  return [...cautions, `${parts.join("; ")}.`].join(" ");
 }
 
-/** Return an upload's prediction in a few words, for a tile or a line. */
-export function summary(upload) {
-  if (!upload.prediction) return element("span", "quiet", upload.waiting ? "…" : "no prediction");
-  const { age, warnings = [], error, ...labels } = upload.prediction;
-  if (error) return element("span", "problem", errorText(error, upload.readable));
-  const withheld = withholding(warnings);
-  if (withheld && !upload.revealed) return element("span", "warned", warningTitle(withheld));
-  const lines = element("span", upload.provisional ? "summary provisional" : "summary");
+/** Return a face's prediction in a few words, for a row, a tile or a line. */
+export function summary(face) {
+  if (!face.prediction) return element("span", "quiet", face.waiting ? "…" : "no prediction");
+  const { age, warnings = [], error, ...labels } = face.prediction;
+  if (error) return element("span", "problem", errorText(error, true));
+  if (withheld(face)) return element("span", "warned", warningTitle(withholding(warnings)));
+  const lines = element("span", "summary");
   if (age) lines.append(element("strong", "", yearsText(age)), element("span", "", intervalText(age)));
   for (const { label, probability } of Object.values(labels)) {
     lines.append(element("span", "", `${label}, ${percent(probability)}`));
   }
   if (warnings.length) lines.append(element("span", "warned", warnings.length === 1 ? warningTitle(warnings[0]) : `${warnings.length} warnings`));
-  if (upload.provisional) lines.append(element("span", "to-frame", "frame the face"));
   return lines;
 }
 
-/** Return an upload's prediction with all details. The user can `reveal` a withheld one and `accept` a provisional one. */
-export function panel(upload, reveal, accept) {
-  if (!upload.prediction) return summary(upload);
-  const { age, warnings = [], error, ...labels } = upload.prediction;
-  if (error) return errorPanel(error, upload.readable);
+/** Return a face's prediction in one or two words, for its box. */
+export function shortest(face) {
+  const { age, error, ...labels } = face.prediction ?? { error: true };
+  if (error || withheld(face)) return "?";
+  return age ? String(Math.round(age.years)) : (Object.values(labels)[0]?.label ?? "");
+}
+
+/** Return a face's prediction with all details, or the warning in place of a withheld one. */
+export function details(face) {
+  if (!face.prediction) return summary(face);
+  const { age, warnings = [], error, ...labels } = face.prediction;
+  if (error) return errorDetails(error, true);
   const all = element("div");
   if (warnings.length) all.append(warningList(warnings));
-  if (withholding(warnings) && !upload.revealed) {
-    all.append(button("Show anyway", reveal));
-    return all;
-  }
-  if (upload.provisional) {
-    const hint = element("div", "hint");
-    hint.append(element("p", "", TO_FRAME), button("It is framed", accept));
-    all.append(hint);
-  }
-  const list = element("dl", upload.provisional ? "metrics provisional" : "metrics");
+  if (withheld(face)) return all;
+  const list = element("dl", "metrics");
   if (age) list.append(metric("Age", ageMetric(age)));
   for (const [head, label] of Object.entries(labels)) list.append(metric(capitalized(head), labelMetric(label)));
   all.append(list);
-  if (age) all.append(element("p", "quiet", "The bar is the interval that covers 80 % of the age labels."));
+  if (age) all.append(element("p", "quiet", "The bar on the age scale covers 80 % of the labels that annotators would give."));
   return all;
 }
 
-/** Return a file name that CSS shortens in the middle. */
-export function fileName(name) {
-  const shown = element("span", "name");
-  shown.append(element("span", "", name.slice(0, -NAME_END)), element("span", "", name.slice(-NAME_END)));
-  return shown;
+/** Return the button that reveals a withheld prediction, if it is withheld. */
+export function revealing(face, reveal) {
+  return withheld(face) ? [button("Show anyway", reveal)] : [];
 }
 
-/** Return a new element with a class and text. */
-export function element(name, kind = "", text = "") {
-  const made = document.createElement(name);
-  if (kind) made.className = kind;
-  made.textContent = text;
-  return made;
-}
-
-function button(text, pressed) {
-  const made = element("button", "", text);
-  made.type = "button";
-  made.addEventListener("click", pressed);
-  return made;
-}
-
-function errorPanel(error, readable) {
+/** Return an error with the server's words on demand. */
+export function errorDetails(error, readable) {
   const text = errorText(error, readable);
   const all = element("div");
   all.append(element("p", "problem", text));
@@ -100,22 +78,29 @@ function errorPanel(error, readable) {
   return all;
 }
 
+/** Return warnings as a list. */
+export function warningList(warnings) {
+  const made = element("ul", "warnings");
+  made.append(...warnings.map((warning) => element("li", "", warningText(warning))));
+  return made;
+}
+
 function capitalized(text) {
   return text[0].toUpperCase() + text.slice(1);
 }
 
-function metric(name, ...content) {
+function metric(name, content) {
   const made = element("div");
   const value = element("dd");
-  value.append(...content.flat());
+  value.append(...content);
   made.append(element("dt", "", name), value);
   return made;
 }
 
 function ageMetric({ years, low, high }) {
-  const [whole, unit] = yearsText({ years }).split(" ");
+  const [number, unit] = yearsText({ years }).split(" ");
   const text = element("p", "value");
-  text.append(element("strong", "large", whole), ` ${unit} `, element("span", "note", intervalText({ low, high })));
+  text.append(element("strong", "large", number), ` ${unit} `, element("span", "note", intervalText({ low, high })));
   const track = element("div", "track");
   track.append(at(element("span", "fill"), low, high), at(element("span", "mark"), years));
   const scale = element("div", "scale");
@@ -133,12 +118,6 @@ function labelMetric({ label, probability }) {
   return [text, track];
 }
 
-function warningList(warnings) {
-  const made = element("ul", "warnings");
-  made.append(...warnings.map((warning) => element("li", "", warningText(warning))));
-  return made;
-}
-
 // The style sheet positions the element by these fractions of the scale.
 function at(made, start, end = start) {
   const part = (value) => Math.min(Math.max(value / OLDEST, 0), 1);
@@ -147,7 +126,8 @@ function at(made, start, end = start) {
   return made;
 }
 
-function yearsText({ years }) {
+/** Return an age in years as text. */
+export function yearsText({ years }) {
   const whole = Math.round(years);
   return whole === 1 ? "1 year" : `${whole} years`;
 }

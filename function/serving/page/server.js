@@ -1,7 +1,7 @@
 // Requests to the server.
 
-// images and bytes in one request, well below the server's default limits
-const MAX_IMAGES = 32;
+// photos and bytes in one request, well below the server's default limits and its time limit
+const MAX_IMAGES = 8;
 const MAX_BYTES = 8 * 2 ** 20;
 
 // Kept in memory only, until the page is closed.
@@ -34,20 +34,15 @@ export function* batches(uploads) {
   if (batch.length) yield batch;
 }
 
-/** Return a prediction or {error: problem} for each blob, in order. Throws RequestError. */
-export async function predict(blobs) {
-  const form = new FormData();
-  // The file's name stays private.
-  for (const blob of blobs) form.append("image", blob, "image");
-  const headers = apiKey ? { "X-API-Key": apiKey } : {};
-  const { response, body } = await fetchJson("predict", { method: "POST", body: form, headers });
-  if (response.ok) return body.predictions;
-  if (response.status === 422 && body.errors?.length === blobs.length) return body.errors.map((error) => ({ error }));
-  if ([400, 413, 415, 422].includes(response.status)) {
-    if (blobs.length === 1) return [{ error: body }];
-    if (response.status === 413) return halves(blobs);
-  }
-  throw new RequestError(response.status, body.detail + retryHint(response));
+/** Return {faces, warnings} or {error: problem} for each whole photo, in order. Throws RequestError. */
+export function detect(blobs) {
+  return post("detect", blobs);
+}
+
+/** Return the prediction or {error: problem} for one framed face. Throws RequestError. */
+export async function predict(blob) {
+  // A deployment may look for faces by default. This one is framed.
+  return (await post("predict?detect=false", [blob]))[0];
 }
 
 /** Return {name, version} of the served model, or null. */
@@ -59,10 +54,25 @@ export async function model() {
   }
 }
 
+async function post(path, blobs) {
+  const form = new FormData();
+  // The file's name stays private.
+  for (const blob of blobs) form.append("image", blob, "image");
+  const headers = apiKey ? { "X-API-Key": apiKey } : {};
+  const { response, body } = await fetchJson(path, { method: "POST", body: form, headers });
+  if (response.ok) return body.predictions;
+  if (response.status === 422 && body.errors?.length === blobs.length) return body.errors.map((error) => ({ error }));
+  if ([400, 413, 415, 422].includes(response.status)) {
+    if (blobs.length === 1) return [{ error: body }];
+    if (response.status === 413) return halves(path, blobs);
+  }
+  throw new RequestError(response.status, body.detail + retryHint(response));
+}
+
 // A deployment may allow fewer images or bytes in a request than this page sends.
-async function halves(blobs) {
+async function halves(path, blobs) {
   const middle = Math.ceil(blobs.length / 2);
-  return [...(await predict(blobs.slice(0, middle))), ...(await predict(blobs.slice(middle)))];
+  return [...(await post(path, blobs.slice(0, middle))), ...(await post(path, blobs.slice(middle)))];
 }
 
 async function fetchJson(path, options) {
