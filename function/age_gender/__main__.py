@@ -235,7 +235,7 @@ def parser() -> argparse.ArgumentParser:
         help="write a copy of each image into this folder, with the faces drawn in",
     )
     formats = one.add_mutually_exclusive_group()
-    for name, meaning in {"json": "one JSON object a line and an image", "csv": "CSV for a spreadsheet"}.items():
+    for name, meaning in {"json": "a line of JSON for each image", "csv": "CSV for a spreadsheet"}.items():
         formats.add_argument(
             f"--{name}", dest="format", action="store_const", const=name, help=f"print {meaning} instead of a table"
         )

@@ -28,10 +28,11 @@ _LEAST_LINE, _LINE_PART = 1, 640
 _PADDING = 2
 _DARK, _LIGHT = "black", "#ffe100"
 _NOTHING = "no face found"
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+"""What Pillow's default font is, with and without FreeType."""
 
 
-class _Area(NamedTuple):
+class Area(NamedTuple):
     """Pixels, the right and lower ends not included."""
 
     left: int
@@ -39,7 +40,7 @@ class _Area(NamedTuple):
     right: int
     bottom: int
 
-    def overlap(self, others: Sequence[_Area]) -> int:
+    def overlap(self, others: Sequence[Area]) -> int:
         """Return how many pixels of others this one covers."""
         return sum(
             max(min(self.right, each.right) - max(self.left, each.left), 0)
@@ -73,48 +74,50 @@ def drawn(image: Image.Image, detection: Detection) -> Image.Image:
     boxes = [_box(face, image.size) for face in detection.faces]
     for box in boxes:
         canvas.rectangle(_corners(box), outline=_DARK, width=line)
-        inner = _Area(box.left + line, box.top + line, box.right - line, box.bottom - line)
+        inner = Area(box.left + line, box.top + line, box.right - line, box.bottom - line)
         if inner.left < inner.right and inner.top < inner.bottom:
             canvas.rectangle(_corners(inner), outline=_LIGHT, width=line)
-    labels: list[_Area] = []
-    for number, (face, box) in enumerate(zip(detection.faces, boxes, strict=True), 1):
-        labels.append(_label(canvas, font, (f"{number}: {_answer(face)}", str(number)), box, (boxes, labels)))
-    if not boxes:
-        whole = _Area(0, 0, *image.size)
-        _label(canvas, font, (_NOTHING,), whole, ([], []))
+    answers = [(f"{number}: {_answer(face)}", str(number)) for number, face in enumerate(detection.faces, 1)]
+    whole = Area(0, 0, *image.size)
+    for text, area in labels(canvas, font, answers, boxes) if boxes else labels(canvas, font, [(_NOTHING,)], [whole]):
+        canvas.rectangle(_corners(area), fill=_DARK)
+        left, top = _extent(canvas, font, text)[:2]
+        canvas.multiline_text((area.left + _PADDING - left, area.top + _PADDING - top), text, _LIGHT, font)
     return image
 
 
-def _label(
-    canvas: ImageDraw.ImageDraw,
-    font: _Font,
-    texts: Sequence[str],
-    box: _Area,
-    taken: tuple[Sequence[_Area], Sequence[_Area]],
-) -> _Area:
-    """Write the first text that has a place beside all other labels, else the last one, and return its area.
+def labels(
+    canvas: ImageDraw.ImageDraw, font: Font, texts: Sequence[Sequence[str]], boxes: Sequence[Area]
+) -> list[tuple[str, Area]]:
+    """Return a text for each face, and where to write it.
 
     Args:
         canvas: to draw on.
-        font: of the text.
-        texts: the longest first.
-        box: of the face.
-        taken: the boxes of all faces, and the labels so far.
+        font: of the texts.
+        texts: for each face, the longest first. The first one is taken that has a place beside all earlier labels,
+            else the last one.
+        boxes: of the faces.
     """
-    for text in texts:
-        left, top, right, bottom = map(round, canvas.multiline_textbbox((0, 0), text, font))
-        size = right - left + 2 * _PADDING, bottom - top + 2 * _PADDING
-        area = _free_place(size, box, canvas.im.size, taken)
-        if not area.overlap(taken[1]):
-            break
-    canvas.rectangle(_corners(area), fill=_DARK)
-    canvas.multiline_text((area.left + _PADDING - left, area.top + _PADDING - top), text, _LIGHT, font)
-    return area
+    placed: list[tuple[str, Area]] = []
+    for choices, box in zip(texts, boxes, strict=True):
+        taken = [area for _, area in placed]
+        for text in choices:
+            left, top, right, bottom = _extent(canvas, font, text)
+            size = right - left + 2 * _PADDING, bottom - top + 2 * _PADDING
+            area = _free_place(size, box, canvas.im.size, (boxes, taken))
+            if not area.overlap(taken):
+                break
+        placed.append((text, area))
+    return placed
+
+
+def _extent(canvas: ImageDraw.ImageDraw, font: Font, text: str) -> Area:
+    return Area(*map(round, canvas.multiline_textbbox((0, 0), text, font)))
 
 
 def _free_place(
-    size: tuple[int, int], box: _Area, image: tuple[int, int], taken: tuple[Sequence[_Area], Sequence[_Area]]
-) -> _Area:
+    size: tuple[int, int], box: Area, image: tuple[int, int], taken: tuple[Sequence[Area], Sequence[Area]]
+) -> Area:
     """Return where a label beside a box covers least of other labels, then of faces."""
     width, height = size
     left, top, right, bottom = box
@@ -128,29 +131,29 @@ def _free_place(
         (left, bottom - height),
     )
     areas = [_inside(corner, size, image) for corner in corners]
-    boxes, labels = taken
-    return min(areas, key=lambda area: (area.overlap(labels), area.overlap(boxes)))
+    boxes, labelled = taken
+    return min(areas, key=lambda area: (area.overlap(labelled), area.overlap(boxes)))
 
 
-def _inside(corner: tuple[int, int], size: tuple[int, int], image: tuple[int, int]) -> _Area:
+def _inside(corner: tuple[int, int], size: tuple[int, int], image: tuple[int, int]) -> Area:
     left, top = (max(min(at, whole - part), 0) for at, part, whole in zip(corner, size, image, strict=True))
-    return _Area(left, top, left + size[0], top + size[1])
+    return Area(left, top, left + size[0], top + size[1])
 
 
-def _box(face: Face, size: tuple[int, int]) -> _Area:
+def _box(face: Face, size: tuple[int, int]) -> Area:
     """Return the part of a face's box that lies in the image, at least one pixel."""
     width, height = size
     box = face.box
     left, right = (_within(share, width) for share in (box.left, box.left + box.width))
     top, bottom = (_within(share, height) for share in (box.top, box.top + box.height))
-    return _Area(min(left, width - 1), min(top, height - 1), max(right, left + 1), max(bottom, top + 1))
+    return Area(min(left, width - 1), min(top, height - 1), max(right, left + 1), max(bottom, top + 1))
 
 
 def _within(share: float, side: int) -> int:
     return round(min(max(share, 0.0), 1.0) * side)
 
 
-def _corners(area: _Area) -> tuple[int, int, int, int]:
+def _corners(area: Area) -> tuple[int, int, int, int]:
     """Return an area as ImageDraw takes it, the last pixels included."""
     return area.left, area.top, area.right - 1, area.bottom - 1
 
@@ -164,5 +167,5 @@ def _answer(estimates: Estimates) -> str:
 
 
 @cache
-def _font(size: int) -> _Font:
+def _font(size: int) -> Font:
     return ImageFont.load_default(size)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from age_gender.annotate import LEAST_SIDE, drawn
+from age_gender.annotate import LEAST_SIDE, Area, drawn, labels
 from age_gender.detection import Detection
 from tests import group_photos
 from tests.command import age_gender
@@ -123,12 +123,23 @@ def test_the_answer_can_be_read_at_any_size(size: tuple[int, int]) -> None:
         assert (border == DARK).all()
 
 
-def test_labels_avoid_each_other() -> None:
-    crowd = detection(*[(x / 10, y / 10, 0.09, 0.09) for y in range(10) for x in range(10)])
-    assert len(crowd.faces) == 100
-    image = drawn(Image.new("RGB", (1200, 1200), group_photos.GROUND), crowd)
-    # Less than half is covered, though the answers would need more.
-    assert is_drawn(pixels(image), DARK).mean() < 0.5
+def test_labels_avoid_each_other_and_are_short_where_many_faces_are() -> None:
+    canvas = ImageDraw.Draw(Image.new("RGB", (600, 600)))
+    boxes = [Area(x, y, x + 70, y + 70) for y in range(0, 600, 75) for x in range(0, 600, 75)]
+    texts = [(f"{number}: 30 (25 - 35)\nmale 90.0 %", str(number)) for number in range(1, len(boxes) + 1)]
+    placed = labels(canvas, ImageFont.load_default(12), texts, boxes)
+    areas = [area for _, area in placed]
+    assert [area.overlap(areas[:number]) for number, area in enumerate(areas)] == [0] * 64
+    shown = [text in choices[1:] for (text, _), choices in zip(placed, texts, strict=True)]
+    assert 0 < sum(shown) < 64
+    for area, box in zip(areas, boxes, strict=True):
+        assert 0 <= area.left < area.right <= 600
+        assert 0 <= area.top < area.bottom <= 600
+        # Beside its own face.
+        assert area.left <= box.right
+        assert area.right >= box.left
+        assert area.top <= box.bottom
+        assert area.bottom >= box.top
 
 
 @pytest.mark.parametrize(
