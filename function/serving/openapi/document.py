@@ -45,7 +45,7 @@ Some requests never reach a path. The server refuses them with problem details a
 def document(settings: Settings, release: Release, routes: Routes) -> JsonObject:
     """Return the whole description."""
     tags = dict.fromkeys(operation.tag for operations in routes.values() for operation in operations.values())
-    return {
+    described = {
         "openapi": OPENAPI,
         "info": {"title": "Age and gender of faces", "version": release.version, "description": _text(release)},
         "servers": [{"url": "/"}],
@@ -58,6 +58,11 @@ def document(settings: Settings, release: Release, routes: Routes) -> JsonObject
             **({"securitySchemes": _SCHEMES} if settings.api_key else {}),
         },
     }
+    if settings.deepface or settings.rekognition:
+        from serving.openapi import dropins
+
+        dropins.add(described, settings, release, example_image(settings))
+    return described
 
 
 _SCHEMES = {
