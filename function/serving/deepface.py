@@ -177,7 +177,9 @@ def label(ours: str) -> str:
 
 
 def _refuse(fields: Fields) -> None:
-    """Raise a Problem for a member that asks for something the function does not do."""
+    """Raise a Problem for a member that asks for something the function does not do, or that has another type."""
+    # Faces are always aligned.
+    _flag(fields, "align", default=True)
     if _flag(fields, "anti_spoofing", default=False):
         raise Problem(HTTPStatus.BAD_REQUEST, "anti_spoofing is not offered; leave it out, or set it to false")
     if fields.get("detector_backend") == "skip":

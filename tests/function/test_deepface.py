@@ -156,6 +156,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "anti_spoofing": ({"anti_spoofing": True}, 400, "anti_spoofing is not offered"),
     "skip": ({"detector_backend": "skip"}, 400, "send aligned faces to /predict"),
     "a flag": ({"enforce_detection": "maybe"}, 400, "enforce_detection is 'maybe'"),
+    "another flag": ({"align": 2}, 400, "align is 2"),
     "max_faces": ({"max_faces": 0}, 400, "max_faces is 0"),
     "a boolean max_faces": ({"max_faces": True}, 400, "max_faces is True"),
 }
