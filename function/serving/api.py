@@ -126,7 +126,25 @@ class Api:
         ):
             if path:
                 table[path] = table.get(path, {}) | {method: operation}
+        self._add_dropins(table, predict)
         return table
+
+    def _add_dropins(self, table: Routes, predict: Operation) -> None:
+        """Add the operations of other services' clients that the settings switch on."""
+        # Imported here: whoever has none of these clients does not pay for them.
+        if self._settings.deepface:
+            from serving import deepface
+
+            handler = deepface.handler(self._settings, self._inference, self._reserved)
+            summary = "Find the faces of an image, and estimate age and gender of each, as DeepFace does"
+            table[deepface.PATH] = {
+                "POST": predict._replace(handler=handler, tag="DeepFace", summary=summary, schema="Analysis", body="")
+            }
+        if self._settings.rekognition:
+            from serving import rekognition
+
+            handler = rekognition.handler(self._settings, self._inference, self._reserved, predict.handler)
+            table["/"]["POST"] = predict._replace(handler=handler, authorize=rekognition.authorize)
 
     def _predict(self, request: Request) -> Response:
         return self._respond(request)

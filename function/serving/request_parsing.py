@@ -24,10 +24,11 @@ from serving.settings import Settings
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/avif")
 BINARY_TYPE = "application/octet-stream"
 FORM_TYPE = "multipart/form-data"
+URLENCODED_TYPE = "application/x-www-form-urlencoded"
 JSON_TYPE = "application/json"
 ACCEPTED_TYPES = (*IMAGE_TYPES, BINARY_TYPE, FORM_TYPE, JSON_TYPE)
 # Types that clients send without knowing the content: none, and curl's default.
-_UNSPECIFIC_TYPES = ("", BINARY_TYPE, "application/x-www-form-urlencoded")
+_UNSPECIFIC_TYPES = ("", BINARY_TYPE, URLENCODED_TYPE)
 
 MAX_FORM_PARTS = 1000
 """Limit of one form. Each part costs time and memory."""
@@ -35,6 +36,9 @@ MAX_JSON_VALUES = 10_000
 """Limit of one body. An empty object takes 64 bytes, its text three."""
 _JSON_PIECE = 2**16
 _NOT_ASCII = r"[^\0-\x7f]"
+# Characters between the lines of base64, and the URL-safe alphabet.
+_SPACES = b" \t\r\n\v\f"
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 # Bytes of a form that the parser looks at, at once and for a part's header.
 _FORM_PIECE, _FORM_BUFFER = 2**16, 2**20
 
@@ -68,7 +72,7 @@ def read(request: Request, settings: Settings) -> ImageRequest:
         found, parameter = _instances(data)
         detect = parameter if detect is None else detect
     elif request.mimetype == FORM_TYPE:
-        found = _form(data, request.mimetype_params.get("boundary", ""), settings)
+        found = _form(data, request.mimetype_params.get("boundary", ""))
     elif request.mimetype.startswith("image/") or (request.mimetype in _UNSPECIFIC_TYPES and _is_image(data)):
         found = [data]
     else:
@@ -182,16 +186,29 @@ def _decode_loosely(text: str) -> bytes:
         kind, _, text = text.partition(",")
         if not kind.lower().endswith(";base64"):
             raise ValueError("the data: URI does not say ;base64")
-    lines = text.split()
-    joined = "".join(lines)
+    # A list of the lines would take many times the memory of the text if they are short.
+    plain = text.encode("ascii", "replace").translate(None, _SPACES)
     # A form's decoder turns each + into a space. Line breaks are regular.
-    if " " in text.strip() and (len({*map(len, lines[:-1])}) > 1 or len(joined) % 4):
+    if " " in text.strip() and (len(plain) % 4 or not _regular(text)):
         raise ValueError("it contains spaces; was each + turned into a space?")
-    plain = joined.rstrip("=").replace("-", "+").replace("_", "/")
+    plain = plain.rstrip(b"=").translate(_STANDARD)
     try:
-        return binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
+        return binascii.a2b_base64(plain + b"=" * (-len(plain) % 4), strict_mode=True)
     except ValueError as error:
         raise ValueError("it has other characters than A-Z, a-z, 0-9, + and /, or is incomplete") from error
+
+
+def _regular(text: str) -> bool:
+    """Return whether all lines but the last have the same length."""
+    lengths: set[int] = set()
+    last = 0
+    for line in re.finditer(r"\S+", text):
+        if last:
+            lengths.add(last)
+        last = line.end() - line.start()
+        if len(lengths) > 1:
+            return False
+    return True
 
 
 def _is_image(data: bytes) -> bool:
@@ -262,7 +279,9 @@ def _image(instance: object, number: int) -> bytes | Problem:
         return Problem(HTTPStatus.BAD_REQUEST, f"instance {number} is not base64: {error}")
 
 
-class _Part(NamedTuple):
+class FormPart(NamedTuple):
+    """One part of a form."""
+
     name: str
     filename: str | None
     content_type: str
@@ -270,30 +289,12 @@ class _Part(NamedTuple):
 
     @property
     def is_file(self) -> bool:
+        """Whether the part is a file, and not a text."""
         return self.filename is not None or self.content_type.startswith("image/")
 
 
-def _form(data: bytes, boundary: str, settings: Settings) -> list[bytes]:
-    if not boundary:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            f"Content-Type {FORM_TYPE} has no boundary; do not set this header yourself, your HTTP client adds it",
-        )
-    mark = boundary.encode("latin-1", "replace")
-    if b"--" + mark not in data:
-        raise Problem(HTTPStatus.BAD_REQUEST, "the form does not contain the boundary that Content-Type states")
-    try:
-        parts = list(_parts(data, mark))
-    except RequestEntityTooLarge as error:
-        raise Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the form has more than {MAX_FORM_PARTS} parts, or a part with a header of more than a megabyte",
-        ) from error
-    except (ValueError, LookupError) as error:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            "the form is malformed, or incomplete: its closing boundary is missing; send it again",
-        ) from error
+def _form(data: bytes, boundary: str) -> list[bytes]:
+    parts = form_parts(data, boundary)
     files = [part for part in parts if part.is_file]
     # An image in another field would be lost.
     if lost := [part for part in parts if not part.is_file and (_is_image(part.data) or not files)]:
@@ -304,7 +305,35 @@ def _form(data: bytes, boundary: str, settings: Settings) -> list[bytes]:
     return [part.data for part in files]
 
 
-def _parts(data: bytes, boundary: bytes) -> Iterator[_Part]:
+def form_parts(data: bytes, boundary: str) -> list[FormPart]:
+    """Return the parts of a form, in the order sent.
+
+    Raises:
+        Problem: 400 for a malformed form, 413 for too many parts.
+    """
+    if not boundary:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            f"Content-Type {FORM_TYPE} has no boundary; do not set this header yourself, your HTTP client adds it",
+        )
+    mark = boundary.encode("latin-1", "replace")
+    if b"--" + mark not in data:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the form does not contain the boundary that Content-Type states")
+    try:
+        return list(_parts(data, mark))
+    except RequestEntityTooLarge as error:
+        raise Problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the form has more than {MAX_FORM_PARTS} parts, or a part with a header of more than a megabyte",
+        ) from error
+    except (ValueError, LookupError) as error:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "the form is malformed, or incomplete: its closing boundary is missing; send it again",
+        ) from error
+
+
+def _parts(data: bytes, boundary: bytes) -> Iterator[FormPart]:
     """Return the parts of a form.
 
     Raises:
@@ -325,4 +354,4 @@ def _parts(data: bytes, boundary: bytes) -> Iterator[_Part]:
             pieces.append(event.data)
             if not event.more_data:
                 filename = head.filename if isinstance(head, File) else None
-                yield _Part(head.name or "", filename, head.headers.get("Content-Type", ""), b"".join(pieces))
+                yield FormPart(head.name or "", filename, head.headers.get("Content-Type", ""), b"".join(pieces))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -10,6 +12,10 @@ from flask import Request, Response, g
 from serving import access
 from serving.access import Handler
 from serving.problems import Problem
+from serving.timeouts import Deadline
+
+Reserve = Callable[[Request], AbstractContextManager[Deadline]]
+"""Reserves the memory that the parsing of a request takes, and returns the request's deadline."""
 
 
 class Operation(NamedTuple):
@@ -33,6 +39,8 @@ class Operation(NamedTuple):
     """Kind of the request's body: "images", "tensors", or none."""
     choosable: bool = False
     """Whether the query parameter `request_parsing.DETECT` chooses between predictions and detections."""
+    authorize: Callable[[Request, str], None] = access.require_key
+    """Checks the API key of a request."""
 
 
 Routes = dict[str, dict[str, Operation]]
@@ -68,7 +76,7 @@ def _respond(routes: Routes, request: Request, api_key: str) -> Response:
         raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
     g.static = operation.static
     if operation.keyed:
-        access.require_key(request, api_key)
+        operation.authorize(request, api_key)
     return operation.handler(request)
 
 

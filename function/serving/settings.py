@@ -241,6 +241,12 @@ class Settings:
         "MIN_FACE_SIZE", 0.02, "Minimum side of a face's box, as a share of the image's longer side.", _share
     )
     min_face_score: float = _variable("MIN_FACE_SCORE", 0.5, "Minimum detection score of a face, 0 to 1.", _share)
+    deepface: bool = _variable(
+        "DEEPFACE", "false", "Whether `POST /analyze` answers clients of DeepFace's REST API.", _flag
+    )
+    rekognition: bool = _variable(
+        "REKOGNITION", "false", "Whether `POST /` answers `DetectFaces` of Amazon Rekognition's clients.", _flag
+    )
     request_timeout: int = _variable("REQUEST_TIMEOUT", 30, "Seconds after which a request ends.", _seconds)
     api_key: str = _variable(
         "API_KEY",

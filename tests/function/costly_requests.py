@@ -89,6 +89,11 @@ def json_of_wide_characters(size: int = BODY) -> bytes:
     return b'{"instances": [{"b64": "' + b"A" * (size - 80) + b'"}], "x": "' + "\U0001f600".encode() + b'"}'
 
 
+def json_of_short_lines(size: int = BODY) -> bytes:
+    """Return a JSON body of `size` bytes: base64 in lines of four characters."""
+    return b'{"instances": [{"b64": "' + b"AAAA\\n" * ((size - 40) // 6) + b'"}]}'
+
+
 def form(image: bytes) -> bytes:
     """Return a form with one image."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
@@ -140,6 +145,7 @@ def _rounds() -> dict[str, list[tuple[bytes, str]]]:
         "one photo in JSON": json_body(photo),
         "empty objects": json_of_empty_objects(),
         "wide characters": json_of_wide_characters(),
+        "short lines": json_of_short_lines(),
         "32 WebPs": json_body(*[webp()] * 32),
     }
     images_ = {

@@ -6,6 +6,7 @@ import base64
 import json
 import random
 import subprocess
+import tracemalloc
 from typing import Any
 
 import httpx
@@ -209,3 +210,24 @@ def test_a_path_with_a_slash_at_its_end_names_the_path_without_it(server: Server
     response = server.post(FACE, path=path)
     assert response.status_code == 404
     assert f"use {path[:-1]}, without the slash at its end" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("line", ["AAAA\n", "A\n", "AAAA \r\n"])
+def test_short_lines_take_little_more_memory_than_the_text(line: str) -> None:
+    count = 400_000
+    text = line * count
+    tracemalloc.start()
+    try:
+        found = decode_base64(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == bytes(len(line.strip()) * count * 3 // 4)
+    # A list of the lines would take fourteen times the text.
+    assert peak < 4 * len(text)
+
+
+def test_what_is_not_ascii_is_not_base64() -> None:
+    for text in ("AAA\ud800", "AAA\u00e9", "AAAA\u00a0"):
+        with pytest.raises(ValueError, match="other characters than A-Z"):
+            decode_base64(text)

@@ -57,7 +57,8 @@ def test_the_start_is_spared_the_accelerators_library(alone: Path) -> None:
 
 
 def test_the_start_imports_nothing_that_few_requests_need(alone: Path) -> None:
-    rare = ("serving.manifest_v3", "serving.openapi", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
+    ours = ("serving.manifest_v3", "serving.openapi", "serving.deepface", "serving.rekognition")
+    rare = (*ours, "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
     assert run(".venv-run", f"import main, sys; print([n for n in {rare} if n in sys.modules])", alone) == "[]"
 
 

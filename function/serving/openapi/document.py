@@ -60,7 +60,7 @@ def _choice(settings: Settings) -> str:
 def document(settings: Settings, release: Release, routes: Routes) -> JsonObject:
     """Return the whole description."""
     tags = dict.fromkeys(operation.tag for operations in routes.values() for operation in operations.values())
-    return {
+    described = {
         "openapi": OPENAPI,
         "info": {
             "title": "Age and gender of faces",
@@ -77,6 +77,11 @@ def document(settings: Settings, release: Release, routes: Routes) -> JsonObject
             **({"securitySchemes": _SCHEMES} if settings.api_key else {}),
         },
     }
+    if settings.deepface or settings.rekognition:
+        from serving.openapi import dropins
+
+        dropins.add(described, settings, release, example_image(settings))
+    return described
 
 
 _SCHEMES = {

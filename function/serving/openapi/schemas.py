@@ -205,7 +205,7 @@ def _problem() -> JsonObject:
             "items": ref("Problem"),
             "description": "The problem of each image, if all of several images failed.",
         },
-        error={"type": "string", "description": "`detail` again, on paths of the Open Inference Protocol."},
+        error={"type": "string", "description": "`detail` again, for clients of KServe and of DeepFace."},
         request_id={"type": "string", "description": "The request's id in the log."},
     )
 
