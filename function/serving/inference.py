@@ -85,7 +85,10 @@ class InferenceService:
 
         Errors are those of `predict`. An image without a face is no error.
         """
-        return self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+        try:
+            return self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+        finally:
+            memory.trim()
 
     def preload(self) -> None:
         """Load the detector now instead of at its first use.

@@ -122,6 +122,16 @@ def peak(settings: Settings, buffers: int, processors: int) -> int:
     return AT_REST + buffers + unreserved + reserved
 
 
+def trim() -> None:
+    """Return the freed memory between blocks in use to the system. It takes about a millisecond.
+
+    The blocks of a search have many sizes. Without this, glibc retains 40 MB between them after many clients.
+    """
+    # Only glibc has it.
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def configure_allocator() -> None:
     """Make glibc return large blocks to the system when they are freed, and share its heaps between threads.
 
