@@ -27,6 +27,7 @@ from serving import images, release
 from serving.predictor import Predictor
 from tests.bench_cold import BUNDLED, FETCHED, HELLO, cold_start
 from tests.function import costly_requests
+from tests.photos import background, drawn_face, with_faces
 from tests.server import Server, serve
 from training.faces import draw
 
@@ -60,6 +61,7 @@ def main() -> None:
             for _ in costly_requests.send_all(ours):
                 pass
             print(f"peak memory of the most expensive requests at once: {memory.peak / 2**20:.0f} MiB; at most 512")
+        _detection()
         with _ours() as ours, _theirs(hello) as theirs:
             _report("one warm request against its work and a hello world", _warm(ours, theirs), "at most 1.2")
             _report("a 12-megapixel JPEG, its extra time against the bare decode's", _large(ours), "at most 1.2")
@@ -67,6 +69,49 @@ def main() -> None:
         with _on({1}), _ours() as ours, _theirs(hello) as theirs:
             rates = _throughput(ours, theirs)
             _report(f"throughput of one processor at {CLIENTS} clients, against the same sum", rates, "at least 0.8")
+
+
+def _detection() -> None:
+    """Print the rows of whole images."""
+    with _ours() as ours:
+        for name, image, bound in _photos():
+            ratios = [
+                _p50_of(ours, image, runs=15, path="/detect") / _p50_of(ours, image, runs=15) for _ in range(ROUNDS)
+            ]
+            _report(f"/detect against /predict, one face, {name}", ratios, bound)
+    _report("memory once /detect is used, MB more than before", _memory_of_detection(), "at most 15")
+    with _ours() as ours, costly_requests.Memory(ours) as memory:
+        costly_requests.send_photographs(ours)
+        clients = costly_requests.PHOTO_CLIENTS
+        print(f"peak memory of {clients} clients with photographs: {memory.peak / 2**20:.0f} MiB; at most 512")
+
+
+def _photos() -> Iterator[tuple[str, bytes, str]]:
+    """Return photographs of one face: name, JPEG and bound."""
+    face = _chip()
+    yield "200x200 pixels", _jpeg(face), "at most 3.5"
+    for size, bound in (((1155, 866), "at most 4"), ((4000, 3000), "at most 2.5")):
+        side = size[1] // 3
+        photo = with_faces(background(*size), [(face, (size[0] // 2, size[1] // 4, side))])
+        yield f"{size[0]}x{size[1]} pixels", _jpeg(photo), bound
+
+
+def _chip() -> Image.Image:
+    """Return a face of UTKFace, or a drawn one without UTKFACE_DIR."""
+    folder = os.environ.get("UTKFACE_DIR")
+    if folder is None:
+        return drawn_face().resize((200, 200))
+    return Image.open(sorted(Path(folder).glob("30_*.jpg"))[0]).convert("RGB")
+
+
+def _memory_of_detection() -> list[float]:
+    """Return megabytes, as PSS of all processes, that one client's searches add."""
+    more = []
+    for _ in range(5):
+        with _ours() as server:
+            before = _pss(server, clients=1)
+            more.append(_pss(server, clients=1, path="/detect") - before)
+    return more
 
 
 def _ours() -> AbstractContextManager[Server]:
@@ -94,10 +139,10 @@ def _memory(hello: Path, clients: int) -> list[float]:
     return more
 
 
-def _pss(server: Server, clients: int) -> float:
+def _pss(server: Server, clients: int, path: str = "/predict") -> float:
     face = _face()
     with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(lambda _: server.post(face), range(100)))
+        list(pool.map(lambda _: server.post(face, path=path), range(100)))
     parent = psutil.Process(server.process.pid)
     return float(sum(each.memory_full_info().pss for each in (parent, *parent.children(recursive=True)))) / 1e6
 
@@ -169,8 +214,8 @@ def _direct() -> Callable[[bytes], object]:
     return lambda jpeg: predictor.run(images.decode(jpeg, predictor.release.size)[None])
 
 
-def _p50_of(server: Server, body: bytes, content_type: str = JPEG, runs: int = RUNS) -> float:
-    with _connection(server) as ask:
+def _p50_of(server: Server, body: bytes, content_type: str = JPEG, runs: int = RUNS, path: str = "/predict") -> float:
+    with _connection(server, path) as ask:
         return _p50(lambda: ask(body, content_type), runs)
 
 
@@ -185,12 +230,12 @@ def _p50(call: Callable[[], object], runs: int = RUNS) -> float:
 
 
 @contextmanager
-def _connection(server: Server) -> Iterator[Callable[[bytes, str], bytes]]:
+def _connection(server: Server, path: str = "/predict") -> Iterator[Callable[[bytes, str], bytes]]:
     """Open a persistent connection, and return a function that sends a request over it."""
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=60)
 
     def ask(body: bytes, content_type: str) -> bytes:
-        connection.request("POST", "/predict", body, {"Content-Type": content_type})
+        connection.request("POST", path, body, {"Content-Type": content_type})
         response = connection.getresponse()
         data = response.read()
         assert response.status == 200, data

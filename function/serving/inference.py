@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,7 @@ class InferenceService:
         processors = len(os.sched_getaffinity(0))
         self._processors = Budget(processors)
         self._decoders = Budget(memory.decode_budget(settings.limits, settings.max_request_bytes))
+        self._searches = Budget(1)
         self._workers = ThreadPoolExecutor(processors, thread_name_prefix="inference")
 
     def predict(
@@ -84,7 +85,10 @@ class InferenceService:
 
         Errors are those of `predict`. An image without a face is no error.
         """
-        return self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+        try:
+            return self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+        finally:
+            memory.trim()
 
     def preload(self) -> None:
         """Load the detector now instead of at its first use.
@@ -139,10 +143,11 @@ class InferenceService:
         encoded = images.inspect(image, limits, count)
         most = photos.most_faces(self._settings.max_faces, count, len(image))
         searched = photos.search_reduction(encoded)
-        with self._reserved(encoded.upright_memory(searched), deadline):
-            deadline.require()
+        # One search at a time: its networks take 20 MB. It is reserved before a processor, so a wait occupies none.
+        with self._reserved(encoded.upright_memory(searched), deadline, self._searches) as end_of_search:
             photo = photos.Photo(encoded.upright(searched), [])
             found = self._finder.find(photo.image.pixels, self._options)
+            end_of_search()
             photo = photo._replace(faces=found[:most])
             reduction = photos.crop_reduction(encoded, searched, photo.faces, limits)
             if reduction == searched:
@@ -180,13 +185,17 @@ class InferenceService:
         return result
 
     @contextmanager
-    def _reserved(self, needed: int, deadline: Deadline) -> Iterator[None]:
+    def _reserved(self, needed: int, deadline: Deadline, also: Budget | None = None) -> Iterator[Callable[[], None]]:
+        """Reserve memory, one unit of `also`, and a processor. Return what ends the reservation of `also` early.
+
+        Everybody reserves in this order, so nobody blocks another.
+        """
         # Memory first: an image that waits for it does not occupy a processor.
-        with (
-            self._decoders.reserve(memory.decode_bytes(needed), deadline),
-            self._processors.reserve(1, deadline),
-        ):
-            yield
+        with self._decoders.reserve(memory.decode_bytes(needed), deadline), ExitStack() as early:
+            if also:
+                early.enter_context(also.reserve(1, deadline))
+            with self._processors.reserve(1, deadline):
+                yield early.close
 
     def _prediction(self, face: DecodedImage, wording: Wording) -> PredictionJson:
         (estimates,) = self.predictor.predict(face.pixels[None])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 DECODE_BYTES_PER_PIXEL = 13
-"""Memory of a full-size decode. A WebP takes 12 bytes a pixel, a PNG 8, an AVIF of 10 bits a channel 10 to 13."""
+"""Memory of a full-size decode. A PNG takes 8 bytes a pixel, an AVIF of 10 bits a channel 10 to 13."""
+WEBP_BYTES_PER_PIXEL = 12
+"""The same for a WebP, which takes its file once more."""
 PIXELS_PER_BYTE = 1000
 """Pixels that a byte of a file may stand for. A blank color image reaches a third of that as a PNG."""
 

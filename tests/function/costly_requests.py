@@ -11,12 +11,14 @@ from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import cycle, islice
 
 import httpx
 import psutil
 from PIL import Image
 
 from tests.function.bad_images import avif_of_another_size, header, png, saved, webp_with_large_canvas
+from tests.photos import photo
 from tests.server import Server
 
 BODY = 20 * 2**20
@@ -169,14 +171,46 @@ def _rounds() -> dict[str, list[tuple[bytes, str]]]:
     }
 
 
-def post(server: Server, body: bytes, content_type: str) -> int:
+def post(server: Server, body: bytes, content_type: str, path: str = "/predict") -> int:
     """Return the status. The time limit is above the function's own."""
     headers = {"Content-Type": content_type, "Connection": "close"}
-    return httpx.post(f"{server.url}/predict", content=body, headers=headers, timeout=60).status_code
+    return httpx.post(f"{server.url}{path}", content=body, headers=headers, timeout=60).status_code
 
 
-def send_all(server: Server) -> Iterator[tuple[str, set[int]]]:
+def send_all(server: Server, path: str = "/predict") -> Iterator[tuple[str, set[int]]]:
     """Send the requests of each name at once. Yield the name and the statuses of the responses."""
     with ThreadPoolExecutor(CLIENTS) as clients:
         for name, requests in _rounds().items():
-            yield name, set(clients.map(lambda request: post(server, *request), requests))
+            yield name, set(clients.map(lambda request: post(server, request[0], request[1], path), requests))
+
+
+PHOTO_CLIENTS = 64
+"""Clients that send whole photographs at once: the function's threads."""
+
+
+@cache
+def photographs() -> list[bytes]:
+    """Return photographs of 0.3 to 16 megapixels in every format, with faces of several sizes."""
+    sizes = ((640, 480), (1600, 1200), (3000, 2000), (4600, 3450))
+    found = []
+    for number, (width, height) in enumerate(sizes):
+        unit = width // 20
+        image = photo((2 * unit, 3 * unit, 6 * unit), (12 * unit, 5 * unit, 3 * unit), size=(width, height))
+        found.append(saved(image, "JPEG", quality=90))
+        found.append(saved(image, "JPEG", quality=90, progressive=True))
+        if number < 3:
+            found.append(saved(image, "PNG", compress_level=1))
+            found.append(saved(image, "WEBP", method=0))
+    large = photo((300, 400, 1200), size=(4000, 3999))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found.append(saved(large.convert("RGBA"), "WEBP", method=0, exif=exif))
+    found.append(saved(large, "AVIF", speed=10, exif=exif))
+    return found
+
+
+def send_photographs(server: Server, requests: int = 2 * PHOTO_CLIENTS) -> set[int]:
+    """Send photographs to /detect from PHOTO_CLIENTS clients at once. Return the statuses of the responses."""
+    sent = islice(cycle(photographs()), requests)
+    with ThreadPoolExecutor(PHOTO_CLIENTS) as clients:
+        return set(clients.map(lambda body: post(server, body, "image/jpeg", "/detect"), sent))

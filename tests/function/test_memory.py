@@ -145,3 +145,24 @@ def test_the_most_expensive_requests_at_once_stay_within_the_memory_of_a_deploym
         assert server.post(face).json() == predicted
         time.sleep(0.5)
         assert memory.now() < AT_REST
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("AVIF" not in FORMATS, reason="this Pillow is built without AVIF")
+def test_searches_of_the_most_expensive_images_stay_within_the_memory_of_a_deployment(tmp_path: Path) -> None:
+    photo = costly_requests.photographs()[0]
+    with (
+        limited_python(tmp_path) as python,
+        serve(FUNCTION, python) as server,
+        costly_requests.Memory(server) as memory,
+    ):
+        found = server.post(photo, path="/detect").json()
+        assert len(found["predictions"][0]["faces"]) == 2
+        assert 200 in costly_requests.send_photographs(server) <= {200, 503}
+        assert memory.peak < LIMIT
+        for name, statuses in costly_requests.send_all(server, "/detect"):
+            assert statuses <= {200, 400, 413, 415, 422, 503}, name
+            assert memory.peak < LIMIT, name
+        assert server.post(photo, path="/detect").json() == found
+        time.sleep(0.5)
+        assert memory.now() < AT_REST

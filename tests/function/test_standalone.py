@@ -62,6 +62,26 @@ def test_the_start_imports_nothing_that_few_requests_need(alone: Path) -> None:
     assert run(".venv-run", f"import main, sys; print([n for n in {rare} if n in sys.modules])", alone) == "[]"
 
 
+def test_a_prediction_does_not_load_the_detector(alone: Path) -> None:
+    code = """
+import main, sys
+from serving.settings import BUNDLED_RELEASE
+from werkzeug.test import EnvironBuilder
+from flask import Flask, Request
+def loaded():
+    return sorted(name for name in sys.modules if name.startswith("serving.detection."))
+def ask(path):
+    with Flask("asked").app_context():
+        environment = EnvironBuilder(path=path, method="POST", data=open(FACE, "rb").read()).get_environ()
+        return main.predict(Request(environment)).status_code
+print(ask("/predict"), ask("/predict?detect=false"), loaded())
+print(ask("/detect"), loaded()[-1])
+"""
+    face = ROOT / "docs" / "example.jpg"
+    said = run(".venv-run", code.replace("FACE", repr(str(face))), alone).splitlines()
+    assert said == ["200 200 []", "200 serving.detection.search"]
+
+
 def test_no_thread_of_the_start_is_left_when_gunicorn_forks(alone: Path) -> None:
     code = "import main, threading; print(main.INFERENCE.predictor.release.name, threading.active_count())"
     assert run(".venv-run", code, alone).endswith(" 1")
