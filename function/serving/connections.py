@@ -30,7 +30,7 @@ from gunicorn.http.errors import (
     ParseException,
 )
 from gunicorn.http.parser import RequestParser
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from serving.logs import log
 from serving.settings import Settings
@@ -419,7 +419,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         elif connection.started:
             connection.until, connection.expired = limit, self._refuse_late
         else:
-            connection.until, connection.expired = time.monotonic() + self.settings.keepalive_timeout, self._close
+            # A response may end after `_cap_keepalive`.
+            seconds = self.settings.keepalive_timeout if self.alive else STOP_KEEPALIVE_LINGER
+            connection.until, connection.expired = time.monotonic() + seconds, self._close
         self._wait(connection, EVENT_READ, self._read)
 
     def _take_head(self, connection: _Connection) -> None:

@@ -116,6 +116,21 @@ def test_a_request_whose_time_passes_while_it_waits_gets_503() -> None:
     assert "the server is busy" in refused[0].json()["detail"]
 
 
+def test_clients_that_keep_their_connections_do_not_delay_a_stop(face: bytes) -> None:
+    """Some responses end while the server stops: their connections must not stay open for the whole keep-alive."""
+    with serve(FUNCTION) as server:
+        address = urlsplit(server.url)
+        clients = [socket.create_connection((address.hostname, address.port)) for _ in range(40)]
+        head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(face)}\r\n\r\n"
+        for client in clients:
+            client.sendall(head.encode() + face)
+        assert clients[0].recv(1)
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(timeout=15)
+        for client in clients:
+            client.close()
+
+
 def test_a_stop_finishes_what_is_in_flight() -> None:
     image = large()
     with serve(FUNCTION) as server, ThreadPoolExecutor(1) as client:
