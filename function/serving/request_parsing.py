@@ -262,11 +262,12 @@ def _instances(data: bytes) -> tuple[list[bytes | Problem], bool | None]:
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
         raise Problem(HTTPStatus.BAD_REQUEST, f'the body has no list "instances"; {_EXPECTED_JSON}')
-    parameters = content.get("parameters") or {}
-    detect = parameters.get(DETECT) if isinstance(parameters, dict) else parameters
-    if not isinstance(detect, bool | None):
+    # Vertex AI's clients send null for none.
+    parameters = content.get("parameters")
+    parameters = {} if parameters is None else parameters
+    if not isinstance(parameters, dict) or not isinstance(parameters.get(DETECT, False), bool):
         raise Problem(HTTPStatus.BAD_REQUEST, f'"parameters" is not an object with "{DETECT}": true or false')
-    return [_image(instance, number) for number, instance in enumerate(instances)], detect
+    return [_image(instance, number) for number, instance in enumerate(instances)], parameters.get(DETECT)
 
 
 def _image(instance: object, number: int) -> bytes | Problem:

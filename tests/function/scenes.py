@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.conftest import FUNCTION, ROOT
+from tests.conftest import ROOT
 
 SIZE = (960, 640)
 LARGE, SMALL = (500, 120, 320), (80, 60, 200)
@@ -16,7 +16,8 @@ LARGE, SMALL = (500, 120, 320), (80, 60, 200)
 
 def drawn() -> bytes:
     """Return a PNG with two drawn faces that the detector finds."""
-    return scene(ROOT / "docs" / "example.jpg", FUNCTION / "serving" / "page" / "example-1.jpg")
+    face = ROOT / "docs" / "example.jpg"
+    return scene(face, face)
 
 
 def scene(large: Path, small: Path) -> bytes:

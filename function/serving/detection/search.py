@@ -33,7 +33,7 @@ _TILE_OVERLAP = 0.25
 # Score from which the search network's candidates are looked at again.
 _LEAST_SCORE = 0.2
 # Candidates that are looked at again. It takes three milliseconds for each.
-_MOST_LOOKS = 256
+_MOST_LOOKS = 100
 # Overlaps from which two faces are the same: over the union, and over the smaller one.
 _SAME_FACE, _SAME_INSIDE = 0.3, 0.6
 # Below so many pixels of its input, the search network is too coarse for landmarks, and is often wrong.
@@ -119,7 +119,9 @@ class FaceFinder:
         """Return the faces of an RGB image that is upright by its metadata, largest first."""
         longer = max(image.size)
         judged, turn = self._whole(image)
-        if max((face.side for face in _sure(judged, options)), default=0.0) < _LARGE_FACE * longer:
+        largest = max((face.side for face in _sure(judged, options)), default=0.0)
+        # A smaller image has no pixels that the first pass did not see.
+        if largest < _LARGE_FACE * longer and longer > SEARCH.size:
             found = [each for tile in _tiles(image) for each in self._pass(image, tile, turn)]
             judged += self._judge(image, found)
         large = [face for face in _sure(judged, options) if face.side >= options.least_side * longer]

@@ -122,7 +122,7 @@ def _instances(settings: Settings) -> JsonObject:
         "properties": {
             "instances": {"type": "array", "minItems": 1, "maxItems": settings.max_images, "items": instance},
             "parameters": {
-                "type": "object",
+                "type": ["object", "null"],
                 "properties": {
                     DETECT: {"type": "boolean", "description": "The query parameter's value, unless that is there."}
                 },
