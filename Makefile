@@ -31,7 +31,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-peer bench-photos bench-detection screenshots bench-warnings bench-gate fuzz score clean
+.PHONY: help faces-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-gate fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
