@@ -16,7 +16,7 @@ _CHOICES = "training/pipeline.yml"
 _ENTRY = "function/main.py"
 _BREAK = '\nraise RuntimeError("it does not start")\n'
 _PREDICTIONS = "function/serving/inference.py"
-_FIRST_LINE = '        """Predict one image of `count` in the request."""\n'
+_FIRST_LINE = '        """Predict one aligned face of `count` in the request."""\n'
 # More predictions than a verification requests, fewer than verification and canary together.
 _WEAR = """        self.answered = getattr(self, "answered", 0) + 1
         if self.answered > 45:
