@@ -19,7 +19,8 @@ from PIL import Image
 
 from serving import images, release
 from serving.detection import crops
-from serving.detection.search import Face, FaceFinder, Options
+from serving.detection.faces import Face
+from serving.detection.search import FaceFinder, Options
 from serving.predictor import Predictor
 from serving.settings import Settings
 

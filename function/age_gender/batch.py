@@ -254,10 +254,10 @@ def _plan(images: str, job: Job, release: Release) -> dict[str, Any]:
 
 def _finding(settings: Settings) -> dict[str, Any]:
     """Return what decides which faces are found and listed."""
-    from serving.detection import detectors
+    from serving.detection import files
 
     return {
-        "networks": [file.sha256 for file in (detectors.SEARCH, detectors.REFINE)],
+        **files.section(),
         "max_faces": settings.max_faces,
         "min_face_size": settings.min_face_size,
         "min_face_score": settings.min_face_score,

@@ -10,14 +10,16 @@ from PIL import Image, ImageDraw
 
 from serving.detection import DetectorError, crops, detectors, geometry, photos
 from serving.detection.detectors import REFINE, SEARCH, Detector
+from serving.detection.faces import Face
 from serving.detection.geometry import Frame
-from serving.detection.search import Face, FaceFinder, Options
+from serving.detection.search import FaceFinder, Options
 from serving.images import UprightImage, inspect
 from serving.limits import Limits
+from serving.settings import Settings
 from tests.function.bad_images import saved
 
 GREEN = (110, 130, 115)
-OPTIONS = Options()
+OPTIONS = Options(Settings().min_face_score, Settings().min_face_size)
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +140,8 @@ def test_a_face_at_the_border_is_one_face(finder: FaceFinder, faces: list[Image.
 def test_a_large_face_does_not_hide_a_small_one_below_the_limit(finder: FaceFinder, faces: list[Image.Image]) -> None:
     both = scene((1280, 960), (faces[0], 220, (100, 100)), (faces[1], 90, (900, 700)))
     assert len(finder.find(both, OPTIONS)) == 2
-    assert len(finder.find(both, Options(least_side=0.1))) == 1
-    assert finder.find(both, Options(least_score=1.0)) == []
+    assert len(finder.find(both, OPTIONS._replace(least_side=0.1))) == 1
+    assert finder.find(both, OPTIONS._replace(least_score=1.0)) == []
 
 
 def test_no_face_in_images_without_people(finder: FaceFinder) -> None:

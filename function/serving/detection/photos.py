@@ -9,7 +9,8 @@ from PIL import Image
 
 from serving import images
 from serving.detection import crops
-from serving.detection.search import SEARCH_SIDE, Face
+from serving.detection.faces import Face
+from serving.detection.search import SEARCH_SIDE
 from serving.images import DecodedImage, EncodedImage, UprightImage
 from serving.limits import Limits
 from serving.prediction import LANDMARKS, TOO_MANY_FACES, FaceBox, InputWarning

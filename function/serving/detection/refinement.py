@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from PIL import Image
 
 from serving.detection import crops, geometry
 from serving.detection.detectors import MARGIN, REFINE, Candidate, Detector
-from serving.detection.geometry import Frame, Points
+from serving.detection.faces import Face
+from serving.detection.geometry import Frame
 
 # Candidates below this score are nothing.
 _LEAST_SCORE = 0.1
@@ -17,21 +16,6 @@ _LEAST_SCORE = 0.1
 _LOOKS = 2
 # Landmarks whose sides a mirror exchanges: eyes, and ears.
 _MIRRORED_ORDER = [1, 0, 2, 3, 5, 4]
-
-
-class Look(NamedTuple):
-    """A face as the second network sees it. Lengths are in pixels of the image."""
-
-    score: float
-    """Mean score in the pixels and in their mirror image, 0 to 1."""
-    center: complex
-    """Center of the square box, x + iy."""
-    side: float
-    """Side of the box."""
-    landmarks: Points
-    """(6, 2), in the order of `prediction.LANDMARKS`."""
-    frame: Frame
-    """Where the aligned crop lies."""
 
 
 class Refiner:
@@ -45,11 +29,11 @@ class Refiner:
         """
         self._network = Detector(REFINE)
 
-    def look(self, image: Image.Image, frame: Frame) -> Look | None:
+    def look(self, image: Image.Image, frame: Frame) -> Face | None:
         """Return the face in the middle of the surroundings of `frame`, or None.
 
-        What the network sees in the pixels and in their mirror image is averaged. A false face rarely has a high score
-        in both.
+        The face is the mean of what the network sees in the pixels and in their mirror image. A false face rarely has a
+        high score in both.
         """
         window = frame.scaled(MARGIN)
         pixels = crops.warp(image, window, REFINE.size)
@@ -59,7 +43,7 @@ class Refiner:
             return None
         landmarks = window.to_image(np.mean([each.landmarks for each in seen], axis=0))
         center = complex(*np.mean([each.center for each in seen], axis=0))
-        return Look(
+        return Face(
             sum(each.score for each in seen) / _LOOKS,
             window.turn * center + window.origin,
             sum(each.side for each in seen) / len(seen) * window.side,

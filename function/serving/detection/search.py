@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from serving.detection import crops, geometry
-from serving.detection.detectors import MARGIN, SEARCH, Detector
-from serving.detection.geometry import Frame, Points
-from serving.detection.refinement import Look, Refiner
+from serving.detection.detectors import MARGIN, SEARCH, Candidate, Detector
+from serving.detection.faces import Face
+from serving.detection.geometry import Frame
+from serving.detection.refinement import Refiner
 
 SEARCH_SIDE = 960
 """Pixels of the longer side that a search needs. More would not be seen."""
@@ -43,43 +44,22 @@ _SMALL_FACE_ODDS = 3.5
 _QUARTER_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 
 
+_Item = TypeVar("_Item")
+
+
 class Options(NamedTuple):
     """What counts as a face."""
 
-    least_score: float = 0.5
+    least_score: float
     """Score from which a candidate is a face, 0 to 1."""
-    least_side: float = 0.02
+    least_side: float
     """Least side of a face's box, in longer sides of the image."""
 
 
-class Face(NamedTuple):
-    """A face in an image. Lengths are in pixels of that image."""
-
-    score: float
-    """How sure the networks are, 0 to 1."""
-    center: complex
-    """Center of the square box, x + iy."""
-    side: float
-    """Side of the box."""
-    landmarks: Points
-    """(6, 2), in the order of `prediction.LANDMARKS`."""
-    frame: Frame
-    """Where the aligned crop lies."""
-
-    def in_larger(self, factor: float) -> Face:
-        """Return the face in an image with `factor` times the pixels a side."""
-        return Face(
-            self.score, self.center * factor, self.side * factor, self.landmarks * factor, self.frame.in_larger(factor)
-        )
-
-
 class _Found(NamedTuple):
-    """A candidate of the search, in pixels of the image."""
+    """A candidate of the search."""
 
-    score: float
-    center: complex
-    side: float
-    frame: Frame
+    face: Face
     seen: float
     """Side of its box in pixels of the network's input."""
 
@@ -90,9 +70,6 @@ class _Judged(NamedTuple):
     face: Face
     agreement: float
     """Mean score of both networks: it tells an upright face from a turned one."""
-
-
-_Box = TypeVar("_Box", _Found, Face)
 
 
 class _Window(NamedTuple):
@@ -125,7 +102,7 @@ class FaceFinder:
             found = [each for tile in _tiles(image) for each in self._pass(image, tile, turn)]
             judged += self._judge(image, found)
         large = [face for face in _sure(judged, options) if face.side >= options.least_side * longer]
-        return sorted(_distinct(large), key=lambda face: -face.side)
+        return sorted(_distinct(large, lambda face: face), key=lambda face: -face.side)
 
     def _whole(self, image: Image.Image) -> tuple[list[_Judged], int]:
         """Search the whole image, turned if only that finds a face. Return the faces and the quarter turns."""
@@ -150,42 +127,43 @@ class FaceFinder:
         # The turn is about the window's center.
         placed = Frame(scale, complex(window.left, window.top) + (0.5 + 0.5j) * (window.side - scale))
         return [
-            _Found(
-                each.score,
-                placed.turn * complex(*each.center) + placed.origin,
-                each.side * window.side,
-                geometry.fit(SEARCH.template, placed.to_image(each.landmarks)),
-                each.side * SEARCH.size,
-            )
-            for each in self._network.find(pixels, _LEAST_SCORE)
+            _Found(_placed(each, placed), each.side * SEARCH.size) for each in self._network.find(pixels, _LEAST_SCORE)
         ]
 
     def _judge(self, image: Image.Image, found: list[_Found]) -> list[_Judged]:
         """Look at the best candidates again."""
-        return [self._looked_at(image, each) for each in _distinct(found)[:_MOST_LOOKS]]
+        distinct = _distinct(found, lambda each: each.face)
+        return [self._looked_at(image, *each) for each in distinct[:_MOST_LOOKS]]
 
-    def _looked_at(self, image: Image.Image, found: _Found) -> _Judged:
-        look = self._refiner.look(image, found.frame)
-        if found.seen < _COARSE:
-            return self._small(image, found, look)
+    def _looked_at(self, image: Image.Image, found: Face, seen: float) -> _Judged:
+        look, small = self._refiner.look(image, found.frame), seen < _COARSE
+        if look and small:
+            look = self._refiner.look(image, look.frame) or look
         if not look:
-            landmarks = found.frame.to_image(SEARCH.template)
-            score = found.score / 2
-            return _Judged(Face(score, found.center, found.side, landmarks, found.frame), score)
-        score = (found.score + look.score) / 2
+            return _Judged(found._replace(score=0.0 if small else found.score / 2), found.score / 2)
+        agreement = (found.score + look.score) / 2
+        if small:
+            return _Judged(look._replace(score=_posterior(look.score)), agreement)
         frame = geometry.mean(found.frame, look.frame, look.score / (found.score + look.score))
-        return _Judged(Face(score, look.center, look.side, look.landmarks, frame), score)
+        return _Judged(look._replace(score=agreement, frame=frame), agreement)
 
-    def _small(self, image: Image.Image, found: _Found, look: Look | None) -> _Judged:
-        """Judge a face that the search network hardly sees."""
-        if not look:
-            landmarks = found.frame.to_image(SEARCH.template)
-            return _Judged(Face(0.0, found.center, found.side, landmarks, found.frame), found.score / 2)
-        look = self._refiner.look(image, look.frame) or look
-        # The second opinion must be clear: among thousands of places, one looks like a face by chance. This is Bayes'
-        # rule with the odds of that.
-        score = look.score / (look.score + _SMALL_FACE_ODDS * (1 - look.score))
-        return _Judged(Face(score, *look[1:]), (found.score + look.score) / 2)
+
+def _posterior(score: float) -> float:
+    """Return the score of a face that the search network hardly sees.
+
+    The second look must be clear: among thousands of places, one looks like a face by chance. This is Bayes' rule with
+    the odds of that.
+    """
+    return score / (score + _SMALL_FACE_ODDS * (1 - score))
+
+
+def _placed(candidate: Candidate, placed: Frame) -> Face:
+    """Return a candidate, whose lengths are shares of what the network saw, where that lies in the image."""
+    landmarks = placed.to_image(candidate.landmarks)
+    center = placed.turn * complex(*candidate.center) + placed.origin
+    return Face(
+        candidate.score, center, candidate.side * placed.side, landmarks, geometry.fit(SEARCH.template, landmarks)
+    )
 
 
 def _tiles(image: Image.Image) -> Iterator[_Window]:
@@ -210,16 +188,16 @@ def _sure(judged: list[_Judged], options: Options) -> list[Face]:
     return [each.face for each in judged if each.face.score >= options.least_score]
 
 
-def _distinct(found: list[_Box]) -> list[_Box]:
-    """Drop all candidates but the best of each face."""
-    kept: list[_Box] = []
-    for each in sorted(found, key=lambda each: -each.score):
-        if not any(_same(each, better) for better in kept):
-            kept.append(each)
+def _distinct(found: list[_Item], face_of: Callable[[_Item], Face]) -> list[_Item]:
+    """Drop all items but the best of each face."""
+    kept: list[_Item] = []
+    for item in sorted(found, key=lambda item: -face_of(item).score):
+        if not any(_same(face_of(item), face_of(better)) for better in kept):
+            kept.append(item)
     return kept
 
 
-def _same(first: _Box, second: _Box) -> bool:
+def _same(first: Face, second: Face) -> bool:
     """Return whether two boxes are of one face: they overlap, or one lies in the other."""
     apart = first.center - second.center
     reach, smaller = (first.side + second.side) / 2, min(first.side, second.side)
