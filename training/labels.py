@@ -47,6 +47,8 @@ COLUMNS = (AGE, *LABELS)
 # Largest age in years. The age head predicts a distribution over 0 to MAX_AGE.
 MAX_AGE = 116
 AGE_CLASSES = MAX_AGE + 1
+# An unknown label: an age, or a class index.
+MISSING = 255
 
 # The pattern of file names, for messages.
 PATTERN = "_".join([f"[{field}]" for field in (AGE, *(head.field for head in CHOICES), "date&time")]) + ".jpg"
@@ -59,9 +61,11 @@ class Labels:
     """The labels of a face."""
 
     age: int
-    """Age in years."""
+    """Age in years, the lowest age of a range, or MISSING."""
+    age_high: int
+    """Highest age of a range, in years. It equals `age` where the age is exact or missing."""
     choices: tuple[int, ...]
-    """Class index for each head in CHOICES."""
+    """Class index for each head in CHOICES, or MISSING."""
     stamp: str
     """Date, time and suffix from the file name. It orders faces by the time of collection."""
 
@@ -84,7 +88,7 @@ def parse(name: str) -> Labels:
     _check(AGE, age, MAX_AGE)
     for head, value in zip(CHOICES, choices, strict=True):
         _check(head.field, value, len(head.labels) - 1)
-    return Labels(age, tuple(choices), stamp)
+    return Labels(age, age, tuple(choices), stamp)
 
 
 def _check(field: str, value: int, largest: int) -> None:

@@ -30,7 +30,7 @@ def test_a_published_name_gives_its_labels(name: str, expected: tuple[int, int, 
 
 
 def test_the_stamp_is_kept_because_it_orders_faces() -> None:
-    assert parse("25_0_2_20170116174525125.jpg.chip.jpg") == Labels(25, (0, 2), "20170116174525125.jpg.chip")
+    assert parse("25_0_2_20170116174525125.jpg.chip.jpg") == Labels(25, 25, (0, 2), "20170116174525125.jpg.chip")
 
 
 @pytest.mark.parametrize(
