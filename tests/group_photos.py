@@ -10,9 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.conftest import ROOT
-
-Place = tuple[int, int, int]
-"""Left, top and side of a face in pixels."""
+from tests.photos import Place, with_faces
 
 GROUND = (120, 130, 110)
 SIZE = (1280, 960)
@@ -35,10 +33,7 @@ def faces() -> list[Image.Image]:
 
 def scene(places: Sequence[Place], size: tuple[int, int] = SIZE) -> Image.Image:
     """An image with a face at each place."""
-    image = Image.new("RGB", size, GROUND)
-    for (left, top, side), face in zip(places, faces(), strict=False):
-        image.paste(face.resize((side, side)), (left, top))
-    return image
+    return with_faces(Image.new("RGB", size, GROUND), zip(faces(), places, strict=False))
 
 
 def saved(image: Image.Image, kind: str = "JPEG", *, turned: bool = False) -> bytes:

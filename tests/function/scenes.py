@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.function.bad_images import saved
+from tests.photos import with_faces
 
 SIZE = (960, 640)
 LARGE, SMALL = (500, 120, 320), (80, 60, 200)
@@ -22,20 +23,10 @@ def drawn() -> bytes:
 
 def scene(large: Path, small: Path) -> bytes:
     """Return a PNG of SIZE with these faces at LARGE and SMALL."""
-    canvas = Image.new("RGB", SIZE, (110, 130, 120))
-    for path, (left, top, side) in ((large, LARGE), (small, SMALL)):
-        with Image.open(path) as face:
-            canvas.paste(face.convert("RGB").resize((side, side)), (left, top))
-    return encoded(canvas)
+    faces = ((Image.open(path).convert("RGB"), place) for path, place in ((large, LARGE), (small, SMALL)))
+    return saved(with_faces(Image.new("RGB", SIZE, (110, 130, 120)), faces))
 
 
 def blank() -> bytes:
     """Return a PNG without a face."""
-    return encoded(Image.radial_gradient("L"))
-
-
-def encoded(image: Image.Image) -> bytes:
-    """Return the image as a PNG."""
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
+    return saved(Image.radial_gradient("L"))

@@ -12,11 +12,13 @@ from serving.detection import DetectorError, crops, detectors, geometry, photos
 from serving.detection.detectors import REFINE, SEARCH, Detector
 from serving.detection.faces import Face
 from serving.detection.geometry import Frame
+from serving.detection.refinement import Refiner
 from serving.detection.search import FaceFinder, Options
 from serving.images import UprightImage, inspect
 from serving.limits import Limits
 from serving.settings import Settings
 from tests.function.bad_images import saved
+from tests.photos import with_faces
 
 GREEN = (110, 130, 115)
 OPTIONS = Options(Settings().min_face_score, Settings().min_face_size)
@@ -33,10 +35,7 @@ def faces(utkface: Path) -> list[Image.Image]:
 
 
 def scene(size: tuple[int, int], *pasted: tuple[Image.Image, int, tuple[int, int]]) -> Image.Image:
-    ground = Image.new("RGB", size, GREEN)
-    for face, side, corner in pasted:
-        ground.paste(face.resize((side, side), Image.Resampling.LANCZOS), corner)
-    return ground
+    return with_faces(Image.new("RGB", size, GREEN), ((face, (*corner, side)) for face, side, corner in pasted))
 
 
 def distance(face: Face, left: float, top: float, side: float) -> float:
@@ -142,6 +141,24 @@ def test_a_large_face_does_not_hide_a_small_one_below_the_limit(finder: FaceFind
     assert len(finder.find(both, OPTIONS)) == 2
     assert len(finder.find(both, OPTIONS._replace(least_side=0.1))) == 1
     assert finder.find(both, OPTIONS._replace(least_score=1.0)) == []
+
+
+def test_a_crowd_gets_a_bounded_number_of_looks(
+    finder: FaceFinder, faces: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    look = Refiner.look
+
+    def counted(self: Refiner, image: Image.Image, frame: Frame) -> Face | None:
+        looks.append(frame)
+        return look(self, image, frame)
+
+    monkeypatch.setattr(Refiner, "look", counted)
+    places = [(x, y) for x in range(0, 960, 40) for y in range(0, 960, 40)]
+    crowd = scene((960, 960), *((faces[number % 12], 40, place) for number, place in enumerate(places)))
+    assert len(finder.find(crowd, OPTIONS)) > 60
+    # Two looks at each candidate of the whole image and of the tiles, and at a few of each turn.
+    assert len(looks) <= 2 * (100 + 100 + 3 * 5)
 
 
 def test_no_face_in_images_without_people(finder: FaceFinder) -> None:

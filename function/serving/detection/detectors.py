@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from serving import storage
-from serving.detection import DetectorError
+from serving.detection import DetectorError, geometry
 from serving.detection.geometry import Points
 from serving.runtime import Interpreter
 
@@ -152,16 +152,10 @@ def _merged(scores: npt.NDArray[np.float64], points: npt.NDArray[np.float64]) ->
     Bazarevsky et al. 2019, section 3.3: less jitter than the best candidate alone.
     """
     while len(scores):
-        same = overlaps(points[0, 0], points[0, 1, 0], points[:, 0], points[:, 1, 0]) > _SAME_FACE
+        centers, sides = points[:, 0], points[:, 1, 0]
+        shared = geometry.shared_areas(centers[0], sides[0], centers, sides)
+        same = shared > _SAME_FACE * (sides[0] ** 2 + sides**2 - shared)
         same[0] = True
         center, size, *landmarks = np.average(points[same], axis=0, weights=scores[same])
         yield Candidate(float(scores[0]), center, float(size.mean()), np.array(landmarks))
         scores, points = scores[~same], points[~same]
-
-
-def overlaps(center: Points, side: float, centers: Points, sides: Points) -> npt.NDArray[np.float64]:
-    """Return the intersection over union of one square with (N,) others."""
-    common = np.clip((side + sides[:, None]) / 2 - np.abs(centers - center), 0, np.minimum(side, sides)[:, None])
-    area: npt.NDArray[np.float64] = common.prod(axis=1)
-    shared: npt.NDArray[np.float64] = area / np.maximum(side**2 + sides**2 - area, 1e-12)
-    return shared

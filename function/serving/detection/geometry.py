@@ -64,6 +64,13 @@ def mean(first: Frame, second: Frame, share: float) -> Frame:
     return Frame(turn, first.origin + share * (second.origin - first.origin))
 
 
+def shared_areas(center: Points, side: float, centers: Points, sides: Points) -> npt.NDArray[np.float64]:
+    """Return the areas (N,) that a square shares with others, whose (N, 2) centers and (N,) sides are given."""
+    reach = np.minimum((side + sides[:, None]) / 2 - np.abs(centers - center), np.minimum(side, sides)[:, None])
+    areas: npt.NDArray[np.float64] = np.maximum(reach, 0).prod(axis=1)
+    return areas
+
+
 def _complex(points: Points) -> npt.NDArray[np.complex128]:
     found: npt.NDArray[np.complex128] = points[:, 0] + 1j * points[:, 1]
     return found
