@@ -44,6 +44,9 @@ CHOICES = (
 LABELS = {head.name: head.labels for head in CHOICES}
 # Heads in the order of the label columns.
 COLUMNS = (AGE, *LABELS)
+# The label columns of a face: those of the heads, then the highest age of its range.
+AGE_HIGH = f"{AGE}_high"
+ROW = (*COLUMNS, AGE_HIGH)
 # Largest age in years. The age head predicts a distribution over 0 to MAX_AGE.
 MAX_AGE = 116
 AGE_CLASSES = MAX_AGE + 1
@@ -68,6 +71,11 @@ class Labels:
     """Class index for each head in CHOICES, or MISSING."""
     stamp: str
     """Date, time and suffix from the file name. It orders faces by the time of collection."""
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        """Return the labels in the order of ROW."""
+        return (self.age, *self.choices, self.age_high)
 
 
 class LabelError(ValueError):
@@ -102,11 +110,19 @@ def missing(found: heads.Labels) -> list[str]:
 
 
 def by_head(labels: Any) -> dict[str, Any]:
-    """Split (N, len(COLUMNS)) labels into (N,) for each head: ages in years, class indices of the others.
+    """Split (N, len(ROW)) labels into (N,) for each head: ages in years, class indices of the others, or MISSING.
 
-    Takes arrays of numpy and of TensorFlow.
+    The age of a range is its lowest (see `age_range`). Takes arrays of numpy and of TensorFlow.
     """
     return {name: labels[:, column] for column, name in enumerate(COLUMNS)}
+
+
+def age_range(labels: Any) -> tuple[Any, Any]:
+    """Return the lowest and the highest age of (N, len(ROW)) labels, (N,) each in years, or MISSING.
+
+    Both are equal where the age is exact or missing. Takes arrays of numpy and of TensorFlow.
+    """
+    return labels[:, ROW.index(AGE)], labels[:, ROW.index(AGE_HIGH)]
 
 
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -17,8 +17,8 @@ from training.evaluation.metric_table import COMPARED, MEASURED
 from training.gate import gate
 from training.presets import PRESETS
 
-TRAINING = np.array([(20, 0, 1), (30, 0, 1), (40, 1, 0)], np.uint8)
-TEST = np.array([(30, 0, 1), (36, 1, 1), (8, 0, 0), (31, 0, 2)], np.uint8)
+TRAINING = np.array([(20, 0, 1, 20), (30, 0, 1, 30), (40, 1, 0, 40)], np.uint8)
+TEST = np.array([(30, 0, 1, 30), (36, 1, 1, 36), (8, 0, 0, 8), (31, 0, 2, 31)], np.uint8)
 
 
 def test_the_baseline_predicts_the_median_age_and_the_most_frequent_labels_of_the_training_faces() -> None:

@@ -9,7 +9,7 @@ from serving.predictor import Outputs, age_intervals, sharpen
 from serving.release import AgeDecision
 from training.calibration import intervals, temperature
 from training.data.shards import LabelArray
-from training.labels import AGE_CLASSES, band
+from training.labels import AGE_CLASSES, ROW, band
 
 FACES = 4000
 DECISION = AgeDecision(5, 2.0)
@@ -23,8 +23,8 @@ def drawn(sure: float) -> tuple[Outputs, LabelArray]:
     age /= age.sum(axis=1, keepdims=True)
     gender = random.uniform(0.02, 0.98, (FACES, 1))
     ethnicity = random.dirichlet(np.ones(5), FACES)
-    labels = np.zeros((FACES, 3), np.uint8)
-    labels[:, 0] = [random.choice(AGE_CLASSES, p=row) for row in age]
+    labels = np.zeros((FACES, len(ROW)), np.uint8)
+    labels[:, 0] = labels[:, 3] = [random.choice(AGE_CLASSES, p=row) for row in age]
     labels[:, 1] = random.uniform(size=FACES) < gender[:, 0]
     labels[:, 2] = [random.choice(5, p=row) for row in ethnicity]
     both = sharpen(np.concatenate([1 - gender, gender], axis=1), 1 / sure)

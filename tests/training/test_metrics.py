@@ -25,7 +25,7 @@ FACES = metrics.collect(
         prediction(10, "male", "white"),
         prediction(70, "female", "other"),
     ],
-    np.array([(31, 0, 0), (32, 1, 2), (11, 1, 0), (64, 1, 3)], np.uint8),
+    np.array([(31, 0, 0, 31), (32, 1, 2, 32), (11, 1, 0, 11), (64, 1, 3, 64)], np.uint8),
 )
 
 

@@ -14,11 +14,11 @@ from PIL import Image
 from serving.images import Pixels
 from training.errors import StepError
 from training.files import write_text
-from training.labels import COLUMNS, PATTERN
+from training.labels import PATTERN, ROW
 
 SPLITS = ("train", "validation", "test")
 # Columns of a labels file, all uint8.
-LABEL_COLUMNS = len(COLUMNS)
+LABEL_COLUMNS = len(ROW)
 # Faces in a piece (see `pieces`).
 _PIECE = 64
 _FINGERPRINT = "fingerprint.json"
@@ -33,7 +33,7 @@ class Shard:
     pixels: Path
     """(n, size, size, 3) uint8."""
     labels: Path
-    """(n, LABEL_COLUMNS) uint8, with the columns of `training.labels.COLUMNS`."""
+    """(n, LABEL_COLUMNS) uint8, with the columns of `training.labels.ROW`."""
 
     def load(self) -> tuple[Pixels, LabelArray]:
         """Return both arrays, mapped into memory."""
@@ -61,8 +61,8 @@ def shards(folder: Path, split: str) -> list[Shard]:
     _, labels = found[0].load()
     if labels.shape[1] != LABEL_COLUMNS:
         raise StepError(
-            f"the faces in {folder} have {labels.shape[1]} labels each, training/labels.py names {LABEL_COLUMNS} "
-            f"({', '.join(COLUMNS)}); prepare them again, from files named {PATTERN}"
+            f"the faces in {folder} have {labels.shape[1]} label columns, training/labels.py names {LABEL_COLUMNS} "
+            f"({', '.join(ROW)}); prepare them again, from files named {PATTERN}"
         )
     return found
 

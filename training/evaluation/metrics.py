@@ -65,7 +65,8 @@ class ScoredSamples:
 
     def right(self) -> npt.NDArray[np.bool_]:
         """Return (N, len(CHOICES)): whether each predicted label is correct."""
-        result: npt.NDArray[np.bool_] = self.choices == self.labels[:, 1:]
+        labelled = by_head(self.labels)
+        result: npt.NDArray[np.bool_] = self.choices == np.stack([labelled[head] for head in LABELS], axis=1)
         return result
 
 

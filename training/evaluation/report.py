@@ -19,7 +19,7 @@ from serving.request_stats import AGE_BANDS
 from training.evaluation import baseline, metrics, plots, tables
 from training.evaluation.metric_table import CALIBRATION_ERRORS, MEASURED, SPECS
 from training.evaluation.metrics import ScoredSamples
-from training.labels import CHOICES, LABELS
+from training.labels import CHOICES, LABELS, by_head
 from training.templating import data_uri, plot_uri, render
 
 REPORT_FILE = "report.html"
@@ -147,7 +147,7 @@ def _row(title: str, places: Any, faces: ScoredSamples, face: Callable[[int], Pi
 
 
 def _caption(faces: ScoredSamples, place: int) -> str:
-    age, *labelled = faces.labels[place]
+    age, *labelled = (labels[0] for labels in by_head(faces.labels[place : place + 1]).values())
     return f"{faces.years[place]:.0f} {_named(faces.choices[place])}, labelled {age} {_named(labelled)}"
 
 
