@@ -12,7 +12,7 @@ from serving.heads import AGE
 from serving.request_stats import AGE_BANDS
 from training.data import shards
 from training.data.shards import LabelArray
-from training.labels import CHOICES, band, by_head
+from training.labels import CHOICES, MISSING, age_range, band, by_head
 
 # training images; a class with fewer is hardly learned
 _FEW = 50
@@ -32,8 +32,17 @@ def _labels(folder: Path, split: str) -> LabelArray:
 def _classes(labels: LabelArray) -> Iterator[str]:
     classes = by_head(labels)
     for head in CHOICES:
-        yield from _rare("labelled", head.labels, classes[head.name])
-    yield from _rare("aged", AGE_BANDS, band(classes[AGE]))
+        known = classes[head.name][classes[head.name] != MISSING]
+        if len(known):
+            yield from _rare("labelled", head.labels, known)
+        else:
+            yield f"no training image has a label of {head.name}: the model cannot learn it"
+    low, high = (ages[classes[AGE] != MISSING].astype(np.int64) for ages in age_range(labels))
+    if len(low):
+        # A range counts at its middle.
+        yield from _rare("aged", AGE_BANDS, band((low + high) // 2))
+    else:
+        yield f"no training image has a label of {AGE}: the model cannot learn it"
 
 
 def _rare(verb: str, names: tuple[str, ...], classes: npt.NDArray[np.integer]) -> Iterator[str]:

@@ -19,11 +19,14 @@ from serving.request_stats import AGE_BANDS
 from training.data import coverage
 from training.data.shards import SPLITS
 from training.files import write_text
-from training.labels import AGE_CLASSES, CHOICES, COLUMNS, Head, band
+from training.labels import AGE_CLASSES, AGE_HIGH, CHOICES, Head, band
 from training.templating import render
 
-# Number of images by split, age and class of each choice, or over some of these axes.
+# Number of images by split, age and class of each choice, or over some of these axes. The last age and the last class
+# are those of missing labels.
 Counts = npt.NDArray[np.int64]
+# Class of images without a label.
+_UNLABELLED = "no label"
 
 # inches; small, so that text stays readable beside other plots
 _SIZE = (5.2, 3.2)
@@ -80,13 +83,19 @@ def write(data: Path, summary: str) -> None:
 
 def _read(data: Path) -> tuple[Counts, npt.NDArray[np.uint64]]:
     """Return the counts over all axes, and the group of every image."""
-    counts = np.zeros((len(SPLITS), AGE_CLASSES, *(len(head.labels) for head in CHOICES)), np.int64)
+    counts = np.zeros((len(SPLITS), AGE_CLASSES + 1, *(len(head.labels) + 1 for head in CHOICES)), np.int64)
     groups = array("Q")
     with (data / "index.csv").open(newline="", encoding="utf-8", errors="replace") as file:
         for row in csv.DictReader(file):
-            counts[SPLITS.index(row["split"]), *(int(row[column]) for column in COLUMNS)] += 1
+            choices = (int(row[head.name] or len(head.labels)) for head in CHOICES)
+            counts[SPLITS.index(row["split"]), _middle(row[AGE], row[AGE_HIGH]), *choices] += 1
             groups.append(int(row["group"], 16))
     return counts, np.array(groups, np.uint64)
+
+
+def _middle(age: str, age_high: str) -> int:
+    """Return the middle of a range of ages, or AGE_CLASSES for no age."""
+    return (int(age) + int(age_high)) // 2 if age else AGE_CLASSES
 
 
 def _tables(counts: Counts) -> Iterator[tuple[str, list[_Split]]]:
@@ -94,10 +103,17 @@ def _tables(counts: Counts) -> Iterator[tuple[str, list[_Split]]]:
     yield "Images", [_split("all", _over(counts, 0))]
     ages = _over(counts, 0, 1)
     bands = band(np.arange(AGE_CLASSES))
-    yield "Age band", [_split(name, ages[:, bands == b].sum(axis=1)) for b, name in enumerate(AGE_BANDS)]
+    by_band = [_split(name, ages[:, :-1][:, bands == b].sum(axis=1)) for b, name in enumerate(AGE_BANDS)]
+    yield "Age band", [*by_band, *_unlabelled(ages)]
     for axis, head in enumerate(CHOICES, start=2):
         classes = _over(counts, 0, axis)
-        yield head.name.capitalize(), [_split(name, classes[:, c]) for c, name in enumerate(head.labels)]
+        by_class = [_split(name, classes[:, c]) for c, name in enumerate(head.labels)]
+        yield head.name.capitalize(), [*by_class, *_unlabelled(classes)]
+
+
+def _unlabelled(counts: Counts) -> list[_Split]:
+    """Return the row of the images without a label, if there are any, from (split, age or class) counts."""
+    return [_split(_UNLABELLED, counts[:, -1])] if counts[:, -1].any() else []
 
 
 def _split(title: str, images: Counts) -> _Split:
@@ -123,14 +139,17 @@ def _duplicates(groups: npt.NDArray[np.uint64]) -> list[tuple[int, int]]:
 def _plots(counts: Counts) -> Iterator[tuple[str, tuple[str, Figure]]]:
     """Yield file names with what the plot shows, for those who cannot see it, and the plot."""
     axes = list(enumerate(CHOICES, start=2))
-    yield "age", ("Ages in each split", _age_plot(_over(counts, 0, 1)))
+    yield "age", ("Ages in each split (a range counts at its middle)", _age_plot(_over(counts, 0, 1)[:, :-1]))
     for axis, head in axes:
-        yield head.name, (f"Images by {head.name}", _bar_plot(head, _over(counts, axis)))
+        yield head.name, (f"Images by {head.name}", _bar_plot(head, _over(counts, axis)[:-1]))
     for axis, head in axes:
-        yield f"age-by-{head.name}", (f"{head.name.capitalize()} by {AGE}", _share_plot(_over(counts, 1, axis), head))
+        yield (
+            f"age-by-{head.name}",
+            (f"{head.name.capitalize()} by {AGE}", _share_plot(_over(counts, 1, axis)[:-1, :-1], head)),
+        )
     for (first, one), (second, other) in combinations(axes, 2):
         title = f"{one.name.capitalize()} and {other.name}"
-        yield f"{one.name}-by-{other.name}", (title, _crossing_plot(_over(counts, first, second), one, other))
+        yield f"{one.name}-by-{other.name}", (title, _crossing_plot(_over(counts, first, second)[:-1, :-1], one, other))
 
 
 def _over(counts: Counts, *kept: int) -> Counts:

@@ -33,6 +33,8 @@ _OTHERS = {
     b"[": "one JSON array instead of one object a line",
 }
 
+Opener = Callable[[], io.BufferedReader | io.BytesIO]
+
 
 @dataclass(frozen=True)
 class TableFile:
@@ -40,10 +42,12 @@ class TableFile:
 
     name: str
     """Name for messages."""
-    open: Callable[[], io.BufferedReader | io.BytesIO]
+    open: Opener
     """Function that opens its bytes."""
     folder: str = ""
-    """Folder in the source that its file names are relative to, with "/" at the end, or "" for the source itself."""
+    """Folder in the source that its file names are relative to, with "/" at the end, or ""."""
+    source_path: str = ""
+    """Path of the table in the source of faces, or "" for a table elsewhere."""
 
     @property
     def sha256(self) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from serving.heads import AGE
-from training.labels import CHOICES, MAX_AGE, MISSING, Head, LabelError
+from training.labels import MAX_AGE, MISSING, Head, LabelError
 
 AgeRange = tuple[int, int]
 
@@ -55,7 +55,7 @@ def age(cell: str) -> AgeRange:
     Raises:
         LabelError: the cell is a date, a year, negative, too high, or not understood.
     """
-    text = _normal(cell)
+    text = normal(cell)
     if text in _MISSING_WORDS or text in ("-1", "-1.0"):
         return MISSING, MISSING
     low, high = _bounds(text)
@@ -72,13 +72,13 @@ def choice(head: Head, cell: str) -> int:
     Raises:
         LabelError: the cell is no class of the head.
     """
-    text = _normal(cell.replace("_", " "))
+    text = normal(cell.replace("_", " "))
     if text in _MISSING_WORDS:
         return MISSING
     text = _WORDS.get(head.name, {}).get(text, text)
     if text in head.labels:
         return head.labels.index(text)
-    if (number := index(text)) is not None and number < len(head.labels):
+    if (number := _index(text)) is not None and number < len(head.labels):
         return number
     raise LabelError(
         f"{head.name} not understood: {cell!r}, expected {', '.join(head.labels)} or 0 to {len(head.labels) - 1}; "
@@ -86,37 +86,14 @@ def choice(head: Head, cell: str) -> int:
     )
 
 
-def index(cell: str) -> int | None:
-    """Return the whole number that a cell holds, None for anything else. pandas writes 1 as 1.0 beside empty cells."""
-    match = re.fullmatch(r"(\d{1,3})(?:\.0+)?", cell.strip())
-    return int(match[1]) if match else None
-
-
-def mapped(cell: str, replacements: Mapping[str, str]) -> str:
-    """Return the replacement of a cell, or the cell. Case and surrounding spaces do not count."""
-    return replacements.get(_normal(cell), cell)
-
-
-def replacements(found: Mapping[str, str], target: str) -> dict[str, str]:
-    """Return replacements of cells for `mapped`, checked.
-
-    Args:
-        found: label by cell.
-        target: the age, or the name of a head in CHOICES.
-
-    Raises:
-        LabelError: a label is none.
-    """
-    for label in found.values():
-        if target == AGE:
-            age(label)
-        else:
-            choice(next(head for head in CHOICES if head.name == target), label)
-    return {_normal(cell): label for cell, label in found.items()}
-
-
-def _normal(cell: str) -> str:
+def normal(cell: str) -> str:
+    """Return a cell for comparison: case and spaces make no difference."""
     return " ".join(cell.split()).casefold()
+
+
+def is_missing(cell: str) -> bool:
+    """Return whether a cell holds a word for a missing value."""
+    return normal(cell) in _MISSING_WORDS
 
 
 def _bounds(text: str) -> AgeRange:
@@ -145,3 +122,9 @@ def _exact(text: str, years: int) -> int:
             "give a column with ages"
         )
     return years
+
+
+def _index(cell: str) -> int | None:
+    """Return the whole number that a cell holds, None for anything else. pandas writes 1 as 1.0 beside empty cells."""
+    match = re.fullmatch(r"(\d{1,3})(?:\.0+)?", cell.strip())
+    return int(match[1]) if match else None

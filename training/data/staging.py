@@ -39,6 +39,10 @@ INSERT INTO rejected SELECT path,
     FROM faces JOIN contradicted USING (digest);
 DELETE FROM faces WHERE digest IN (SELECT digest FROM contradicted);
 """
+_MOVE_WITHDRAWN = """
+INSERT INTO rejected SELECT path, reason FROM faces JOIN withdrawn USING (path);
+DELETE FROM faces WHERE path IN (SELECT path FROM withdrawn);
+"""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,12 @@ class Staging:
     def reject(self, path: str, reason: str) -> None:
         """Add a rejected file."""
         self.database.execute("INSERT INTO rejected VALUES (?, ?)", (path, reason))
+
+    def withdraw(self, faces: Iterable[tuple[str, str]]) -> None:
+        """Reject accepted faces, given by path and reason."""
+        self.database.execute("CREATE TABLE withdrawn (path TEXT PRIMARY KEY, reason TEXT)")
+        self.database.executemany("INSERT OR IGNORE INTO withdrawn VALUES (?, ?)", faces)
+        self.database.executescript(_MOVE_WITHDRAWN)
 
     def reject_contradictions(self) -> None:
         """Reject all byte-identical files that have different labels.
