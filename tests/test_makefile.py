@@ -18,7 +18,7 @@ from training.presets import PRESETS
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 # prerequisites of other targets
-INTERNAL = {"faces-named", "preset-named", "port-free"}
+INTERNAL = {"faces-named", "tables-named", "preset-named", "port-free"}
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -41,7 +41,7 @@ def manifest(preset: str = "smoke", commit: str = COMMIT, **config: Any) -> dict
 
 
 def planned(release: dict[str, Any], data: str = "faces", registry: str = "") -> reproduce.Plan:
-    return reproduce.plan(release, ROOT, data, Path("again"), registry)
+    return reproduce.plan(release, ROOT, reproduce.Dataset(data), Path("again"), registry)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
     from training.data import coverage, labelling, readers
-    from training.data.table_labels import LabelOptions
+    from training.data.label_options import LabelOptions
 
     readers.require(options.data)
     chosen = LabelOptions(tuple(options.labels), options.columns, options.values, options.group)

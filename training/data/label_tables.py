@@ -91,10 +91,9 @@ def local(path: Path) -> TableFile:
         StepError: there is no such file.
     """
     if not path.is_file():
-        found = (
-            "is a folder; give the files in it" if path.is_dir() else "does not exist; give a .csv, .jsonl or .parquet"
-        )
-        raise StepError(f"{path} {found}")
+        if path.is_dir():
+            raise StepError(f"{path} is a folder; give the tables in it: --labels {path}/*.csv")
+        raise StepError(f"{path} does not exist; give a table of labels: .csv, .tsv, .jsonl or .parquet")
     return TableFile(printable(path.name), lambda: path.open("rb"))
 
 

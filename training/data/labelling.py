@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from training.data import source_tables
-from training.data.table_labels import LabelOptions, TableLabels
+from training.data import label_origin, source_tables
+from training.data.label_options import LabelOptions
+from training.data.table_labels import TableLabels
 from training.errors import StepError
 from training.labels import PATTERN, Labels, parse
-
-# `--labels names` reads no table, also where one is found.
-NAMES = "names"
 
 
 class Labelling(Protocol):
@@ -62,10 +61,17 @@ class Labelling(Protocol):
         """Return what a release has to state about its labels, for the manifest."""
 
 
+@dataclass(frozen=True)
 class FileNames:
     """Labels in the names of files, as UTKFace has them."""
 
-    advice = f"give a hundred or more with names of the form {PATTERN}"
+    asked: bool = False
+    """Whether the user asked for them, so that a table among the faces does not count."""
+
+    @property
+    def advice(self) -> str:
+        """Say how to name files."""
+        return f"give a hundred or more with names of the form {PATTERN}"
 
     def begin(self, database: sqlite3.Connection) -> None:
         """Do nothing."""
@@ -107,8 +113,8 @@ class FileNames:
         return []
 
     def origin(self) -> dict[str, Any]:
-        """Return nothing: the names are part of the source."""
-        return {}
+        """Return that the user asked for the names, else nothing: the names are part of the source."""
+        return {"labels": label_origin.of_names()} if self.asked else {}
 
 
 def choose(source: Path, options: LabelOptions) -> Labelling:
@@ -121,7 +127,7 @@ def choose(source: Path, options: LabelOptions) -> Labelling:
     Raises:
         StepError: a table cannot be read or lacks a column, or there is none for the options.
     """
-    if options.tables == (Path(NAMES),):
+    if options.names:
         files = []
     elif options.tables:
         files = [source_tables.given(path, source) for path in options.tables]
@@ -134,4 +140,4 @@ def choose(source: Path, options: LabelOptions) -> Labelling:
             f"--columns, --values and --group are about a table of labels, and {source} has no "
             f"{' or '.join(source_tables.NAMES)}; name the table with --labels"
         )
-    return FileNames()
+    return FileNames(options.names)

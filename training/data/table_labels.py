@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from serving.heads import AGE
-from training.data import label_tables, label_values, table_columns, values_file
+from training.data import label_origin, label_tables, label_values, table_columns, values_file
+from training.data.label_options import LabelOptions
 from training.data.label_rows import LabelRow, LabelRows, NoRowError
 from training.data.label_tables import Row, Table, TableFile
 from training.data.table_columns import Columns
@@ -20,20 +20,6 @@ from training.labels import CHOICES, COLUMNS, MISSING, LabelError, Labels
 # Share of age 0 among exact ages above which 0 looks like a word for unknown. In UTKFace and FairFace babies up to two
 # years are fewer than one in ten.
 _MANY_ZEROS = 0.1
-
-
-@dataclass(frozen=True)
-class LabelOptions:
-    """Options of `prepare` about tables of labels."""
-
-    tables: tuple[Path, ...] = ()
-    """Tables, or none to look for them in the source."""
-    columns: str = ""
-    """NAME=COLUMN,…"""
-    values: Path | None = None
-    """File with the labels of words."""
-    group: str = ""
-    """Column of what belongs into one split."""
 
 
 class TableLabels:
@@ -145,17 +131,8 @@ class TableLabels:
 
     def origin(self) -> dict[str, Any]:
         """Return the tables, by name and SHA-256, the options and the counts."""
-        options, values = self._options, self._options.values
-        return {
-            "labels": {
-                "tables": [{"name": table.file.name, "sha256": table.file.sha256} for table in self._tables],
-                "given": bool(options.tables),
-                "columns": options.columns,
-                "values": {"name": values.name, "sha256": label_tables.local(values).sha256} if values else {},
-                "group": options.group,
-                **self._counts,
-            }
-        }
+        files = [table.file for table in self._tables]
+        return {"labels": label_origin.of_tables(files, self._options, self._counts)}
 
     def _understood(self) -> Iterator[LabelRow]:
         for table, columns in zip(self._tables, self._columns, strict=True):
