@@ -21,7 +21,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # In the order of preference where a header has as many of each.
 _DELIMITERS = "\t;,|"
 # Bytes or characters read at once.
-_BLOCK = 2**20
+_BLOCK = 2**16
 _PARQUET_ROWS = 4096
 # First bytes of what people give instead.
 _OTHERS = {

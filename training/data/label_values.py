@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from serving.heads import AGE
 from training.labels import MAX_AGE, MISSING, Head, LabelError
 
 AgeRange = tuple[int, int]
+
+# Different cells that are understood once.
+_CELLS = 1024
 
 # Words for a missing label, without regard to case. Adience writes `u` and `None`, pandas `nan` and `<NA>`.
 _MISSING_WORDS = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "unknown", "u", "?", "-"))
@@ -49,6 +53,8 @@ _DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?!\d).*|\d{1,2}[-/.]\d{1,2}[-
 _YEARS_OF_BIRTH = range(1800, 2200)
 
 
+# Cells repeat from row to row.
+@lru_cache(_CELLS)
 def age(cell: str) -> AgeRange:
     """Return the lowest and the highest age that a cell states, in years. Both are MISSING where it states none.
 
@@ -66,6 +72,7 @@ def age(cell: str) -> AgeRange:
     return low, min(high, MAX_AGE)
 
 
+@lru_cache(_CELLS)
 def choice(head: Head, cell: str) -> int:
     """Return the class index that a cell states, or MISSING.
 

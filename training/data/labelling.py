@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from training.data import label_origin, source_tables
-from training.data.label_options import LabelOptions
+from training.data.label_options import NAMES, LabelOptions
 from training.data.table_labels import TableLabels
 from training.errors import StepError
 from training.labels import PATTERN, Labels, parse
@@ -134,7 +134,12 @@ def choose(source: Path, options: LabelOptions) -> Labelling:
     else:
         files = source_tables.find(source)
     if files:
-        return TableLabels(files, options)
+        try:
+            return TableLabels(files, options)
+        except StepError as error:
+            if options.tables:
+                raise
+            raise StepError(f"{error}; `--labels {NAMES}` reads the names of the files instead") from error
     if options.columns or options.values or options.group:
         raise StepError(
             f"--columns, --values and --group are about a table of labels, and {source} has no "

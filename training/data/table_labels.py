@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from serving.heads import AGE
-from training.data import label_origin, label_tables, label_values, table_columns, values_file
+from training.data import label_origin, label_tables, label_values, source_tables, table_columns, values_file
 from training.data.label_options import LabelOptions
 from training.data.label_rows import LabelRow, LabelRows, NoRowError
 from training.data.label_tables import Row, Table, TableFile
@@ -61,9 +61,9 @@ class TableLabels:
             raise StepError(f"no row of {self._names} labels a face; the first one: {self._rows.first_fault()}")
 
     def holds(self, path: str) -> bool:
-        """Return whether a file of the source is one of the tables."""
-        plain = str(PurePosixPath(path))
-        return any(plain == table.file.source_path for table in self._tables)
+        """Return whether a file of the source is one of the tables, or has the name of one."""
+        plain = PurePosixPath(path)
+        return plain.name in source_tables.NAMES or any(str(plain) == each.file.source_path for each in self._tables)
 
     def find(self, path: str) -> Labels:
         """Return the labels of a file.
