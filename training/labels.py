@@ -52,6 +52,8 @@ MAX_AGE = 116
 AGE_CLASSES = MAX_AGE + 1
 # An unknown label: an age, or a class index.
 MISSING = 255
+# The index of no age band: the label does not tell which.
+NO_BAND = -1
 
 # The pattern of file names, for messages.
 PATTERN = "_".join([f"[{field}]" for field in (AGE, *(head.field for head in CHOICES), "date&time")]) + ".jpg"
@@ -123,6 +125,42 @@ def age_range(labels: Any) -> tuple[Any, Any]:
     Both are equal where the age is exact or missing. Takes arrays of numpy and of TensorFlow.
     """
     return labels[:, ROW.index(AGE)], labels[:, ROW.index(AGE_HIGH)]
+
+
+def exact_ages(labels: Any) -> Any:
+    """Return (N,) whether each face has a single age."""
+    low, high = age_range(labels)
+    return (low == high) & (low != MISSING)
+
+
+def ranged_ages(labels: Any) -> Any:
+    """Return (N,) whether each face has a range of ages."""
+    low, high = age_range(labels)
+    return low != high
+
+
+def age_distance(years: npt.NDArray[Any], labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Return the years from (N,) predicted ages to the labels: 0 inside a range, NaN where the age is missing."""
+    import numpy as np
+
+    low, high = (ages.astype(np.float64) for ages in age_range(labels))
+    return np.where(low == MISSING, np.nan, np.maximum(np.maximum(low - years, years - high), 0.0))
+
+
+def age_bands(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Return the age band of each face (see `band`), or NO_BAND where its age is missing or its range touches two."""
+    import numpy as np
+
+    low, high = age_range(labels)
+    lowest = band(low)
+    return np.where((low != MISSING) & (lowest == band(high)), lowest, NO_BAND)
+
+
+def from_13_years(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return (N,) whether each face is labelled 13 years or older: its whole range, if it has one."""
+    low, _ = age_range(labels)
+    adult: npt.NDArray[np.bool_] = (low != MISSING) & (band(low) >= 1)
+    return adult
 
 
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -59,6 +59,8 @@ def test_a_training_batch_has_the_shapes_and_targets_of_the_network(data: Path) 
         "age": (BATCH, 117),
         "gender": (BATCH, 1),
         "ethnicity": (BATCH, 5),
+        **{f"{head}_weight": (BATCH,) for head in ("age", "gender", "ethnicity")},
+        "age_range": (BATCH, 117),
     }
     assert {head.dtype.name for head in heads.values()} == {"float32"}
 

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from serving.heads import AGE
 from serving.images import Pixels
 from training.errors import StepError
 from training.files import write_text
-from training.labels import PATTERN, ROW
+from training.labels import MISSING, PATTERN, ROW, by_head
 
 SPLITS = ("train", "validation", "test")
 # Columns of a labels file, all uint8.
@@ -80,6 +81,26 @@ def first(folder: Path, split: str, faces: int) -> tuple[Pixels, LabelArray]:
             break
     pixels, labels = zip(*loaded, strict=True)
     return np.concatenate(pixels)[:faces], np.concatenate(labels)[:faces]
+
+
+def labels(folder: Path, split: str) -> LabelArray:
+    """Return the labels of a split, (N, LABEL_COLUMNS) uint8, in memory."""
+    return np.concatenate([shard.load()[1] for shard in shards(folder, split)])
+
+
+def learned(folder: Path) -> tuple[str, ...]:
+    """Return the heads that the training faces have labels for, in the order of `training.labels.COLUMNS`.
+
+    Raises:
+        StepError: no training face has an age, which every release predicts.
+    """
+    known = by_head(labels(folder, "train"))
+    found = tuple(head for head, values in known.items() if (values != MISSING).any())
+    if AGE not in found:
+        raise StepError(
+            f"no training face in {folder} has an age, which every release predicts; label some and prepare again"
+        )
+    return found
 
 
 def finder(folder: Path, split: str) -> Callable[[int], Pixels]:
