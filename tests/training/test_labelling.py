@@ -56,6 +56,12 @@ def test_the_metadata_beside_the_faces_is_found_and_is_no_face(faces: Path, tmp_
     assert labels[int(row["position"])].tolist() == [20, 1, MISSING, 29]
 
 
+def test_a_named_table_among_the_faces_is_no_face_either(faces: Path, tmp_path: Path) -> None:
+    table = (faces / "metadata.csv").rename(faces / "labels.csv")
+    assert sum(prepared(faces, table).faces.values()) == COUNT
+    assert rejected(tmp_path / "data") == {}
+
+
 def test_what_does_not_meet_is_rejected_with_its_reason(
     faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,7 +96,10 @@ def test_a_row_with_several_files_labels_none_of_them_unless_one_has_its_path(fa
         (faces / folder / "new.jpg").write_bytes(draw(30, 0, 0, seed=500 + ord(folder)))
     (faces / "metadata.csv").write_text(csv_of([*ROWS, {"file_name": "new.jpg", "age": 5, "gender": "m"}]))
     fingerprint = prepared(faces)
-    reason = "row with several files: new.jpg names a/new.jpg and b/new.jpg; give longer paths in the table"
+    reason = (
+        "row with several files: new.jpg names a/new.jpg and b/new.jpg; give longer paths in the table, or a folder with "
+        "one of them"
+    )
     assert rejected(tmp_path / "data") == {
         "a/new.jpg": reason,
         "b/new.jpg": reason,

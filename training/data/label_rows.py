@@ -136,7 +136,8 @@ class LabelRows:
             if owner:
                 yield path, f"file without row: the row of {file} belongs to {owner}"
             else:
-                yield path, f"row with several files: {file} names {one} and {other}; give longer paths in the table"
+                several = f"row with several files: {file} names {one} and {other}"
+                yield path, f"{several}; give longer paths in the table, or a folder with one of them"
 
     def joined(self) -> Iterator[tuple[int, int]]:
         """Yield pairs of images, from 0 in the order of `Staging.thumbnails`, that belong into one split."""

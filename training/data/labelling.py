@@ -71,7 +71,7 @@ class FileNames:
     @property
     def advice(self) -> str:
         """Say how to name files."""
-        return f"give a hundred or more with names of the form {PATTERN}"
+        return f"give a hundred or more with names of the form {PATTERN}, or a table of their labels (--labels)"
 
     def begin(self, database: sqlite3.Connection) -> None:
         """Do nothing."""
