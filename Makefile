@@ -10,6 +10,12 @@ REGISTRY ?= build/registry
 TRAIN_ARGS ?=
 # side of the faces in pixels; default: the preset's
 SIZE ?=
+# a table of labels for DATA, and how `prepare` reads it; only from the command line, since shells export COLUMNS and GROUP
+TABLE = $(foreach name,LABELS COLUMNS VALUES GROUP,$(if $(filter command,$(origin $(name))),$(OPTION_$(name))))
+OPTION_LABELS = --labels $(LABELS)
+OPTION_COLUMNS = "--columns=$(COLUMNS)"
+OPTION_VALUES = --values "$(VALUES)"
+OPTION_GROUP = "--group=$(GROUP)"
 # any value: `test` also measures coverage of its own processes
 COVERAGE ?=
 # parallel tests: one more than the processors was 14 % faster
@@ -31,7 +37,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-gate fuzz score clean
+.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-gate fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -40,6 +46,10 @@ help: ## list the targets
 faces-named:
 	@test -n "$(DATA)" || { echo 'make $(MAKECMDGOALS) needs DATA=<folder, .tar, .tar.gz or .zip of faces>' >&2; exit 2; }
 	@test -e "$(DATA)" || { echo 'DATA=$(DATA) does not exist; give a folder, .tar, .tar.gz or .zip of faces' >&2; exit 2; }
+
+tables-named:
+	@for file in $(if $(filter command,$(origin LABELS)),$(filter-out names,$(LABELS))) $(if $(filter command,$(origin VALUES)),"$(VALUES)"); do \
+	    test -f "$$file" || { echo "$$file does not exist; give a table of labels, or a file of values" >&2; exit 2; }; done
 
 # argparse would also refuse these, but only after minutes of set-up.
 preset-named:
@@ -109,8 +119,8 @@ face-weights: $(FACE_WEIGHTS) ## download the initial weights of the preset `def
 # Each step prints its number and its name.
 step = @printf '\n%s\n' '$(1)/6 $(2)' && $(DEV_ENV)/bin/python -m training $(2) --work "$(WORK)"
 
-pipeline: faces-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## train and publish a release: DATA=<folder or archive> [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
-	$(call step,1,prepare) --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)"
+pipeline: faces-named tables-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## train and publish a release: DATA=<folder or archive> [LABELS=<table> COLUMNS=age=AGE,… VALUES=<file> GROUP=<column>] [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
+	$(call step,1,prepare) --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" $(TABLE)
 	$(call step,2,train) --preset $(PRESET) --resume $(TRAIN_ARGS)
 	$(call step,3,convert)
 	$(call step,4,evaluate)

@@ -58,6 +58,15 @@ def utkface() -> Path:
 
 
 @pytest.fixture(scope="session")
+def photographs() -> Path:
+    """The folder of real whole photographs, where there is one."""
+    folder = os.environ.get("PHOTOS_DIR", "")
+    if not folder:
+        pytest.skip("PHOTOS_DIR is not set: it names a folder of photographs with a metadata.csv")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
 def face() -> bytes:
     """A drawn face as a JPEG."""
     return draw(age=30, gender=1, ethnicity=2, seed=7)

@@ -18,7 +18,7 @@ from training.presets import PRESETS
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 # prerequisites of other targets
-INTERNAL = {"faces-named", "preset-named", "port-free"}
+INTERNAL = {"faces-named", "tables-named", "preset-named", "port-free"}
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -101,6 +101,9 @@ def test_a_busy_port_is_refused() -> None:
 def test_missing_data_is_refused() -> None:
     assert refused("pipeline") == "make pipeline needs DATA=<folder, .tar, .tar.gz or .zip of faces>"
     assert refused("pipeline", "DATA=nowhere").startswith("DATA=nowhere does not exist; give ")
+    assert refused("pipeline", "DATA=tests", "LABELS=Makefile a.csv") == (
+        "a.csv does not exist; give a table of labels, or a file of values"
+    )
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from serving import release, self_test
+from serving import heads, release, self_test
 from serving.detection import files
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
@@ -31,7 +31,7 @@ from training.data.shards import LabelArray
 from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
 from training.files import OwnFolder, write_text
-from training.labels import LABELS, by_head
+from training.labels import COLUMNS, LABELS, MISSING, age_distance, by_head
 from training.learning import checkpoints, dataset, weights
 from training.learning.provenance import provenance
 from training.registry.registry import RELEASE_FILES
@@ -51,9 +51,9 @@ class Score:
     """Metrics of a model on the validation faces."""
 
     age_mae: float
-    """Mean absolute error of the age in years."""
+    """Mean absolute error of the age in years, from the nearest age where the label is a range."""
     accuracies: dict[str, float]
-    """Accuracy of each choice."""
+    """Accuracy of each choice, without those that no face has a label for."""
 
     def as_json(self) -> dict[str, float]:
         """Return the metrics as in the manifest."""
@@ -91,15 +91,17 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         The manifest.
 
     Raises:
-        StepError: the float32 file and the Keras model disagree, or the checkpoint is missing.
+        StepError: the float32 file and the Keras model disagree, the checkpoint is missing, or no training or no
+            validation face has an age.
     """
     unfinished = folder.with_name(folder.name + ".partial")
     # Before the work, so that an obstacle costs no time.
     _FOLDER.require(folder)
     _FOLDER.clear(unfinished)
     learnt = checkpoints.model_after(trained, config.epoch) if config.epoch else checkpoints.best_model(trained)
+    learnt = _with_heads(learnt, shards.learned(data))
     model = _both_sides(learnt) if config.mirror else learnt
-    pixels, labels = shards.first(data, "validation", config.validation_faces)
+    pixels, labels = _validation(data, config)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
     variants: list[Variant] = []
     for precision in _CONVERTERS:
@@ -116,12 +118,12 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         "bytes": len(trainable),
     }
     manifest["calibration"] = _calibration(
-        temperature.fit(chosen.outputs, labels, config.interval_coverage, _decision(config)), config
+        temperature.fit(chosen.outputs, labels, config.interval_coverage, _decision(config)), labels, config
     )
     manifest[release.DETECTOR] = files.section()
     manifest["input_check"] = input_check.fit(data, config.input_check)
     size = pixels.shape[1]
-    predictor = Predictor(_unpublished(chosen.model, size, _decision(config)))
+    predictor = Predictor(_unpublished(chosen.model, size, _labels(wanted), _decision(config)))
     manifest[self_test.MEMBER] = self_test.record(predictor.run(self_test.image(size)))
     # The manifest comes first because it marks the folder as this step's.
     unfinished.mkdir(parents=True)
@@ -131,6 +133,20 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     _FOLDER.clear(folder)
     unfinished.rename(folder)
     return manifest
+
+
+def _with_heads(model: keras.Model, learned: tuple[str, ...]) -> keras.Model:
+    """Return the model without the branches that no training face had a label for: what they predict is noise."""
+    if learned == COLUMNS:
+        return model
+    return keras.Model(model.inputs[0], {head: model.output[head] for head in learned}, name=model.name)
+
+
+def _validation(data: Path, config: ConvertConfig) -> tuple[Pixels, LabelArray]:
+    pixels, labels = shards.first(data, "validation", config.validation_faces)
+    if (by_head(labels)[AGE] == MISSING).all():
+        raise StepError(f"no validation face in {data} has an age, so the age cannot be calibrated; label more faces")
+    return pixels, labels
 
 
 def _both_sides(model: keras.Model) -> keras.Model:
@@ -178,7 +194,7 @@ def _variant(
     # The converter prints every variable of the model.
     with contextlib.redirect_stdout(io.StringIO()):
         file = converter.convert()
-    predictor = Predictor(_unpublished(file, pixels.shape[1], _decision(config)))
+    predictor = Predictor(_unpublished(file, pixels.shape[1], _labels(model.output), _decision(config)))
     outputs = predictor.run(pixels)
     return Variant(precision, file, outputs, _score(outputs, labels, config))
 
@@ -187,7 +203,13 @@ def _decision(config: ConvertConfig) -> AgeDecision:
     return AgeDecision(config.near_years, config.miss_cost)
 
 
-def _unpublished(file: bytes, size: int, decision: AgeDecision) -> Release:
+def _labels(outputs: Iterable[str]) -> heads.Labels:
+    """Return the labels of the classification heads among the outputs."""
+    found = set(outputs)
+    return {head: names for head, names in LABELS.items() if head in found}
+
+
+def _unpublished(file: bytes, size: int, labels: heads.Labels, decision: AgeDecision) -> Release:
     return Release(
         NAME,
         "",
@@ -195,18 +217,20 @@ def _unpublished(file: bytes, size: int, decision: AgeDecision) -> Release:
         file,
         size,
         RESIZE_RULE,
-        LABELS,
-        temperature.neutral(decision),
+        labels,
+        temperature.neutral(decision, labels),
         {},
     )
 
 
 def _score(outputs: Outputs, labels: LabelArray, config: ConvertConfig) -> Score:
-    labelled = by_head(labels)
+    known = {head: values != MISSING for head, values in by_head(labels).items()}
     return Score(
-        age_mae=float(np.abs(decide_ages(outputs[AGE], _decision(config)) - labelled[AGE]).mean()),
+        age_mae=float(np.nanmean(age_distance(decide_ages(outputs[AGE], _decision(config)), labels))),
         accuracies={
-            head: float((each_label(outputs[head]).argmax(axis=1) == labelled[head]).mean()) for head in LABELS
+            head: float((each_label(outputs[head]).argmax(axis=1) == classes)[known[head]].mean())
+            for head, classes in by_head(labels).items()
+            if head in _labels(outputs) and known[head].any()
         },
     )
 
@@ -217,7 +241,7 @@ def _check_parity(found: Outputs, wanted: Outputs, config: ConvertConfig) -> Non
         AGE: (float(np.abs(years[0] - years[1]).max()), config.max_age_disagreement),
         **{
             head: (float(np.abs(found[head] - wanted[head]).max()), config.max_probability_disagreement)
-            for head in LABELS
+            for head in _labels(wanted)
         },
     }
     for head, (distance, allowed) in apart.items():
@@ -242,16 +266,21 @@ def _choose(variants: list[Variant], reference: Score, config: ConvertConfig) ->
     return min(good, key=lambda variant: len(variant.model))
 
 
-def _calibration(fitted: Calibration, config: ConvertConfig) -> dict[str, dict[str, Any]]:
+def _calibration(fitted: Calibration, labels: LabelArray, config: ConvertConfig) -> dict[str, dict[str, Any]]:
+    faces = {head: int((values != MISSING).sum()) for head, values in by_head(labels).items()}
     return {
         AGE: {
             "at": fitted.age_at,
             "low": fitted.age_low,
             "high": fitted.age_high,
             "coverage": config.interval_coverage,
+            "faces": faces[AGE],
         },
         "age_decision": fitted.decision._asdict(),
-        **{head: {"temperature": temperature} for head, temperature in fitted.temperatures.items()},
+        **{
+            head: {"temperature": temperature, "faces": faces[head]}
+            for head, temperature in fitted.temperatures.items()
+        },
     }
 
 
@@ -278,7 +307,7 @@ def _manifest(
         "input": {"size": fingerprint.size, "resize": fingerprint.resize, "channels": "RGB", "range": [0, 255]},
         "heads": {
             AGE: {"unit": "years", "classes": int(chosen.outputs[AGE].shape[1])},
-            **{head: {"labels": names} for head, names in LABELS.items()},
+            **{head: {"labels": names} for head, names in _labels(chosen.outputs).items()},
         },
         "conversion": {
             "keras": reference.as_json(),

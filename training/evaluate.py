@@ -45,9 +45,10 @@ def evaluate(
         champion: the release to compare with on the same faces.
 
     Raises:
-        StepError: there is no release, it lacks a head, or the test faces were prepared for another input.
+        StepError: there is no release, it lacks a head that the training faces have labels for, or the test faces were
+            prepared for another input.
     """
-    challenger, predictor = _load(folder)
+    challenger, predictor = _load(folder, data)
     fingerprint = shards.fingerprint(data)
     if (fingerprint.size, fingerprint.resize) != (challenger.size, challenger.resize):
         raise StepError(
@@ -58,9 +59,8 @@ def evaluate(
     measured = {"version": challenger.version, "sha256": challenger.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
-    training = np.concatenate([shard.load()[1] for shard in shards.shards(data, "train")])
     coverage = challenger.manifest["calibration"]["age"]["coverage"]
-    measured["baseline"] = baseline.measure(training, faces.labels, coverage)
+    measured["baseline"] = baseline.measure(shards.labels(data, "train"), faces.labels, coverage)
     measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
     compared = compare(champion, challenger, faces, data, config)
     compared.save(folder)
@@ -74,13 +74,14 @@ def evaluate(
     return measured
 
 
-def _load(folder: Path) -> tuple[Release, Predictor]:
+def _load(folder: Path, data: Path) -> tuple[Release, Predictor]:
     try:
         found = releases.read(str(folder)).served()
         predictor = Predictor(found)
     except (ReleaseError, StepError) as error:
         raise StepError(f"{error} (`python -m training convert` writes it)") from error
-    if lacking := missing(found.labels):
+    # A head that the training faces have no label for is in no release that was trained on them.
+    if lacking := [head for head in missing(found.labels) if head in shards.learned(data)]:
         raise StepError(
             f"release {found.version} has no head {', '.join(lacking)}, which training/labels.py defines; "
             "train and convert a release with it, or evaluate this one with the code that made it"

@@ -14,8 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from serving.text import encodable, printable, spreadsheet_cell
 from training import labels
 from training.config import PrepareConfig
 from training.data import duplicates, exploration, readers, shards
+from training.data.labelling import FileNames, Labelling
 from training.data.readers import SourceFile
 from training.data.shards import Fingerprint
 from training.data.staging import Face, Staging
@@ -47,6 +48,18 @@ _FOLDER = OwnFolder(
 )
 
 
+class LabelledFile(NamedTuple):
+    """A file of the source with its labels."""
+
+    path: str
+    """Path for the index."""
+    file: SourceFile
+    labels: labels.Labels | None
+    """Its labels, or None."""
+    reason: str = ""
+    """Reason why it has no labels, or ""."""
+
+
 @dataclass(frozen=True)
 class _Decoded:
     """A decoded file: a face, or the reason for its rejection."""
@@ -56,7 +69,9 @@ class _Decoded:
     face: tuple[labels.Labels, str, images.Pixels, bytes] | None = None
 
 
-def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "") -> Fingerprint:
+def prepare(
+    source: Path, folder: Path, config: PrepareConfig, expected: str = "", labelling: Labelling | None = None
+) -> Fingerprint:
     """Read every face of `source` once and write the input of later steps into `folder`.
 
     The files are written beside `folder` and replace it in one move, so an interrupted run keeps the former data.
@@ -66,23 +81,25 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
         folder: output folder.
         config: configuration of the step.
         expected: required fingerprint, or "" for any.
+        labelling: where the labels are, or None for the names of the files.
 
     Raises:
         StepError: the source cannot be read, has too few faces for three splits, or has another fingerprint.
     """
+    labelling = labelling or FileNames()
     unfinished = folder.with_name(folder.name + ".partial")
     # Before the work, so that an obstacle costs no time.
     _FOLDER.require(folder)
     _FOLDER.clear(unfinished)
     unfinished.mkdir(parents=True)
     try:
-        fingerprint = _fill(source, unfinished, config)
+        fingerprint = _fill(source, unfinished, config, labelling)
         if expected and fingerprint.sha256 != expected:
             raise StepError(
                 f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces, or they "
                 f"are prepared in another way ({summary(fingerprint)}); if that is intended, expect the new fingerprint"
             )
-        write_text(unfinished / readers.ORIGIN_FILE, json.dumps(readers.origin(source)) + "\n")
+        write_text(unfinished / readers.ORIGIN_FILE, json.dumps(readers.origin(source) | labelling.origin()) + "\n")
     except BaseException:
         shutil.rmtree(unfinished)
         raise
@@ -91,16 +108,18 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
     return fingerprint
 
 
-def _fill(source: Path, folder: Path, config: PrepareConfig) -> Fingerprint:
+def _fill(source: Path, folder: Path, config: PrepareConfig, labelling: Labelling) -> Fingerprint:
     staging = Staging(folder, config.size)
     try:
-        _collect(source, staging, config.size)
-        roots = duplicates.groups(staging.images(), staging.thumbnails, config.near_duplicate)
+        labelling.begin(staging.database)
+        _collect(source, staging, config.size, labelling)
+        staging.withdraw(labelling.doubtful())
+        roots = duplicates.groups(staging.images(), staging.thumbnails, config.near_duplicate, labelling.joined())
         # The earliest member names a group, so later files move no earlier face to another split.
         staging.group(map(int, roots), partial(_split_of, config=config))
         staging.reject_contradictions()
-        fingerprint = _write(staging, folder, config)
-        exploration.write(folder, summary(fingerprint))
+        fingerprint = _write(staging, folder, config, labelling)
+        exploration.write(folder, "; ".join([summary(fingerprint), *labelling.account()]))
     finally:
         staging.remove()
     return fingerprint
@@ -115,8 +134,8 @@ def summary(fingerprint: Fingerprint) -> str:
     return f"{files} files = {accepted} accepted ({splits}){copies} + {fingerprint.rejected} rejected"
 
 
-def _collect(source: Path, staging: Staging, size: int) -> None:
-    files = progress(readers.read(source), "prepare", "face", readers.count(source))
+def _collect(source: Path, staging: Staging, size: int, labelling: Labelling) -> None:
+    files = progress(_labelled(readers.read(source), labelling), "prepare", "face", readers.count(source))
     for decoded in _decode_all(files, size):
         if decoded.face is None:
             staging.reject(decoded.path, decoded.reason)
@@ -124,19 +143,30 @@ def _collect(source: Path, staging: Staging, size: int) -> None:
             staging.accept(decoded.path, *decoded.face)
 
 
-def _decode_all(files: Iterable[SourceFile], size: int) -> Iterator[_Decoded]:
+def _labelled(files: Iterable[SourceFile], labelling: Labelling) -> Iterator[LabelledFile]:
+    for file in files:
+        path = encodable(file.path)
+        if labelling.holds(path):
+            continue
+        try:
+            yield LabelledFile(path, file, labelling.find(path))
+        except labels.LabelError as error:
+            yield LabelledFile(path, file, None, str(error))
+
+
+def _decode_all(files: Iterable[LabelledFile], size: int) -> Iterator[_Decoded]:
     """Decode on all cores, in order, with a bounded number of files in memory."""
     # A task for each file would cost as much again as the file.
     chunks = _chunks(files)
     return chain.from_iterable(_on_all_cores(lambda chunk: [_decode(file, size) for file in chunk], chunks))
 
 
-def _chunks(files: Iterable[SourceFile]) -> Iterator[list[SourceFile]]:
-    chunk: list[SourceFile] = []
+def _chunks(files: Iterable[LabelledFile]) -> Iterator[list[LabelledFile]]:
+    chunk: list[LabelledFile] = []
     left = _CHUNK_BYTES
     for file in files:
         chunk.append(file)
-        left -= len(file.data)
+        left -= len(file.file.data)
         if len(chunk) == _CHUNK or left <= 0:
             yield chunk
             chunk, left = [], _CHUNK_BYTES
@@ -157,15 +187,12 @@ def _on_all_cores(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> I
             yield window.popleft().result()
 
 
-def _decode(file: SourceFile, size: int) -> _Decoded:
-    path = encodable(file.path)
-    if file.refusal:
-        return _Decoded(path, file.refusal)
+def _decode(labelled: LabelledFile, size: int) -> _Decoded:
+    path, file, found, reason = labelled
+    if file.refusal or found is None:
+        return _Decoded(path, file.refusal or reason)
     try:
-        found = labels.parse(PurePosixPath(path).name)
         image = images.read(file.data, size)
-    except labels.LabelError as error:
-        return _Decoded(path, str(error))
     except images.ImageError as error:
         return _Decoded(path, f"undecodable: {error}")
     digest = hashlib.sha256(file.data).hexdigest()
@@ -180,7 +207,7 @@ def _split_of(group: str, config: PrepareConfig) -> str:
     return "validation" if position < config.test + config.validation else "train"
 
 
-def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint:
+def _write(staging: Staging, folder: Path, config: PrepareConfig, labelling: Labelling) -> Fingerprint:
     digest = hashlib.sha256(f"{config.size} {images.RESIZE_RULE}\n".encode())
     counts = dict.fromkeys(shards.SPLITS, 0)
     copies = 0
@@ -191,35 +218,31 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
         for split in shards.SPLITS:
             for number, block in enumerate(_blocks(staging.faces(split), config.shard_faces)):
                 for position, face in enumerate(block):
-                    row = [*face.labels, face.group, face.split, face.digest]
                     # The index lists every accepted file. Copies share a place in the shards.
-                    index.writerows([spreadsheet_cell(path), *row, number, position] for path in face.paths)
-                    digest.update(f"{row}\n".encode())
+                    index.writerows([spreadsheet_cell(path), *face.cells, number, position] for path in face.paths)
+                    digest.update(f"{face.identity}\n".encode())
                     copies += len(face.paths) - 1
                 counts[split] += len(block)
                 yield split, number, block
 
     with (folder / "index.csv").open("w", newline="", encoding="utf-8") as stream:
         index = csv.writer(stream)
-        index.writerow(["path", *labels.COLUMNS, "group", "split", "digest", "shard", "position"])
+        index.writerow(["path", *labels.ROW, "group", "split", "digest", "shard", "position"])
         staging.pixels.flush()
         for _ in _on_all_cores(lambda block: _write_shard(staging, folder, *block), blocks(index)):
             pass
-    rejected = _write_rejected(staging, folder)
+    rejected = _write_rejected(folder, staging.rejected(), labelling.unused())
     fingerprint = Fingerprint(digest.hexdigest(), config.size, images.RESIZE_RULE, counts, rejected, copies)
     if not all(counts.values()):
-        raise StepError(_too_few(fingerprint, next(staging.rejected(), None)))
+        raise StepError(_too_few(fingerprint, next(staging.rejected(), None), labelling.advice))
     fingerprint.save(folder)
     return fingerprint
 
 
-def _too_few(fingerprint: Fingerprint, rejected: tuple[str, str] | None) -> str:
+def _too_few(fingerprint: Fingerprint, rejected: tuple[str, str] | None, advice: str) -> str:
     """Return the message for too few faces, with the first row of rejected.csv, which is removed."""
     example = f", for example {printable(rejected[0])}: {printable(rejected[1])}" if rejected else ""
-    return (
-        f"too few faces for three splits: {summary(fingerprint)}{example}; give a hundred or more with names of the "
-        f"form {labels.PATTERN}"
-    )
+    return f"too few faces for three splits: {summary(fingerprint)}{example}; {advice}"
 
 
 def _write_shard(staging: Staging, folder: Path, split: str, number: int, block: list[Face]) -> None:
@@ -239,11 +262,13 @@ def _blocks(faces: Iterator[Face], length: int) -> Iterator[list[Face]]:
         yield block
 
 
-def _write_rejected(staging: Staging, folder: Path) -> int:
+def _write_rejected(folder: Path, files: Iterator[tuple[str, str]], rows: Iterator[tuple[str, str]]) -> int:
+    """Write rejected.csv and return the number of files in it. Rows of tables without a file follow."""
     count = 0
     with (folder / "rejected.csv").open("w", newline="", encoding="utf-8") as stream:
         rejected = csv.writer(stream)
         rejected.writerow(["path", "reason"])
-        for count, row in enumerate(staging.rejected(), start=1):  # noqa: B007 - read after the loop
+        for count, row in enumerate(files, start=1):  # noqa: B007 - read after the loop
             rejected.writerow(map(spreadsheet_cell, row))
+        rejected.writerows(map(spreadsheet_cell, row) for row in rows)
     return count

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from training.config import NAMED_WEIGHTS
-from training.data import shards
+from training.data import label_origin, shards
 from training.errors import StepError
 from training.registry.addresses import parse
 from training.registry.releases import release_at
 
 _ROOT = Path(__file__).resolve().parent.parent
-# Placeholder for the dataset without --data.
+# Placeholders for files that the user has not named, with the option that names them.
 _DATA = "$DATA"
+_PLACEHOLDERS = {_DATA: "--data", **label_origin.PLACEHOLDERS}
 _CPU_LOCK = "training/requirements-cpu.txt"
 # Earlier commits have the presets in training.config.
 _TELL_PRESETS = """
@@ -35,6 +36,18 @@ except ImportError:
     from training.config import PRESETS
 print(json.dumps({name: dataclasses.asdict(preset) for name, preset in PRESETS.items()}))
 """
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Local files with the faces of a release."""
+
+    data: str = ""
+    """Folder or archive, "" if it is unknown."""
+    labels: tuple[str, ...] = ()
+    """Tables of labels."""
+    values: str = ""
+    """File of values for the tables."""
 
 
 @dataclass
@@ -64,13 +77,13 @@ def checkout(manifest: dict[str, Any]) -> Iterator[Path]:
             _git("worktree", "remove", "--force", str(tree))
 
 
-def plan(manifest: dict[str, Any], tree: Path, data: str, work: Path, registry: str) -> Plan:
+def plan(manifest: dict[str, Any], tree: Path, dataset: Dataset, work: Path, registry: str) -> Plan:
     """Return the steps that reproduce the release.
 
     Args:
         manifest: of the release.
         tree: a working tree of its commit.
-        data: folder or archive of the dataset, "" if it is unknown.
+        dataset: the release's faces and labels.
         work: folder for the files of the steps.
         registry: with the teachers and initial weights, "" for none.
 
@@ -78,10 +91,10 @@ def plan(manifest: dict[str, Any], tree: Path, data: str, work: Path, registry: 
         StepError: the commit has no such preset, or the manifest lacks or garbles something.
     """
     with _valid(manifest):
-        return _plan(manifest, tree, data, work, registry)
+        return _plan(manifest, tree, dataset, work, registry)
 
 
-def _plan(manifest: dict[str, Any], tree: Path, data: str, work: Path, registry: str) -> Plan:
+def _plan(manifest: dict[str, Any], tree: Path, dataset: Dataset, work: Path, registry: str) -> Plan:
     made = manifest["provenance"]
     presets = _presets(tree)
     if made["preset"] not in presets:
@@ -95,8 +108,12 @@ def _plan(manifest: dict[str, Any], tree: Path, data: str, work: Path, registry:
     other_size = [] if size == preset.get("prepare", {}).get("size") else ["--size", f"{size}"]
     epoch = int(manifest["model"].get("epoch", 0))
     place = ["--work", str(work.resolve())]
+    faces = str(Path(dataset.data).resolve()) if dataset.data else _DATA
+    labels = label_origin.repeat(
+        made.get("source", {}).get("labels", {}), dataset.labels, dataset.values, result.obstacles
+    )
     result.steps = [
-        ["prepare", *named, *other_size, "--data", str(Path(data).resolve()) if data else _DATA, *place],
+        ["prepare", *named, *other_size, "--data", faces, *labels, *place],
         ["train", *named, *_settings(made, preset["train"], registry, result.obstacles), *place],
         ["convert", *(["--epoch", f"{epoch}"] if epoch else []), *place],
         ["evaluate", *place],
@@ -131,6 +148,7 @@ def _script(manifest: dict[str, Any], plan: Plan, work: Path) -> str:
         *(["npm ci --omit=dev --ignore-scripts"] if made["config"]["init_from"] == "faceres" else []),
         "export PYTHONPATH=function",
         _comment(f"dataset: {faces.get('name', 'unnamed')}, SHA-256 {faces.get('sha256', 'unknown')}"),
+        *map(_comment, label_origin.comments(faces.get("labels", {}))),
         *(".venv/bin/python -m training " + " ".join(map(_quoted, step)) for step in plan.steps),
         _comment(f"expected fingerprint of the dataset: {made['data']['sha256']}"),
         _comment(f"expected SHA-256 of model.tflite: {manifest['model']['sha256']}"),
@@ -144,7 +162,7 @@ def run(manifest: dict[str, Any], plan: Plan, tree: Path, work: Path) -> None:
     Raises:
         StepError: there is an obstacle, the dataset is another one, or a step fails.
     """
-    missing = ["--data is missing"] if _DATA in plan.steps[0] else []
+    missing = [f"{option} is missing" for name, option in _PLACEHOLDERS.items() if name in plan.steps[0]]
     if stopping := [*plan.obstacles, *missing]:
         raise StepError(f"{manifest['version']} cannot be reproduced: {'; '.join(stopping)}")
     if (_ROOT / "node_modules").is_dir():
@@ -169,7 +187,7 @@ def _require_faces(manifest: dict[str, Any], data: Path) -> None:
     if found != wanted:
         raise StepError(
             f"the dataset has the fingerprint {found}, that of the release is {wanted}; use --data with the release's "
-            "dataset"
+            "dataset, and --labels and --values with its labels if it has tables"
         )
 
 
@@ -249,7 +267,7 @@ def _comment(text: str) -> str:
 
 
 def _quoted(argument: str) -> str:
-    return f'"{argument}"' if argument == _DATA else shlex.quote(argument)
+    return f'"{argument}"' if argument in _PLACEHOLDERS else shlex.quote(argument)
 
 
 def _git(*arguments: str) -> None:

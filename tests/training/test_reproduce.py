@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def manifest(preset: str = "smoke", commit: str = COMMIT, **config: Any) -> dict
 
 
 def planned(release: dict[str, Any], data: str = "faces", registry: str = "") -> reproduce.Plan:
-    return reproduce.plan(release, ROOT, data, Path("again"), registry)
+    return reproduce.plan(release, ROOT, reproduce.Dataset(data), Path("again"), registry)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,48 @@ def test_a_script_does_nothing_that_a_manifest_hides_in_it(tmp_path: Path) -> No
     lines = reproduce.script(release, planned(release), tmp_path).splitlines()
     assert lines[0] == "# release 20261125-0f84af41 of today touch /tmp/x"
     assert any("--set 'architecture=small; touch /tmp/x'" in line for line in lines)
+
+
+def labelled(given: bool, values: dict[str, str]) -> dict[str, Any]:
+    """What a release tells of its making when its labels came from a table."""
+    release = manifest()
+    table = {"name": "labels.csv", "sha256": hashlib.sha256(b"table").hexdigest()}
+    stated = {"tables": [table], "given": given, "columns": "age=AGE", "values": values, "group": "--work=elsewhere"}
+    release["provenance"]["source"] = {"name": "faces", "labels": stated}
+    return release
+
+
+def test_a_table_beside_the_faces_is_found_again_with_its_options(tmp_path: Path) -> None:
+    release = labelled(given=False, values={})
+    plan = planned(release)
+    assert plan.obstacles == []
+    assert plan.steps[0][5:7] == ["--columns=age=AGE", "--group=--work=elsewhere"]
+    assert "labels.csv" not in reproduce.script(release, plan, tmp_path)
+
+
+def test_a_table_elsewhere_is_asked_for_and_checked(tmp_path: Path) -> None:
+    values = {"name": "values.csv", "sha256": hashlib.sha256(b"values").hexdigest()}
+    release = labelled(given=True, values=values)
+    plan = planned(release)
+    assert plan.steps[0][5:9] == ["--labels", "$LABELS", "--values", "$VALUES"]
+    script = reproduce.script(release, plan, tmp_path)
+    assert '--labels "$LABELS" --values "$VALUES"' in script
+    assert f"# table of labels: labels.csv, SHA-256 {hashlib.sha256(b'table').hexdigest()}" in script
+    with pytest.raises(StepError, match="cannot be reproduced: --labels is missing; --values is missing"):
+        reproduce.run(release, plan, tmp_path, tmp_path)
+    (tmp_path / "t.csv").write_bytes(b"table")
+    (tmp_path / "v.csv").write_bytes(b"other values")
+    dataset = reproduce.Dataset("faces", (str(tmp_path / "t.csv"),), str(tmp_path / "v.csv"))
+    plan = reproduce.plan(release, ROOT, dataset, Path("again"), "")
+    assert plan.steps[0][5:9] == ["--labels", str(tmp_path / "t.csv"), "--values", str(tmp_path / "v.csv")]
+    (obstacle,) = plan.obstacles
+    assert obstacle.startswith(f"{tmp_path}/v.csv: the release's faces were labelled with values.csv, SHA-256 ")
+
+
+def test_names_of_files_are_asked_for_again_where_they_were(tmp_path: Path) -> None:
+    release = manifest()
+    release["provenance"]["source"] = {"name": "faces", "labels": {"names": True}}
+    assert planned(release).steps[0][5:7] == ["--labels", "names"]
 
 
 @pytest.mark.parametrize("commit", ["", "+", "main", "--help"])

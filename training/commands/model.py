@@ -48,20 +48,25 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
-    from training.data import coverage, readers
+    from training.data import coverage, labelling, readers
+    from training.data.label_options import LabelOptions
 
     readers.require(options.data)
+    chosen = LabelOptions(tuple(options.labels), options.columns, options.values, options.group)
+    labels = labelling.choose(options.data, chosen)
     from training.prepare import prepare, summary
+
+    print(*labels.description(), sep="\n", end="\n" if labels.description() else "", flush=True)
 
     config = PRESETS[options.preset].prepare
     if options.size:
         config = dataclasses.replace(config, size=options.size)
-    fingerprint = prepare(options.data, options.work / "data", config, options.expect)
-    print(summary(fingerprint))
+    fingerprint = prepare(options.data, options.work / "data", config, options.expect, labels)
+    print(summary(fingerprint), *labels.account(), sep="\n")
     if fingerprint.copies:
         print(f"folded {fingerprint.copies} copies: files with the same bytes and labels count as one face")
     print(f"fingerprint: {fingerprint.sha256}")
-    for gap in coverage.find(options.work / "data"):
+    for gap in (*labels.warnings(), *coverage.find(options.work / "data")):
         print(f"warning: {gap}", file=sys.stderr)
     print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
     return 0
@@ -73,8 +78,9 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=_local,
         required=True,
-        help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}",
+        help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}, or labelled by a table",
     )
+    _label_arguments(parser)
     parser.add_argument("--size", type=positive, help="side of the faces in pixels (default: the preset's)")
     parser.add_argument(
         "--expect",
@@ -83,6 +89,38 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         help="required fingerprint, as an earlier run printed it for this size (default: any)",
     )
     _preset(parser, "preset with the size of the faces")
+
+
+def _label_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--labels",
+        metavar="TABLE",
+        type=_local,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="tables of labels: .csv, .tsv, .jsonl or .parquet; `names` for the names of the files "
+        "(default: metadata.csv, .jsonl or .parquet among the faces, else the names)",
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="NAME=COLUMN,…",
+        default="",
+        help="columns with other names, for example age=AGE,gender=sex,file=photo; an empty one leaves a label out",
+    )
+    parser.add_argument(
+        "--values",
+        metavar="FILE",
+        type=_local,
+        help="labels of words: a CSV with column, found and label, or JSON such as "
+        '{"gender": {"femme": "female"}}; an empty label is a missing one',
+    )
+    parser.add_argument(
+        "--group",
+        metavar="COLUMN",
+        default="",
+        help="column of what belongs into one split: a person, a video (default: near-duplicates only)",
+    )
 
 
 def train(options: argparse.Namespace) -> int:

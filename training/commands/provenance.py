@@ -32,7 +32,8 @@ def reproduce(options: argparse.Namespace) -> int:
     manifest = _release_of(options).manifest
     work = options.work or Path("build/reproduce") / manifest["version"]
     with reproduce.checkout(manifest) as tree:
-        plan = reproduce.plan(manifest, tree, options.data, work, options.registry)
+        dataset = reproduce.Dataset(options.data, tuple(options.labels), options.values)
+        plan = reproduce.plan(manifest, tree, dataset, work, options.registry)
         if not options.run_steps:
             print(reproduce.script(manifest, plan, work))
             return 0
@@ -47,6 +48,14 @@ def reproduce(options: argparse.Namespace) -> int:
 def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     _release(parser)
     parser.add_argument("--data", default="", help="folder or archive of the release's dataset")
+    parser.add_argument(
+        "--labels",
+        metavar="TABLE",
+        nargs="+",
+        default=[],
+        help="tables of labels that lie elsewhere than in the dataset",
+    )
+    parser.add_argument("--values", metavar="FILE", default="", help="file of values for these tables")
     parser.add_argument("--run", dest="run_steps", action="store_true", help="run the commands and compare")
     parser.add_argument(
         "--work", type=Path, help="folder for the files of the steps (default: build/reproduce/VERSION)"

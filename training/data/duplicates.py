@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +15,22 @@ Thumbnails = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 
 
-def groups(count: int, block: Callable[[int, int], Thumbnails], threshold: float) -> Rows:
-    """Group thumbnails that correlate above `threshold`, directly or through others.
+def groups(
+    count: int, block: Callable[[int, int], Thumbnails], threshold: float, joined: Iterable[tuple[int, int]] = ()
+) -> Rows:
+    """Group thumbnails that correlate above `threshold` or are joined, directly or through others.
 
     Args:
         count: number of thumbnails.
         block: function from start and stop to (stop - start, THUMBNAIL_SIDE**2) uint8 thumbnails.
         threshold: Pearson correlation, from 0 to 1.
+        joined: pairs of rows that belong together whatever they look like.
 
     Returns:
         (count,) int64: the smallest row of each thumbnail's group.
     """
     parents = np.arange(count)
-    for left, right in _pairs(count, block, threshold):
+    for left, right in chain(joined, _pairs(count, block, threshold)):
         a, b = _root(parents, left), _root(parents, right)
         parents[max(a, b)] = min(a, b)
     for row in range(count):

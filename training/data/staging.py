@@ -14,7 +14,7 @@ import numpy as np
 
 from serving.images import THUMBNAIL_SIDE, Pixels
 from training.data.duplicates import Thumbnails
-from training.labels import Labels
+from training.labels import MISSING, Labels
 
 _SCHEMA = """
 CREATE TABLE faces (
@@ -39,6 +39,10 @@ INSERT INTO rejected SELECT path,
     FROM faces JOIN contradicted USING (digest);
 DELETE FROM faces WHERE digest IN (SELECT digest FROM contradicted);
 """
+_MOVE_WITHDRAWN = """
+INSERT INTO rejected SELECT path, reason FROM faces JOIN withdrawn USING (path);
+DELETE FROM faces WHERE path IN (SELECT path FROM withdrawn);
+"""
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,29 @@ class Face:
     paths: tuple[str, ...]
     """Paths in the source, ascending: several where files are byte-identical and have the same labels."""
     labels: tuple[int, ...]
-    """Age and class indices, in the order of `training.labels.COLUMNS`."""
+    """Ages and class indices, or MISSING, in the order of `training.labels.ROW`."""
     digest: str
     """SHA-256 of the file."""
     group: str
     """Name of its group of near-duplicates."""
     split: str
     """Name of its split."""
+
+    @property
+    def cells(self) -> list[str]:
+        """Return its part of a row of the index. A missing label is an empty cell."""
+        labels = [str(label) if label != MISSING else "" for label in self.labels]
+        return [*labels, self.group, self.split, self.digest]
+
+    @property
+    def identity(self) -> list[int | str]:
+        """Return what the fingerprint of the data holds of it.
+
+        The highest age is left out where it equals the age, so exact ages keep the fingerprints of older versions.
+        """
+        *known, age_high = self.labels
+        row: list[int | str] = [*known, self.group, self.split, self.digest]
+        return row if age_high == known[0] else [*row, age_high]
 
 
 class Staging:
@@ -77,7 +97,7 @@ class Staging:
         """Add a face with (size, size, 3) uint8 pixels."""
         self.database.execute(
             "INSERT INTO faces (row, path, labels, stamp, digest) VALUES (?, ?, ?, ?, ?)",
-            (self.accepted, path, json.dumps([labels.age, *labels.choices]), labels.stamp, digest),
+            (self.accepted, path, json.dumps(labels.row), labels.stamp, digest),
         )
         self.database.execute("INSERT OR IGNORE INTO images (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail))
         self.pixels.write(pixels.data)
@@ -87,8 +107,17 @@ class Staging:
         """Add a rejected file."""
         self.database.execute("INSERT INTO rejected VALUES (?, ?)", (path, reason))
 
+    def withdraw(self, faces: Iterable[tuple[str, str]]) -> None:
+        """Reject accepted faces, given by path and reason."""
+        self.database.execute("CREATE TABLE withdrawn (path TEXT PRIMARY KEY, reason TEXT)")
+        self.database.executemany("INSERT OR IGNORE INTO withdrawn VALUES (?, ?)", faces)
+        self.database.executescript(_MOVE_WITHDRAWN)
+
     def reject_contradictions(self) -> None:
-        """Reject all byte-identical files that have different labels."""
+        """Reject all byte-identical files that have different labels.
+
+        A missing label differs from a known one, and a range from an age inside it: nothing tells which is right.
+        """
         self.database.executescript(_MOVE_CONTRADICTIONS)
 
     def images(self) -> int:

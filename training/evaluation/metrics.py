@@ -19,14 +19,30 @@ from training.calibration.intervals import covered
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.errors import StepError
-from training.evaluation.metric_table import MEASURED
-from training.labels import CHOICES, ETHNICITIES, GENDERS, LABELS, Head, band, by_head
+from training.evaluation.metric_table import MEASURED, RANGED
+from training.labels import (
+    CHOICES,
+    ETHNICITIES,
+    GENDERS,
+    LABELS,
+    MISSING,
+    NO_BAND,
+    Head,
+    age_bands,
+    age_distance,
+    age_range,
+    band,
+    by_head,
+    exact_ages,
+    from_13_years,
+    ranged_ages,
+)
 
 Array = npt.NDArray[np.float64]
 
 METRICS_FILE = "metrics.json"
 # In the order of the columns of `ScoredSamples.metrics`.
-METRICS = tuple(MEASURED)
+METRICS = (*MEASURED, *RANGED)
 
 RELIABILITY_BINS = 15
 # The gate judges groups with at least so many faces.
@@ -38,7 +54,7 @@ class ScoredSamples:
     """Predictions and labels of N faces."""
 
     labels: LabelArray
-    """(N, len(COLUMNS))."""
+    """(N, len(ROW))."""
     years: Array
     """(N,) predicted ages."""
     low: Array
@@ -51,28 +67,46 @@ class ScoredSamples:
     """(N, len(CHOICES)) probabilities of the predicted labels."""
 
     def metrics(self) -> Array:
-        """Return (N, len(METRICS)) contributions of each face: a metric is the mean of its column."""
-        age = self.labels[:, 0].astype(np.int64)
-        error = np.abs(self.years - age)
+        """Return (N, len(METRICS)) contributions of each face: a metric is the mean of its column.
+
+        NaN where the label is missing, or does not tell: a range of ages has no error, only a distance.
+        """
+        low, high = (ages.astype(np.int64) for ages in age_range(self.labels))
+        exact, ranged, bands = exact_ages(self.labels), ranged_ages(self.labels), age_bands(self.labels)
+        error = np.abs(self.years - low)
+        distance = age_distance(self.years, self.labels)
         columns = (
-            error,
-            error <= 5,
-            band(self.years) == band(age),
-            covered(self.low, self.high, age),
-            *self.right().T,
+            (error, exact),
+            (error <= 5, exact),
+            (band(self.years) == bands, bands != NO_BAND),
+            (covered(self.low, self.high, low), exact),
+            *zip(self.right().T, self.labelled().T, strict=True),
+            (distance, ranged),
+            (distance == 0, ranged),
+            ((self.low <= high) & (self.high >= low), ranged),
         )
-        return np.stack(columns, axis=1).astype(np.float64)
+        return np.stack([np.where(counts, values, np.nan) for values, counts in columns], axis=1).astype(np.float64)
+
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """Return (N, len(CHOICES)): whether each label is known."""
+        labelled = by_head(self.labels)
+        return np.stack([labelled[head] != MISSING for head in LABELS], axis=1)
 
     def right(self) -> npt.NDArray[np.bool_]:
-        """Return (N, len(CHOICES)): whether each predicted label is correct."""
-        result: npt.NDArray[np.bool_] = self.choices == self.labels[:, 1:]
+        """Return (N, len(CHOICES)): whether each predicted label is correct; False where the label is missing."""
+        labelled = by_head(self.labels)
+        result: npt.NDArray[np.bool_] = self.choices == np.stack([labelled[head] for head in LABELS], axis=1)
         return result
 
 
 def collect(predictions: list[FacePrediction], labels: LabelArray) -> ScoredSamples:
-    """Return predictions as arrays, in the order of `labels`."""
+    """Return predictions as arrays, in the order of `labels`. The labels of a head without predictions are left out."""
+    kept = labels.copy()
+    for head, values in by_head(kept).items():
+        if head in LABELS and not any(head in prediction.choices for prediction in predictions):
+            values[:] = MISSING
     return ScoredSamples(
-        labels=labels,
+        labels=kept,
         years=np.array([prediction.age.years for prediction in predictions]),
         low=np.array([prediction.age.low for prediction in predictions]),
         high=np.array([prediction.age.high for prediction in predictions]),
@@ -93,7 +127,11 @@ def _probability(head: Head, prediction: FacePrediction) -> float:
 
 
 def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
-    """Return all metrics: overall, by attribute and by their combinations; calibration errors; confusion matrices."""
+    """Return all metrics: overall, by attribute and by their combinations; calibration errors; confusion matrices.
+
+    A metric that no face of a group has a label for is left out of the group, and a head that no face has a label for
+    is left out of the tables.
+    """
     metrics = faces.metrics()
     random = np.random.default_rng(config.seed)
 
@@ -101,15 +139,18 @@ def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
         return {**names, "n": int(mask.sum()), **_metrics(metrics[mask], config, random)}
 
     everyone = np.ones(len(metrics), np.bool_)
-    labelled = by_head(faces.labels)
-    bands, genders, ethnicities = band(labelled[AGE]), labelled["gender"], labelled["ethnicity"]
+    labelled, bands, adults = by_head(faces.labels), age_bands(faces.labels), from_13_years(faces.labels)
+    genders, ethnicities = labelled["gender"], labelled["ethnicity"]
+    known = {head: mask for head, mask in zip(LABELS, faces.labelled().T, strict=True) if mask.any()}
     return {
+        "labelled": _labelled(faces),
         "overall": group(everyone),
-        "from_13_years": group(bands >= 1),
+        "from_13_years": group(adults),
         "by_age_band": [group(bands == b, age_band=name) for b, name in enumerate(AGE_BANDS)],
         **{
             f"by_{head}": [group(labelled[head] == number, **{head: name}) for number, name in enumerate(names)]
             for head, names in LABELS.items()
+            if head in known
         },
         "by_all": [
             group(mask, gender=gender, ethnicity=ethnicity, age_band=age_band)
@@ -120,15 +161,18 @@ def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
         ],
         # Without children, whose faces show their gender least: this table shows a disadvantaged group best.
         "by_gender_and_ethnicity_from_13_years": [
-            group((genders == g) & (ethnicities == e) & (bands >= 1), gender=gender, ethnicity=ethnicity)
+            group((genders == g) & (ethnicities == e) & adults, gender=gender, ethnicity=ethnicity)
             for g, gender in enumerate(GENDERS)
             for e, ethnicity in enumerate(ETHNICITIES)
+            if {"gender", "ethnicity"} <= known.keys()
         ],
         "calibration_error": {
-            head: _calibration_error(probabilities, right)
+            head: _calibration_error(probabilities[known[head]], right[known[head]])
             for head, probabilities, right in zip(LABELS, faces.probabilities.T, faces.right().T, strict=True)
+            if head in known
         },
         "confusion": _confusions(faces),
+        "predicted": _predicted(faces),
     }
 
 
@@ -149,9 +193,15 @@ def load(folder: Path) -> dict[str, Any]:
     return measured
 
 
+def enough(groups: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
+    """Return the groups with at least MIN_SUBGROUP_SIZE faces that have a label for the metric."""
+    # Older versions counted the faces of the group alone, which all had every label.
+    return [row for row in groups if metric in row and row[metric].get("n", row["n"]) >= MIN_SUBGROUP_SIZE]
+
+
 def worst_subgroup(measured: dict[str, Any]) -> dict[str, Any] | None:
     """Return the gender and ethnicity, 13 and older, with the lowest gender accuracy; None if all are too small."""
-    rows = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= MIN_SUBGROUP_SIZE]
+    rows = enough(measured["by_gender_and_ethnicity_from_13_years"], "gender_accuracy")
     return min(rows, key=lambda row: float(row["gender_accuracy"]["value"]), default=None)
 
 
@@ -172,25 +222,52 @@ def _calibration_error(probabilities: Array, right: npt.NDArray[np.bool_]) -> fl
 
 
 def _metrics(metrics: Array, config: EvaluateConfig, random: np.random.Generator) -> dict[str, dict[str, float]]:
-    """Return the mean of each column with its percentile bootstrap interval (Efron 1979)."""
+    """Return the mean of each column with its percentile bootstrap interval (Efron 1979), and its number of faces."""
     faces = len(metrics)
     if not faces:
         return {}
     # The counts of the faces in a resample are multinomial; one product then gives all resampled means.
     draws = random.multinomial(faces, np.full(faces, 1 / faces), size=config.bootstrap)
+    counted = ~np.isnan(metrics)
+    sums, counts = draws @ np.where(counted, metrics, 0.0), draws @ counted.astype(np.float64)
     tail = (1 - config.confidence) / 2
-    low, high = np.quantile(draws @ metrics / faces, (tail, 1 - tail), axis=0)
+    found = {}
+    for column, name in enumerate(METRICS):
+        if not (n := int(counted[:, column].sum())):
+            continue
+        # A resample of few labelled faces may have none of them.
+        drawn = counts[:, column] > 0
+        low, high = np.quantile(sums[drawn, column] / counts[drawn, column], (tail, 1 - tail))
+        value = float(metrics[counted[:, column], column].mean())
+        found[name] = {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4), "n": n}
+    return found
+
+
+def _labelled(faces: ScoredSamples) -> dict[str, int]:
+    """Return the number of faces with an exact age, with a range of ages, and with a label of each choice."""
     return {
-        name: {"value": round(value, 4), "low": round(low[column], 4), "high": round(high[column], 4)}
-        for column, (name, value) in enumerate(zip(METRICS, metrics.mean(axis=0).tolist(), strict=True))
+        AGE: int(exact_ages(faces.labels).sum()),
+        "age_range": int(ranged_ages(faces.labels).sum()),
+        **dict(zip(LABELS, faces.labelled().sum(axis=0).tolist(), strict=True)),
     }
 
 
-def _confusions(faces: ScoredSamples) -> dict[str, list[list[int]]]:
-    labelled = by_head(faces.labels)
-    found = {"age_band": _confusion(band(labelled[AGE]), band(faces.years), len(AGE_BANDS))}
+def _predicted(faces: ScoredSamples) -> dict[str, list[int]]:
+    """Return the number of faces, labelled or not, by predicted age band and by predicted label of each choice."""
+    found = {"age_band": np.bincount(band(faces.years), minlength=len(AGE_BANDS)).tolist()}
     for head, predicted in zip(CHOICES, faces.choices.T, strict=True):
-        found[head.name] = _confusion(labelled[head.name], predicted, len(head.labels))
+        if (predicted >= 0).any():
+            found[head.name] = np.bincount(predicted[predicted >= 0], minlength=len(head.labels)).tolist()
+    return found
+
+
+def _confusions(faces: ScoredSamples) -> dict[str, list[list[int]]]:
+    labelled, bands = by_head(faces.labels), age_bands(faces.labels)
+    known = bands != NO_BAND
+    found = {"age_band": _confusion(bands[known], band(faces.years[known]), len(AGE_BANDS))}
+    for head, predicted, known in zip(CHOICES, faces.choices.T, faces.labelled().T, strict=True):
+        if known.any():
+            found[head.name] = _confusion(labelled[head.name][known], predicted[known], len(head.labels))
     return found
 
 
