@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,11 +21,13 @@ from serving import images
 from serving.text import encodable, printable, spreadsheet_cell
 from training import labels
 from training.config import PrepareConfig
-from training.data import duplicates, exploration, readers, shards
+from training.data import decoding, duplicates, exploration, readers, shards
+from training.data.decoding import LabelledFile
 from training.data.labelling import FileNames, Labelling
 from training.data.readers import SourceFile
 from training.data.shards import Fingerprint
 from training.data.staging import Face, Staging
+from training.data.workers import processors
 from training.errors import StepError
 from training.files import OwnFolder, write_text
 from training.progress import progress
@@ -35,9 +35,6 @@ from training.progress import progress
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
-# Files in one decoding task, and their bytes unless a single file has more.
-_CHUNK = 32
-_CHUNK_BYTES = 32 * 2**20
 _FOLDER = OwnFolder(
     "prepare",
     re.compile(
@@ -46,27 +43,6 @@ _FOLDER = OwnFolder(
     ),
     {"fingerprint.json": ("sha256", "faces"), "staging.sqlite": ()},
 )
-
-
-class LabelledFile(NamedTuple):
-    """A file of the source with its labels."""
-
-    path: str
-    """Path for the index."""
-    file: SourceFile
-    labels: labels.Labels | None
-    """Its labels, or None."""
-    reason: str = ""
-    """Reason why it has no labels, or ""."""
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """A decoded file: a face, or the reason for its rejection."""
-
-    path: str
-    reason: str = ""
-    face: tuple[labels.Labels, str, images.Pixels, bytes] | None = None
 
 
 def prepare(
@@ -112,7 +88,7 @@ def _fill(source: Path, folder: Path, config: PrepareConfig, labelling: Labellin
     staging = Staging(folder, config.size)
     try:
         labelling.begin(staging.database)
-        _collect(source, staging, config.size, labelling)
+        _collect(source, staging, config, labelling)
         staging.withdraw(labelling.doubtful())
         roots = duplicates.groups(staging.images(), staging.thumbnails, config.near_duplicate, labelling.joined())
         # The earliest member names a group, so later files move no earlier face to another split.
@@ -134,13 +110,14 @@ def summary(fingerprint: Fingerprint) -> str:
     return f"{files} files = {accepted} accepted ({splits}){copies} + {fingerprint.rejected} rejected"
 
 
-def _collect(source: Path, staging: Staging, size: int, labelling: Labelling) -> None:
-    files = progress(_labelled(readers.read(source), labelling), "prepare", "face", readers.count(source))
-    for decoded in _decode_all(files, size):
-        if decoded.face is None:
-            staging.reject(decoded.path, decoded.reason)
-        else:
-            staging.accept(decoded.path, *decoded.face)
+def _collect(source: Path, staging: Staging, config: PrepareConfig, labelling: Labelling) -> None:
+    files = progress(_labelled(readers.find(source), labelling), "prepare", "face", readers.count(source))
+    with closing(decoding.decode(files, staging.pixels_path, config.size)) as decoded:
+        for face in decoded:
+            if face.labels is None or face.reason:
+                staging.reject(face.path, face.reason)
+            else:
+                staging.accept(face.row, face.path, face.labels, face.digest, face.thumbnail)
 
 
 def _labelled(files: Iterable[SourceFile], labelling: Labelling) -> Iterator[LabelledFile]:
@@ -154,29 +131,9 @@ def _labelled(files: Iterable[SourceFile], labelling: Labelling) -> Iterator[Lab
             yield LabelledFile(path, file, None, str(error))
 
 
-def _decode_all(files: Iterable[LabelledFile], size: int) -> Iterator[_Decoded]:
-    """Decode on all cores, in order, with a bounded number of files in memory."""
-    # A task for each file would cost as much again as the file.
-    chunks = _chunks(files)
-    return chain.from_iterable(_on_all_cores(lambda chunk: [_decode(file, size) for file in chunk], chunks))
-
-
-def _chunks(files: Iterable[LabelledFile]) -> Iterator[list[LabelledFile]]:
-    chunk: list[LabelledFile] = []
-    left = _CHUNK_BYTES
-    for file in files:
-        chunk.append(file)
-        left -= len(file.file.data)
-        if len(chunk) == _CHUNK or left <= 0:
-            yield chunk
-            chunk, left = [], _CHUNK_BYTES
-    if chunk:
-        yield chunk
-
-
 def _on_all_cores(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
     """Yield the results in the order of the tasks, and start a few tasks ahead."""
-    workers = os.cpu_count() or 1
+    workers = processors()
     with ThreadPoolExecutor(workers) as pool:
         window: deque[Future[_Result]] = deque()
         for task in tasks:
@@ -185,18 +142,6 @@ def _on_all_cores(work: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> I
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()
-
-
-def _decode(labelled: LabelledFile, size: int) -> _Decoded:
-    path, file, found, reason = labelled
-    if file.refusal or found is None:
-        return _Decoded(path, file.refusal or reason)
-    try:
-        image = images.read(file.data, size)
-    except images.ImageError as error:
-        return _Decoded(path, f"undecodable: {error}")
-    digest = hashlib.sha256(file.data).hexdigest()
-    return _Decoded(path, face=(found, digest, image.pixels, image.thumbnail.tobytes()))
 
 
 def _split_of(group: str, config: PrepareConfig) -> str:
@@ -228,7 +173,6 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig, labelling: Lab
     with (folder / "index.csv").open("w", newline="", encoding="utf-8") as stream:
         index = csv.writer(stream)
         index.writerow(["path", *labels.ROW, "group", "split", "digest", "shard", "position"])
-        staging.pixels.flush()
         for _ in _on_all_cores(lambda block: _write_shard(staging, folder, *block), blocks(index)):
             pass
     rejected = _write_rejected(folder, staging.rejected(), labelling.unused())

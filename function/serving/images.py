@@ -115,7 +115,8 @@ class EncodedImage(NamedTuple):
             face = square.resize((size, size), Image.Resampling.BILINEAR)
             if face.mode == "RGBA":
                 face = Image.alpha_composite(Image.new("RGBA", face.size, BACKGROUND), face)
-            face = face.convert("RGB")
+            if face.mode != "RGB":
+                face = face.convert("RGB")
             # Turned last, when few pixels are left.
             if orientation in _UPRIGHT:
                 face = face.transpose(_UPRIGHT[orientation])

@@ -18,6 +18,8 @@ def printable(text: str) -> str:
 
     Characters that only change the direction or the place of others count as control characters.
     """
+    if text.isprintable():
+        return text
     return "".join(each if _is_visible(each) else each.encode("unicode_escape").decode() for each in encodable(text))
 
 

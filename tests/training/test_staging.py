@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from training.data.staging import Face, Staging
@@ -27,9 +26,9 @@ def staging(tmp_path: Path) -> Iterator[Staging]:
 
 def accept(staging: Staging, **faces: Labels) -> dict[str, Face]:
     """Accept files by digest, and return what is kept of them by digest."""
-    for name, labels in faces.items():
+    for row, (name, labels) in enumerate(faces.items()):
         digest = name.partition("_")[0]
-        staging.accept(name, labels, digest, np.zeros((SIDE, SIDE, 3), np.uint8), bytes(256))
+        staging.accept(row, name, labels, digest, bytes(256))
     staging.group(range(staging.images()), lambda _: "train")
     staging.reject_contradictions()
     return {face.digest: face for face in staging.faces()}

@@ -23,7 +23,7 @@ _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a source: its contents, or the reason why they cannot be read."""
+    """A file of a source: its contents, their place, or the reason why they cannot be read."""
 
     path: str
     """Path in the source, with "/" between folders."""
@@ -31,6 +31,8 @@ class SourceFile:
     """Contents."""
     refusal: str = ""
     """Reason for a refusal, or ""."""
+    place: str = ""
+    """File whose contents are not read yet, or ""."""
 
 
 def count(source: Path) -> int | None:
@@ -74,29 +76,49 @@ def read(source: Path) -> Iterator[SourceFile]:
     Raises:
         StepError: as `require`, or an archive is damaged, needs another unpacker, or unpacks to far more than its size.
     """
+    return map(load, find(source))
+
+
+def find(source: Path) -> Iterator[SourceFile]:
+    """Stream every file of a folder or archive as `read` does, but leave the files of a folder to `load`.
+
+    Raises:
+        StepError: as `read`.
+    """
     require(source)
-    return _read_folder(source) if source.is_dir() else _read_archive(source)
+    return _find_in_folder(source) if source.is_dir() else _read_archive(source)
 
 
-def _read_folder(folder: Path) -> Iterator[SourceFile]:
-    # A Path for each file would take three times as long as reading it.
+def load(file: SourceFile) -> SourceFile:
+    """Return a file with its contents, or with the reason why they cannot be read."""
+    if not file.place:
+        return file
+    try:
+        # A Path for each file would take three times as long as reading it.
+        with open(file.place, "rb", buffering=0) as stream:  # noqa: PTH123
+            size = os.fstat(stream.fileno()).st_size
+            # One byte more than allowed shows that a file is too large, even if it grows meanwhile.
+            data = stream.read(min(size, MAX_FILE_BYTES) + 1)
+            if len(data) > size:
+                data += stream.read(MAX_FILE_BYTES + 1 - len(data))
+    except OSError as error:
+        return SourceFile(file.path, refusal=f"unreadable: {error.strerror}")
+    if len(data) > MAX_FILE_BYTES:
+        return SourceFile(file.path, refusal=_too_large(max(size, len(data))))
+    return SourceFile(file.path, data)
+
+
+def _find_in_folder(folder: Path) -> Iterator[SourceFile]:
     start = len(os.path.join(folder, ""))  # noqa: PTH118
     for entry in _walk(folder):
         # The same name in every locale, and in an archive.
         path = os.fsencode(entry.path[start:]).decode("utf-8", "surrogateescape").replace(os.sep, "/")
         try:
-            if not entry.is_file():
-                yield SourceFile(path, refusal=_kind(entry))
-                continue
-            # One byte more than allowed shows that a file is too large, even if it grows meanwhile.
-            with open(entry.path, "rb", buffering=0) as stream:  # noqa: PTH123
-                data = stream.read(MAX_FILE_BYTES + 1)
-            if len(data) > MAX_FILE_BYTES:
-                yield SourceFile(path, refusal=_too_large(entry.stat().st_size))
-            else:
-                yield SourceFile(path, data)
+            regular = entry.is_file()
         except OSError as error:
             yield SourceFile(path, refusal=f"unreadable: {error.strerror}")
+        else:
+            yield SourceFile(path, place=entry.path) if regular else SourceFile(path, refusal=_kind(entry))
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:

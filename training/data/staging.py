@@ -80,28 +80,29 @@ class Face:
 
 
 class Staging:
-    """Accepted faces and rejected files in a database, with the pixels in a flat file beside it."""
+    """Accepted faces and rejected files in a database, with the pixels in a flat file beside it.
+
+    `decoding` writes the pixels.
+    """
 
     def __init__(self, folder: Path, size: int) -> None:
         """Create both files. `size` is the side of the faces in pixels."""
         self.size = size
-        self.paths = (folder / "staging.sqlite", folder / "staging.pixels")
-        self.database = sqlite3.connect(self.paths[0])
+        self.pixels_path = folder / "staging.pixels"
+        self._database_path = folder / "staging.sqlite"
+        self.database = sqlite3.connect(self._database_path)
         # An interrupted run starts again, so nothing needs to survive a crash.
         self.database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;")
         self.database.executescript(_SCHEMA)
-        self.pixels = self.paths[1].open("w+b")
-        self.accepted = 0
+        self._pixels = self.pixels_path.open("w+b")
 
-    def accept(self, path: str, labels: Labels, digest: str, pixels: Pixels, thumbnail: bytes) -> None:
-        """Add a face with (size, size, 3) uint8 pixels."""
+    def accept(self, row: int, path: str, labels: Labels, digest: str, thumbnail: bytes) -> None:
+        """Add a face. Its pixels are at `row` in the file `pixels_path` already."""
         self.database.execute(
             "INSERT INTO faces (row, path, labels, stamp, digest) VALUES (?, ?, ?, ?, ?)",
-            (self.accepted, path, json.dumps(labels.row), labels.stamp, digest),
+            (row, path, json.dumps(labels.row), labels.stamp, digest),
         )
         self.database.execute("INSERT OR IGNORE INTO images (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail))
-        self.pixels.write(pixels.data)
-        self.accepted += 1
 
     def reject(self, path: str, reason: str) -> None:
         """Add a rejected file."""
@@ -160,15 +161,15 @@ class Staging:
         yield from self.database.execute("SELECT path, reason FROM rejected ORDER BY path")
 
     def load(self, rows: list[int]) -> Pixels:
-        """Return (n, size, size, 3) uint8 pixels of some rows, from any thread. Flush `pixels` before."""
+        """Return (n, size, size, 3) uint8 pixels of some rows, from any thread."""
         faces = np.empty((len(rows), self.size, self.size, 3), np.uint8)
         for face, row in zip(faces, rows, strict=True):
-            os.preadv(self.pixels.fileno(), [face.data], row * face.nbytes)
+            os.preadv(self._pixels.fileno(), [face.data], row * face.nbytes)
         return faces
 
     def remove(self) -> None:
         """Close and delete both files."""
         self.database.close()
-        self.pixels.close()
-        for path in self.paths:
+        self._pixels.close()
+        for path in (self._database_path, self.pixels_path):
             path.unlink()

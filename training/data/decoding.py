@@ -1,0 +1,148 @@
+"""Files -> pixels in one flat file. The processes that decode write them there, so pixels pass through no pipe."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+from serving import images
+from serving.images import Pixels
+from training.data import readers, workers
+from training.data.readers import SourceFile
+from training.labels import Labels
+
+# Files in one task, and their bytes unless a single file has more.
+_TASK_FILES = 32
+_TASK_BYTES = 4 * 2**20
+# Tasks from which worker processes save more time than their start takes.
+_FEW = 32
+
+
+class LabelledFile(NamedTuple):
+    """A file of the source with its labels."""
+
+    path: str
+    """Path for the index."""
+    file: SourceFile
+    labels: Labels | None
+    """Its labels, or None."""
+    reason: str = ""
+    """Reason why it has no labels, or ""."""
+
+
+@dataclass(frozen=True)
+class DecodedFile:
+    """A decoded file: a face, or the reason for its rejection."""
+
+    path: str
+    labels: Labels | None
+    reason: str
+    """Reason for its rejection, or "" for a face."""
+    row: int
+    """Index of the face in the file of pixels."""
+    digest: str
+    """SHA-256 of the file."""
+    thumbnail: bytes
+    """THUMBNAIL_SIDE**2 gray values."""
+
+
+def decode(files: Iterable[LabelledFile], pixels: Path, size: int) -> Generator[DecodedFile, None, None]:
+    """Decode files on all processors and write each face to its row of `pixels`.
+
+    Close the iterator to end the work early.
+
+    Args:
+        files: at most a few tasks of them are in memory at a time.
+        pixels: existing file. A row has size * size * 3 bytes. Rows of rejected files have no meaning.
+        size: side of the faces in pixels.
+
+    Yields:
+        a result for each file, in order.
+
+    Raises:
+        StepError: a process that decodes was killed.
+        OSError: the pixels cannot be written.
+    """
+    tasks = _tasks(files)
+    setup = partial(_Decoder, pixels, size)
+    first = list(islice(tasks, _FEW))
+    if len(first) < _FEW:
+        decoder = setup()
+        done: Generator[tuple[_Task, list[_Outcome]], None, None] = ((task, decoder(task)) for task in first)
+    else:
+        done = workers.in_order(setup, chain(first, tasks))
+    try:
+        for task, outcomes in done:
+            for row, (labelled, outcome) in enumerate(zip(task.files, outcomes, strict=True), start=task.row):
+                yield DecodedFile(
+                    labelled.path, labelled.labels, outcome.reason, row, outcome.digest, outcome.thumbnail
+                )
+    finally:
+        done.close()
+
+
+class _Task(NamedTuple):
+    """Some files, for consecutive rows."""
+
+    row: int
+    """Row of the first file."""
+    files: list[LabelledFile]
+
+
+class _Outcome(NamedTuple):
+    """What is told of a decoded file."""
+
+    reason: str = ""
+    digest: str = ""
+    thumbnail: bytes = b""
+
+
+def _tasks(files: Iterable[LabelledFile]) -> Iterator[_Task]:
+    task = _Task(0, [])
+    left = _TASK_BYTES
+    for labelled in files:
+        task.files.append(labelled)
+        left -= len(labelled.file.data)
+        if len(task.files) == _TASK_FILES or left <= 0:
+            yield task
+            task, left = _Task(task.row + len(task.files), []), _TASK_BYTES
+    if task.files:
+        yield task
+
+
+class _Decoder:
+    """Decodes files and writes their pixels."""
+
+    def __init__(self, pixels: Path, size: int) -> None:
+        self._pixels, self._size = pixels, size
+
+    def __call__(self, task: _Task) -> list[_Outcome]:
+        with self._pixels.open("r+b", buffering=0) as stream:
+            return [
+                self._decode(labelled, stream.fileno(), row) for row, labelled in enumerate(task.files, start=task.row)
+            ]
+
+    def _decode(self, labelled: LabelledFile, descriptor: int, row: int) -> _Outcome:
+        file = readers.load(labelled.file)
+        if reason := file.refusal or labelled.reason:
+            return _Outcome(reason)
+        try:
+            image = images.read(file.data, self._size)
+        except images.ImageError as error:
+            return _Outcome(f"undecodable: {error}")
+        _write(descriptor, row, image.pixels)
+        return _Outcome("", hashlib.sha256(file.data).hexdigest(), image.thumbnail.tobytes())
+
+
+def _write(descriptor: int, row: int, pixels: Pixels) -> None:
+    left, place = pixels.data.cast("B"), row * pixels.nbytes
+    # The last bytes on a disk are written before the error that it is full.
+    while left:
+        written = os.pwrite(descriptor, left, place)
+        left, place = left[written:], place + written
