@@ -115,11 +115,11 @@ def test_another_gender_gets_a_sentence(cell: str) -> None:
 
 @pytest.mark.parametrize("form", ["json", "csv"])
 def test_a_file_maps_words_to_labels(form: str, tmp_path: Path) -> None:
-    values = {"gender": {"Femme ": "female", "homme": "m"}, "age": {"0": "", "adult": "18-64"}}
+    values = {"gender": {"Femme ": "female"}, "sexe": {"homme": "m"}, "age": {"0": "", "adult": "18-64"}}
     rows = [f"{head},{cell},{label}" for head, labels in values.items() for cell, label in labels.items()]
     text = json.dumps(values) if form == "json" else "\n".join(["column,found,label", *rows])
     (tmp_path / "values").write_text(text, encoding="utf-8-sig")
-    assert values_file.load(tmp_path / "values") == {
+    assert values_file.load(tmp_path / "values", {"sexe": "gender"}) == {
         "gender": {"femme": "female", "homme": "m"},
         "age": {"0": "", "adult": "18-64"},
     }
@@ -129,7 +129,10 @@ def test_a_file_maps_words_to_labels(form: str, tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("column,found,label\nage,x,old", "line 2 of values maps 'x' to no label: age not understood: 'old'"),
-        ("column,found,label\nsex,x,male", "line 2 of values names 'sex'; expected one of age, gender, ethnicity"),
+        (
+            "column,found,label\nsex,x,male",
+            "line 2 of values names the column 'sex'; expected one of age, gender, ethnicity, sexe",
+        ),
         ("column,found\nage,x", "values has no column 'label'"),
         ('{"gender": "x"}', "has no object for 'gender'"),
         ('{"gender": {', "cannot be read"),
@@ -138,4 +141,4 @@ def test_a_file_maps_words_to_labels(form: str, tmp_path: Path) -> None:
 def test_a_file_of_values_with_a_fault_gets_a_sentence(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "values").write_text(text)
     with pytest.raises(StepError, match=said):
-        values_file.load(tmp_path / "values")
+        values_file.load(tmp_path / "values", {"sexe": "gender"})

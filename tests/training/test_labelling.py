@@ -97,8 +97,8 @@ def test_a_row_with_several_files_labels_none_of_them_unless_one_has_its_path(fa
     (faces / "metadata.csv").write_text(csv_of([*ROWS, {"file_name": "new.jpg", "age": 5, "gender": "m"}]))
     fingerprint = prepared(faces)
     reason = (
-        "row with several files: new.jpg names a/new.jpg and b/new.jpg; give longer paths in the table, or a folder with "
-        "one of them"
+        "row with several files: new.jpg names a/new.jpg and b/new.jpg; give longer paths in the table, or a folder "
+        "with one of them"
     )
     assert rejected(tmp_path / "data") == {
         "a/new.jpg": reason,

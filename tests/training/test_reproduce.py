@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import FUNCTION, ROOT
 from training import reproduce
-from training.__main__ import main
+from training.__main__ import main, parser
 from training.errors import StepError
 from training.presets import PRESETS
 from training.registry.local import release_files
@@ -183,6 +183,9 @@ def test_a_table_beside_the_faces_is_found_again_with_its_options(tmp_path: Path
     plan = planned(release)
     assert plan.obstacles == []
     assert plan.steps[0][5:7] == ["--columns=age=AGE", "--group=--work=elsewhere"]
+    options = parser().parse_args(plan.steps[0])
+    assert (options.columns, options.group) == ("age=AGE", "--work=elsewhere")
+    assert options.work == Path("again").resolve()
     assert "labels.csv" not in reproduce.script(release, plan, tmp_path)
 
 

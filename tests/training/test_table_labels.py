@@ -96,6 +96,7 @@ def test_adiences_folds_work_as_they_are_published(tmp_path: Path, database: sql
         ("a/b.jpg", "a/b.JPG"),
         ("Jose\u0301.jpg", "Jos\u00e9.jpg"),
         (" b.jpg ", "b.jpg"),
+        ("0001", "a/0001.jpg"),
     ],
 )
 def test_a_row_and_a_file_meet_where_one_path_is_the_end_of_the_other(

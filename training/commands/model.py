@@ -56,7 +56,8 @@ def prepare(options: argparse.Namespace) -> int:
     labels = labelling.choose(options.data, chosen)
     from training.prepare import prepare, summary
 
-    print(*labels.description(), sep="\n", end="\n" if labels.description() else "", flush=True)
+    for line in labels.description():
+        print(line, flush=True)
 
     config = PRESETS[options.preset].prepare
     if options.size:

@@ -87,17 +87,18 @@ class LabelRows:
     def find(self, path: str) -> Labels:
         """Return the labels of the file at `path` in the source, and remember that its row has a file.
 
-        A row and a file belong together where one path is the end of the other.
+        A row and a file belong together where one path is the end of the other. A row may leave the suffix out.
 
         Raises:
             NoRowError: no row names the file.
             LabelError: several rows do that differ, or its row labels no face.
         """
         key = _key(path)
-        file = self._whole_or_end(key) or self._longer(key)
+        # Tables of numbered faces often leave the suffix out.
+        file = self._whole_or_end(key) or self._whole_or_end(posixpath.splitext(key)[0]) or self._longer(key)
         rows = self._database.execute(
-            "SELECT labels, person, fault, MIN(place) FROM label_rows WHERE file = ? GROUP BY labels, person, fault"
-            " ORDER BY MIN(number)",
+            "SELECT labels, person, fault, place, MIN(number) FROM label_rows WHERE file = ?"
+            " GROUP BY labels, person, fault ORDER BY MIN(number)",
             (file,),
         ).fetchall()
         person = rows[0][1]
@@ -105,9 +106,9 @@ class LabelRows:
             "INSERT OR REPLACE INTO label_matches VALUES (?, ?, ?, ?)", (encodable(path), file, file == key, person)
         )
         if len(rows) > 1:
-            places = " and ".join(place for *_, place in rows[:3])
+            places = " and ".join(place for *_, place, _ in rows[:3])
             raise LabelError(f"contradicting rows: {places} name this file and differ")
-        found, _, fault, _ = rows[0]
+        found, _, fault, *_ = rows[0]
         if fault:
             raise LabelError(fault)
         age, age_high, choices = json.loads(found)

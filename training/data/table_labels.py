@@ -32,11 +32,16 @@ class TableLabels:
             StepError: a table or the file of values cannot be read, or lacks a column.
         """
         self._options = options
-        self._values = values_file.load(options.values) if options.values else {}
         self._tables = [label_tables.read(file) for file in files]
         self._names = " and ".join(file.name for file in files)
         named = table_columns.parse(options.columns)
         self._columns = [table_columns.find(each.header, named, options.group, each.file.name) for each in self._tables]
+        heads = {
+            table.header[place]: head
+            for table, columns in zip(self._tables, self._columns, strict=True)
+            for head, place in columns.labels.items()
+        }
+        self._values = values_file.load(options.values, heads) if options.values else {}
         self._ages: Counter[str] = Counter()
         self._numbered: set[str] = set()
         self._counts = {"rows": 0, "rows_without_file": 0, "files_without_row": 0}
