@@ -96,13 +96,27 @@ def _plan(manifest: dict[str, Any], tree: Path, data: str, work: Path, registry:
     epoch = int(manifest["model"].get("epoch", 0))
     place = ["--work", str(work.resolve())]
     result.steps = [
-        ["prepare", *named, *other_size, "--data", str(Path(data).resolve()) if data else _DATA, *place],
+        [
+            "prepare",
+            *named,
+            *other_size,
+            *_alignment(made["data"]),
+            "--data",
+            str(Path(data).resolve()) if data else _DATA,
+            *place,
+        ],
         ["train", *named, *_settings(made, preset["train"], registry, result.obstacles), *place],
         ["convert", *(["--epoch", f"{epoch}"] if epoch else []), *place],
         ["evaluate", *place],
     ]
     result.obstacles = list(dict.fromkeys(result.obstacles))
     return result
+
+
+def _alignment(data: dict[str, Any]) -> list[str]:
+    """Return the options of `prepare` for data that it aligned."""
+    aligned = data.get("alignment", {})
+    return ["--align", f"--faces={aligned['faces']}"] if aligned else []
 
 
 def script(manifest: dict[str, Any], plan: Plan, work: Path) -> str:
