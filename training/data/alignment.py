@@ -10,9 +10,12 @@ from serving.detection.faces import Face
 from serving.detection.photos import Photo
 from serving.detection.search import FaceFinder, Options
 from serving.images import DecodedImage
-from serving.settings import Settings
+from serving.limits import FaceLimits, Limits
 from training.config import LARGEST_FACE, PrepareConfig
 from training.errors import RejectedFileError, StepError
+
+# Those of a function whose settings nobody changed.
+_LIMITS, _FACES = Limits(), FaceLimits()
 
 
 class Aligner:
@@ -24,13 +27,11 @@ class Aligner:
         Raises:
             StepError: one of its files is missing or damaged.
         """
-        settings = Settings()
         try:
             self._finder = FaceFinder()
         except DetectorError as error:
             raise StepError(str(error)) from error
-        self._options = Options(settings.min_face_score, settings.min_face_size)
-        self._limits, self._max_faces = settings.limits, settings.max_faces
+        self._options = Options(_FACES.min_face_score, _FACES.min_face_size)
         self._config = config
 
     def read(self, data: bytes) -> DecodedImage:
@@ -40,14 +41,14 @@ class Aligner:
             RejectedFileError: there is no face, there are several, or it is too small.
             ImageError: the image cannot be used.
         """
-        encoded = images.inspect(data, self._limits)
+        encoded = images.inspect(data, _LIMITS)
         searched = photos.search_reduction(encoded)
         photo = Photo(encoded.upright(searched), [])
         found = self._finder.find(photo.image.pixels, self._options)
-        photo = photo._replace(faces=found[: photos.most_faces(self._max_faces, 1, len(data))])
+        photo = photo._replace(faces=found[: photos.most_faces(_FACES.max_faces, 1, len(data))])
         chosen = self._choose(photo)
         # The smallest face decides, also where only the largest is wanted: the function does so.
-        reduction = photos.crop_reduction(encoded, searched, photo.faces, self._limits)
+        reduction = photos.crop_reduction(encoded, searched, photo.faces, _LIMITS)
         if reduction != searched:
             photo = Photo(encoded.upright(reduction), [])
             chosen = chosen.in_larger(searched / reduction)
@@ -68,11 +69,10 @@ class Aligner:
 
 def identity(config: PrepareConfig) -> dict[str, Any]:
     """Return what the pixels of aligned faces depend on, beside the photographs."""
-    settings = Settings()
     return {
         "faces": config.faces,
         "min_face_side": config.min_face_side,
-        "min_face_score": settings.min_face_score,
-        "min_face_size": settings.min_face_size,
+        "min_face_score": _FACES.min_face_score,
+        "min_face_size": _FACES.min_face_size,
         "detector": files.section(),
     }
