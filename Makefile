@@ -8,6 +8,8 @@ WORK ?= build/$(PRESET)
 REGISTRY ?= build/registry
 # further options for `train`, for example --teacher build/teacher/release
 TRAIN_ARGS ?=
+# further options for `prepare`, for example --align
+PREPARE_ARGS ?=
 # side of the faces in pixels; default: the preset's
 SIZE ?=
 # a table of labels for DATA, and how `prepare` reads it; only from the command line, since shells export COLUMNS and GROUP
@@ -120,7 +122,7 @@ face-weights: $(FACE_WEIGHTS) ## download the initial weights of the preset `def
 step = @printf '\n%s\n' '$(1)/6 $(2)' && $(DEV_ENV)/bin/python -m training $(2) --work "$(WORK)"
 
 pipeline: faces-named tables-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## train and publish a release: DATA=<folder or archive> [LABELS=<table> COLUMNS=age=AGE,… VALUES=<file> GROUP=<column>] [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
-	$(call step,1,prepare) --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" $(TABLE)
+	$(call step,1,prepare) --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" $(TABLE) $(PREPARE_ARGS)
 	$(call step,2,train) --preset $(PRESET) --resume $(TRAIN_ARGS)
 	$(call step,3,convert)
 	$(call step,4,evaluate)

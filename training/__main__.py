@@ -23,6 +23,8 @@ COMMANDS = (
 
 # Names of commands in former versions, with today's name.
 RENAMED = {"signature": "verify-signature"}
+# 128 and the number of the signal, as shells report it.
+_INTERRUPTED = 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code: 1 after a failure with a message, 2 for wrong usage."""
+    """Run a command and return its exit code: 1 after a failure with a message, 2 for wrong usage, 130 for Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         # No name and no sign that the terminal's encoding lacks ends a command.
         if isinstance(stream, io.TextIOWrapper):
@@ -55,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = program.parse_args(given)
     try:
         result: int = options.run(options)
+    except KeyboardInterrupt:
+        _failed(options.command, "interrupted")
+        return _INTERRUPTED
     except StepError as error:
         return _failed(options.command, str(error))
     except OSError as error:

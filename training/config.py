@@ -13,6 +13,9 @@ NAMED_WEIGHTS = ("faceres", "imagenet")
 # Functions of training/learning/architectures.py. `train` checks these names before it imports TensorFlow.
 ARCHITECTURES = ("efficientnet_lite", "mobilenet_9", "mobilenet_13", "three_blocks", "small")
 OPTIMIZERS = ("adamw", "adam")
+# What `prepare --align` does with a photograph of several faces: rejects it, or takes the largest.
+ONLY_FACE, LARGEST_FACE = "only", "largest"
+FACES = (ONLY_FACE, LARGEST_FACE)
 
 _KINDS = {int: "an integer", float: "a number", str: "text"}
 # Values of TrainConfig that must be above 0. No number may be negative.
@@ -33,6 +36,12 @@ class PrepareConfig:
     """Pearson correlation of two 16x16 grey thumbnails above which two faces are near-duplicates."""
     shard_faces: int = 512
     """Faces in one shard."""
+    align: bool = False
+    """Whether to find and align the face of each photograph, as `POST /detect` does."""
+    faces: str = ONLY_FACE
+    """One of FACES. It counts only with `align`."""
+    min_face_side: int = 20
+    """Side of the aligned crop, in pixels of the photograph, below which `align` rejects a face."""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def summary(fingerprint: Fingerprint) -> str:
 
 def _collect(source: Path, staging: Staging, config: PrepareConfig, labelling: Labelling) -> None:
     files = progress(_labelled(readers.find(source), labelling), "prepare", "face", readers.count(source))
-    with closing(decoding.decode(files, staging.pixels_path, config.size)) as decoded:
+    with closing(decoding.decode(files, staging.pixels_path, config)) as decoded:
         for face in decoded:
             if face.labels is None or face.reason:
                 staging.reject(face.path, face.reason)
@@ -153,7 +153,9 @@ def _split_of(group: str, config: PrepareConfig) -> str:
 
 
 def _write(staging: Staging, folder: Path, config: PrepareConfig, labelling: Labelling) -> Fingerprint:
-    digest = hashlib.sha256(f"{config.size} {images.RESIZE_RULE}\n".encode())
+    aligned = _alignment(config)
+    rule = f"{images.RESIZE_RULE} {json.dumps(aligned, sort_keys=True)}" if aligned else images.RESIZE_RULE
+    digest = hashlib.sha256(f"{config.size} {rule}\n".encode())
     counts = dict.fromkeys(shards.SPLITS, 0)
     copies = 0
 
@@ -176,11 +178,21 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig, labelling: Lab
         for _ in _on_all_cores(lambda block: _write_shard(staging, folder, *block), blocks(index)):
             pass
     rejected = _write_rejected(folder, staging.rejected(), labelling.unused())
-    fingerprint = Fingerprint(digest.hexdigest(), config.size, images.RESIZE_RULE, counts, rejected, copies)
+    fingerprint = Fingerprint(digest.hexdigest(), config.size, images.RESIZE_RULE, counts, rejected, copies, aligned)
     if not all(counts.values()):
         raise StepError(_too_few(fingerprint, next(staging.rejected(), None), labelling.advice))
     fingerprint.save(folder)
     return fingerprint
+
+
+def _alignment(config: PrepareConfig) -> dict[str, Any]:
+    """Return how photographs are aligned, empty if they are not."""
+    if not config.align:
+        return {}
+    # Imported only then: it loads the runtime of the detector's networks.
+    from training.data import alignment
+
+    return alignment.identity(config)
 
 
 def _too_few(fingerprint: Fingerprint, rejected: tuple[str, str] | None, advice: str) -> str:

@@ -113,13 +113,19 @@ def _plan(manifest: dict[str, Any], tree: Path, dataset: Dataset, work: Path, re
         made.get("source", {}).get("labels", {}), dataset.labels, dataset.values, result.obstacles
     )
     result.steps = [
-        ["prepare", *named, *other_size, "--data", faces, *labels, *place],
+        ["prepare", *named, *other_size, *_alignment(made["data"]), "--data", faces, *labels, *place],
         ["train", *named, *_settings(made, preset["train"], registry, result.obstacles), *place],
         ["convert", *(["--epoch", f"{epoch}"] if epoch else []), *place],
         ["evaluate", *place],
     ]
     result.obstacles = list(dict.fromkeys(result.obstacles))
     return result
+
+
+def _alignment(data: dict[str, Any]) -> list[str]:
+    """Return the options of `prepare` for data that it aligned."""
+    aligned = data.get("alignment", {})
+    return ["--align", f"--faces={aligned['faces']}"] if aligned else []
 
 
 def script(manifest: dict[str, Any], plan: Plan, work: Path) -> str:

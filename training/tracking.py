@@ -201,7 +201,7 @@ def _create(tracker: Tracker, run: TrainingRun, data: Path) -> None:
     tags = {"mlflow.source.git.commit": commit(), "gitlab.CI_JOB_ID": os.environ.get("CI_JOB_ID", "")}
     named = {name: value for name, value in tags.items() if value}
     run_id = client.create_run(number, run_name=f"{run.preset} {run.data[:8]}", tags=named).info.run_id
-    stated = asdict(run) | {"data": asdict(shards.fingerprint(data))}
+    stated = asdict(run) | {"data": shards.fingerprint(data).stated()}
     client.log_batch(run_id, params=[Param(name, value[:_LONGEST]) for name, value in _flat(stated) if value])
     exploration = data / "exploration"
     tracker._keep(run_id, [*sorted(exploration.glob("*.png")), *exploration.glob("index.html")])

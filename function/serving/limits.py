@@ -1,4 +1,4 @@
-"""Limits on an image's size. The decoder is not imported here, so settings load quickly."""
+"""Limits on an image and on its faces. Neither decoder nor detector is imported here, so settings load quickly."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ class Limits(NamedTuple):
     def decode_bytes(self) -> int:
         """Memory that the decode of one image may take, beside its file."""
         return DECODE_BYTES_PER_PIXEL * self.max_full_decode_pixels
+
+
+class FaceLimits(NamedTuple):
+    """What counts as a face of a whole image."""
+
+    max_faces: int = 64
+    """Faces listed for an image. The largest are kept."""
+    min_face_size: float = 0.02
+    """Side of a face's box, as a share of the image's longer side."""
+    min_face_score: float = 0.5
+    """Detection score of a face, 0 to 1."""

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from serving import addresses
 from serving.addresses import AddressError
 from serving.heads import HEADS
-from serving.limits import Limits
+from serving.limits import FaceLimits, Limits
 from serving.release import MODEL_FETCH_TIMEOUT, Pins
 
 BUNDLED_RELEASE = Path(__file__).parent.parent / "model"
 _LIMITS = Limits()
+_FACE_LIMITS = FaceLimits()
 # Former name of a variable -> present name. A start with a former name is refused.
 RENAMED = {
     "FETCH_SECONDS": "MODEL_FETCH_TIMEOUT",
@@ -235,12 +236,17 @@ class Settings:
         "PRELOAD_DETECTOR", "false", "Whether the detector loads at the start instead of at its first use.", _flag
     )
     max_faces: int = _variable(
-        "MAX_FACES", 64, "Maximum faces listed for an image. The largest are kept.", _small_count
+        "MAX_FACES", _FACE_LIMITS.max_faces, "Maximum faces listed for an image. The largest are kept.", _small_count
     )
     min_face_size: float = _variable(
-        "MIN_FACE_SIZE", 0.02, "Minimum side of a face's box, as a share of the image's longer side.", _share
+        "MIN_FACE_SIZE",
+        _FACE_LIMITS.min_face_size,
+        "Minimum side of a face's box, as a share of the image's longer side.",
+        _share,
     )
-    min_face_score: float = _variable("MIN_FACE_SCORE", 0.5, "Minimum detection score of a face, 0 to 1.", _share)
+    min_face_score: float = _variable(
+        "MIN_FACE_SCORE", _FACE_LIMITS.min_face_score, "Minimum detection score of a face, 0 to 1.", _share
+    )
     deepface: bool = _variable(
         "DEEPFACE", "false", "Whether `POST /analyze` answers clients of DeepFace's REST API.", _flag
     )

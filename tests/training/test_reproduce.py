@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import FUNCTION, ROOT
 from training import reproduce
 from training.__main__ import main, parser
+from training.config import LARGEST_FACE, PrepareConfig
+from training.data import alignment
 from training.errors import StepError
 from training.presets import PRESETS
 from training.registry.local import release_files
@@ -105,6 +107,12 @@ def test_another_size_and_another_epoch_are_asked_for() -> None:
     prepare, _, convert, _ = planned(release).steps
     assert prepare[1:5] == ["--preset", "smoke", "--size", "64"]
     assert convert[1:3] == ["--epoch", "2"]
+
+
+def test_photographs_are_aligned_again() -> None:
+    release = manifest()
+    release["provenance"]["data"]["alignment"] = alignment.identity(PrepareConfig(align=True, faces=LARGEST_FACE))
+    assert planned(release).steps[0][3:5] == ["--align", "--faces=largest"]
 
 
 def test_every_preset_is_planned_as_it_is() -> None:

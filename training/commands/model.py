@@ -11,7 +11,7 @@ from pathlib import Path
 from serving import addresses
 from serving.addresses import AddressError
 from training.commands import Command, positive, signing, work
-from training.config import ConvertConfig, EvaluateConfig, with_values
+from training.config import FACES, ConvertConfig, EvaluateConfig, with_values
 from training.errors import StepError
 from training.labels import PATTERN
 from training.presets import PRESETS, RENAMED
@@ -62,6 +62,11 @@ def prepare(options: argparse.Namespace) -> int:
     config = PRESETS[options.preset].prepare
     if options.size:
         config = dataclasses.replace(config, size=options.size)
+    if options.align:
+        hide_runtime_messages()
+        config = dataclasses.replace(config, align=True, faces=options.faces or config.faces)
+    elif options.faces:
+        raise StepError("--faces chooses among the faces that --align finds; add --align")
     fingerprint = prepare(options.data, options.work / "data", config, options.expect, labels)
     print(summary(fingerprint), *labels.account(), sep="\n")
     if fingerprint.copies:
@@ -88,6 +93,17 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHA256",
         default="",
         help="required fingerprint, as an earlier run printed it for this size (default: any)",
+    )
+    parser.add_argument(
+        "--align",
+        action="store_true",
+        help="the files are photographs: find the face of each and align it as `POST /detect` does; files named "
+        "*.chip.jpg are taken as they are",
+    )
+    parser.add_argument(
+        "--faces",
+        choices=FACES,
+        help="with --align: reject a photograph of several faces (only), or take its largest face (default: only)",
     )
     _preset(parser, "preset with the size of the faces")
 

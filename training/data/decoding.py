@@ -9,19 +9,26 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from serving import images
-from serving.images import Pixels
+from serving.images import DecodedImage, Pixels
+from training.config import PrepareConfig
 from training.data import readers, workers
 from training.data.readers import SourceFile
+from training.errors import RejectedFileError
 from training.labels import Labels
+
+if TYPE_CHECKING:
+    from training.data.alignment import Aligner
 
 # Files in one task, and their bytes unless a single file has more.
 _TASK_FILES = 32
 _TASK_BYTES = 4 * 2**20
-# Tasks from which worker processes save more time than their start takes.
-_FEW = 32
+# Tasks from which worker processes save more time than their start takes. Alignment takes fifty times as long.
+_FEW, _FEW_TO_ALIGN = 32, 2
+# The end of the names of UTKFace's crops, which are aligned already.
+_CHIP = ".chip.jpg"
 
 
 class LabelledFile(NamedTuple):
@@ -52,7 +59,7 @@ class DecodedFile:
     """THUMBNAIL_SIDE**2 gray values."""
 
 
-def decode(files: Iterable[LabelledFile], pixels: Path, size: int) -> Generator[DecodedFile, None, None]:
+def decode(files: Iterable[LabelledFile], pixels: Path, config: PrepareConfig) -> Generator[DecodedFile, None, None]:
     """Decode files on all processors and write each face to its row of `pixels`.
 
     Close the iterator to end the work early.
@@ -60,19 +67,20 @@ def decode(files: Iterable[LabelledFile], pixels: Path, size: int) -> Generator[
     Args:
         files: at most a few tasks of them are in memory at a time.
         pixels: existing file. A row has size * size * 3 bytes. Rows of rejected files have no meaning.
-        size: side of the faces in pixels.
+        config: configuration of the step.
 
     Yields:
         a result for each file, in order.
 
     Raises:
-        StepError: a process that decodes was killed.
+        StepError: a process that decodes was killed, or a file of the detector is missing or damaged.
         OSError: the pixels cannot be written.
     """
     tasks = _tasks(files)
-    setup = partial(_Decoder, pixels, size)
-    first = list(islice(tasks, _FEW))
-    if len(first) < _FEW:
+    setup = partial(_Decoder, pixels, config)
+    few = _FEW_TO_ALIGN if config.align else _FEW
+    first = list(islice(tasks, few))
+    if len(first) < few:
         decoder = setup()
         done: Generator[tuple[_Task, list[_Outcome]], None, None] = ((task, decoder(task)) for task in first)
     else:
@@ -119,8 +127,14 @@ def _tasks(files: Iterable[LabelledFile]) -> Iterator[_Task]:
 class _Decoder:
     """Decodes files and writes their pixels."""
 
-    def __init__(self, pixels: Path, size: int) -> None:
-        self._pixels, self._size = pixels, size
+    def __init__(self, pixels: Path, config: PrepareConfig) -> None:
+        self._pixels, self._size = pixels, config.size
+        self._aligner: Aligner | None = None
+        if config.align:
+            # Imported only then: other workers need neither its networks nor their runtime.
+            from training.data.alignment import Aligner
+
+            self._aligner = Aligner(config)
 
     def __call__(self, task: _Task) -> list[_Outcome]:
         with self._pixels.open("r+b", buffering=0) as stream:
@@ -133,11 +147,18 @@ class _Decoder:
         if reason := file.refusal or labelled.reason:
             return _Outcome(reason)
         try:
-            image = images.read(file.data, self._size)
+            image = self._read(file)
         except images.ImageError as error:
             return _Outcome(f"undecodable: {error}")
+        except RejectedFileError as error:
+            return _Outcome(str(error))
         _write(descriptor, row, image.pixels)
         return _Outcome("", hashlib.sha256(file.data).hexdigest(), image.thumbnail.tobytes())
+
+    def _read(self, file: SourceFile) -> DecodedImage:
+        if self._aligner is None or file.path.lower().endswith(_CHIP):
+            return images.read(file.data, self._size)
+        return self._aligner.read(file.data)
 
 
 def _write(descriptor: int, row: int, pixels: Pixels) -> None:

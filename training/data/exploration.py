@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from serving.heads import AGE
 from serving.request_stats import AGE_BANDS
-from training.data import coverage
+from training.data import coverage, shards
 from training.data.shards import SPLITS
 from training.files import write_text
 from training.labels import AGE_CLASSES, AGE_HIGH, CHOICES, LABELS, Head, band
@@ -68,6 +68,7 @@ def write(data: Path, summary: str) -> None:
     page = render(
         "exploration.html",
         summary=summary,
+        alignment=shards.fingerprint(data).alignment,
         gaps=coverage.find(data),
         splits=SPLITS,
         tables=list(_tables(counts, ranges)),

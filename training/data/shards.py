@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -141,7 +142,7 @@ class Fingerprint:
     """Identity and counts of the prepared data."""
 
     sha256: str
-    """Hex digest of the size, the resize rule, and every face's digest, labels and split."""
+    """Hex digest of the size, the resize rule, the alignment, and every face's digest, labels and split."""
     size: int
     """Side of a face in pixels."""
     resize: str
@@ -152,10 +153,16 @@ class Fingerprint:
     """Rejected files."""
     copies: int = 0
     """Files with the bytes and labels of another file, which count as one face with it."""
+    alignment: dict[str, Any] = field(default_factory=dict)
+    """How photographs were aligned (`alignment.identity`), empty if they were not."""
+
+    def stated(self) -> dict[str, Any]:
+        """Return the fingerprint as JSON, as a manifest states it."""
+        return {name: value for name, value in asdict(self).items() if name != "alignment" or value}
 
     def save(self, folder: Path) -> None:
         """Write the fingerprint beside the shards."""
-        write_text(folder / _FINGERPRINT, json.dumps(asdict(self), indent=2) + "\n")
+        write_text(folder / _FINGERPRINT, json.dumps(self.stated(), indent=2) + "\n")
 
 
 def fingerprint(folder: Path) -> Fingerprint:

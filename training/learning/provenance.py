@@ -38,7 +38,7 @@ def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, An
     return {
         "commit": commit(),
         "pipeline": os.environ.get("CI_PIPELINE_URL", ""),
-        "data": asdict(shards.fingerprint(data)),
+        "data": shards.fingerprint(data).stated(),
         "source": _read(data / ORIGIN_FILE),
         "preset": found.preset,
         "config": asdict(found.config),

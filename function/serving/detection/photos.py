@@ -55,8 +55,13 @@ def face_image(photo: Photo, face: Face, size: int, kind: str) -> DecodedImage:
     aligned = crops.warp(photo.image.pixels, face.frame, crops.ALIGNED_SIDE)
     # The resize of `images.RESIZE_RULE`, from crops of this size, is what the model was trained on.
     aligned = aligned.resize((size, size), Image.Resampling.BILINEAR)
-    side = max(round(face.frame.side * photo.image.width / photo.image.pixels.width), 1)
-    return DecodedImage(np.asarray(aligned, np.uint8), images.thumbnail(aligned), side, side, kind)
+    full = side(photo, face)
+    return DecodedImage(np.asarray(aligned, np.uint8), images.thumbnail(aligned), full, full, kind)
+
+
+def side(photo: Photo, face: Face) -> int:
+    """Return the side of a face's aligned crop in pixels of the whole image at full scale."""
+    return max(round(face.frame.side * photo.image.width / photo.image.pixels.width), 1)
 
 
 def face_json(photo: Photo, face: Face) -> dict[str, Any]:
