@@ -26,6 +26,7 @@ LAYERS = (
         "progress",
         "quiet",
         "runs",
+        "stability",
         "templating",
     ),
     ("data",),
