@@ -26,6 +26,8 @@ LAYERS = (
         "progress",
         "quiet",
         "runs",
+        "skipping",
+        "sources",
         "stability",
         "templating",
     ),

@@ -40,7 +40,7 @@ _CHUNK_BYTES = 32 * 2**20
 _FOLDER = OwnFolder(
     "prepare",
     re.compile(
-        r"(index|rejected)\.csv|(fingerprint|origin)\.json|staging\.(sqlite(-journal)?|pixels)"
+        r"(index|rejected)\.csv|(fingerprint|origin|key)\.json|staging\.(sqlite(-journal)?|pixels)"
         rf"|({'|'.join(shards.SPLITS)})-\d+\.(pixels|labels)\.npy|exploration/(index\.html|[a-z-]+\.png)|\..+\.partial"
     ),
     {"fingerprint.json": ("sha256", "faces"), "staging.sqlite": ()},
@@ -82,7 +82,7 @@ def prepare(source: Path, folder: Path, config: PrepareConfig, expected: str = "
                 f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces, or they "
                 f"are prepared in another way ({summary(fingerprint)}); if that is intended, expect the new fingerprint"
             )
-        write_text(unfinished / readers.ORIGIN_FILE, json.dumps(readers.origin(source)) + "\n")
+        write_text(unfinished / shards.ORIGIN_FILE, json.dumps(readers.origin(source)) + "\n")
     except BaseException:
         shutil.rmtree(unfinished)
         raise

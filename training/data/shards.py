@@ -17,6 +17,8 @@ from training.files import write_text
 from training.labels import COLUMNS, PATTERN
 
 SPLITS = ("train", "validation", "test")
+# Name and digest of the source, for the manifest.
+ORIGIN_FILE = "origin.json"
 # Columns of a labels file, all uint8.
 LABEL_COLUMNS = len(COLUMNS)
 # Faces in a piece (see `pieces`).
