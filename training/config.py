@@ -95,6 +95,8 @@ class TrainConfig:
     """Weight of the teachers' mean predictions in the targets, from 0 to 1. The labels have the rest."""
     max_steps: int = 0
     """Largest number of steps in an epoch. 0 means the whole training split."""
+    min_steps: int = 0
+    """Smallest number of steps in an epoch, unless `max_steps` is smaller. An epoch of few faces repeats them."""
     seed: int = 1
     """Seed of the initial weights, of the order of faces and of the augmentation."""
 

@@ -17,7 +17,7 @@ from training.calibration import input_check
 from training.config import EvaluateConfig
 from training.data import shards
 from training.errors import StepError
-from training.evaluation import baseline, comparison, metrics, report, summary
+from training.evaluation import baseline, comparison, metrics, report, samples, summary
 from training.evaluation import champion as champions
 from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
@@ -45,9 +45,10 @@ def evaluate(
         champion: the release to compare with on the same faces.
 
     Raises:
-        StepError: there is no release, it lacks a head, or the test faces were prepared for another input.
+        StepError: there is no release, it lacks a head that the training faces have labels for, or the test faces were
+            prepared for another input.
     """
-    challenger, predictor = _load(folder)
+    challenger, predictor = _load(folder, data)
     fingerprint = shards.fingerprint(data)
     if (fingerprint.size, fingerprint.resize) != (challenger.size, challenger.resize):
         raise StepError(
@@ -58,9 +59,8 @@ def evaluate(
     measured = {"version": challenger.version, "sha256": challenger.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
-    training = np.concatenate([shard.load()[1] for shard in shards.shards(data, "train")])
     coverage = challenger.manifest["calibration"]["age"]["coverage"]
-    measured["baseline"] = baseline.measure(training, faces.labels, coverage)
+    measured["baseline"] = baseline.measure(shards.labels(data, "train"), faces.labels, coverage)
     measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
     compared = compare(champion, challenger, faces, data, config)
     compared.save(folder)
@@ -74,13 +74,14 @@ def evaluate(
     return measured
 
 
-def _load(folder: Path) -> tuple[Release, Predictor]:
+def _load(folder: Path, data: Path) -> tuple[Release, Predictor]:
     try:
         found = releases.read(str(folder)).served()
         predictor = Predictor(found)
     except (ReleaseError, StepError) as error:
         raise StepError(f"{error} (`python -m training convert` writes it)") from error
-    if lacking := missing(found.labels):
+    # A head that the training faces have no label for is in no release that was trained on them.
+    if lacking := [head for head in missing(found.labels) if head in shards.learned(data)]:
         raise StepError(
             f"release {found.version} has no head {', '.join(lacking)}, which training/labels.py defines; "
             "train and convert a release with it, or evaluate this one with the code that made it"
@@ -89,7 +90,7 @@ def _load(folder: Path) -> tuple[Release, Predictor]:
 
 
 def compare(
-    champion: Champion, challenger: Release, faces: metrics.ScoredSamples, data: Path, config: EvaluateConfig
+    champion: Champion, challenger: Release, faces: samples.ScoredSamples, data: Path, config: EvaluateConfig
 ) -> Comparison:
     """Score the champion on the same test faces and return the comparison.
 
@@ -114,7 +115,7 @@ def _false_positive_rate(challenger: Release, data: Path) -> float:
     return round(float(np.concatenate(warned).mean()), 4)
 
 
-def score(predictor: Predictor, data: Path) -> metrics.ScoredSamples:
+def score(predictor: Predictor, data: Path) -> samples.ScoredSamples:
     """Return the function's predictions for the test faces.
 
     Raises:
@@ -126,4 +127,4 @@ def score(predictor: Predictor, data: Path) -> metrics.ScoredSamples:
         for faces in shards.pieces(pixels, predictor.release.size):
             predictions += predictor.predict(faces)
         labels.append(rows)
-    return metrics.collect(predictions, np.concatenate(labels))
+    return samples.collect(predictions, np.concatenate(labels))

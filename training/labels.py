@@ -44,11 +44,16 @@ CHOICES = (
 LABELS = {head.name: head.labels for head in CHOICES}
 # Heads in the order of the label columns.
 COLUMNS = (AGE, *LABELS)
+# The label columns of a face: those of the heads, then the highest age of its range.
+AGE_HIGH = f"{AGE}_high"
+ROW = (*COLUMNS, AGE_HIGH)
 # Largest age in years. The age head predicts a distribution over 0 to MAX_AGE.
 MAX_AGE = 116
 AGE_CLASSES = MAX_AGE + 1
 # An unknown label: an age, or a class index.
 MISSING = 255
+# The index of no age band: the label does not tell which.
+NO_BAND = -1
 
 # The pattern of file names, for messages.
 PATTERN = "_".join([f"[{field}]" for field in (AGE, *(head.field for head in CHOICES), "date&time")]) + ".jpg"
@@ -68,6 +73,11 @@ class Labels:
     """Class index for each head in CHOICES, or MISSING."""
     stamp: str
     """Date, time and suffix from the file name. It orders faces by the time of collection."""
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        """Return the labels in the order of ROW."""
+        return (self.age, *self.choices, self.age_high)
 
 
 class LabelError(ValueError):
@@ -102,11 +112,55 @@ def missing(found: heads.Labels) -> list[str]:
 
 
 def by_head(labels: Any) -> dict[str, Any]:
-    """Split (N, len(COLUMNS)) labels into (N,) for each head: ages in years, class indices of the others.
+    """Split (N, len(ROW)) labels into (N,) for each head: ages in years, class indices of the others, or MISSING.
 
-    Takes arrays of numpy and of TensorFlow.
+    The age of a range is its lowest (see `age_range`). Takes arrays of numpy and of TensorFlow.
     """
     return {name: labels[:, column] for column, name in enumerate(COLUMNS)}
+
+
+def age_range(labels: Any) -> tuple[Any, Any]:
+    """Return the lowest and the highest age of (N, len(ROW)) labels, (N,) each in years, or MISSING.
+
+    Both are equal where the age is exact or missing. Takes arrays of numpy and of TensorFlow.
+    """
+    return labels[:, ROW.index(AGE)], labels[:, ROW.index(AGE_HIGH)]
+
+
+def exact_ages(labels: Any) -> Any:
+    """Return (N,) whether each face has a single age."""
+    low, high = age_range(labels)
+    return (low == high) & (low != MISSING)
+
+
+def ranged_ages(labels: Any) -> Any:
+    """Return (N,) whether each face has a range of ages."""
+    low, high = age_range(labels)
+    return low != high
+
+
+def age_distance(years: npt.NDArray[Any], labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """Return the years from (N,) predicted ages to the labels: 0 inside a range, NaN where the age is missing."""
+    import numpy as np
+
+    low, high = (ages.astype(np.float64) for ages in age_range(labels))
+    return np.where(low == MISSING, np.nan, np.maximum(np.maximum(low - years, years - high), 0.0))
+
+
+def age_bands(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Return the age band of each face (see `band`), or NO_BAND where its age is missing or its range touches two."""
+    import numpy as np
+
+    low, high = age_range(labels)
+    lowest = band(low)
+    return np.where((low != MISSING) & (lowest == band(high)), lowest, NO_BAND)
+
+
+def from_13_years(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return (N,) whether each face is labelled 13 years or older: its whole range, if it has one."""
+    low, _ = age_range(labels)
+    adult: npt.NDArray[np.bool_] = (low != MISSING) & (band(low) >= 1)
+    return adult
 
 
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -191,17 +191,16 @@ def _write(staging: Staging, folder: Path, config: PrepareConfig) -> Fingerprint
         for split in shards.SPLITS:
             for number, block in enumerate(_blocks(staging.faces(split), config.shard_faces)):
                 for position, face in enumerate(block):
-                    row = [*face.labels, face.group, face.split, face.digest]
                     # The index lists every accepted file. Copies share a place in the shards.
-                    index.writerows([spreadsheet_cell(path), *row, number, position] for path in face.paths)
-                    digest.update(f"{row}\n".encode())
+                    index.writerows([spreadsheet_cell(path), *face.cells, number, position] for path in face.paths)
+                    digest.update(f"{face.identity}\n".encode())
                     copies += len(face.paths) - 1
                 counts[split] += len(block)
                 yield split, number, block
 
     with (folder / "index.csv").open("w", newline="", encoding="utf-8") as stream:
         index = csv.writer(stream)
-        index.writerow(["path", *labels.COLUMNS, "group", "split", "digest", "shard", "position"])
+        index.writerow(["path", *labels.ROW, "group", "split", "digest", "shard", "position"])
         staging.pixels.flush()
         for _ in _on_all_cores(lambda block: _write_shard(staging, folder, *block), blocks(index)):
             pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -100,9 +101,12 @@ def write_history(folder: Path, rows: list[dict[str, float]]) -> None:
 def selection_metric(row: dict[str, float]) -> float:
     """Return the metric that selects the best epoch, in years. Lower is better.
 
-    It is the validation age error plus the weighted error rate of each choice. The validation loss is not used: late in
-    training it mostly punishes confidence, which calibration corrects.
+    It is the validation age error plus the weighted error rate of each choice, without the heads that no validation
+    face has a label for. The validation loss is not used: late in training it mostly punishes confidence, which
+    calibration corrects.
     """
-    return sum(
-        (head.selection_weight * (1 - row[f"val_{head.name}_accuracy"]) for head in CHOICES), row["val_age_error"]
-    )
+    terms = [
+        row["val_age_error"],
+        *(head.selection_weight * (1 - row[f"val_{head.name}_accuracy"]) for head in CHOICES),
+    ]
+    return sum(term for term in terms if not math.isnan(term))

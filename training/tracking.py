@@ -7,6 +7,7 @@ Images of faces are never logged.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -136,7 +137,9 @@ class Tracker:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, [Metric(name, value, now, step) for name, value in metrics.items()])
+        # A metric without labelled faces is NaN, which GitLab refuses.
+        known = {name: value for name, value in metrics.items() if not math.isnan(value)}
+        self.client.log_batch(self.run_id, [Metric(name, value, now, step) for name, value in known.items()])
 
     def _keep(self, run_id: str, files: list[Path]) -> None:
         # In one folder, because GitLab has no nested ones.

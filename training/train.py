@@ -93,7 +93,8 @@ def _learn(
         checkpoints.write(folder, loop.model, row)
         with log.as_default(epoch):
             for name, value in row.items():
-                tf.summary.scalar(name, value)
+                if not math.isnan(value):
+                    tf.summary.scalar(name, value)
         tracker.epochs(runs.history(folder))
         print(_line(row, config.epochs), flush=True)
         if checkpoints.finished(folder, config):
@@ -105,7 +106,9 @@ def _line(row: dict[str, float], epochs: int) -> str:
         "age_error": "age error {:.2f} years",
         **{f"{head.name}_accuracy": f"{head.name} {{:.1%}}" for head in CHOICES},
     }
-    parts = [", ".join(text.format(row[of + name]) for name, text in names.items()) for of in ("", "val_")]
+    # Without a labelled face, a metric is NaN.
+    known = {name: text for name, text in names.items() if not math.isnan(row[name] + row[f"val_{name}"])}
+    parts = [", ".join(text.format(row[of + name]) for name, text in known.items()) for of in ("", "val_")]
     return f"epoch {row['epoch']:.0f}/{epochs}  training: {parts[0]}  validation: {parts[1]}"
 
 

@@ -15,10 +15,11 @@ from training.errors import StepError
 from training.evaluation import baseline, metrics, tables
 from training.evaluation.metric_table import COMPARED, MEASURED
 from training.gate import gate
+from training.labels import MISSING
 from training.presets import PRESETS
 
-TRAINING = np.array([(20, 0, 1), (30, 0, 1), (40, 1, 0)], np.uint8)
-TEST = np.array([(30, 0, 1), (36, 1, 1), (8, 0, 0), (31, 0, 2)], np.uint8)
+TRAINING = np.array([(20, 0, 1, 20), (30, 0, 1, 30), (40, 1, 0, 40)], np.uint8)
+TEST = np.array([(30, 0, 1, 30), (36, 1, 1, 36), (8, 0, 0, 8), (31, 0, 2, 31)], np.uint8)
 
 
 def test_the_baseline_predicts_the_median_age_and_the_most_frequent_labels_of_the_training_faces() -> None:
@@ -35,6 +36,19 @@ def test_the_baseline_predicts_the_median_age_and_the_most_frequent_labels_of_th
     }
     assert found["from_13_years"]["age_mae"] == pytest.approx((0 + 6 + 1) / 3, abs=1e-4)
     assert baseline.measure(TRAINING, TEST[2:3], coverage=0.8)["from_13_years"] == {}
+
+
+def test_the_baseline_rests_on_the_labels_that_there_are() -> None:
+    training = np.array([(20, 0, MISSING, 29), (MISSING, 1, MISSING, MISSING), (40, 1, MISSING, 40)], np.uint8)
+    test = np.array([(30, 0, 1, 30), (20, 1, MISSING, 29)], np.uint8)
+    found = baseline.measure(training, test, coverage=0.8)
+    # The middle between 24.5, the middle of a range, and 40.
+    assert (found["years"], found["labels"]) == (32, {"gender": "female"})
+    assert found["labelled"] == {"age": 2, "gender": 3, "ethnicity": 0}
+    assert found["overall"]["age_mae"] == 2
+    assert found["overall"]["age_range_distance"] == 3
+    words = baseline.sentence({"baseline": found})
+    assert "of which 2 have a label for age, 0 have a label for ethnicity." in words
 
 
 def test_the_bundled_release_is_better_than_the_baseline_in_every_metric() -> None:

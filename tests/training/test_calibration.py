@@ -7,9 +7,10 @@ import pytest
 
 from serving.predictor import Outputs, age_intervals, sharpen
 from serving.release import AgeDecision
+from tests.partial import coarse, without
 from training.calibration import intervals, temperature
 from training.data.shards import LabelArray
-from training.labels import AGE_CLASSES, band
+from training.labels import AGE_CLASSES, MISSING, ROW, band
 
 FACES = 4000
 DECISION = AgeDecision(5, 2.0)
@@ -23,8 +24,8 @@ def drawn(sure: float) -> tuple[Outputs, LabelArray]:
     age /= age.sum(axis=1, keepdims=True)
     gender = random.uniform(0.02, 0.98, (FACES, 1))
     ethnicity = random.dirichlet(np.ones(5), FACES)
-    labels = np.zeros((FACES, 3), np.uint8)
-    labels[:, 0] = [random.choice(AGE_CLASSES, p=row) for row in age]
+    labels = np.zeros((FACES, len(ROW)), np.uint8)
+    labels[:, 0] = labels[:, 3] = [random.choice(AGE_CLASSES, p=row) for row in age]
     labels[:, 1] = random.uniform(size=FACES) < gender[:, 0]
     labels[:, 2] = [random.choice(5, p=row) for row in ethnicity]
     both = sharpen(np.concatenate([1 - gender, gender], axis=1), 1 / sure)
@@ -51,6 +52,25 @@ def test_the_interval_covers_the_stated_share_of_other_faces_in_every_age_band(c
     bands = band(labels[half:, 0])
     for number in range(5):
         assert found[bands == number].mean() > coverage - 0.1
+
+
+def test_ranges_alone_give_intervals_that_cover_the_stated_share_of_the_exact_ages() -> None:
+    outputs, labels = drawn(1.0)
+    half = FACES // 2
+    rows = {head: values[:half] for head, values in outputs.items()}
+    fitted = temperature.fit(rows, coarse(labels[:half]), 0.8, DECISION)
+    _, low, high = age_intervals(outputs["age"][half:], fitted)
+    assert intervals.covered(low, high, labels[half:, 0]).mean() == pytest.approx(0.8, abs=0.04)
+
+
+def test_faces_without_a_label_change_no_calibration() -> None:
+    outputs, labels = drawn(1.5)
+    half = FACES // 2
+    fitted = temperature.fit({head: values[:half] for head, values in outputs.items()}, labels[:half], 0.8, DECISION)
+    labels[half:] = MISSING
+    assert temperature.fit(outputs, labels, 0.8, DECISION) == fitted
+    unlabelled = without(labels, "ethnicity")
+    assert temperature.fit(outputs, unlabelled, 0.8, DECISION).temperatures["ethnicity"] == 1.0
 
 
 def test_intervals_are_as_narrow_as_the_coverage_allows() -> None:

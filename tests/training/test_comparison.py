@@ -12,7 +12,8 @@ from tests.bench_gate import exchanged, mixed, worsened
 from training.config import EvaluateConfig, GateConfig
 from training.evaluation import comparison
 from training.evaluation.comparison import EVERYONE, Comparison, Difference, compare
-from training.evaluation.metrics import METRICS, MIN_SUBGROUP_SIZE, Array, ScoredSamples
+from training.evaluation.metrics import MIN_SUBGROUP_SIZE
+from training.evaluation.samples import METRICS, Array, ScoredSamples
 from training.gate import against
 
 HEADS = {"age", "gender", "ethnicity"}
@@ -22,12 +23,13 @@ FEW = EvaluateConfig(paired_bootstrap=1000)
 def faces(count: int, seed: int = 0) -> ScoredSamples:
     """Labels at random, and answers that are right as often as those of a good release."""
     random = np.random.default_rng(seed)
-    labels = np.stack([random.integers(0, high, count) for high in (90, 2, 5)], axis=1).astype(np.uint8)
+    columns = [random.integers(0, high, count) for high in (90, 2, 5)]
+    labels = np.stack([*columns, columns[0]], axis=1).astype(np.uint8)
     return answered(labels, random)
 
 
 def answered(labels: np.ndarray[tuple[int, int], np.dtype[np.uint8]], random: np.random.Generator) -> ScoredSamples:
-    age, gender, ethnicity = labels.astype(np.int64).T
+    age, gender, ethnicity, _ = labels.astype(np.int64).T
     years = np.rint(age + random.normal(0, 5, len(age)))
     choices = (
         np.where(random.random(len(age)) < 0.95, gender, 1 - gender),

@@ -166,6 +166,7 @@ def test_columns_are_read_by_name_and_missing_labels_are_labels_of_their_own(tmp
         "a,30,0,1,g,train,aa,0,0",
         "b,40,1,2,g,train,bb,0,1",
         "c,50,1,2,g,test,cc,0,0",
+        "d,10,1,2,g,test,dd,0,1",
     )
     ranges = handmade(
         tmp_path / "ranges",
@@ -173,11 +174,12 @@ def test_columns_are_read_by_name_and_missing_labels_are_labels_of_their_own(tmp
         "aa,train,a,30,30,,1",
         "bb,train,b,40,49,1,255",
         "cc,test,c,255,255,1,2",
+        "dd,test,d,10,19,1,2",
     )
     found = compared(exact, ranges)
-    assert (found.relabelled, found.relabelled_by) == (3, {"age": 2, "gender": 1, "ethnicity": 1})
+    assert (found.relabelled, found.relabelled_by) == (4, {"age": 3, "gender": 1, "ethnicity": 1})
     by_measure = {one.measure: dict(zip(one.bins, one.served.tolist(), strict=True)) for one in found.shifts["all"]}
-    assert by_measure["age"] == {"20-39": 1, "40-59": 1, "missing": 1}
+    assert by_measure["age"] == {"0-12": 0, "20-39": 1, "40-59": 1, "several bands": 1, "missing": 1}
     assert by_measure["gender"]["missing"] == 1
 
 

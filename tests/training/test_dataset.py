@@ -37,7 +37,8 @@ def training(
 
 
 def favoured(heads: dict[str, Any]) -> Floats:
-    columns = [heads["age"].numpy().argmax(1), heads["gender"].numpy()[:, 0], heads["ethnicity"].numpy().argmax(1)]
+    age = heads["age"].numpy().argmax(1)
+    columns = [age, heads["gender"].numpy()[:, 0], heads["ethnicity"].numpy().argmax(1), age]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -58,12 +59,14 @@ def test_a_training_batch_has_the_shapes_and_targets_of_the_network(data: Path) 
         "age": (BATCH, 117),
         "gender": (BATCH, 1),
         "ethnicity": (BATCH, 5),
+        **{f"{head}_weight": (BATCH,) for head in ("age", "gender", "ethnicity")},
+        "age_range": (BATCH, 117),
     }
     assert {head.dtype.name for head in heads.values()} == {"float32"}
 
 
 def test_an_age_is_a_gaussian_of_the_stated_width_around_its_year() -> None:
-    labels = np.array([[0, 0, 0], [40, 1, 2], [116, 0, 4]], np.uint8)
+    labels = np.array([[0, 0, 0, 0], [40, 1, 2, 40], [116, 0, 4, 116]], np.uint8)
     age = targets(labels, replace(PLAIN, age_sigma=2.0))["age"].numpy()
     assert age.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert age.argmax(axis=1).tolist() == [0, 40, 116]
@@ -72,7 +75,7 @@ def test_an_age_is_a_gaussian_of_the_stated_width_around_its_year() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_a_teacher_takes_its_share_of_every_target(share: float) -> None:
-    labels = np.array([[30, 1, 3]], np.uint8)
+    labels = np.array([[30, 1, 3, 30]], np.uint8)
     predictions = np.zeros((1, PREDICTION_COLUMNS), np.float32)
     predictions[0, [20, 117, 118]] = 1.0, 0.5, 1.0
     heads = targets(labels, replace(PLAIN, age_sigma=0.05, teacher_share=share), predictions)

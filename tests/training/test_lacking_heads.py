@@ -63,6 +63,7 @@ def test_as_a_champion_it_is_compared_by_the_heads_that_it_has(data: Path, older
 def test_faces_with_fewer_labels_are_to_be_prepared_again(tmp_path: Path) -> None:
     shards.write(tmp_path, "train", 0, np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 2), np.uint8))
     with pytest.raises(
-        StepError, match=r"have 2 labels each, .* names 3 \(age, gender, ethnicity\); prepare them again, from files"
+        StepError,
+        match=r"have 2 label columns, .* names 4 \(age, gender, ethnicity, age_high\); prepare them again, from files",
     ):
         shards.shards(tmp_path, "train")

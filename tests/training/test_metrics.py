@@ -7,8 +7,8 @@ import pytest
 
 from serving.prediction import AgeEstimate, FacePrediction, LabelEstimate
 from training.config import EvaluateConfig
-from training.evaluation import metrics
-from training.labels import band
+from training.evaluation import metrics, samples
+from training.labels import MAX_AGE, MISSING, band
 
 CONFIG = EvaluateConfig(bootstrap=500)
 
@@ -18,14 +18,14 @@ def prediction(years: int, gender: str, ethnicity: str) -> FacePrediction:
     return FacePrediction(AgeEstimate(years, years - 3, years + 3), choices)
 
 
-FACES = metrics.collect(
+FACES = samples.collect(
     [
         prediction(30, "male", "white"),
         prediction(42, "female", "asian"),
         prediction(10, "male", "white"),
         prediction(70, "female", "other"),
     ],
-    np.array([(31, 0, 0), (32, 1, 2), (11, 1, 0), (64, 1, 3)], np.uint8),
+    np.array([(31, 0, 0, 31), (32, 1, 2, 32), (11, 1, 0, 11), (64, 1, 3, 64)], np.uint8),
 )
 
 
@@ -40,6 +40,53 @@ def test_overall_figures_are_means_over_the_faces() -> None:
         "gender_accuracy": 0.75,
         "ethnicity_accuracy": 0.75,
     }
+
+
+PARTIAL = samples.collect(
+    [prediction(years, "male", "white") for years in (30, 27, 33, 70, 15, 40)],
+    np.array(
+        [
+            (31, 0, 0, 31),
+            (20, 0, MISSING, 29),
+            (20, MISSING, MISSING, 29),
+            (70, 1, MISSING, MAX_AGE),
+            (10, 0, MISSING, 19),
+            (MISSING, 0, MISSING, MISSING),
+        ],
+        np.uint8,
+    ),
+)
+
+
+def test_ranges_and_missing_labels_count_only_where_they_tell() -> None:
+    overall = metrics.measure(PARTIAL, CONFIG)["overall"]
+    values = {name: (metric["value"], metric["n"]) for name, metric in overall.items() if name != "n"}
+    assert overall["n"] == 6
+    assert values == {
+        "age_mae": (1.0, 1),
+        "age_within_5": (1.0, 1),
+        # 10 to 19 years touch two bands.
+        "age_band_accuracy": (1.0, 4),
+        "interval_coverage": (1.0, 1),
+        "gender_accuracy": (0.8, 5),
+        "ethnicity_accuracy": (1.0, 1),
+        "age_range_distance": (1.0, 4),
+        "age_in_range": (0.75, 4),
+        # 30 to 36 years do not overlap 20 to 29.
+        "interval_overlap": (0.75, 4),
+    }
+
+
+def test_a_group_needs_the_label_that_names_it() -> None:
+    measured = metrics.measure(PARTIAL, CONFIG)
+    assert [row["n"] for row in measured["by_gender"]] == [4, 1]
+    assert [row["n"] for row in measured["by_age_band"]] == [0, 0, 3, 0, 1]
+    # Not the range from 10 to 19, and not the face without an age.
+    assert measured["from_13_years"]["n"] == 4
+    assert sum(row["n"] for row in measured["by_all"]) == 1
+    assert measured["labelled"] == {"age": 1, "age_range": 4, "gender": 5, "ethnicity": 1}
+    assert measured["predicted"]["age_band"] == [0, 1, 3, 1, 1] or sum(measured["predicted"]["age_band"]) == 6
+    assert measured["confusion"]["gender"] == [[4, 0], [1, 0]]
 
 
 def test_each_group_counts_its_own_faces() -> None:
@@ -62,7 +109,7 @@ def test_a_calibration_error_is_the_mean_distance_between_stated_and_found() -> 
 
 
 def test_the_worst_cell_leaves_children_and_small_groups_out() -> None:
-    many = metrics.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
+    many = samples.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
     worst = metrics.worst_subgroup(metrics.measure(many, CONFIG))
     assert worst is not None
     assert (worst["gender"], worst["n"], worst["gender_accuracy"]["value"]) == ("male", 50, 1.0)
@@ -70,7 +117,7 @@ def test_the_worst_cell_leaves_children_and_small_groups_out() -> None:
 
 
 def test_the_interval_holds_the_value_and_narrows_with_more_faces() -> None:
-    many = metrics.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
+    many = samples.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
     few, more = (metrics.measure(faces, CONFIG)["overall"]["age_mae"] for faces in (FACES, many))
     assert few["low"] <= few["value"] <= few["high"]
     assert more["high"] - more["low"] < few["high"] - few["low"]

@@ -22,6 +22,7 @@ from training.config import PrepareConfig
 from training.data import shards
 from training.errors import StepError
 from training.faces import draw, write_faces
+from training.labels import ROW
 from training.prepare import prepare, summary
 
 CONFIG = PrepareConfig(size=32, shard_faces=16, validation=0.25, test=0.25)
@@ -71,7 +72,8 @@ def test_index_and_shards_hold_the_labels_pixels_and_digest_of_each_file(faces: 
         assert row["digest"] == hashlib.sha256(data).hexdigest()
         assert np.array_equal(pixels[position], images.decode(data, CONFIG.size))
         assert [row["age"], row["gender"], row["ethnicity"]] == path.split("_")[:3]
-        assert labels[position].tolist() == [int(label) for label in path.split("_")[:3]]
+        assert row["age_high"] == row["age"]
+        assert labels[position].tolist() == [int(row[column]) for column in ROW]
 
 
 def test_a_shard_is_never_larger_than_configured_and_none_is_left_over(prepared: Path) -> None:

@@ -18,7 +18,7 @@ def test_a_shard_of_any_length_is_read_the_same_by_numpy_and_tensorflow(tmp_path
     # dataset counts on a header of fixed length, which numpy writes for these shapes but does not promise.
     random = np.random.default_rng(count)
     pixels = random.integers(0, 256, (count, 2, 2, 3), np.uint8)
-    labels = random.integers(0, 117, (count, 3), np.uint8)
+    labels = random.integers(0, 117, (count, shards.LABEL_COLUMNS), np.uint8)
     shards.write(tmp_path, "test", 0, pixels, labels)
     Fingerprint("", 2, "", {"test": count}, 0).save(tmp_path)
     (shard,) = shards.shards(tmp_path, "test")
@@ -33,7 +33,9 @@ def test_a_shard_of_any_length_is_read_the_same_by_numpy_and_tensorflow(tmp_path
 
 def test_shards_come_in_the_order_of_their_numbers_and_by_split(tmp_path: Path) -> None:
     for split, number in (("train", 10), ("train", 2), ("test", 0), ("train", 0)):
-        shards.write(tmp_path, split, number, np.zeros((1, 2, 2, 3), np.uint8), np.zeros((1, 3), np.uint8))
+        shards.write(
+            tmp_path, split, number, np.zeros((1, 2, 2, 3), np.uint8), np.zeros((1, shards.LABEL_COLUMNS), np.uint8)
+        )
     names = [shard.pixels.name for shard in shards.shards(tmp_path, "train")]
     assert names == ["train-00000.pixels.npy", "train-00002.pixels.npy", "train-00010.pixels.npy"]
 

@@ -71,7 +71,9 @@ def _described(entry: Entry) -> str:
 
 def _summary(manifest: dict[str, Any]) -> str:
     metrics, preset = manifest["metrics"], manifest["provenance"]["preset"]
-    found = [f"age {metrics['age_mae']['value']:.2f} years"]
+    # Where no test face has an exact age, there is only the distance to the range.
+    age = metrics.get("age_mae") or metrics["age_range_distance"]
+    found = [f"age {age['value']:.2f} years"]
     shares = {head: metrics[f"{head}_accuracy"] for head in CHOICES if f"{head}_accuracy" in metrics}
     found += [f"{head} {share['value']:.1%}" for head, share in shares.items()]
     # One line, whatever the manifest says.

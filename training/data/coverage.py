@@ -12,7 +12,9 @@ from serving.heads import AGE
 from serving.request_stats import AGE_BANDS
 from training.data import shards
 from training.data.shards import LabelArray
-from training.labels import CHOICES, band, by_head
+from training.labels import CHOICES, MISSING, age_range, band, by_head
+
+Counts = npt.NDArray[np.int64]
 
 # training images; a class with fewer is hardly learned
 _FEW = 50
@@ -22,22 +24,32 @@ _ROUGH = 300
 
 def find(folder: Path) -> list[str]:
     """Return a warning for each gap in the data that `prepare` wrote to `folder`."""
-    return [*_classes(_labels(folder, "train")), *_splits(folder)]
-
-
-def _labels(folder: Path, split: str) -> LabelArray:
-    return np.concatenate([shard.load()[1] for shard in shards.shards(folder, split)])
+    return [*_classes(shards.labels(folder, "train")), *_splits(folder)]
 
 
 def _classes(labels: LabelArray) -> Iterator[str]:
     classes = by_head(labels)
     for head in CHOICES:
-        yield from _rare("labelled", head.labels, classes[head.name])
-    yield from _rare("aged", AGE_BANDS, band(classes[AGE]))
+        known = classes[head.name][classes[head.name] != MISSING]
+        if len(known):
+            yield from _rare("labelled", head.labels, np.bincount(known, minlength=len(head.labels)))
+        else:
+            yield f"no training images have a label for {head.name}: the release will not predict it"
+    if (classes[AGE] == MISSING).all():
+        yield f"no training images have an {AGE}: nothing can be trained on them"
+    else:
+        yield from _rare("aged", AGE_BANDS, _bands(labels))
 
 
-def _rare(verb: str, names: tuple[str, ...], classes: npt.NDArray[np.integer]) -> Iterator[str]:
-    for name, count in zip(names, np.bincount(classes, minlength=len(names)), strict=True):
+def _bands(labels: LabelArray) -> Counts:
+    """Return the number of faces in each age band. A range counts for every band that it touches."""
+    low, high = (ages[ages != MISSING] for ages in age_range(labels))
+    youngest, oldest = band(low), band(high)
+    return np.array([((youngest <= b) & (oldest >= b)).sum() for b in range(len(AGE_BANDS))])
+
+
+def _rare(verb: str, names: tuple[str, ...], counts: Counts) -> Iterator[str]:
+    for name, count in zip(names, counts, strict=True):
         if not count:
             yield f"no training images {verb} {name}: the model cannot learn this class"
         elif count < _FEW:

@@ -6,20 +6,19 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from serving.heads import AGE
-from serving.request_stats import AGE_BANDS
+from serving.request_stats import AGE_BANDS, age_band
 from training.config import DriftConfig
 from training.data import shards
 from training.data.shards import SPLITS, Fingerprint
-from training.data.versions import ADDED, AGE_HIGH, MOVED, NEW, OLD, RELABELLED, REMOVED, Labels, Versions
-from training.labels import CHOICES, COLUMNS, band
+from training.data.versions import ADDED, MOVED, NEW, OLD, RELABELLED, REMOVED, Labels, Versions
+from training.labels import AGE_HIGH, CHOICES, COLUMNS
 from training.stability import Counts, DriftComparison, DriftStatus, Sample, compare
 
 ALL = "all"
-_MISSING = "missing"
-_BINS = {AGE: (*AGE_BANDS, _MISSING), **{head.name: (*head.labels, _MISSING) for head in CHOICES}}
+# Bins of faces without a label, and of ranges of ages that touch several bands.
+_MISSING, _SEVERAL = "missing", "several bands"
+_BINS = {AGE: (*AGE_BANDS, _SEVERAL, _MISSING), **{head.name: (*head.labels, _MISSING) for head in CHOICES}}
 
 
 @dataclass(frozen=True)
@@ -130,12 +129,18 @@ def _samples(both: Versions, version: str) -> dict[str, Sample]:
 
 
 def _bins(labels: Labels) -> Iterator[tuple[str, str]]:
-    """Yield measure and bin of each label that the version has. The middle of a range of ages decides its band."""
+    """Yield measure and bin of each label that the version has."""
     if AGE in labels:
-        age, high = labels[AGE], labels[AGE_HIGH]
-        middle = None if age is None else (age + (age if high is None else high)) / 2
-        yield AGE, _MISSING if middle is None else AGE_BANDS[int(band(np.array(middle)))]
+        yield AGE, _age_band(labels[AGE], labels[AGE_HIGH])
     for head in CHOICES:
         if head.name in labels:
             label = labels[head.name]
             yield head.name, _MISSING if label is None else head.labels[label]
+
+
+def _age_band(low: int | None, high: int | None) -> str:
+    """Return the bin of an age or of a range of ages."""
+    if low is None or high is None:
+        return _MISSING
+    first, last = age_band(low), age_band(high)
+    return first if first == last else _SEVERAL

@@ -19,7 +19,7 @@ from serving.request_stats import AGE_BANDS
 from training.data import coverage
 from training.data.shards import SPLITS
 from training.files import write_text
-from training.labels import AGE_CLASSES, CHOICES, COLUMNS, Head, band
+from training.labels import AGE_CLASSES, AGE_HIGH, CHOICES, LABELS, Head, band
 from training.templating import render
 
 # Number of images by split, age and class of each choice, or over some of these axes.
@@ -61,7 +61,7 @@ def write(data: Path, summary: str) -> None:
     """
     folder = data / "exploration"
     folder.mkdir()
-    counts, groups = _read(data)
+    counts, ranges, groups = _read(data)
     plots = dict(_plots(counts))
     for name, (_, figure) in plots.items():
         figure.savefig(folder / f"{name}.png", dpi=130)
@@ -70,7 +70,7 @@ def write(data: Path, summary: str) -> None:
         summary=summary,
         gaps=coverage.find(data),
         splits=SPLITS,
-        tables=list(_tables(counts)),
+        tables=list(_tables(counts, ranges)),
         rejected=_rejected(data),
         duplicates=_duplicates(groups),
         plots=[(name, title) for name, (title, _) in plots.items()],
@@ -78,26 +78,46 @@ def write(data: Path, summary: str) -> None:
     write_text(folder / "index.html", page)
 
 
-def _read(data: Path) -> tuple[Counts, npt.NDArray[np.uint64]]:
-    """Return the counts over all axes, and the group of every image."""
-    counts = np.zeros((len(SPLITS), AGE_CLASSES, *(len(head.labels) for head in CHOICES)), np.int64)
+def _read(data: Path) -> tuple[Counts, Counter[tuple[int, int, str]], npt.NDArray[np.uint64]]:
+    """Return the counts over all axes, the ranges of ages by split, and the group of every image.
+
+    The last place of each axis but the first is for images without that label, or with a range of ages.
+    """
+    counts = np.zeros((len(SPLITS), AGE_CLASSES + 1, *(len(head.labels) + 1 for head in CHOICES)), np.int64)
+    ranges: Counter[tuple[int, int, str]] = Counter()
     groups = array("Q")
     with (data / "index.csv").open(newline="", encoding="utf-8", errors="replace") as file:
         for row in csv.DictReader(file):
-            counts[SPLITS.index(row["split"]), *(int(row[column]) for column in COLUMNS)] += 1
+            if ranged := row[AGE] != row[AGE_HIGH]:
+                ranges[int(row[AGE]), int(row[AGE_HIGH]), row["split"]] += 1
+            age = "" if ranged else row[AGE]
+            place = [int(value) if value else -1 for value in (age, *(row[head] for head in LABELS))]
+            counts[SPLITS.index(row["split"]), *place] += 1
             groups.append(int(row["group"], 16))
-    return counts, np.array(groups, np.uint64)
+    return counts, ranges, np.array(groups, np.uint64)
 
 
-def _tables(counts: Counts) -> Iterator[tuple[str, list[_Split]]]:
-    """Yield the images per split: all, and by age band and class."""
+def _tables(counts: Counts, ranges: Counter[tuple[int, int, str]]) -> Iterator[tuple[str, list[_Split]]]:
+    """Yield the images per split: all, by age band or range of ages, and by class."""
     yield "Images", [_split("all", _over(counts, 0))]
     ages = _over(counts, 0, 1)
     bands = band(np.arange(AGE_CLASSES))
-    yield "Age band", [_split(name, ages[:, bands == b].sum(axis=1)) for b, name in enumerate(AGE_BANDS)]
+    rows = [_split(name, ages[:, :-1][:, bands == b].sum(axis=1)) for b, name in enumerate(AGE_BANDS)]
+    ranged = [
+        _Split(f"range {low}-{high}", tuple(ranges[low, high, split] for split in SPLITS))
+        for low, high in sorted({(low, high) for low, high, _ in ranges})
+    ]
+    without = ages[:, -1] - np.sum([row.images for row in ranged], axis=0, dtype=np.int64)
+    yield "Age band", [*rows, *ranged, *_missing(without)]
     for axis, head in enumerate(CHOICES, start=2):
         classes = _over(counts, 0, axis)
-        yield head.name.capitalize(), [_split(name, classes[:, c]) for c, name in enumerate(head.labels)]
+        rows = [_split(name, classes[:, c]) for c, name in enumerate(head.labels)]
+        yield head.name.capitalize(), [*rows, *_missing(classes[:, -1])]
+
+
+def _missing(images: Counts) -> list[_Split]:
+    """Return the row of the images without a label, or no row without such images."""
+    return [_split("no label", images)] if images.any() else []
 
 
 def _split(title: str, images: Counts) -> _Split:
@@ -122,21 +142,31 @@ def _duplicates(groups: npt.NDArray[np.uint64]) -> list[tuple[int, int]]:
 
 def _plots(counts: Counts) -> Iterator[tuple[str, tuple[str, Figure]]]:
     """Yield file names with what the plot shows, for those who cannot see it, and the plot."""
-    axes = list(enumerate(CHOICES, start=2))
-    yield "age", ("Ages in each split", _age_plot(_over(counts, 0, 1)))
+    # Without the images that have no such label, and without the heads that no image has a label for.
+    axes = [(axis, head) for axis, head in enumerate(CHOICES, start=2) if _labelled(counts, axis).any()]
+    yield "age", ("Ages in each split", _age_plot(_labelled(counts, 0, 1)))
     for axis, head in axes:
-        yield head.name, (f"Images by {head.name}", _bar_plot(head, _over(counts, axis)))
+        yield head.name, (f"Images by {head.name}", _bar_plot(head, _labelled(counts, axis)))
     for axis, head in axes:
-        yield f"age-by-{head.name}", (f"{head.name.capitalize()} by {AGE}", _share_plot(_over(counts, 1, axis), head))
+        yield (
+            f"age-by-{head.name}",
+            (f"{head.name.capitalize()} by {AGE}", _share_plot(_labelled(counts, 1, axis), head)),
+        )
     for (first, one), (second, other) in combinations(axes, 2):
         title = f"{one.name.capitalize()} and {other.name}"
-        yield f"{one.name}-by-{other.name}", (title, _crossing_plot(_over(counts, first, second), one, other))
+        yield f"{one.name}-by-{other.name}", (title, _crossing_plot(_labelled(counts, first, second), one, other))
 
 
 def _over(counts: Counts, *kept: int) -> Counts:
     """Return the counts summed over all axes but `kept`."""
     summed: Counts = counts.sum(axis=tuple(axis for axis in range(counts.ndim) if axis not in kept))
     return summed
+
+
+def _labelled(counts: Counts, *kept: int) -> Counts:
+    """Return the counts of the images that have all labels of the axes `kept`, summed over the others."""
+    summed = _over(counts, *kept)
+    return summed[tuple(slice(None) if axis == 0 else slice(-1) for axis in kept)]
 
 
 def _age_plot(counts: Counts) -> Figure:

@@ -11,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from serving.heads import AGE
 from serving.images import Pixels
 from training.errors import StepError
 from training.files import write_text
-from training.labels import COLUMNS, PATTERN
+from training.labels import MISSING, PATTERN, ROW, by_head
 
 SPLITS = ("train", "validation", "test")
 # Name and digest of the source, for the manifest.
 ORIGIN_FILE = "origin.json"
 # Columns of a labels file, all uint8.
-LABEL_COLUMNS = len(COLUMNS)
+LABEL_COLUMNS = len(ROW)
 # Faces in a piece (see `pieces`).
 _PIECE = 64
 _FINGERPRINT = "fingerprint.json"
@@ -35,7 +36,7 @@ class Shard:
     pixels: Path
     """(n, size, size, 3) uint8."""
     labels: Path
-    """(n, LABEL_COLUMNS) uint8, with the columns of `training.labels.COLUMNS`."""
+    """(n, LABEL_COLUMNS) uint8, with the columns of `training.labels.ROW`."""
 
     def load(self) -> tuple[Pixels, LabelArray]:
         """Return both arrays, mapped into memory."""
@@ -63,8 +64,8 @@ def shards(folder: Path, split: str) -> list[Shard]:
     _, labels = found[0].load()
     if labels.shape[1] != LABEL_COLUMNS:
         raise StepError(
-            f"the faces in {folder} have {labels.shape[1]} labels each, training/labels.py names {LABEL_COLUMNS} "
-            f"({', '.join(COLUMNS)}); prepare them again, from files named {PATTERN}"
+            f"the faces in {folder} have {labels.shape[1]} label columns, training/labels.py names {LABEL_COLUMNS} "
+            f"({', '.join(ROW)}); prepare them again, from files named {PATTERN}"
         )
     return found
 
@@ -82,6 +83,26 @@ def first(folder: Path, split: str, faces: int) -> tuple[Pixels, LabelArray]:
             break
     pixels, labels = zip(*loaded, strict=True)
     return np.concatenate(pixels)[:faces], np.concatenate(labels)[:faces]
+
+
+def labels(folder: Path, split: str) -> LabelArray:
+    """Return the labels of a split, (N, LABEL_COLUMNS) uint8, in memory."""
+    return np.concatenate([shard.load()[1] for shard in shards(folder, split)])
+
+
+def learned(folder: Path) -> tuple[str, ...]:
+    """Return the heads that the training faces have labels for, in the order of `training.labels.COLUMNS`.
+
+    Raises:
+        StepError: no training face has an age, which every release predicts.
+    """
+    known = by_head(labels(folder, "train"))
+    found = tuple(head for head, values in known.items() if (values != MISSING).any())
+    if AGE not in found:
+        raise StepError(
+            f"no training face in {folder} has an age, which every release predicts; label some and prepare again"
+        )
+    return found
 
 
 def finder(folder: Path, split: str) -> Callable[[int], Pixels]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from serving.images import THUMBNAIL_SIDE, Pixels
 from training.data.duplicates import Thumbnails
-from training.labels import Labels
+from training.labels import MISSING, Labels
 
 _SCHEMA = """
 CREATE TABLE faces (
@@ -50,13 +50,29 @@ class Face:
     paths: tuple[str, ...]
     """Paths in the source, ascending: several where files are byte-identical and have the same labels."""
     labels: tuple[int, ...]
-    """Age and class indices, in the order of `training.labels.COLUMNS`."""
+    """Ages and class indices, or MISSING, in the order of `training.labels.ROW`."""
     digest: str
     """SHA-256 of the file."""
     group: str
     """Name of its group of near-duplicates."""
     split: str
     """Name of its split."""
+
+    @property
+    def cells(self) -> list[str]:
+        """Return its part of a row of the index. A missing label is an empty cell."""
+        labels = [str(label) if label != MISSING else "" for label in self.labels]
+        return [*labels, self.group, self.split, self.digest]
+
+    @property
+    def identity(self) -> list[int | str]:
+        """Return what the fingerprint of the data holds of it.
+
+        The highest age is left out where it equals the age, so exact ages keep the fingerprints of older versions.
+        """
+        *known, age_high = self.labels
+        row: list[int | str] = [*known, self.group, self.split, self.digest]
+        return row if age_high == known[0] else [*row, age_high]
 
 
 class Staging:
@@ -77,7 +93,7 @@ class Staging:
         """Add a face with (size, size, 3) uint8 pixels."""
         self.database.execute(
             "INSERT INTO faces (row, path, labels, stamp, digest) VALUES (?, ?, ?, ?, ?)",
-            (self.accepted, path, json.dumps([labels.age, *labels.choices]), labels.stamp, digest),
+            (self.accepted, path, json.dumps(labels.row), labels.stamp, digest),
         )
         self.database.execute("INSERT OR IGNORE INTO images (digest, thumbnail) VALUES (?, ?)", (digest, thumbnail))
         self.pixels.write(pixels.data)
@@ -88,7 +104,10 @@ class Staging:
         self.database.execute("INSERT INTO rejected VALUES (?, ?)", (path, reason))
 
     def reject_contradictions(self) -> None:
-        """Reject all byte-identical files that have different labels."""
+        """Reject all byte-identical files that have different labels.
+
+        A missing label differs from a known one, and a range from an age inside it: nothing tells which is right.
+        """
         self.database.executescript(_MOVE_CONTRADICTIONS)
 
     def images(self) -> int:

@@ -16,13 +16,11 @@ from serving.heads import AGE
 from training.data import shards
 from training.data.shards import SPLITS
 from training.errors import StepError
-from training.labels import COLUMNS, LABELS, MAX_AGE, MISSING
+from training.labels import AGE_HIGH, COLUMNS, LABELS, MAX_AGE, MISSING, ROW
 
 OLD, NEW = "old", "new"
 # Kinds of changes.
 ADDED, REMOVED, RELABELLED, MOVED = "added", "removed", "relabelled", "moved"
-# The highest age of a range, which an index may lack.
-AGE_HIGH = "age_high"
 _INDEX = "index.csv"
 _LARGEST = {AGE: MAX_AGE, AGE_HIGH: MAX_AGE, **{name: len(classes) - 1 for name, classes in LABELS.items()}}
 _SCHEMA = """
@@ -149,7 +147,7 @@ class Versions:
         path = folder / _INDEX
         with path.open(newline="", encoding="utf-8", errors="replace") as stream:
             index = csv.DictReader(stream)
-            columns = [name for name in (*COLUMNS, AGE_HIGH) if name in (index.fieldnames or ())]
+            columns = [name for name in ROW if name in (index.fieldnames or ())]
             try:
                 for row in index:
                     face = version, row["digest"], _split(row["split"]), _labels(row, columns), row["path"]

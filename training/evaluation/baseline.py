@@ -7,29 +7,28 @@ from typing import Any
 import numpy as np
 
 from training.data.shards import LabelArray
-from training.evaluation.metric_table import COMPARED, MEASURED
-from training.evaluation.metrics import ScoredSamples
-from training.labels import CHOICES, by_head
+from training.evaluation.metric_table import COMPARED, COMPARED_RANGES
+from training.evaluation.samples import METRICS, ScoredSamples
+from training.labels import CHOICES, MISSING, age_range, by_head, from_13_years
 
 
 def measure(training: LabelArray, test: LabelArray, coverage: float) -> dict[str, Any]:
     """Return a baseline and its metrics, as metrics.json has them.
 
     It predicts the median age and the most frequent labels of the training faces. Its age interval covers the central
-    ages of the training faces.
+    ages of the training faces. A range counts as its middle. A head that no training face has a label for is left out.
 
     Args:
-        training: (N, len(COLUMNS)) labels.
-        test: (M, len(COLUMNS)) labels.
+        training: (N, len(ROW)) labels, one of them with an age.
+        test: (M, len(ROW)) labels.
         coverage: share of the training faces that the age interval covers.
     """
-    ages, *columns = by_head(training).values()
+    known = {head: values[values != MISSING] for head, values in by_head(training).items()}
+    youngest, oldest = (ages[ages != MISSING].astype(np.float64) for ages in age_range(training))
+    ages = (youngest + oldest) / 2
     years = int(np.median(ages))
     low, high = np.quantile(ages, ((1 - coverage) / 2, (1 + coverage) / 2)).tolist()
-    choices = [
-        int(np.bincount(column, minlength=len(head.labels)).argmax())
-        for head, column in zip(CHOICES, columns, strict=True)
-    ]
+    choices = [int(np.bincount(known[head.name]).argmax()) if len(known[head.name]) else -1 for head in CHOICES]
     same = np.ones(len(test))
     faces = ScoredSamples(
         labels=test,
@@ -39,29 +38,40 @@ def measure(training: LabelArray, test: LabelArray, coverage: float) -> dict[str
         choices=np.tile(choices, (len(test), 1)),
         probabilities=np.ones((len(test), len(CHOICES))),
     )
-    metrics, adults = faces.metrics(), by_head(test)["age"] >= 13
+    metrics, adults = faces.metrics(), from_13_years(test)
     return {
         "faces": len(training),
         "years": years,
         "low": low,
         "high": high,
-        "labels": {head.name: head.labels[choice] for head, choice in zip(CHOICES, choices, strict=True)},
+        "labels": {
+            head.name: head.labels[choice] for head, choice in zip(CHOICES, choices, strict=True) if choice >= 0
+        },
+        "labelled": {head: len(values) for head, values in known.items()},
         "overall": _means(metrics),
         "from_13_years": _means(metrics[adults]) if adults.any() else {},
     }
 
 
 def _means(metrics: Any) -> dict[str, float]:
-    return {name: round(mean, 4) for name, mean in zip(MEASURED, metrics.mean(axis=0).tolist(), strict=True)}
+    """Return the mean of each metric, without those that no face has a label for."""
+    counted = ~np.isnan(metrics)
+    return {
+        name: round(float(values[counts].mean()), 4)
+        for name, values, counts in zip(METRICS, metrics.T, counted.T, strict=True)
+        if counts.any()
+    }
 
 
 def sentence(measured: dict[str, Any]) -> str:
     """Return what the baseline of metrics.json predicts."""
     found = measured["baseline"]
     predictions = ", ".join([f"{found['years']} years", *found["labels"].values()])
+    labelled = {head: n for head, n in found.get("labelled", {}).items() if n < found["faces"]}
+    partial = ", ".join(f"{n:,} have a label for {head}" for head, n in labelled.items())
     return (
         f"Baseline: {predictions} for every face, the median age and the most frequent labels of the "
-        f"{found['faces']:,} training faces."
+        f"{found['faces']:,} training faces{f', of which {partial}' if partial else ''}."
     )
 
 
@@ -70,7 +80,7 @@ def not_better(measured: dict[str, Any]) -> str:
     overall, constant = measured["overall"], measured["baseline"]["overall"]
     rows = [
         f"{spec.title} ({spec.text(overall[name]['value'])}, baseline {spec.text(constant[name])})"
-        for name, spec in COMPARED.items()
-        if spec.worse_sign * (overall[name]["value"] - constant[name]) >= 0
+        for name, spec in {**COMPARED, **COMPARED_RANGES}.items()
+        if name in overall and name in constant and spec.worse_sign * (overall[name]["value"] - constant[name]) >= 0
     ]
     return f"Not better than the same prediction for every face: {'; '.join(rows)}." if rows else ""

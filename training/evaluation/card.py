@@ -7,7 +7,7 @@ from typing import Any
 
 from serving.heads import labels
 from training.evaluation import baseline, tables
-from training.evaluation.metric_table import FALSE_POSITIVES, MEASURED
+from training.evaluation.metric_table import FALSE_POSITIVES
 from training.templating import render
 
 # Part of every manifest.
@@ -43,7 +43,8 @@ def render_card(manifest: dict[str, Any], measured: dict[str, Any]) -> str:
         methods=tables.METHODS,
         interval=tables.interval_title(measured),
         baseline=baseline.sentence(measured),
-        specs=MEASURED,
+        specs=tables.shown(measured),
+        labelled=tables.labelled(measured),
         false_positives=FALSE_POSITIVES,
         labels=labels(manifest),
     )
@@ -60,4 +61,4 @@ def _with_baseline(measured: dict[str, Any]) -> Iterator[tables.Row]:
 
 def _groups(manifest: dict[str, Any], measured: dict[str, Any]) -> Iterator[tables.Row]:
     for attribute in ("age_band", *labels(manifest)):
-        yield from tables.rows(measured, measured[f"by_{attribute}"], [attribute])
+        yield from tables.rows(measured, measured.get(f"by_{attribute}", []), [attribute])

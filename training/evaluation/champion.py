@@ -114,6 +114,12 @@ def terms(champion: Release, challenger: Release, fingerprint: Fingerprint) -> T
         f"{', '.join(after)} in this release). Only the thresholds apply."
         for head, (before, after) in differing.items()
     ]
+    notes += [
+        f"{head.capitalize()} is not compared: the champion has such a head. This release has none, since no training "
+        "face has a label for it."
+        for head in champion.labels
+        if head not in challenger.labels
+    ]
     if champion.sha256 == challenger.sha256:
         notes.append("This release has the same model file as the champion.")
     presets = [_stated(found, "preset") for found in (champion, challenger)]

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from serving import manifest_v3
-from serving.heads import AGE
 from serving.request_stats import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
-from training.evaluation.metric_table import COMPARED, MetricSpec
-from training.evaluation.metrics import METRICS, MIN_SUBGROUP_SIZE, Array, ScoredSamples
+from training.evaluation.metric_table import COMPARED, COMPARED_RANGES, MetricSpec, spec
+from training.evaluation.metrics import MIN_SUBGROUP_SIZE
+from training.evaluation.samples import METRICS, Array, ScoredSamples
 from training.files import write_text
-from training.labels import CHOICES, ETHNICITIES, GENDERS, band, by_head
+from training.labels import CHOICES, ETHNICITIES, GENDERS, age_bands, by_head, from_13_years
 
 COMPARISON_FILE = "comparison.json"
 EVERYONE = "all"
@@ -36,7 +36,7 @@ class Difference:
 
     group: str
     n: int
-    """Number of faces."""
+    """Number of faces with a label for the metric."""
     metric: str
     champion: float
     challenger: float
@@ -60,7 +60,7 @@ class Difference:
     @property
     def spec(self) -> MetricSpec:
         """Return the metric's title, unit and direction."""
-        return COMPARED[self.metric]
+        return spec(self.metric)
 
 
 @dataclass(frozen=True)
@@ -109,25 +109,28 @@ def load(folder: Path, sha256: str) -> Comparison:
 def compare(
     champion: ScoredSamples, challenger: ScoredSamples, heads: set[str], config: EvaluateConfig
 ) -> tuple[Difference, ...]:
-    """Return the differences in every metric of `heads`, over all faces and over each large enough group."""
+    """Return the differences in every metric of `heads`, over all faces and in groups with enough labels for it."""
     random = np.random.default_rng(config.seed)
     before, after = (dict(zip(METRICS, faces.metrics().T, strict=True)) for faces in (champion, challenger))
+    compared = {**COMPARED, **COMPARED_RANGES}
+    counted = {metric: ~np.isnan(before[metric] + after[metric]) for metric in compared}
     return tuple(
-        _difference(name, metric, before[metric][mask], after[metric][mask], config, random)
+        _difference(name, metric, before[metric][labelled], after[metric][labelled], config, random)
         for name, mask in groups(challenger.labels)
-        for metric, spec in COMPARED.items()
-        if spec.head in heads
+        for metric in compared
+        if compared[metric].head in heads
+        and (labelled := mask & counted[metric]).sum() >= (1 if name == EVERYONE else MIN_SUBGROUP_SIZE)
     )
 
 
 def groups(labels: LabelArray) -> Iterator[tuple[str, Mask]]:
     """Yield names and masks (N,) of all faces and of every group with at least MIN_SUBGROUP_SIZE faces."""
-    labelled = by_head(labels)
-    bands, genders, ethnicities = band(labelled[AGE]), labelled["gender"], labelled["ethnicity"]
+    labelled, bands, adults = by_head(labels), age_bands(labels), from_13_years(labels)
+    genders, ethnicities = labelled["gender"], labelled["ethnicity"]
     found = [(name, labelled[head.name] == number) for head in CHOICES for number, name in enumerate(head.labels)]
     found += [(f"{name} years", bands == b) for b, name in enumerate(AGE_BANDS)]
     found += [
-        (f"{ethnicity} {gender}, 13 and older", (genders == g) & (ethnicities == e) & (bands >= 1))
+        (f"{ethnicity} {gender}, 13 and older", (genders == g) & (ethnicities == e) & adults)
         for e, ethnicity in enumerate(ETHNICITIES)
         for g, gender in enumerate(GENDERS)
     ]
@@ -138,7 +141,7 @@ def groups(labels: LabelArray) -> Iterator[tuple[str, Mask]]:
 def _difference(
     group: str, metric: str, before: Array, after: Array, config: EvaluateConfig, random: np.random.Generator
 ) -> Difference:
-    worse = COMPARED[metric].worse_sign
+    worse = spec(metric).worse_sign
     resampled = _resampled(after - before, config.paired_bootstrap, random)
     tail = (1 - config.confidence) / 2
     low, high = np.quantile(resampled, (tail, 1 - tail)).tolist()

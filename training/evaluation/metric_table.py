@@ -106,10 +106,20 @@ MEASURED = {
         *(_accuracy(head.name) for head in CHOICES),
     )
 }
+# Measured over the faces with a range of ages instead of an age.
+RANGED = {
+    spec.name: spec
+    for spec in (
+        MetricSpec("age_range_distance", "age distance to the range", Unit.YEARS, Better.LOWER),
+        MetricSpec("age_in_range", "age inside the range", Unit.SHARE, Better.HIGHER),
+        MetricSpec("interval_overlap", "age interval overlaps the range", Unit.SHARE, Better.STATED),
+    )
+}
 # Compared with the champion. An interval that covers more faces is no better, so the gate has thresholds for it.
 COMPARED = {
     name: MEASURED[name] for name in ("age_mae", "age_within_5", *(f"{head.name}_accuracy" for head in CHOICES))
 }
+COMPARED_RANGES = {name: RANGED[name] for name in ("age_range_distance", "age_in_range")}
 GENDER_FROM_13 = MetricSpec(
     "gender_accuracy_from_13",
     "gender accuracy, 13 and older",
@@ -128,6 +138,7 @@ SPECS = {
     spec.name: spec
     for spec in (
         *MEASURED.values(),
+        *RANGED.values(),
         GENDER_FROM_13,
         MetricSpec("interval_coverage_error", "age interval coverage error", Unit.POINTS, Better.LOWER),
         MetricSpec("worst_band_coverage", "age interval coverage, worst age band", Unit.SHARE, Better.HIGHER),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,88 +11,38 @@ import numpy.typing as npt
 
 from serving import manifest_v3
 from serving.heads import AGE
-from serving.prediction import FacePrediction
 from serving.release import MANIFEST, parse_manifest
 from serving.request_stats import AGE_BANDS
-from training.calibration.intervals import covered
 from training.config import EvaluateConfig
-from training.data.shards import LabelArray
 from training.errors import StepError
-from training.evaluation.metric_table import MEASURED
-from training.labels import CHOICES, ETHNICITIES, GENDERS, LABELS, Head, band, by_head
-
-Array = npt.NDArray[np.float64]
+from training.evaluation.samples import METRICS, Array, ScoredSamples
+from training.labels import (
+    CHOICES,
+    ETHNICITIES,
+    GENDERS,
+    LABELS,
+    NO_BAND,
+    age_bands,
+    band,
+    by_head,
+    exact_ages,
+    from_13_years,
+    ranged_ages,
+)
 
 METRICS_FILE = "metrics.json"
-# In the order of the columns of `ScoredSamples.metrics`.
-METRICS = tuple(MEASURED)
 
 RELIABILITY_BINS = 15
 # The gate judges groups with at least so many faces.
 MIN_SUBGROUP_SIZE = 50
 
 
-@dataclass(frozen=True)
-class ScoredSamples:
-    """Predictions and labels of N faces."""
-
-    labels: LabelArray
-    """(N, len(COLUMNS))."""
-    years: Array
-    """(N,) predicted ages."""
-    low: Array
-    """(N,) lower ends of the age intervals, years."""
-    high: Array
-    """(N,) upper ends of the age intervals, years."""
-    choices: npt.NDArray[np.int64]
-    """(N, len(CHOICES)) indices of the predicted labels; -1 for a label that this code does not know."""
-    probabilities: Array
-    """(N, len(CHOICES)) probabilities of the predicted labels."""
-
-    def metrics(self) -> Array:
-        """Return (N, len(METRICS)) contributions of each face: a metric is the mean of its column."""
-        age = self.labels[:, 0].astype(np.int64)
-        error = np.abs(self.years - age)
-        columns = (
-            error,
-            error <= 5,
-            band(self.years) == band(age),
-            covered(self.low, self.high, age),
-            *self.right().T,
-        )
-        return np.stack(columns, axis=1).astype(np.float64)
-
-    def right(self) -> npt.NDArray[np.bool_]:
-        """Return (N, len(CHOICES)): whether each predicted label is correct."""
-        result: npt.NDArray[np.bool_] = self.choices == self.labels[:, 1:]
-        return result
-
-
-def collect(predictions: list[FacePrediction], labels: LabelArray) -> ScoredSamples:
-    """Return predictions as arrays, in the order of `labels`."""
-    return ScoredSamples(
-        labels=labels,
-        years=np.array([prediction.age.years for prediction in predictions]),
-        low=np.array([prediction.age.low for prediction in predictions]),
-        high=np.array([prediction.age.high for prediction in predictions]),
-        choices=np.array([[_index(head, prediction) for head in CHOICES] for prediction in predictions]),
-        probabilities=np.array([[_probability(head, prediction) for head in CHOICES] for prediction in predictions]),
-    )
-
-
-def _index(head: Head, prediction: FacePrediction) -> int:
-    """Return -1 for a label or head that this code lacks. It is never correct; `champion.terms` excludes it."""
-    predicted = prediction.choices.get(head.name)
-    return head.labels.index(predicted.label) if predicted and predicted.label in head.labels else -1
-
-
-def _probability(head: Head, prediction: FacePrediction) -> float:
-    predicted = prediction.choices.get(head.name)
-    return predicted.probability if predicted else 0.0
-
-
 def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
-    """Return all metrics: overall, by attribute and by their combinations; calibration errors; confusion matrices."""
+    """Return all metrics: overall, by attribute and by their combinations; calibration errors; confusion matrices.
+
+    A metric that no face of a group has a label for is left out of the group, and a head that no face has a label for
+    is left out of the tables.
+    """
     metrics = faces.metrics()
     random = np.random.default_rng(config.seed)
 
@@ -101,15 +50,18 @@ def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
         return {**names, "n": int(mask.sum()), **_metrics(metrics[mask], config, random)}
 
     everyone = np.ones(len(metrics), np.bool_)
-    labelled = by_head(faces.labels)
-    bands, genders, ethnicities = band(labelled[AGE]), labelled["gender"], labelled["ethnicity"]
+    labelled, bands, adults = by_head(faces.labels), age_bands(faces.labels), from_13_years(faces.labels)
+    genders, ethnicities = labelled["gender"], labelled["ethnicity"]
+    known = {head: mask for head, mask in zip(LABELS, faces.labelled().T, strict=True) if mask.any()}
     return {
+        "labelled": _labelled(faces),
         "overall": group(everyone),
-        "from_13_years": group(bands >= 1),
+        "from_13_years": group(adults),
         "by_age_band": [group(bands == b, age_band=name) for b, name in enumerate(AGE_BANDS)],
         **{
             f"by_{head}": [group(labelled[head] == number, **{head: name}) for number, name in enumerate(names)]
             for head, names in LABELS.items()
+            if head in known
         },
         "by_all": [
             group(mask, gender=gender, ethnicity=ethnicity, age_band=age_band)
@@ -120,15 +72,18 @@ def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
         ],
         # Without children, whose faces show their gender least: this table shows a disadvantaged group best.
         "by_gender_and_ethnicity_from_13_years": [
-            group((genders == g) & (ethnicities == e) & (bands >= 1), gender=gender, ethnicity=ethnicity)
+            group((genders == g) & (ethnicities == e) & adults, gender=gender, ethnicity=ethnicity)
             for g, gender in enumerate(GENDERS)
             for e, ethnicity in enumerate(ETHNICITIES)
+            if {"gender", "ethnicity"} <= known.keys()
         ],
         "calibration_error": {
-            head: _calibration_error(probabilities, right)
+            head: _calibration_error(probabilities[known[head]], right[known[head]])
             for head, probabilities, right in zip(LABELS, faces.probabilities.T, faces.right().T, strict=True)
+            if head in known
         },
         "confusion": _confusions(faces),
+        "predicted": _predicted(faces),
     }
 
 
@@ -149,9 +104,15 @@ def load(folder: Path) -> dict[str, Any]:
     return measured
 
 
+def enough(groups: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
+    """Return the groups with at least MIN_SUBGROUP_SIZE faces that have a label for the metric."""
+    # Older versions counted the faces of the group alone, which all had every label.
+    return [row for row in groups if metric in row and row[metric].get("n", row["n"]) >= MIN_SUBGROUP_SIZE]
+
+
 def worst_subgroup(measured: dict[str, Any]) -> dict[str, Any] | None:
     """Return the gender and ethnicity, 13 and older, with the lowest gender accuracy; None if all are too small."""
-    rows = [row for row in measured["by_gender_and_ethnicity_from_13_years"] if row["n"] >= MIN_SUBGROUP_SIZE]
+    rows = enough(measured["by_gender_and_ethnicity_from_13_years"], "gender_accuracy")
     return min(rows, key=lambda row: float(row["gender_accuracy"]["value"]), default=None)
 
 
@@ -172,25 +133,52 @@ def _calibration_error(probabilities: Array, right: npt.NDArray[np.bool_]) -> fl
 
 
 def _metrics(metrics: Array, config: EvaluateConfig, random: np.random.Generator) -> dict[str, dict[str, float]]:
-    """Return the mean of each column with its percentile bootstrap interval (Efron 1979)."""
+    """Return the mean of each column with its percentile bootstrap interval (Efron 1979), and its number of faces."""
     faces = len(metrics)
     if not faces:
         return {}
     # The counts of the faces in a resample are multinomial; one product then gives all resampled means.
     draws = random.multinomial(faces, np.full(faces, 1 / faces), size=config.bootstrap)
+    counted = ~np.isnan(metrics)
+    sums, counts = draws @ np.where(counted, metrics, 0.0), draws @ counted.astype(np.float64)
     tail = (1 - config.confidence) / 2
-    low, high = np.quantile(draws @ metrics / faces, (tail, 1 - tail), axis=0)
+    found = {}
+    for column, name in enumerate(METRICS):
+        if not (n := int(counted[:, column].sum())):
+            continue
+        # A resample of few labelled faces may have none of them.
+        drawn = counts[:, column] > 0
+        low, high = np.quantile(sums[drawn, column] / counts[drawn, column], (tail, 1 - tail))
+        value = float(metrics[counted[:, column], column].mean())
+        found[name] = {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4), "n": n}
+    return found
+
+
+def _labelled(faces: ScoredSamples) -> dict[str, int]:
+    """Return the number of faces with an exact age, with a range of ages, and with a label of each choice."""
     return {
-        name: {"value": round(value, 4), "low": round(low[column], 4), "high": round(high[column], 4)}
-        for column, (name, value) in enumerate(zip(METRICS, metrics.mean(axis=0).tolist(), strict=True))
+        AGE: int(exact_ages(faces.labels).sum()),
+        "age_range": int(ranged_ages(faces.labels).sum()),
+        **dict(zip(LABELS, faces.labelled().sum(axis=0).tolist(), strict=True)),
     }
 
 
-def _confusions(faces: ScoredSamples) -> dict[str, list[list[int]]]:
-    labelled = by_head(faces.labels)
-    found = {"age_band": _confusion(band(labelled[AGE]), band(faces.years), len(AGE_BANDS))}
+def _predicted(faces: ScoredSamples) -> dict[str, list[int]]:
+    """Return the number of faces, labelled or not, by predicted age band and by predicted label of each choice."""
+    found = {"age_band": np.bincount(band(faces.years), minlength=len(AGE_BANDS)).tolist()}
     for head, predicted in zip(CHOICES, faces.choices.T, strict=True):
-        found[head.name] = _confusion(labelled[head.name], predicted, len(head.labels))
+        if (predicted >= 0).any():
+            found[head.name] = np.bincount(predicted[predicted >= 0], minlength=len(head.labels)).tolist()
+    return found
+
+
+def _confusions(faces: ScoredSamples) -> dict[str, list[list[int]]]:
+    labelled, bands = by_head(faces.labels), age_bands(faces.labels)
+    known = bands != NO_BAND
+    found = {"age_band": _confusion(bands[known], band(faces.years[known]), len(AGE_BANDS))}
+    for head, predicted, known in zip(CHOICES, faces.choices.T, faces.labelled().T, strict=True):
+        if known.any():
+            found[head.name] = _confusion(labelled[head.name][known], predicted[known], len(head.labels))
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -9,9 +11,9 @@ from matplotlib.figure import Figure
 
 from training.calibration.intervals import covered
 from training.evaluation import metrics
-from training.evaluation.metrics import Array, ScoredSamples
+from training.evaluation.samples import Array, ScoredSamples
 from training.evaluation.tables import MIN_SHOWN
-from training.labels import CHOICES
+from training.labels import CHOICES, age_range, exact_ages, ranged_ages
 
 # years; width of the age bins of the error and coverage plots
 _STEP = 10
@@ -21,22 +23,28 @@ _OLDEST = 100
 def learning_curves(history: list[dict[str, float]]) -> Figure:
     """Plot training and validation metrics over the epochs of `history`, Keras's logs of at least one epoch."""
     figure = Figure(figsize=(9, 3), layout="constrained")
-    columns = ("age_error", *(f"{head.name}_accuracy" for head in CHOICES))
-    titles = ("age MAE, years", *(f"{head.name} accuracy" for head in CHOICES))
-    panels = figure.subplots(1, len(columns))
+    titles = {
+        "age_error": "age MAE, years",
+        **{f"{head.name}_accuracy": f"{head.name} accuracy" for head in CHOICES},
+    }
+    # Without a labelled face, a metric is NaN in every epoch.
+    columns = [column for column in titles if not math.isnan(history[-1][f"val_{column}"])] or ["age_error"]
+    panels = figure.subplots(1, len(columns), squeeze=False)[0]
     epochs = [row["epoch"] for row in history]
-    for axes, column, title in zip(panels, columns, titles, strict=True):
+    for axes, column in zip(panels, columns, strict=True):
         axes.plot(epochs, [row[column] for row in history], label="training")
         axes.plot(epochs, [row[f"val_{column}"] for row in history], label="validation")
-        axes.set(title=title, xlabel="epoch")
+        axes.set(title=titles[column], xlabel="epoch")
     panels[0].legend()
     return figure
 
 
 def age_scatter(faces: ScoredSamples) -> Figure:
-    """Plot predicted against labelled age, one dot per face."""
+    """Plot predicted against labelled age, one dot per face; a line for a range of ages."""
     figure, axes = _figure()
-    axes.scatter(faces.labels[:, 0], faces.years, s=4, alpha=0.3)
+    (low, high), exact, ranged = age_range(faces.labels), exact_ages(faces.labels), ranged_ages(faces.labels)
+    axes.hlines(faces.years[ranged], low[ranged], high[ranged], linewidth=1, alpha=0.1)
+    axes.scatter(low[exact], faces.years[exact], s=4, alpha=0.3)
     axes.plot([0, _OLDEST], [0, _OLDEST], color="grey", linewidth=1)
     axes.set(title="Age", xlabel="label, years", ylabel="prediction, years")
     return figure
@@ -45,8 +53,8 @@ def age_scatter(faces: ScoredSamples) -> Figure:
 def error_by_age(faces: ScoredSamples) -> Figure:
     """Plot quartiles of the signed error per decade of labelled age. Below zero, predictions are too young."""
     figure, axes = _figure()
-    ages = faces.labels[:, 0].astype(np.float64)
-    decades = [(start, (faces.years - ages)[mask]) for start, mask in _decades(ages)]
+    ages, predicted = _exact(faces, faces.years)
+    decades = [(start, (predicted - ages)[mask]) for start, mask in _decades(ages)]
     axes.boxplot([errors for _, errors in decades], showfliers=False)
     axes.set_xticks(range(1, len(decades) + 1), [f"{start}+" for start, _ in decades])
     axes.axhline(0, color="grey", linewidth=1)
@@ -57,8 +65,8 @@ def error_by_age(faces: ScoredSamples) -> Figure:
 def coverage_by_age(faces: ScoredSamples, stated: float) -> Figure:
     """Plot interval coverage per decade of labelled age; `stated` is the nominal coverage."""
     figure, axes = _figure()
-    ages = faces.labels[:, 0].astype(np.float64)
-    hits = covered(faces.low, faces.high, ages)
+    ages, low, high = _exact(faces, faces.low, faces.high)
+    hits = covered(low, high, ages)
     decades = list(_decades(ages))
     axes.bar(range(len(decades)), [hits[mask].mean() for _, mask in decades])
     axes.set_xticks(range(len(decades)), [f"{start}+" for start, _ in decades])
@@ -93,6 +101,13 @@ def confusion(table: list[list[int]], names: tuple[str, ...], title: str) -> Fig
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
     axes.set(title=title, xlabel="prediction", ylabel="label")
     return figure
+
+
+def _exact(faces: ScoredSamples, *columns: Array) -> list[Array]:
+    """Return the exact ages, and the values of the same faces in some columns."""
+    exact = exact_ages(faces.labels)
+    low, _ = age_range(faces.labels)
+    return [low[exact].astype(np.float64), *(column[exact] for column in columns)]
 
 
 def _figure() -> tuple[Figure, Axes]:

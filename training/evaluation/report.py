@@ -17,9 +17,10 @@ from serving.images import Pixels
 from serving.release import Release
 from serving.request_stats import AGE_BANDS
 from training.evaluation import baseline, metrics, plots, tables
-from training.evaluation.metric_table import CALIBRATION_ERRORS, MEASURED, SPECS
-from training.evaluation.metrics import ScoredSamples
-from training.labels import CHOICES, LABELS
+from training.evaluation.comparison import Mask
+from training.evaluation.metric_table import CALIBRATION_ERRORS, SPECS
+from training.evaluation.samples import Array, ScoredSamples
+from training.labels import CHOICES, LABELS, MISSING, Head, age_distance, age_range, by_head, exact_ages
 from training.templating import data_uri, plot_uri, render
 
 REPORT_FILE = "report.html"
@@ -52,7 +53,8 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         "report.html",
         release=evaluation.release,
         measured=evaluation.measured,
-        specs=MEASURED,
+        specs=tables.shown(evaluation.measured),
+        labelled=tables.labelled(evaluation.measured),
         calibration=CALIBRATION_ERRORS,
         too_few=tables.TOO_FEW,
         methods=tables.METHODS,
@@ -88,14 +90,16 @@ class _Section:
 
 
 def _sections(measured: dict[str, Any]) -> Iterator[_Section]:
+    """Yield the tables of groups, without those that no test face has a label for."""
     for attribute in ("age_band", *LABELS):
-        rows = tables.rows(measured, measured[f"by_{attribute}"], [attribute])
-        yield _Section(f"By {attribute.replace('_', ' ')}", [attribute], rows)
+        if f"by_{attribute}" in measured:
+            rows = tables.rows(measured, measured[f"by_{attribute}"], [attribute])
+            yield _Section(f"By {attribute.replace('_', ' ')}", [attribute], rows)
     crossed = ["gender", "ethnicity"]
-    adults = tables.rows(measured, measured["by_gender_and_ethnicity_from_13_years"], crossed)
-    yield _Section("By gender and ethnicity, 13 and older", crossed, adults, _gap(measured))
-    everyone = tables.rows(measured, measured["by_all"], [*crossed, "age_band"])
-    yield _Section("By gender, ethnicity and age band", [*crossed, "age_band"], everyone)
+    if adults := tables.rows(measured, measured["by_gender_and_ethnicity_from_13_years"], crossed):
+        yield _Section("By gender and ethnicity, 13 and older", crossed, adults, _gap(measured))
+    if everyone := tables.rows(measured, measured["by_all"], [*crossed, "age_band"]):
+        yield _Section("By gender, ethnicity and age band", [*crossed, "age_band"], everyone)
 
 
 def _gap(measured: dict[str, Any]) -> str:
@@ -111,13 +115,15 @@ def _plots(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
     """Yield plots and what they show, for those who cannot see them."""
     faces, confusion = evaluation.faces, evaluation.measured["confusion"]
     yield "Predicted against labelled age", plots.age_scatter(faces)
-    yield "Age error by labelled age", plots.error_by_age(faces)
-    coverage = evaluation.release.manifest["calibration"]["age"]["coverage"]
-    yield "Age interval coverage by labelled age", plots.coverage_by_age(faces, coverage)
-    for head, probabilities, right in zip(CHOICES, faces.probabilities.T, faces.right().T, strict=True):
-        yield f"Calibration of {head.name}", plots.reliability(probabilities, right, head.name.capitalize())
+    if exact_ages(faces.labels).any():
+        yield "Age error by labelled age", plots.error_by_age(faces)
+        coverage = evaluation.release.manifest["calibration"]["age"]["coverage"]
+        yield "Age interval coverage by labelled age", plots.coverage_by_age(faces, coverage)
+    for head, probabilities, right, known in _judged(faces):
+        plot = plots.reliability(probabilities[known], right[known], head.name.capitalize())
+        yield f"Calibration of {head.name}", plot
     yield "Confusion matrix of age bands", plots.confusion(confusion["age_band"], AGE_BANDS, "Age band")
-    for head in CHOICES:
+    for head, *_ in _judged(faces):
         title = f"Confusion matrix of {head.name}"
         yield title, plots.confusion(confusion[head.name], head.labels, head.name.capitalize())
     if evaluation.history:
@@ -133,13 +139,20 @@ class _Row:
 
 
 def _drawn(faces: ScoredSamples, face: Callable[[int], Pixels]) -> Iterator[_Row]:
-    error = np.abs(faces.years - faces.labels[:, 0])
-    yield _row("Age: smallest errors", np.argsort(error, kind="stable"), faces, face)
-    yield _row("Age: largest errors", np.argsort(-error, kind="stable"), faces, face)
-    for head, probabilities, right in zip(CHOICES, faces.probabilities.T, faces.right().T, strict=True):
-        wrong = np.flatnonzero(~right)
+    error = age_distance(faces.years, faces.labels)
+    aged = np.flatnonzero(~np.isnan(error))
+    yield _row("Age: smallest errors", aged[np.argsort(error[aged], kind="stable")], faces, face)
+    yield _row("Age: largest errors", aged[np.argsort(-error[aged], kind="stable")], faces, face)
+    for head, probabilities, right, known in _judged(faces):
+        wrong = np.flatnonzero(known & ~right)
         title = f"{head.name.capitalize()}: wrong with the highest probability"
         yield _row(title, wrong[np.argsort(-probabilities[wrong])], faces, face)
+
+
+def _judged(faces: ScoredSamples) -> Iterator[tuple[Head, Array, Mask, Mask]]:
+    """Yield each choice that some face has a label for: (N,) probabilities, whether right, and whether labelled."""
+    columns = zip(CHOICES, faces.probabilities.T, faces.right().T, faces.labelled().T, strict=True)
+    yield from (column for column in columns if column[3].any())
 
 
 def _row(title: str, places: Any, faces: ScoredSamples, face: Callable[[int], Pixels]) -> _Row:
@@ -147,12 +160,21 @@ def _row(title: str, places: Any, faces: ScoredSamples, face: Callable[[int], Pi
 
 
 def _caption(faces: ScoredSamples, place: int) -> str:
-    age, *labelled = faces.labels[place]
-    return f"{faces.years[place]:.0f} {_named(faces.choices[place])}, labelled {age} {_named(labelled)}"
+    row = faces.labels[place : place + 1]
+    (low,), (high,) = age_range(row)
+    age = "without an age" if low == MISSING else f"labelled {low}" if low == high else f"labelled {low}-{high}"
+    labelled = (labels[0] for head, labels in by_head(row).items() if head in LABELS)
+    return (
+        " ".join([f"{faces.years[place]:.0f}", *_named(faces.choices[place])])
+        + ", "
+        + " ".join([age, *_named(labelled)])
+    )
 
 
-def _named(choices: Iterable[int]) -> str:
-    return " ".join(head.labels[number] for head, number in zip(CHOICES, choices, strict=True))
+def _named(choices: Iterable[int]) -> list[str]:
+    """Return the names of labels, without those that are missing or were not predicted."""
+    pairs = zip(CHOICES, choices, strict=True)
+    return [head.labels[number] for head, number in pairs if 0 <= number < len(head.labels)]
 
 
 def _image(face: Pixels) -> str:

@@ -14,11 +14,12 @@ from training.evaluation.gate_result import GateResult
 from training.evaluation.metric_table import (
     CALIBRATION_ERRORS,
     COMPARED,
+    COMPARED_RANGES,
     FALSE_POSITIVES,
     GENDER_FROM_13,
-    MEASURED,
     MODEL_BYTES,
     MetricSpec,
+    spec,
 )
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE
 from training.evaluation.report import REPORT_FILE, local_report
@@ -48,6 +49,7 @@ def write(folder: Path, measured: dict[str, Any], compared: Comparison, result: 
         "result": result,
         "interval": tables.interval_title(measured),
         "baseline": baseline.sentence(measured),
+        "labelled": tables.labelled(measured),
         "not_better": baseline.not_better(measured),
         "tiles": _tiles(measured, overall),
         "words": list(_words(overall, list(compared.groups()), result)),
@@ -70,9 +72,9 @@ def gauges(measured: dict[str, Any], size: int) -> Iterator[Gauge]:
         size: of the model file, bytes.
     """
     overall, adults = measured["overall"], measured["from_13_years"]
-    for name, spec in MEASURED.items():
-        yield _gauge(spec, overall[name]["value"])
-    if adults["n"]:
+    for name, shown in tables.shown(measured).items():
+        yield _gauge(shown, overall[name]["value"])
+    if "gender_accuracy" in adults:
         yield _gauge(GENDER_FROM_13, adults["gender_accuracy"]["value"])
     for head, error in measured["calibration_error"].items():
         yield _gauge(CALIBRATION_ERRORS[head], error)
@@ -97,6 +99,7 @@ class _Outcome(StrEnum):
 class _Shown:
     """A difference from the champion, as text."""
 
+    metric: str
     title: str
     n: int
     champion: str
@@ -113,6 +116,7 @@ class _Shown:
 def _row(row: Difference, result: GateResult | None) -> _Shown:
     spec = row.spec
     return _Shown(
+        metric=row.metric,
         title=spec.title,
         n=row.n,
         champion=spec.text(row.champion),
@@ -146,12 +150,11 @@ class _Tile(NamedTuple):
 
 def _tiles(measured: dict[str, Any], overall: list[_Shown]) -> list[_Tile]:
     """Return the metrics that the gate compares."""
-    compared = {spec.title for spec in COMPARED.values()}
-    champion = {row.title: (row.champion, row.outcome.value) for row in overall}
+    champion = {row.metric: (row.champion, row.outcome.value) for row in overall}
     return [
-        _Tile(*row, *champion.get(row.title, ("", "not compared")))
+        _Tile(*row[1:], *champion.get(row.name, ("", "not compared")))
         for row in tables.beside_baseline(measured)
-        if row.title in compared
+        if row.name in {**COMPARED, **COMPARED_RANGES}
     ]
 
 
@@ -174,7 +177,14 @@ def _words(overall: list[_Shown], groups: list[Difference], result: GateResult |
 
 
 def _groups(compared: Comparison, result: GateResult | None) -> Iterator[tuple[str, list[_Shown]]]:
-    """Yield the name and the differences of each group."""
+    """Yield the name of each group and its differences, one for each metric of all faces: `_missing` if too few."""
     rows = compared.groups()
+    metrics = [row.metric for row in compared.overall()]
     for group in dict.fromkeys(row.group for row in rows):
-        yield group, [_row(row, result) for row in rows if row.group == group]
+        found = {row.metric: _row(row, result) for row in rows if row.group == group}
+        yield group, [found.get(metric) or _missing(metric, max(row.n for row in found.values())) for metric in metrics]
+
+
+def _missing(metric: str, n: int) -> _Shown:
+    """Return a metric for which a group of `n` faces has too few labels."""
+    return _Shown(metric, spec(metric).title, n, "", "", "", "too few", _Outcome.SAME)

@@ -13,12 +13,14 @@ from serving.heads import AGE
 from training.config import Augmentation, TrainConfig
 from training.data import shards
 from training.data.shards import LABEL_COLUMNS, Shard
-from training.labels import AGE_CLASSES, CHOICES, by_head
+from training.labels import AGE_CLASSES, CHOICES, MISSING, age_range, by_head, exact_ages, ranged_ages
 from training.learning import teacher
 from training.learning.teacher import PREDICTION_COLUMNS, PREDICTION_WIDTHS
 
 Heads: TypeAlias = dict[str, tf.Tensor]
 
+# Name of the target of ranges of ages.
+RANGE = "age_range"
 # Faces in the shuffle buffer, which takes 57 MB at 96x96 pixels.
 _SHUFFLE_FACES = 2048
 # Shards that training reads in parallel.
@@ -85,10 +87,11 @@ def validation_batches(folder: Path, config: TrainConfig) -> tf.data.Dataset:
 
 
 def targets(labels: tf.Tensor, config: TrainConfig, predictions: tf.Tensor | None = None) -> Heads:
-    """Return the targets of the network.
+    """Return the targets of the network, and what they are worth.
 
-    The age target is a Gaussian over the years (label distribution learning, Gao et al. 2017, arXiv:1611.01731).
-    A teacher's predictions are mixed into every target (distillation, Hinton et al. 2015, arXiv:1503.02531).
+    The target of an exact age is a Gaussian over the years (label distribution learning, Gao et al. 2017,
+    arXiv:1611.01731). A teacher's predictions are mixed into every target (distillation, Hinton et al. 2015,
+    arXiv:1503.02531). Where the label is missing or a range, the target is the teacher's prediction alone.
 
     Args:
         labels: (N, LABEL_COLUMNS) uint8.
@@ -96,20 +99,35 @@ def targets(labels: tf.Tensor, config: TrainConfig, predictions: tf.Tensor | Non
         predictions: (N, PREDICTION_COLUMNS) float32 probabilities of a teacher.
 
     Returns:
-        float32 probabilities by head: (N, AGE_CLASSES) for the age, (N, width) for each choice.
+        float32 by name. For each head: probabilities, (N, AGE_CLASSES) for the age, (N, width) for a choice; and their
+        weight in the loss, (N,) under `weight_of(head)`: 1 with a label, else the teacher's share, 0 without a teacher.
+        RANGE: (N, AGE_CLASSES), 1 in the years of a range, 0 in all years of a face without a range.
     """
-    labelled = by_head(labels)
-    ages = tf.cast(labelled[AGE], tf.float32)[:, None]
-    years = tf.range(AGE_CLASSES, dtype=tf.float32)[None, :]
+    labelled, years = by_head(labels), tf.range(AGE_CLASSES, dtype=tf.float32)[None, :]
+    low, high = (tf.cast(ages, tf.float32)[:, None] for ages in age_range(labels))
+    exact = {AGE: exact_ages(labels), **{head.name: labelled[head.name] != MISSING for head in CHOICES}}
     heads = {
-        AGE: tf.nn.softmax(-tf.square(years - ages) / (2 * config.age_sigma**2)),
+        AGE: tf.nn.softmax(-tf.square(years - low) / (2 * config.age_sigma**2)),
         **{head.name: _certain(labelled[head.name], head.width) for head in CHOICES},
     }
-    if predictions is None:
-        return heads
-    taught = dict(zip(heads, tf.split(predictions, PREDICTION_WIDTHS, axis=1), strict=True))
-    share = config.teacher_share
-    return {name: (1 - share) * head + share * taught[name] for name, head in heads.items()}
+    share, taught = 0.0, {name: tf.zeros_like(head) for name, head in heads.items()}
+    if predictions is not None:
+        share = config.teacher_share
+        taught = dict(zip(heads, tf.split(predictions, PREDICTION_WIDTHS, axis=1), strict=True))
+    ranged = (years >= low) & (years <= high) & ranged_ages(labels)[:, None]
+    return {
+        **{
+            name: tf.where(exact[name][:, None], (1 - share) * head + share * taught[name], taught[name])
+            for name, head in heads.items()
+        },
+        **{weight_of(name): tf.where(known, 1.0, share) for name, known in exact.items()},
+        RANGE: tf.cast(ranged, tf.float32),
+    }
+
+
+def weight_of(head: str) -> str:
+    """Return the name of the weights of a head's targets."""
+    return f"{head}_weight"
 
 
 def _certain(classes: tf.Tensor, width: int) -> tf.Tensor:

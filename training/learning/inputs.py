@@ -22,10 +22,10 @@ def require(data: Path, config: TrainConfig, trust: Trust | None = None) -> None
         trust: whose signatures count for the releases, or None for any and none.
 
     Raises:
-        StepError: one of them is missing, damaged, not trusted, or has other heads.
+        StepError: one of them is missing, damaged, not trusted, or has other heads; or no face has an age.
     """
     shards.fingerprint(data)
-    shards.shards(data, "train")
+    shards.learned(data)
     if config.init_from == "imagenet":
         imagenet.find()
     elif config.init_from == "faceres":

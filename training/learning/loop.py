@@ -5,6 +5,7 @@ Keras's own `fit` fails under MultiWorkerMirroredStrategy (keras-team/keras issu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -17,8 +18,11 @@ from training.learning.dataset import Heads
 from training.progress import progress
 
 Batch: TypeAlias = tuple[tf.Tensor, Heads]
-# Means over the faces of an epoch, by name (see `losses.metrics`).
+# Means over the faces of an epoch that count, by name (see `losses.metrics`); NaN if none does.
 Metrics: TypeAlias = dict[str, float]
+
+# Begins the names of the sums that count faces.
+_COUNT = "faces of "
 
 
 class Loop:
@@ -73,9 +77,9 @@ class Loop:
                 variable.assign(self.strategy.reduce("MEAN", seen, axis=None))
 
     def _sums_of(self, predictions: Heads, heads: Heads) -> dict[str, tf.Tensor]:
-        metrics = losses.metrics(heads, predictions, self.config)
+        metrics, counted = losses.metrics(heads, predictions, self.config), losses.counts(heads)
         sums = {name: tf.reduce_sum(values) for name, values in metrics.items()}
-        return sums | {"faces": tf.cast(tf.shape(predictions["age"])[0], tf.float32)}
+        return sums | {f"{_COUNT}{name}": tf.reduce_sum(values) for name, values in counted.items()}
 
 
 def _means(batches: Iterable[dict[str, tf.Tensor]]) -> Metrics:
@@ -83,5 +87,9 @@ def _means(batches: Iterable[dict[str, tf.Tensor]]) -> Metrics:
     for sums in batches:
         # Added up on the device: reading a number would make the host wait at each step.
         totals = {name: totals.get(name, 0.0) + value for name, value in sums.items()}
-    faces = float(totals.pop("faces"))
-    return {name: float(total) / faces for name, total in totals.items()}
+    counted = {name: float(total) for name, total in totals.items() if name.startswith(_COUNT)}
+    sums = {name: float(total) for name, total in totals.items() if not name.startswith(_COUNT)}
+    return {
+        name: total / counted[f"{_COUNT}{name}"] if counted[f"{_COUNT}{name}"] else math.nan
+        for name, total in sums.items()
+    }

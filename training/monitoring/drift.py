@@ -35,6 +35,13 @@ def of_release(measured: dict[str, Any], manifest: dict[str, Any]) -> Sample:
 def _heads(measured: dict[str, Any], manifest: dict[str, Any]) -> Iterator[tuple[str, Counts]]:
     labels = {"age_band": AGE_BANDS, **heads.labels(manifest)}
     for table, names in labels.items():
-        # Rows are labels, columns are predictions.
-        predicted = np.sum(measured["confusion"][table], axis=0)
-        yield AGE if table == "age_band" else table, dict(zip(names, predicted.tolist(), strict=True))
+        yield AGE if table == "age_band" else table, dict(zip(names, _predicted(measured, table), strict=True))
+
+
+def _predicted(measured: dict[str, Any], table: str) -> list[int]:
+    """Return the number of test faces, labelled or not, with each prediction."""
+    if "predicted" in measured:
+        return list(measured["predicted"][table])
+    # Older versions required every label. Rows are labels, columns are predictions.
+    counts: list[int] = np.sum(measured["confusion"][table], axis=0).tolist()
+    return counts
