@@ -10,11 +10,12 @@ import sys
 
 # Each command imports its modules when it runs, so that `releases` does not wait for TensorFlow.
 from serving.text import printable_lines
-from training.commands import deployment, model, monitoring, provenance, releases
+from training.commands import data, deployment, model, monitoring, provenance, releases
 from training.errors import StepError
 
 COMMANDS = (
     *model.COMMANDS,
+    *data.COMMANDS,
     *releases.COMMANDS,
     *provenance.COMMANDS,
     *deployment.COMMANDS,

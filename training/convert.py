@@ -29,9 +29,8 @@ from training.files import OwnFolder, write_text
 from training.labels import COLUMNS, MISSING, by_head
 from training.learning import checkpoints, weights
 from training.learning.provenance import provenance
-from training.registry.registry import RELEASE_FILES
+from training.registry.registry import MODEL_FILE, RELEASE_FILES
 
-MODEL_FILE = "model.tflite"
 _BATCH = 64
 _FOLDER = OwnFolder(
     "convert",
@@ -153,10 +152,12 @@ def _manifest(
     now = datetime.now(UTC)
     sha256 = hashlib.sha256(chosen.model).hexdigest()
     fingerprint = shards.fingerprint(data)
+    # Each conversion is a release of its own, also of a model that another pipeline did not have to train again.
+    own = hashlib.sha256(f"{sha256} {now.isoformat()}".encode()).hexdigest()
     return {
         "format": release.FORMAT,
         "name": precisions.NAME,
-        "version": f"{now:%Y%m%d}-{sha256[:8]}",
+        "version": f"{now:%Y%m%d}-{own[:8]}",
         "created": now.isoformat(timespec="seconds"),
         "model": {
             "file": MODEL_FILE,

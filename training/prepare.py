@@ -38,7 +38,7 @@ _Result = TypeVar("_Result")
 _FOLDER = OwnFolder(
     "prepare",
     re.compile(
-        r"(index|rejected)\.csv|(fingerprint|origin)\.json|staging\.(sqlite(-journal)?|pixels)"
+        r"(index|rejected)\.csv|(fingerprint|origin|key)\.json|staging\.(sqlite(-journal)?|pixels)"
         rf"|({'|'.join(shards.SPLITS)})-\d+\.(pixels|labels)\.npy|exploration/(index\.html|[a-z-]+\.png)|\..+\.partial"
     ),
     {"fingerprint.json": ("sha256", "faces"), "staging.sqlite": ()},
@@ -75,7 +75,7 @@ def prepare(
                 f"{source} has the fingerprint {fingerprint.sha256}, not {expected}: these are other faces, or they "
                 f"are prepared in another way ({summary(fingerprint)}); if that is intended, expect the new fingerprint"
             )
-        write_text(unfinished / readers.ORIGIN_FILE, json.dumps(readers.origin(source) | labelling.origin()) + "\n")
+        write_text(unfinished / shards.ORIGIN_FILE, json.dumps(readers.origin(source) | labelling.origin()) + "\n")
     except BaseException:
         shutil.rmtree(unfinished)
         raise

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from training.config import Augmentation, TrainConfig
@@ -22,7 +22,7 @@ _HISTORY = "history.csv"
 FOLDER = OwnFolder(
     "train",
     re.compile(
-        r"config\.json|history\.csv|making\.json|tracking\.json|(partial-)?(best|epoch-\d{4})\.keras"
+        r"(config|key|making|tracking)\.json|history\.csv|(partial-)?(best|epoch-\d{4})\.keras"
         r"|teacher/[a-z]+-\d+\.(answers|predictions)\.npy|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial"
     ),
     {"config.json": ("preset", "data", "config")},
@@ -41,6 +41,14 @@ class TrainingRun:
     """The preset's configuration with the changes of the command line."""
     devices: int = 1
     """Number of devices that shared each batch."""
+    key: str = ""
+    """Key of data, code and configuration (training/skipping.py), "" if it is unknown."""
+
+    def same(self, other: TrainingRun) -> bool:
+        """Return whether two runs learn the same on the same devices. An unknown key says nothing."""
+        return replace(self, key="") == replace(other, key="") and (
+            self.key == other.key or not self.key or not other.key
+        )
 
 
 def load(folder: Path) -> TrainingRun:
@@ -58,7 +66,8 @@ def load(folder: Path) -> TrainingRun:
     values["augmentation"] = Augmentation(**augmentation) if augmentation else None
     values["teachers"] = tuple(values["teachers"])
     config = TrainConfig(**values)
-    return TrainingRun(RENAMED.get(record["preset"], record["preset"]), record["data"], config, record["devices"])
+    preset = RENAMED.get(record["preset"], record["preset"])
+    return TrainingRun(preset, record["data"], config, record["devices"], record.get("key", ""))
 
 
 def save(folder: Path, run: TrainingRun) -> None:

@@ -21,7 +21,15 @@ from training.runs import TrainingRun
 from training.tracking import Tracker
 
 
-def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool, trust: Trust | None = None) -> Path:
+def train(
+    data: Path,
+    folder: Path,
+    config: TrainConfig,
+    preset: str,
+    resume: bool,
+    trust: Trust | None = None,
+    key: str = "",
+) -> Path:
     """Train and write the best model of all epochs to `folder`/best.keras.
 
     Args:
@@ -31,6 +39,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
         preset: name of the preset, for the record.
         resume: whether to continue after the last completed epoch, if there is one.
         trust: signer that teachers and initial weights must have, or None.
+        key: key of data, code and configuration, for the record.
 
     Returns:
         The path of the best model.
@@ -41,7 +50,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     """
     strategy = devices.strategy()
     fingerprint = shards.fingerprint(data)
-    started = TrainingRun(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync)
+    started = TrainingRun(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync, key)
     continued = resume and runs.exists(folder)
     if continued:
         _require_same(folder, started)
@@ -104,10 +113,11 @@ def _line(row: dict[str, float], epochs: int) -> str:
 
 
 def _require_same(folder: Path, started: TrainingRun) -> None:
-    if runs.load(folder) != started:
+    if not runs.load(folder).same(started):
         raise StepError(
-            f"{folder} has a training on other data, on other devices or with another configuration; "
-            "resume with these, choose another work folder (make: WORK=…), or leave --resume out to start again"
+            f"{folder} has a training on other data, on other devices, by other code or with another configuration; "
+            "resume with these, choose another work folder (make: WORK=…), or start again with --restart "
+            "(make: TRAIN_ARGS=--restart)"
         )
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.conftest import FUNCTION, ROOT
+from tests.conftest import ROOT
 from training import __main__ as command_line
+from training import sources
 from training.presets import PRESETS
 
 FILES = [ROOT / ".gitlab-ci.yml", ROOT / "training" / "pipeline.yml"]
@@ -29,6 +30,8 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # the library has no type
 
 _Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))
 PIPELINE: dict[str, Any] = yaml.load(FILES[0].read_text(), _Loader)  # noqa: S506 - it is a SafeLoader
+# Files whose change trains.
+MODEL_CODE: list[str] = PIPELINE[".retraining"]["rules"][-1]["changes"]
 JOBS = {
     name: job
     for name, job in PIPELINE.items()
@@ -101,7 +104,7 @@ def test_pipeline_contains_all_steps_in_order() -> None:
     way = ["fetch", "prepare", "train", "convert", "evaluate", "gate", "publish", "deploy", "verify", "rollout"]
     steps = [name for name in STEPS if name in way]
     assert steps == way
-    assert [STEPS[name][0] for name in way] == way
+    assert all([name, name] in [[job, words[3]] for job, words in COMMANDS if len(words) > 3] for name in way)
     stages = [PIPELINE["stages"].index(PIPELINE[name]["stage"]) for name in way]
     assert stages == sorted(stages)
 
@@ -151,50 +154,62 @@ def test_only_developers_can_read_faces() -> None:
 
 
 def test_model_code_lists_the_function_modules_that_training_imports() -> None:
-    listed = " ".join(PIPELINE[".retraining"]["rules"][-1]["changes"])
+    listed = " ".join(MODEL_CODE)
     modules = {
-        f"{folder}{name}".replace("/", ".")
+        f"serving.{folder}{name}".replace("/", ".")
         for folder, names in re.findall(r"function/serving/((?:\w+/)?)\{([\w,]+)\}\.py", listed)
         for name in names.split(",")
     }
     (packages,) = re.findall(r"training/\{([\w,]+)\}/\*\.py", listed)
     folders = (ROOT / "training", *(ROOT / "training" / package for package in packages.split(",")))
-    imported = _imported(FUNCTION / "serving", {file for folder in folders for file in folder.glob("*.py")})
-    # It only transfers bytes, and other code checks their digest.
-    assert modules == imported - {"storage"}
-    assert all(f"function/serving/{name.split('.')[0]}/*.tflite" in listed for name in imported if "__init__" in name)
+    files = (file for folder in folders for file in sorted(folder.glob("*.py")))
+    # The command line has the commands of all layers.
+    imported = sources.closure(file for file in files if file.name != "__main__.py")
+    named = {name: path for name, path in imported.items() if name.startswith("serving.")}
+    # The file of a package has the package's name.
+    assert {re.sub(r"\.__init__$", "", name) for name in modules} == set(named)
+    assert all(
+        f"function/serving/{path.parent.name}/*.tflite" in listed
+        for path in named.values()
+        if path.name == "__init__.py"
+    )
+
+
+@pytest.mark.parametrize("step", ["prepare", "train", "convert", "evaluate"])
+def test_a_change_of_the_code_in_a_key_trains(step: str) -> None:
+    for path in sources.digests(f"training.{step}"):
+        name = f"function/{path}" if path.startswith("serving/") else path
+        # It only states what the package is.
+        own = name in (
+            "function/serving/__init__.py",
+            *(f"training/{each}/__init__.py" for each in ("data", "learning")),
+        )
+        assert own or any(fnmatch(name, pattern) for pattern in _expanded(MODEL_CODE)), name
+
+
+def test_the_cache_of_a_training_has_its_key() -> None:
+    prepare, train = PIPELINE["prepare"], PIPELINE["train"]
+    (words,) = (words for name, words in COMMANDS if name == "prepare" and "train-key" in words)
+    assert words[words.index("--env-file") + 1] == prepare["artifacts"]["reports"]["dotenv"]
+    assert train["cache"]["key"] == "model-$TRAIN_DIGEST"
+    assert "prepare" in train["needs"]
+    # Where the variable were empty, the cache would have another training.
+    assert {"--resume", "--restart"} <= set(STEPS["train"])
+
+
+def _expanded(patterns: list[str]) -> Iterator[str]:
+    """Write out the braces of patterns, which Python does not know."""
+    for pattern in patterns:
+        if match := re.search(r"\{([^}]+)\}", pattern):
+            yield from (pattern.replace(match[0], name) for name in match[1].split(","))
+        else:
+            yield pattern
 
 
 def test_pipeline_offers_every_preset_with_its_initial_weights() -> None:
     assert yaml.safe_load(FILES[1].read_text())["variables"]["PRESET"]["options"] == [*PRESETS]
     fetching = re.findall(r'\$PRESET != "(\w+)"', PIPELINE["face-weights"]["rules"][0]["if"])
     assert fetching == [name for name, preset in PRESETS.items() if preset.train.init_from == "faceres"]
-
-
-def _imported(package: Path, files: set[Path]) -> set[str]:
-    """Return the modules of the package that the files import, directly or indirectly."""
-    found: set[str] = set()
-    while files:
-        names = {name for file in files for name in _imports(file.read_text(), package.name)}
-        new = {name for name in names - found if _file(package, name).is_file()}
-        found |= new
-        files = {_file(package, name) for name in new}
-    return found
-
-
-def _file(package: Path, module: str) -> Path:
-    return package / f"{module.replace('.', '/')}.py"
-
-
-def _imports(source: str, package: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == package:
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
-            module = str(node.module).removeprefix(f"{package}.")
-            yield module
-            # of a package
-            yield from (f"{module}.{name}" for name in ("__init__", *(alias.name for alias in node.names)))
 
 
 def test_pipeline_refuses_earlier_names_of_variables() -> None:

@@ -12,16 +12,8 @@ import pytest
 from serving.release import MANIFEST
 from tests.loglines import BUNDLED
 from training.config import DriftConfig
-from training.monitoring.drift import (
-    DriftComparison,
-    DriftStatus,
-    Sample,
-    chance,
-    chi_squared_tail,
-    compare,
-    of_release,
-    psi,
-)
+from training.monitoring.drift import of_release
+from training.stability import DriftComparison, DriftStatus, Sample, chance, chi_squared_tail, compare, psi
 
 Shares = npt.NDArray[np.float64]
 

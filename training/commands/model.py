@@ -7,15 +7,21 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving import addresses
 from serving.addresses import AddressError
 from training.commands import Command, positive, signing, work
-from training.config import FACES, ConvertConfig, EvaluateConfig, with_values
+from training.config import FACES, ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig, with_values
 from training.errors import StepError
+from training.files import write_text
 from training.labels import PATTERN
 from training.presets import PRESETS, RENAMED
 from training.quiet import hide_runtime_messages
+
+if TYPE_CHECKING:
+    from training.evaluation.champion import Champion
+    from training.registry.signing import Trust
 
 
 def fetch(options: argparse.Namespace) -> int:
@@ -48,26 +54,24 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> int:
     """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
+    from training.commands import skips
     from training.data import coverage, labelling, readers
     from training.data.label_options import LabelOptions
 
     readers.require(options.data)
     chosen = LabelOptions(tuple(options.labels), options.columns, options.values, options.group)
-    labels = labelling.choose(options.data, chosen)
+    labels, config = labelling.choose(options.data, chosen), _prepare_config(options)
+    step = skips.prepare(options, config)
+    if skips.prepared(step, options):
+        return 0
     from training.prepare import prepare, summary
 
     for line in labels.description():
         print(line, flush=True)
-
-    config = PRESETS[options.preset].prepare
-    if options.size:
-        config = dataclasses.replace(config, size=options.size)
-    if options.align:
+    if config.align:
         hide_runtime_messages()
-        config = dataclasses.replace(config, align=True, faces=options.faces or config.faces)
-    elif options.faces:
-        raise StepError("--faces chooses among the faces that --align finds; add --align")
     fingerprint = prepare(options.data, options.work / "data", config, options.expect, labels)
+    step.finish()
     print(summary(fingerprint), *labels.account(), sep="\n")
     if fingerprint.copies:
         print(f"folded {fingerprint.copies} copies: files with the same bytes and labels count as one face")
@@ -76,6 +80,15 @@ def prepare(options: argparse.Namespace) -> int:
         print(f"warning: {gap}", file=sys.stderr)
     print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
     return 0
+
+
+def _prepare_config(options: argparse.Namespace) -> PrepareConfig:
+    config = PRESETS[options.preset].prepare
+    if options.size:
+        config = dataclasses.replace(config, size=options.size)
+    if options.faces and not options.align:
+        raise StepError("--faces chooses among the faces that --align finds; add --align")
+    return dataclasses.replace(config, align=options.align, faces=options.faces or config.faces)
 
 
 def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,6 +119,7 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --align: reject a photograph of several faces (only), or take its largest face (default: only)",
     )
     _preset(parser, "preset with the size of the faces")
+    _force(parser, "prepare again although the same faces were prepared in the same way")
 
 
 def _label_arguments(parser: argparse.ArgumentParser) -> None:
@@ -142,28 +156,68 @@ def _label_arguments(parser: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Train a preset's network on the prepared faces and keep the best epoch."""
-    named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
-    chosen = {name: value for name, value in named.items() if value is not None}
-    config = with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
+    config = _train_config(options)
     # Imported after the options are checked, because it takes as long as the rest together.
     from training import runs
+    from training.commands import skips
     from training.learning import inputs
 
     data, folder = options.work / "data", options.work / "model"
     trust = signing.trust_if_any(options)
-    if not (options.resume and runs.exists(folder)):
+    step = skips.train(options.work, options.preset, config)
+    resume = skips.resumes(step, options, config)
+    if resume and step.record.is_file():
+        print(f"nothing to do: {folder} has this training already, complete; without --resume it starts again")
+        return 0
+    if not (resume and runs.exists(folder)):
         inputs.require(data, config, trust)
     hide_runtime_messages()
     from training.train import train
 
-    print(f"best model: {train(data, folder, config, options.preset, options.resume, trust)}")
+    print(f"best model: {train(data, folder, config, options.preset, resume, trust, step.key)}")
+    # A training of an earlier version has no key.
+    if runs.load(folder).key == step.key:
+        step.finish()
     return 0
+
+
+def _train_config(options: argparse.Namespace) -> TrainConfig:
+    named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
+    chosen = {name: value for name, value in named.items() if value is not None}
+    return with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
+
+
+def train_key(options: argparse.Namespace) -> int:
+    """Print the key of a training, with the options of `train`: the same data, code and configuration have the same."""
+    from training.commands import skips
+
+    step = skips.train(options.work, options.preset, _train_config(options))
+    if options.env_file:
+        options.env_file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(options.env_file, f"TRAIN_DIGEST={step.key}\n")
+    print(step.key)
+    return 0
+
+
+def _train_key_arguments(parser: argparse.ArgumentParser) -> None:
+    _train_arguments(parser)
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="also write TRAIN_DIGEST to this file, for later jobs",
+    )
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     _preset(parser, "preset to train")
     parser.add_argument("--resume", action="store_true", help="continue after the last completed epoch")
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="with --resume: start again if the training there had other data, code or configuration",
+    )
     parser.add_argument(
         "--init-from",
         metavar="RELEASE",
@@ -190,17 +244,23 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
 def convert(options: argparse.Namespace) -> int:
     """Convert the best model to TFLite and calibrate it."""
     from training import runs
+    from training.commands import skips
     from training.data import shards
     from training.learning import checkpoints
 
     data, trained = options.work / "data", options.work / "model"
     runs.load(trained)
-    checkpoints.find(trained, options.epoch)
+    checkpoint = checkpoints.find(trained, options.epoch)
     shards.fingerprint(data)
+    config = ConvertConfig(epoch=options.epoch)
+    step, release = skips.convert(options.work, checkpoint, config), options.work / "release"
+    if skips.nothing_to_do(step, f"{release} has this model already; --force converts again", options.force):
+        return 0
     hide_runtime_messages()
     from training.convert import convert
 
-    manifest = convert(data, trained, options.work / "release", ConvertConfig(epoch=options.epoch))
+    manifest = convert(data, trained, release, config)
+    step.finish()
     model = manifest["model"]
     print(f"release {manifest['version']}: {model['precision']}, {model['bytes']} bytes, SHA-256 {model['sha256']}")
     return 0
@@ -211,33 +271,44 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epoch", type=positive, default=0, help="epoch to convert, one of the last two (default: the best)"
     )
+    _force(parser, "convert again although the same model was converted in the same way")
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Evaluate the release on the test faces and write metrics and a report; compare it with the champion."""
+    from training.commands import skips
+
+    folder, model = options.work / "release", options.work / "model"
+    trust = signing.trust_if_any(options)
+    step = skips.evaluate(options, EvaluateConfig(), trust)
+    if skips.nothing_to_do(step, f"{folder} has these metrics already; --force evaluates again", options.force):
+        return 0
+    hide_runtime_messages()
     from training import tracking
     from training.evaluate import evaluate
-    from training.evaluation import champion, comparison, tables
+    from training.evaluation import comparison, tables
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import REPORT_FILE, local_report
-    from training.registry.registry import Registry
 
-    hide_runtime_messages()
-    folder, model = options.work / "release", options.work / "model"
-    against, trust = champion.NONE, signing.trust_if_any(options)
-    if options.registry is not None:
-        against = champion.in_production(Registry(options.registry), trust, options.first_release)
-    elif options.first_release:
-        raise StepError("--first-release needs --registry, which has no production release yet")
-    elif options.champion is not None:
-        against = champion.named(options.champion, trust)
-    measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), against)
+    measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), _champion(options, trust))
+    step.finish()
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
     print(tables.text(measured))
     compared = comparison.load(folder, measured["sha256"])
     print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")
     return 0
+
+
+def _champion(options: argparse.Namespace, trust: Trust | None) -> Champion:
+    from training.evaluation import champion
+    from training.registry.registry import Registry
+
+    if options.registry is not None:
+        return champion.in_production(Registry(options.registry), trust, options.first_release)
+    if options.first_release:
+        raise StepError("--first-release needs --registry, which has no production release yet")
+    return champion.NONE if options.champion is None else champion.named(options.champion, trust)
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -250,6 +321,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the registry has no production release yet, or does not exist: only the thresholds count",
     )
+    _force(parser, "evaluate again although the same release was evaluated in the same way")
     signing.trust_arguments(parser)
 
 
@@ -322,11 +394,16 @@ def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:
     )
 
 
+def _force(parser: argparse.ArgumentParser, purpose: str) -> None:
+    parser.add_argument("--force", action="store_true", help=purpose)
+
+
 COMMANDS = (
     Command(fetch, _fetch_arguments),
     Command(draw, _draw_arguments),
     Command(prepare, _prepare_arguments),
     Command(train, _train_arguments),
+    Command(train_key, _train_key_arguments),
     Command(convert, _convert_arguments),
     Command(evaluate, _evaluate_arguments),
     Command(gate, _gate_arguments),

@@ -12,7 +12,6 @@ from serving.text import printable
 from training.data import archives
 from training.errors import StepError
 
-ORIGIN_FILE = "origin.json"
 # Largest size of a file in bytes. A face of 200x200 pixels has about 5,000.
 MAX_FILE_BYTES = 32 * 2**20
 # Longest path in characters.
@@ -47,6 +46,24 @@ def origin(source: Path) -> dict[str, str]:
         return named
     with source.open("rb") as archive:
         return named | {"sha256": hashlib.file_digest(archive, "sha256").hexdigest()}
+
+
+def state(source: Path) -> str:
+    """Return a digest that changes with a source: of an archive's bytes, or of a folder's names, sizes and times."""
+    if source.is_file():
+        with source.open("rb") as archive:
+            return hashlib.file_digest(archive, "sha256").hexdigest()
+    total = 0
+    for entry in _walk(source):
+        try:
+            found = entry.stat()
+        except OSError:
+            # A link to nothing.
+            found = entry.stat(follow_symlinks=False)
+        described = f"{entry.path[len(str(source)) :]} {found.st_size} {found.st_mtime_ns}"
+        # A sum does not depend on the order, so no list of all names is in memory.
+        total += int.from_bytes(hashlib.sha256(os.fsencode(described)).digest())
+    return f"{total % 2**256:064x}"
 
 
 def require(source: Path) -> None:

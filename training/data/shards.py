@@ -19,6 +19,8 @@ from training.files import write_text
 from training.labels import MISSING, PATTERN, ROW, by_head
 
 SPLITS = ("train", "validation", "test")
+# Name and digest of the source, for the manifest.
+ORIGIN_FILE = "origin.json"
 # Columns of a labels file, all uint8.
 LABEL_COLUMNS = len(ROW)
 # Faces in a piece (see `pieces`).

@@ -16,7 +16,7 @@ import tensorflow as tf
 from training import runs
 from training.config import ConvertConfig, TrainConfig
 from training.data import shards
-from training.data.readers import ORIGIN_FILE
+from training.data.shards import ORIGIN_FILE
 from training.files import write_text
 from training.git import commit
 from training.registry.releases import release_at

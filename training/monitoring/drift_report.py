@@ -13,10 +13,10 @@ from training.config import DriftConfig
 from training.errors import StepError
 from training.evaluation.metrics import METRICS_FILE
 from training.monitoring import drift, logfiles, traffic
-from training.monitoring.drift import DriftComparison, DriftStatus
 from training.monitoring.traffic import Traffic
 from training.openmetrics import Gauge
 from training.registry import releases
+from training.stability import DriftComparison, DriftStatus, compare
 
 _TITLES = ("measure", "images", "PSI", "corrected", "limit", "verdict", "moved most")
 
@@ -71,7 +71,7 @@ def create(
         words = f"its predictions for {measured['faces']:,} test faces"
         expected = drift.of_release(measured, manifest)
     served = _counted(logs, manifest, since)
-    return DriftReport(served, words, drift.compare(expected, drift.of_traffic(served), config))
+    return DriftReport(served, words, compare(expected, drift.of_traffic(served), config))
 
 
 def _counted(logs: str, manifest: dict[str, Any], since: datetime | None = None) -> Traffic:

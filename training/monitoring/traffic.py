@@ -14,12 +14,12 @@ from serving.formats import FORMATS
 from serving.heads import AGE
 from serving.input_check import CODES
 from serving.request_stats import AGE_BANDS, SIDES
+from training.stability import Counts
 
 # Fields of a line with counts in bins, besides `predictions`.
 _QUALITY = {"sides": SIDES, "formats": FORMATS}
 # More images than a request can have.
 _TOO_MANY = 1_000_000
-Counts = dict[str, int]
 
 
 class _NotARequestError(Exception):

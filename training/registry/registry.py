@@ -26,6 +26,7 @@ REGISTRY = ".registry"
 # Written before a release's first file. It identifies the leftovers of a killed publisher.
 PUBLICATIONS = ".publications"
 # Files of a release. Its publisher and its manifest may name others.
+MODEL_FILE = "model.tflite"
 RELEASE_FILES = (
     "card.md",
     "comparison.json",
@@ -33,7 +34,7 @@ RELEASE_FILES = (
     MANIFEST,
     "metrics.json",
     "model.sig",
-    "model.tflite",
+    MODEL_FILE,
     "report.html",
     "weights.npz",
 )
