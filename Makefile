@@ -121,7 +121,7 @@ face-weights: $(FACE_WEIGHTS) ## download the initial weights of the preset `def
 # Each step prints its number and its name.
 step = @printf '\n%s\n' '$(1)/6 $(2)' && $(DEV_ENV)/bin/python -m training $(2) --work "$(WORK)"
 
-pipeline: faces-named tables-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## train and publish a release: DATA=<folder or archive> [LABELS=<table> COLUMNS=age=AGE,… VALUES=<file> GROUP=<column>] [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>]
+pipeline: faces-named tables-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## train and publish a release: DATA=<folder or archive> [LABELS=<table> COLUMNS=age=AGE,… VALUES=<file> GROUP=<column>] [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>] [PREPARE_ARGS=--align]
 	$(call step,1,prepare) --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" $(TABLE) $(PREPARE_ARGS)
 	$(call step,2,train) --preset $(PRESET) --resume $(TRAIN_ARGS)
 	$(call step,3,convert)
@@ -150,8 +150,8 @@ bench: $(DEV_ENV)/.ready $(RUN_ENV)/.ready ## measure serving overhead: start, m
 bench-memory: faces-named $(DEV_ENV)/.ready ## measure memory of prepare and train on DATA=<folder>, once and ten times
 	$(DEV_ENV)/bin/python -m tests.bench_memory "$(DATA)"
 
-bench-training: faces-named $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## measure speed of prepare and train on DATA=<folder>
-	$(DEV_ENV)/bin/python -m tests.bench_training "$(DATA)"
+bench-training: faces-named $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## measure speed of prepare and train on DATA=<folder>, and of alignment [PHOTOS=<folder>]
+	$(DEV_ENV)/bin/python -m tests.bench_training "$(DATA)" $(PHOTOS)
 
 bench-photos: $(DEV_ENV)/.ready $(NODE_TOOLS) ## measure whole photographs of PHOTOS=<folder with metadata.csv> (needs npm)
 	@test -f "$(PHOTOS)/metadata.csv" || { echo 'make bench-photos needs PHOTOS=<folder with metadata.csv>' >&2; exit 2; }
