@@ -10,6 +10,8 @@ from training.errors import StepError
 
 # Initial weights with a name of their own; every other value of `init_from` is a release's address.
 NAMED_WEIGHTS = ("faceres", "imagenet")
+# Address of the release in function/model.
+BUNDLED = "bundled"
 # Functions of training/learning/architectures.py. `train` checks these names before it imports TensorFlow.
 ARCHITECTURES = ("efficientnet_lite", "mobilenet_9", "mobilenet_13", "three_blocks", "small")
 OPTIMIZERS = ("adamw", "adam")
@@ -86,7 +88,7 @@ class TrainConfig:
     patience: int = 6
     """Epochs without better validation metrics after which training stops."""
     init_from: str = ""
-    """Initial weights: "" for random ones, one of NAMED_WEIGHTS, or the folder or gs:// address of a release."""
+    """Initial weights: "" for random ones, one of NAMED_WEIGHTS, BUNDLED, or folder or gs:// address of a release."""
     frozen_blocks: int = 0
     """Blocks of the trunk that keep their initial weights, counted from the input. The stem freezes with the first."""
     teachers: tuple[str, ...] = ()

@@ -20,6 +20,9 @@ from training.registry.signing import Trust
 from training.runs import TrainingRun
 from training.tracking import Tracker
 
+# Faces from which the statistics of the features are measured.
+_STATISTICS_FACES = 500
+
 
 def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bool, trust: Trust | None = None) -> Path:
     """Train and write the best model of all epochs to `folder`/best.keras.
@@ -60,7 +63,7 @@ def train(data: Path, folder: Path, config: TrainConfig, preset: str, resume: bo
     if first:
         print(f"resuming after epoch {first}")
     with strategy.scope():
-        model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps, trust)
+        model = keras.models.load_model(done[first]) if first else _build(config, data, steps, trust)
     with tracker:
         predictions = _predictions(data, folder, config, trust)
         _learn(Loop(model, config, strategy), data, folder, first, steps, tracker, predictions)
@@ -123,8 +126,9 @@ def _predictions(data: Path, folder: Path, config: TrainConfig, trust: Trust | N
     return predictions
 
 
-def _build(config: TrainConfig, size: int, steps: int, trust: Trust | None) -> keras.Model:
-    model = architectures.build(config, size, trust)
+def _build(config: TrainConfig, data: Path, steps: int, trust: Trust | None) -> keras.Model:
+    faces, _ = shards.first(data, "train", _STATISTICS_FACES)
+    model = architectures.build(config, shards.fingerprint(data).size, trust, faces)
     # A compiled model saves its optimizer's state.
     model.compile(optimizer=optimizer(config, steps))
     return model

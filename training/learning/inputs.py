@@ -24,12 +24,12 @@ def require(data: Path, config: TrainConfig, trust: Trust | None = None) -> None
     Raises:
         StepError: one of them is missing, damaged, not trusted, or has other heads.
     """
-    shards.fingerprint(data)
+    size = shards.fingerprint(data).size
     shards.shards(data, "train")
     if config.init_from == "imagenet":
         imagenet.find()
     elif config.init_from == "faceres":
         faceres.read()
     elif config.init_from:
-        weights.read(config.init_from, trust)
+        weights.find(config.init_from, config.architecture, size, trust)
     teacher.load(config.teachers, trust)
