@@ -32,7 +32,7 @@ from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
 from training.files import OwnFolder, write_text
 from training.labels import LABELS, by_head
-from training.learning import checkpoints, dataset, weights
+from training.learning import checkpoints, dataset, other_faces, weights
 from training.learning.provenance import provenance
 from training.registry.registry import RELEASE_FILES
 
@@ -99,11 +99,14 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     _FOLDER.clear(unfinished)
     learnt = checkpoints.model_after(trained, config.epoch) if config.epoch else checkpoints.best_model(trained)
     model = _both_sides(learnt) if config.mirror else learnt
-    pixels, labels = shards.first(data, "validation", config.validation_faces)
+    # A fine-tuned network is calibrated for all faces, not only for a few of one kind.
+    places = [data, *other_faces.of(trained)]
+    parts = [shards.first(place, "validation", config.validation_faces) for place in places]
+    pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
     variants: list[Variant] = []
     for precision in _CONVERTERS:
-        variants.append(_variant(model, data, precision, pixels, labels, config))
+        variants.append(_variant(model, places, precision, pixels, labels, config))
         print(variants[-1], flush=True)
     _check_parity(variants[0].outputs, wanted, config)
     reference = _score(wanted, labels, config)
@@ -119,7 +122,7 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         temperature.fit(chosen.outputs, labels, config.interval_coverage, _decision(config)), config
     )
     manifest[release.DETECTOR] = files.section()
-    manifest["input_check"] = input_check.fit(data, config.input_check)
+    manifest["input_check"] = input_check.fit(places, config.input_check)
     size = pixels.shape[1]
     predictor = Predictor(_unpublished(chosen.model, size, _decision(config)))
     manifest[self_test.MEMBER] = self_test.record(predictor.run(self_test.image(size)))
@@ -146,21 +149,22 @@ def _both_sides(model: keras.Model) -> keras.Model:
     )
 
 
-def _float32(converter: Any, _: Path, __: int) -> None:
+def _float32(converter: Any, _: list[Path], __: int) -> None:
     """Keep the converter's defaults."""
 
 
-def _float16(converter: Any, _: Path, __: int) -> None:
+def _float16(converter: Any, _: list[Path], __: int) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
 
 
-def _int8(converter: Any, data: Path, faces: int) -> None:
+def _int8(converter: Any, places: list[Path], faces: int) -> None:
     """Quantize weights and activations. Input and outputs stay float32."""
 
     def representative() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-        for pixels, _ in dataset.batches(data, "train", 1).take(faces):
-            yield {"pixels": pixels.numpy().astype(np.float32)}
+        for place in places:
+            for pixels, _ in dataset.batches(place, "train", 1).take(faces):
+                yield {"pixels": pixels.numpy().astype(np.float32)}
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
@@ -171,10 +175,10 @@ _CONVERTERS = {"float32": _float32, "float16": _float16, "int8": _int8}
 
 
 def _variant(
-    model: keras.Model, data: Path, precision: str, pixels: Pixels, labels: LabelArray, config: ConvertConfig
+    model: keras.Model, places: list[Path], precision: str, pixels: Pixels, labels: LabelArray, config: ConvertConfig
 ) -> Variant:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    _CONVERTERS[precision](converter, data, config.calibration_faces)
+    _CONVERTERS[precision](converter, places, config.calibration_faces)
     # The converter prints every variable of the model.
     with contextlib.redirect_stdout(io.StringIO()):
         file = converter.convert()

@@ -87,7 +87,11 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Train a preset's network on the prepared faces and keep the best epoch."""
-    named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
+    named = {
+        "init_from": options.init_from,
+        "teachers": options.teacher and tuple(options.teacher),
+        "other": options.other and str(options.other),
+    }
     chosen = {name: value for name, value in named.items() if value is not None}
     config = with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
     # Imported after the options are checked, because it takes as long as the rest together.
@@ -113,7 +117,13 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         "--init-from",
         metavar="RELEASE",
         help="initial weights: folder or gs:// address of a release to fine-tune, "
-        '"faceres", "imagenet", or "" for random ones (default: the preset\'s)',
+        '"bundled", "faceres", "imagenet", or "" for random ones (default: the preset\'s)',
+    )
+    parser.add_argument(
+        "--other",
+        metavar="DATA",
+        type=Path,
+        help="output of `prepare` with other faces, on which the release with the initial weights stays as good",
     )
     parser.add_argument(
         "--teacher",
@@ -162,7 +172,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Evaluate the release on the test faces and write metrics and a report; compare it with the champion."""
     from training import tracking
     from training.evaluate import evaluate
-    from training.evaluation import champion, comparison, tables
+    from training.evaluation import before_after, champion, comparison, tables
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import REPORT_FILE, local_report
     from training.registry.registry import Registry
@@ -178,7 +188,7 @@ def evaluate(options: argparse.Namespace) -> int:
         against = champion.named(options.champion, trust)
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), against)
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
-    print(tables.text(measured))
+    print(*before_after.words(measured), tables.text(measured), sep="\n")
     compared = comparison.load(folder, measured["sha256"])
     print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")

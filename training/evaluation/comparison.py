@@ -7,7 +7,7 @@ Bootstrap, chapters 8 and 15). What makes a face hard for both releases cancels 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -107,14 +107,26 @@ def load(folder: Path, sha256: str) -> Comparison:
 
 
 def compare(
-    champion: ScoredSamples, challenger: ScoredSamples, heads: set[str], config: EvaluateConfig
+    champion: ScoredSamples,
+    challenger: ScoredSamples,
+    heads: set[str],
+    config: EvaluateConfig,
+    masks: Iterable[tuple[str, Mask]] | None = None,
 ) -> tuple[Difference, ...]:
-    """Return the differences in every metric of `heads`, over all faces and over each large enough group."""
+    """Return the differences in every metric of `heads`.
+
+    Args:
+        champion: predictions of one release.
+        challenger: predictions of the other one for the same N faces.
+        heads: heads to compare.
+        config: resampling.
+        masks: names and masks (N,) of the groups of faces; by default those of `groups`.
+    """
     random = np.random.default_rng(config.seed)
     before, after = (dict(zip(METRICS, faces.metrics().T, strict=True)) for faces in (champion, challenger))
     return tuple(
         _difference(name, metric, before[metric][mask], after[metric][mask], config, random)
-        for name, mask in groups(challenger.labels)
+        for name, mask in (groups(challenger.labels) if masks is None else masks)
         for metric, spec in COMPARED.items()
         if spec.head in heads
     )

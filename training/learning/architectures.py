@@ -55,13 +55,18 @@ def build(config: TrainConfig, size: int, trust: Trust | None = None, faces: Pix
     elif config.init_from:
         weights.load(model, config.init_from, trust, faces)
     if config.init_from:
-        _freeze(model, config.frozen_blocks)
+        _freeze(model, config)
     return model
 
 
-def _freeze(model: keras.Model, blocks: int) -> None:
-    """Freeze the stem and the first `blocks` blocks, which detect edges and colors."""
+def _freeze(model: keras.Model, config: TrainConfig) -> None:
+    """Freeze the stem and the first blocks, which detect edges and colors.
+
+    With other faces in the batches, the statistics of the features are frozen too.
+    """
+    blocks = config.frozen_blocks
     frozen = {"stem", *(f"block{number}" for number in range(blocks))} if blocks else set()
+    frozen |= {"top"} if config.other else set()
     for layer in model.layers:
         layer.trainable = layer.name.partition("_")[0] not in frozen
 

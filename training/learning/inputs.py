@@ -9,6 +9,7 @@ from pathlib import Path
 
 from training.config import TrainConfig
 from training.data import shards
+from training.errors import StepError
 from training.learning import faceres, imagenet, teacher, weights
 from training.registry.signing import Trust
 
@@ -33,3 +34,11 @@ def require(data: Path, config: TrainConfig, trust: Trust | None = None) -> None
     elif config.init_from:
         weights.find(config.init_from, config.architecture, size, trust)
     teacher.load(config.teachers, trust)
+    if config.other:
+        other = shards.fingerprint(Path(config.other))
+        shards.shards(Path(config.other), "validation")
+        if other.size != size:
+            raise StepError(
+                f"the other faces in {config.other} were prepared at {other.size} pixels, the faces at {size}; "
+                "prepare both at one size (--size)"
+            )

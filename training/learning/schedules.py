@@ -10,7 +10,7 @@ from training.config import TrainConfig
 
 def steps_per_epoch(config: TrainConfig, faces: int) -> int:
     """Return the number of whole batches in an epoch, at least one."""
-    steps = max(1, faces // config.batch)
+    steps = max(1, faces // config.own_batch)
     return min(steps, config.max_steps) if config.max_steps else steps
 
 
