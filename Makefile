@@ -3,9 +3,13 @@
 PYTHON ?= python3
 PORT ?= 8080
 DOCS_PORT ?= 8000
-PRESET ?= default
+PRESET ?= $(if $(FROM),finetune,default)
 WORK ?= build/$(PRESET)
 REGISTRY ?= build/registry
+# a release to start from: a folder, a gs:// address, or bundled; it implies PRESET=finetune
+FROM ?=
+# output of `prepare` with other faces, which a training from FROM must not forget
+OTHER ?=
 # further options for `train`, for example --teacher build/teacher/release
 TRAIN_ARGS ?=
 # further options for `prepare`, for example --align
@@ -39,7 +43,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-partial bench-gate fuzz score clean
+.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-partial bench-gate bench-finetune fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -58,7 +62,15 @@ preset-named:
 	@test "$(PRESET)" != seed || { echo 'PRESET=seed is now PRESET=baseline: rename it' >&2; exit 2; }
 	@test -z "$(TRAIN)" || { echo 'TRAIN is now TRAIN_ARGS: rename it' >&2; exit 2; }
 	@grep -q '^    "$(PRESET)": Preset(' training/presets.py || \
-	    { echo 'unknown PRESET=$(PRESET); choose default, teacher, imagenet, baseline or smoke' >&2; exit 2; }
+	    { echo 'unknown PRESET=$(PRESET); choose default, finetune, teacher, imagenet, baseline or smoke' >&2; exit 2; }
+
+	@test -z "$(OTHER)" -o -n "$(FROM)" || { echo 'OTHER=$(OTHER) needs FROM=<release to fine-tune>, for example FROM=bundled' >&2; exit 2; }
+	@test "$(FROM)" != bundled -o -n "$(filter finetune default,$(PRESET))" || \
+	    { echo 'FROM=bundled is a mobilenet_9, PRESET=$(PRESET) trains another network; choose finetune or default' >&2; exit 2; }
+	@test "$(FROM)" != bundled -o -z "$(filter-out 160,$(SIZE))" || \
+	    { echo 'FROM=bundled needs faces of 160 pixels, not SIZE=$(SIZE); leave SIZE out' >&2; exit 2; }
+	@test -z "$(OTHER)" -o -f "$(OTHER)/fingerprint.json" || { echo 'OTHER=$(OTHER) is no output of prepare; give its folder data' >&2; exit 2; }
+	@case "$(FROM)" in ''|bundled|gs://*) ;; *) test -f "$(FROM)/manifest.json" || { echo 'FROM=$(FROM) is no release; give bundled, its folder, or its gs:// address' >&2; exit 2; } ;; esac
 
 # functions-framework prints a traceback for an unusable port.
 port-free:
@@ -121,9 +133,9 @@ face-weights: $(FACE_WEIGHTS) ## download the initial weights of the preset `def
 # Each step prints its number and its name.
 step = @printf '\n%s\n' '$(1)/6 $(2)' && $(DEV_ENV)/bin/python -m training $(2) --work "$(WORK)"
 
-pipeline: faces-named tables-named preset-named $(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS)) $(DEV_ENV)/.ready ## train and publish a release: DATA=<folder or archive> [LABELS=<table> COLUMNS=age=AGE,… VALUES=<file> GROUP=<column>] [PRESET=default|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>] [PREPARE_ARGS=--align]
+pipeline: faces-named tables-named preset-named $(if $(FROM),,$(if $(filter default teacher,$(PRESET)),$(FACE_WEIGHTS))) $(DEV_ENV)/.ready ## train and publish a release: DATA=<folder or archive> [LABELS=<table> COLUMNS=age=AGE,… VALUES=<file> GROUP=<column>] [FROM=bundled|<release> [OTHER=<prepared faces>]] [PRESET=default|finetune|teacher|imagenet|baseline|smoke] [REGISTRY=<folder or gs://…>] [PREPARE_ARGS=--align]
 	$(call step,1,prepare) --preset $(PRESET) $(if $(SIZE),--size $(SIZE)) --data "$(DATA)" $(TABLE) $(PREPARE_ARGS)
-	$(call step,2,train) --preset $(PRESET) --resume $(TRAIN_ARGS)
+	$(call step,2,train) --preset $(PRESET) --resume $(if $(FROM),--init-from "$(FROM)") $(if $(OTHER),--other "$(OTHER)") $(TRAIN_ARGS)
 	$(call step,3,convert)
 	$(call step,4,evaluate)
 	$(call step,5,gate)
@@ -177,6 +189,10 @@ bench-partial: faces-named $(DEV_ENV)/.ready ## measure what coarse labels add o
 bench-gate: $(DEV_ENV)/.ready ## measure the gate's error rates with OTHER=<release> on DATA=<prepared faces>
 	@test -n "$(DATA)" -a -n "$(OTHER)" || { echo 'make bench-gate needs DATA=<prepared faces> and OTHER=<a release>' >&2; exit 2; }
 	$(DEV_ENV)/bin/python -m tests.bench_gate "$(DATA)" "$(OTHER)"
+
+bench-finetune: faces-named $(DEV_ENV)/.ready ## fine-tune the bundled release for simulated customers on DATA=<UTKFace>
+	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
+	$(DEV_ENV)/bin/python -m tests.bench_finetune build/score/data "$(DATA)"
 
 fuzz: $(DEV_ENV)/.ready ## fuzz the decoder [SECONDS=600]
 	$(DEV_ENV)/bin/python -m tests.fuzz_images $(SECONDS)

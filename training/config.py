@@ -10,6 +10,8 @@ from training.errors import StepError
 
 # Initial weights with a name of their own; every other value of `init_from` is a release's address.
 NAMED_WEIGHTS = ("faceres", "imagenet")
+# Address of the release in function/model.
+BUNDLED = "bundled"
 # Functions of training/learning/architectures.py. `train` checks these names before it imports TensorFlow.
 ARCHITECTURES = ("efficientnet_lite", "mobilenet_9", "mobilenet_13", "three_blocks", "small")
 OPTIMIZERS = ("adamw", "adam")
@@ -95,19 +97,32 @@ class TrainConfig:
     patience: int = 6
     """Epochs without better validation metrics after which training stops."""
     init_from: str = ""
-    """Initial weights: "" for random ones, one of NAMED_WEIGHTS, or the folder or gs:// address of a release."""
+    """Initial weights: "" for random ones, one of NAMED_WEIGHTS, BUNDLED, or folder or gs:// address of a release."""
     frozen_blocks: int = 0
     """Blocks of the trunk that keep their initial weights, counted from the input. The stem freezes with the first."""
     teachers: tuple[str, ...] = ()
     """Folders or gs:// addresses of the releases to distill from."""
     teacher_share: float = 0.5
     """Weight of the teachers' mean predictions in the targets, from 0 to 1. The labels have the rest."""
+    other: str = ""
+    """Output of `prepare` with other faces, which a fine-tuned network must not forget, or ""."""
+    other_share: float = 0.9
+    """Share of the other faces in a batch. An epoch remains one pass over the user's own faces."""
+    other_teacher_share: float = 0.5
+    """Weight of the initial release's predictions in the targets of the other faces. The labels have the rest."""
+    max_forgetting: float = 0.05
+    """Years by which the age error on the other faces' validation split may rise. Weights move back until it holds."""
     max_steps: int = 0
     """Largest number of steps in an epoch. 0 means the whole training split."""
     min_steps: int = 0
     """Smallest number of steps in an epoch, unless `max_steps` is smaller. An epoch of few faces repeats them."""
     seed: int = 1
     """Seed of the initial weights, of the order of faces and of the augmentation."""
+
+    @property
+    def own_batch(self) -> int:
+        """Return the number of the user's own faces in a step, at least one."""
+        return max(1, round(self.batch * (1 - self.other_share))) if self.other else self.batch
 
     def weight(self, head: str) -> float:
         """Return the weight of a head's loss."""
@@ -154,8 +169,11 @@ def require_usable(config: TrainConfig) -> None:
             continue
         if not math.isfinite(value) or value < 0 or (value == 0 and name in _POSITIVE):
             raise StepError(f"{name} must be {'above' if name in _POSITIVE else 'at least'} 0, got {value}")
-    if config.teacher_share > 1:
-        raise StepError(f"teacher_share must be at most 1, got {config.teacher_share}")
+    for name in ("teacher_share", "other_share", "other_teacher_share"):
+        if getattr(config, name) > 1:
+            raise StepError(f"{name} must be at most 1, got {getattr(config, name)}")
+    if config.other and config.init_from in ("", *NAMED_WEIGHTS):
+        raise StepError("other faces keep what a release knows, so they need --init-from with a release")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
 from training.files import OwnFolder, write_text
 from training.labels import COLUMNS, MISSING, by_head
-from training.learning import checkpoints, weights
+from training.learning import checkpoints, other_faces, weights
 from training.learning.provenance import provenance
 from training.registry.registry import MODEL_FILE, RELEASE_FILES
 
@@ -62,11 +62,13 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     learnt = checkpoints.model_after(trained, config.epoch) if config.epoch else checkpoints.best_model(trained)
     learnt = _with_heads(learnt, shards.learned(data))
     model = _both_sides(learnt) if config.mirror else learnt
-    pixels, labels = _validation(data, config)
+    # A fine-tuned network is calibrated for all faces, not only for a few of one kind.
+    places = [data, *other_faces.of(trained)]
+    pixels, labels = _validation(places, config)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
     variants: list[Variant] = []
     for precision in precisions.CONVERTERS:
-        variants.append(precisions.variant(model, data, precision, pixels, labels, config))
+        variants.append(precisions.variant(model, places, precision, pixels, labels, config))
         print(variants[-1], flush=True)
     precisions.check_parity(variants[0].outputs, wanted, config)
     reference = precisions.score(wanted, labels, config)
@@ -82,7 +84,7 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         temperature.fit(chosen.outputs, labels, config.interval_coverage, precisions.decision(config)), labels, config
     )
     manifest[release.DETECTOR] = files.section()
-    manifest["input_check"] = input_check.fit(data, config.input_check)
+    manifest["input_check"] = input_check.fit(places, config.input_check)
     size = pixels.shape[1]
     predictor = precisions.predictor(chosen.model, size, wanted, config)
     manifest[self_test.MEMBER] = self_test.record(predictor.run(self_test.image(size)))
@@ -103,10 +105,13 @@ def _with_heads(model: keras.Model, learned: tuple[str, ...]) -> keras.Model:
     return keras.Model(model.inputs[0], {head: model.output[head] for head in learned}, name=model.name)
 
 
-def _validation(data: Path, config: ConvertConfig) -> tuple[Pixels, LabelArray]:
-    pixels, labels = shards.first(data, "validation", config.validation_faces)
+def _validation(places: list[Path], config: ConvertConfig) -> tuple[Pixels, LabelArray]:
+    parts = [shards.first(place, "validation", config.validation_faces) for place in places]
+    pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     if (by_head(labels)[AGE] == MISSING).all():
-        raise StepError(f"no validation face in {data} has an age, so the age cannot be calibrated; label more faces")
+        raise StepError(
+            f"no validation face in {places[0]} has an age, so the age cannot be calibrated; label more faces"
+        )
     return pixels, labels
 
 

@@ -17,7 +17,7 @@ from training.calibration import input_check
 from training.config import EvaluateConfig
 from training.data import shards
 from training.errors import StepError
-from training.evaluation import baseline, comparison, metrics, report, samples, summary
+from training.evaluation import baseline, before_after, comparison, metrics, report, samples, summary
 from training.evaluation import champion as champions
 from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
@@ -62,6 +62,8 @@ def evaluate(
     coverage = challenger.manifest["calibration"]["age"]["coverage"]
     measured["baseline"] = baseline.measure(shards.labels(data, "train"), faces.labels, coverage)
     measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
+    if before := before_after.initial(challenger):
+        measured[before_after.MEMBER] = _before(before, challenger, faces, data, config)
     compared = compare(champion, challenger, faces, data, config)
     compared.save(folder)
     found = Evaluation(challenger, measured, faces, runs.history(trained))
@@ -106,6 +108,16 @@ def compare(
     terms = champions.terms(champion.predictor.release, challenger, shards.fingerprint(data))
     differences = comparison.compare(score(champion.predictor, data), faces, terms.heads, config)
     return Comparison(challenger.sha256, champion.version, terms.obstacle, terms.notes, differences)
+
+
+def _before(
+    initial: Champion, challenger: Release, faces: samples.ScoredSamples, data: Path, config: EvaluateConfig
+) -> dict[str, Any]:
+    """Return the section of metrics.json that compares a fine-tuned release with the initial one."""
+    if initial.predictor is None:
+        return {"version": initial.version, "obstacle": initial.obstacle}
+    terms = champions.terms(initial.predictor.release, challenger, shards.fingerprint(data))
+    return before_after.measure(initial.version, score(initial.predictor, data), faces, terms.heads, config)
 
 
 def _false_positive_rate(challenger: Release, data: Path) -> float:

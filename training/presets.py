@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from training.config import GateConfig, PrepareConfig, TrainConfig
+from training.config import BUNDLED, GateConfig, PrepareConfig, TrainConfig
 
 # Thresholds for a smoke test or a baseline network, which almost every model meets.
 _ANYTHING = GateConfig(
@@ -56,6 +56,19 @@ PRESETS = {
             teacher_share=0.6,
         ),
         GateConfig(),
+        _STUDENT_FACES,
+    ),
+    # From the bundled release to the user's few hundred faces in minutes. Only the branches learn. The gate has no
+    # thresholds: what other faces allow says nothing about these. docs/how-to/fine-tune.md has the measurements.
+    "finetune": Preset(
+        TrainConfig(
+            architecture="mobilenet_9",
+            epochs=8,
+            learning_rate=3e-3,
+            init_from=BUNDLED,
+            frozen_blocks=9,
+        ),
+        _ANYTHING,
         _STUDENT_FACES,
     ),
     # Too large to serve. `default` is distilled from it.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.config import NAMED_WEIGHTS
+from training.config import BUNDLED, NAMED_WEIGHTS
 from training.data import label_origin, shards
 from training.errors import StepError
 from training.registry.addresses import parse
@@ -239,7 +239,7 @@ def _settings(made: dict[str, Any], preset: dict[str, Any], registry: str, obsta
 
 def _found(uri: str, known: dict[str, str] | None, registry: str, obstacles: list[str]) -> str:
     """Return the present address of the release that was at `uri` when the training began."""
-    if uri in ("", *NAMED_WEIGHTS):
+    if uri in ("", BUNDLED, *NAMED_WEIGHTS):
         return uri
     places = [_absolute(uri)]
     if registry and known:

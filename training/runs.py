@@ -22,8 +22,9 @@ _HISTORY = "history.csv"
 FOLDER = OwnFolder(
     "train",
     re.compile(
-        r"(config|key|making|tracking)\.json|history\.csv|(partial-)?(best|epoch-\d{4})\.keras"
-        r"|teacher/[a-z]+-\d+\.(answers|predictions)\.npy|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial"
+        r"(config|interpolation|key|making|tracking)\.json|history\.csv|(partial-)?(best|epoch-\d{4})\.keras"
+        r"|(teacher|other|initial)/[a-z]+-\d+\.(answers|predictions|pixels|labels)\.npy|other/fingerprint\.json"
+        r"|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial"
     ),
     {"config.json": ("preset", "data", "config")},
 )

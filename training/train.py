@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,12 +14,15 @@ from training.config import TrainConfig
 from training.data import shards
 from training.errors import StepError
 from training.labels import CHOICES
-from training.learning import architectures, checkpoints, dataset, devices, provenance, teacher
+from training.learning import architectures, checkpoints, dataset, devices, other_faces, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
 from training.registry.signing import Trust
 from training.runs import TrainingRun
 from training.tracking import Tracker
+
+# Faces from which the statistics of the features are measured.
+_STATISTICS_FACES = 500
 
 
 def train(
@@ -69,19 +73,51 @@ def train(
     if first:
         print(f"resuming after epoch {first}")
     with strategy.scope():
-        model = keras.models.load_model(done[first]) if first else _build(config, fingerprint.size, steps, trust)
+        model = keras.models.load_model(done[first]) if first else _build(config, data, steps, trust)
     with tracker:
-        predictions = _predictions(data, folder, config, trust)
-        _learn(Loop(model, config, strategy), data, folder, first, steps, tracker, predictions)
+        loop = Loop(model, config, strategy)
+        # A resumed run uses another seed: the same one would repeat the order of the first faces.
+        _learn(loop, _batches(data, folder, config, config.seed + first, trust), data, folder, first, steps, tracker)
+        if config.other:
+            with strategy.scope():
+                start = _build(config, data, steps, trust).get_weights()
+            _keep_others(loop, start, folder)
     return folder / checkpoints.BEST
 
 
+def _batches(data: Path, folder: Path, config: TrainConfig, seed: int, trust: Trust | None) -> tf.data.Dataset:
+    """Write the predictions that the training learns from, and return its batches."""
+    predictions = None
+    if config.teachers:
+        predictions = folder / "teacher"
+        teacher.write_predictions(config.teachers, data, predictions, trust)
+    if not config.other:
+        return dataset.training_batches(data, config, seed, predictions)
+    other, initial = other_faces.sample(Path(config.other), folder), folder / "initial"
+    teacher.write_predictions((config.init_from,), other, initial, trust)
+    return dataset.mixed_batches(data, other, config, seed, predictions, initial)
+
+
+def _keep_others(loop: Loop, start: list[Any], folder: Path) -> None:
+    """Move the weights back towards the initial ones as far as the other faces need, and write the best model."""
+    config, sample = loop.config, folder / other_faces.FOLDER
+
+    def error() -> float:
+        return loop.validate(dataset.validation_batches(sample, config))["age_error"]
+
+    found = other_faces.interpolate(loop.model, start, error, config.max_forgetting, folder)
+    print(
+        f"other faces: age error {found['error_before']:.2f} years before, {found['error_fine_tuned']:.2f} after the "
+        f"training, {found['error']:.2f} with {found['share']:.0%} of the way; at most {config.max_forgetting} more "
+        "is allowed"
+    )
+    checkpoints.write_best(folder, loop.model)
+
+
 def _learn(
-    loop: Loop, data: Path, folder: Path, first: int, steps: int, tracker: Tracker, predictions: Path | None
+    loop: Loop, faces: tf.data.Dataset, data: Path, folder: Path, first: int, steps: int, tracker: Tracker
 ) -> None:
     config = loop.config
-    # A resumed run uses another seed: the same one would repeat the order of the first faces.
-    faces = dataset.training_batches(data, config, config.seed + first, predictions)
     batches, validation = loop.learn(faces), dataset.validation_batches(data, config)
     log = tf.summary.create_file_writer(str(folder / "tensorboard"))
     for epoch in range(first + 1, config.epochs + 1):
@@ -90,7 +126,8 @@ def _learn(
             raise StepError(f"the loss of epoch {epoch} is {learnt['loss']}; train again with a lower learning rate")
         row = {"epoch": float(epoch), **learnt}
         row |= {f"val_{name}": value for name, value in loop.validate(validation).items()}
-        checkpoints.write(folder, loop.model, row)
+        # Few own validation faces would choose an epoch by chance, and none of the others.
+        checkpoints.write(folder, loop.model, row, select=not config.other)
         with log.as_default(epoch):
             for name, value in row.items():
                 if not math.isnan(value):
@@ -127,17 +164,9 @@ def _clear(folder: Path, started: TrainingRun) -> None:
     runs.save(folder, started)
 
 
-def _predictions(data: Path, folder: Path, config: TrainConfig, trust: Trust | None) -> Path | None:
-    """Write the teachers' predictions, and return their folder, or None without teachers."""
-    if not config.teachers:
-        return None
-    predictions = folder / "teacher"
-    teacher.write_predictions(config.teachers, data, predictions, trust)
-    return predictions
-
-
-def _build(config: TrainConfig, size: int, steps: int, trust: Trust | None) -> keras.Model:
-    model = architectures.build(config, size, trust)
+def _build(config: TrainConfig, data: Path, steps: int, trust: Trust | None) -> keras.Model:
+    faces, _ = shards.first(data, "train", _STATISTICS_FACES)
+    model = architectures.build(config, shards.fingerprint(data).size, trust, faces)
     # A compiled model saves its optimizer's state.
     model.compile(optimizer=optimizer(config, steps))
     return model

@@ -18,7 +18,7 @@ from training.data import shards
 
 def test_it_tells_faces_from_what_is_made_of_them(data: Path) -> None:
     # As many steps as some hundred faces need; thousands need fewer rounds.
-    fitted = serving.parse(input_check.fit(data, replace(InputCheckConfig(), epochs=60, false_positive_rate=0.05)))
+    fitted = serving.parse(input_check.fit([data], replace(InputCheckConfig(), epochs=60, false_positive_rate=0.05)))
     faces, _ = shards.first(data, "test", 100)
     assert input_check.false_positives(fitted, faces).mean() < 0.15
     assert input_check.false_positives(fitted, np.ascontiguousarray(faces[:, ::-1])).mean() > 0.4
@@ -36,14 +36,14 @@ def test_a_candidate_carries_what_was_fitted_and_how_often_it_warns_of_test_face
 
 def test_about_the_asked_share_of_validation_faces_is_warned_of(data: Path) -> None:
     config = replace(InputCheckConfig(), epochs=2, faces=100, false_positive_rate=0.2)
-    fitted = serving.parse(input_check.fit(data, config))
+    fitted = serving.parse(input_check.fit([data], config))
     faces, _ = shards.first(data, "validation", 1000)
     assert input_check.false_positives(fitted, faces).mean() == pytest.approx(0.2, abs=0.02)
 
 
 def test_the_same_faces_give_the_same_section(data: Path) -> None:
     config = replace(InputCheckConfig(), epochs=1, faces=60)
-    assert input_check.fit(data, config) == input_check.fit(data, config)
+    assert input_check.fit([data], config) == input_check.fit([data], config)
 
 
 def test_counterexamples_are_images_and_differ_from_the_face() -> None:

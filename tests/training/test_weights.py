@@ -56,9 +56,12 @@ def test_another_architecture_cannot_start_from_it(challenger: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda folder: (folder / "manifest.json").unlink(), "none of faceres, imagenet: .*is no release"),
-        (lambda folder: (folder / "weights.npz").unlink(), "contains no trainable weights"),
-        (lambda folder: edit(folder, "weights", None), "contains no trainable weights"),
+        (lambda folder: (folder / "manifest.json").unlink(), "none of bundled, faceres, imagenet: .*is no release"),
+        (
+            lambda folder: (folder / "weights.npz").unlink(),
+            "no trainable weights.* manifest states small",
+        ),
+        (lambda folder: edit(folder, "weights", None), "no trainable weights.* manifest states small"),
         (lambda folder: (folder / "weights.npz").write_bytes(b"other"), r"weights\.npz .* was exchanged"),
     ],
     ids=["no release", "no file", "an old release", "damaged"],

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     import keras
 
 
-def fit(data: Path, config: InputCheckConfig) -> dict[str, Any]:
+def fit(places: list[Path], config: InputCheckConfig) -> dict[str, Any]:
     """Fit the classifier on training faces and its threshold on validation faces.
+
+    Args:
+        places: outputs of `prepare`.
+        config: configuration of the check.
 
     Returns:
         The manifest's section `input_check`.
@@ -32,10 +36,10 @@ def fit(data: Path, config: InputCheckConfig) -> dict[str, Any]:
         StepError: there are no faces.
     """
     random = np.random.default_rng(config.seed)
-    faces, others = _examples(data, config, random)
+    faces, others = _examples(places, config, random)
     model = _train(faces, others, config)
     section = _section(model, float(input_check.standardized(faces)[1].min()) * config.low_contrast_share, config)
-    scores = np.concatenate([input_check.parse(section).measure(pixels)[1] for pixels in _pixels(data, "validation")])
+    scores = np.concatenate([input_check.parse(section).measure(pixels)[1] for pixels in _pixels(places, "validation")])
     return section | {"threshold": round(float(np.quantile(scores, 1 - config.false_positive_rate)), 4)}
 
 
@@ -46,16 +50,19 @@ def false_positives(fitted: InputCheck, faces: npt.NDArray[np.uint8]) -> npt.NDA
     return warned
 
 
-def _pixels(data: Path, split: str) -> Iterator[npt.NDArray[np.uint8]]:
-    for shard in shards.shards(data, split):
-        yield shard.load()[0]
+def _pixels(places: list[Path], split: str) -> Iterator[npt.NDArray[np.uint8]]:
+    for place in places:
+        for shard in shards.shards(place, split):
+            yield shard.load()[0]
 
 
-def _examples(data: Path, config: InputCheckConfig, random: np.random.Generator) -> tuple[Thumbnails, Thumbnails]:
+def _examples(
+    places: list[Path], config: InputCheckConfig, random: np.random.Generator
+) -> tuple[Thumbnails, Thumbnails]:
     """Return thumbnails of good images and of counterexamples, (N, 16, 16) each."""
     faces: list[Thumbnails] = []
     others: list[Thumbnails] = []
-    for pixels in _pixels(data, "train"):
+    for pixels in _pixels(places, "train"):
         for face in pixels[: config.faces - len(faces) // 2]:
             small = np.asarray(_resized(Image.fromarray(face).convert("L"), negatives.SIDE))
             faces += [input_check.thumbnail(face), _small(negatives.loosely_aligned(small, random))]

@@ -63,21 +63,22 @@ class Variant:
         return f"{self.precision}: {len(self.model)} bytes, age error {self.score.age_mae:.2f} years, {choices}"
 
 
-def _float32(converter: Any, _: Path, __: int) -> None:
+def _float32(converter: Any, _: list[Path], __: int) -> None:
     """Keep the converter's defaults."""
 
 
-def _float16(converter: Any, _: Path, __: int) -> None:
+def _float16(converter: Any, _: list[Path], __: int) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
 
 
-def _int8(converter: Any, data: Path, faces: int) -> None:
+def _int8(converter: Any, places: list[Path], faces: int) -> None:
     """Quantize weights and activations. Input and outputs stay float32."""
 
     def representative() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-        for pixels, _ in dataset.batches(data, "train", 1).take(faces):
-            yield {"pixels": pixels.numpy().astype(np.float32)}
+        for place in places:
+            for pixels, _ in dataset.batches(place, "train", 1).take(faces):
+                yield {"pixels": pixels.numpy().astype(np.float32)}
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = representative
@@ -88,20 +89,20 @@ CONVERTERS = {"float32": _float32, "float16": _float16, "int8": _int8}
 
 
 def variant(
-    model: keras.Model, data: Path, precision: str, pixels: Pixels, labels: LabelArray, config: ConvertConfig
+    model: keras.Model, places: list[Path], precision: str, pixels: Pixels, labels: LabelArray, config: ConvertConfig
 ) -> Variant:
     """Convert a network to a precision, one of CONVERTERS, and score it.
 
     Args:
         model: the network.
-        data: output of `prepare`, whose training faces give the ranges of int8 activations.
+        places: outputs of `prepare`, whose training faces give the ranges of int8 activations.
         precision: name of the precision.
         pixels: (N, size, size, 3) uint8 validation faces.
         labels: (N, LABEL_COLUMNS) uint8, their labels.
         config: configuration of the conversion.
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    CONVERTERS[precision](converter, data, config.calibration_faces)
+    CONVERTERS[precision](converter, places, config.calibration_faces)
     # The converter prints every variable of the model.
     with contextlib.redirect_stdout(io.StringIO()):
         file = converter.convert()

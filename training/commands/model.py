@@ -182,7 +182,11 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _train_config(options: argparse.Namespace) -> TrainConfig:
-    named = {"init_from": options.init_from, "teachers": options.teacher and tuple(options.teacher)}
+    named = {
+        "init_from": options.init_from,
+        "teachers": options.teacher and tuple(options.teacher),
+        "other": options.other and str(options.other),
+    }
     chosen = {name: value for name, value in named.items() if value is not None}
     return with_values(dataclasses.replace(PRESETS[options.preset].train, **chosen), options.values)
 
@@ -222,7 +226,13 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         "--init-from",
         metavar="RELEASE",
         help="initial weights: folder or gs:// address of a release to fine-tune, "
-        '"faceres", "imagenet", or "" for random ones (default: the preset\'s)',
+        '"bundled", "faceres", "imagenet", or "" for random ones (default: the preset\'s)',
+    )
+    parser.add_argument(
+        "--other",
+        metavar="DATA",
+        type=Path,
+        help="output of `prepare` with other faces, on which the release with the initial weights stays as good",
     )
     parser.add_argument(
         "--teacher",
@@ -286,14 +296,14 @@ def evaluate(options: argparse.Namespace) -> int:
     hide_runtime_messages()
     from training import tracking
     from training.evaluate import evaluate
-    from training.evaluation import comparison, tables
+    from training.evaluation import before_after, comparison, tables
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import REPORT_FILE, local_report
 
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), _champion(options, trust))
     step.finish()
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
-    print(tables.text(measured))
+    print(*before_after.words(measured), tables.text(measured), sep="\n")
     compared = comparison.load(folder, measured["sha256"])
     print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")

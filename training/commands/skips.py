@@ -15,7 +15,7 @@ from training.config import NAMED_WEIGHTS, ConvertConfig, EvaluateConfig, Prepar
 from training.data import readers, shards
 from training.errors import StepError
 from training.learning import checkpoints, weights
-from training.registry.addresses import open_storage
+from training.registry import releases
 from training.registry.registry import MODEL_FILE, Registry
 from training.registry.signing import Trust
 from training.runs import TrainingRun
@@ -61,8 +61,14 @@ def train(work: Path, preset: str, config: TrainConfig) -> Step:
         StepError: the address of a teacher or of initial weights cannot be read.
     """
     folder = work / "model"
-    releases = {uri: _release(uri) for uri in (config.init_from, *config.teachers) if uri not in ("", *NAMED_WEIGHTS)}
-    inputs = {"data": _data(work), "preset": preset, "configuration": asdict(config), "releases": releases}
+    uris = [uri for uri in (config.init_from, *config.teachers) if uri not in ("", *NAMED_WEIGHTS)]
+    inputs = {
+        "data": _data(work / "data"),
+        "other": _data(Path(config.other)) if config.other else "",
+        "preset": preset,
+        "configuration": asdict(config),
+        "releases": {uri: _release(uri) for uri in uris},
+    }
     return Step(folder / KEY_FILE, inputs | _code("train"), (folder / checkpoints.BEST,))
 
 
@@ -97,7 +103,7 @@ def convert(work: Path, checkpoint: Path, config: ConvertConfig) -> Step:
     """
     model = work / "model"
     trained = {"model": digest(checkpoint), "training": asdict(runs.load(model)), "epochs": len(runs.history(model))}
-    inputs = {"data": _data(work), **trained, "configuration": asdict(config)}
+    inputs = {"data": _data(work / "data"), **trained, "configuration": asdict(config)}
     release = work / "release"
     outputs = (release / MODEL_FILE, release / weights.FILE)
     return Step(work / f"convert.{KEY_FILE}", inputs | _code("convert"), outputs, (release / MANIFEST,))
@@ -116,7 +122,7 @@ def evaluate(options: argparse.Namespace, config: EvaluateConfig, trust: Trust |
 
     work, release = options.work, options.work / "release"
     inputs = {
-        "data": _data(work),
+        "data": _data(work / "data"),
         "release": _manifest(release / MANIFEST),
         "epochs": runs.history(work / "model"),
         "champion": _champion(options),
@@ -132,9 +138,8 @@ def _code(step: str) -> Inputs:
     return {"code": sources.digests(f"training.{step}")}
 
 
-def _data(work: Path) -> str:
-    """Return the digest of the shards. Unlike the fingerprint, it changes with the pixels."""
-    data = work / "data"
+def _data(data: Path) -> str:
+    """Return the digest of the shards in a folder. Unlike the fingerprint, it changes with the pixels."""
     return contents(data, "*.npy", data / KEY_FILE)
 
 
@@ -149,7 +154,7 @@ def _state(value: Any) -> Any:
 
 def _release(uri: str) -> str:
     """Return the SHA-256 of the manifest at an address, "" if there is none. It states every other file's digest."""
-    stored = open_storage(uri).read(MANIFEST)
+    stored = releases.storage(uri).read(MANIFEST)
     return hashlib.sha256(stored.data).hexdigest() if stored else ""
 
 

@@ -7,7 +7,7 @@ Bootstrap, chapters 8 and 15). What makes a face hard for both releases cancels 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -107,19 +107,33 @@ def load(folder: Path, sha256: str) -> Comparison:
 
 
 def compare(
-    champion: ScoredSamples, challenger: ScoredSamples, heads: set[str], config: EvaluateConfig
+    champion: ScoredSamples,
+    challenger: ScoredSamples,
+    heads: set[str],
+    config: EvaluateConfig,
+    masks: Iterable[tuple[str, Mask]] | None = None,
+    fewest: int = MIN_SUBGROUP_SIZE,
 ) -> tuple[Difference, ...]:
-    """Return the differences in every metric of `heads`, over all faces and in groups with enough labels for it."""
+    """Return the differences in every metric of `heads`, over all faces and in groups with enough labels for it.
+
+    Args:
+        champion: predictions of one release.
+        challenger: predictions of the other one for the same N faces.
+        heads: heads to compare.
+        config: resampling.
+        masks: names and masks (N,) of the groups of faces; by default those of `groups`.
+        fewest: labels that a group needs for a metric.
+    """
     random = np.random.default_rng(config.seed)
     before, after = (dict(zip(METRICS, faces.metrics().T, strict=True)) for faces in (champion, challenger))
     compared = {**COMPARED, **COMPARED_RANGES}
     counted = {metric: ~np.isnan(before[metric] + after[metric]) for metric in compared}
     return tuple(
         _difference(name, metric, before[metric][labelled], after[metric][labelled], config, random)
-        for name, mask in groups(challenger.labels)
+        for name, mask in (groups(challenger.labels) if masks is None else masks)
         for metric in compared
         if compared[metric].head in heads
-        and (labelled := mask & counted[metric]).sum() >= (1 if name == EVERYONE else MIN_SUBGROUP_SIZE)
+        and (labelled := mask & counted[metric]).sum() >= (1 if name == EVERYONE else fewest)
     )
 
 

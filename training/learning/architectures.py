@@ -13,9 +13,10 @@ import numpy as np
 from keras import layers
 
 from serving.heads import AGE
+from serving.images import Pixels
 from training.config import TrainConfig, require_usable
 from training.labels import AGE_CLASSES, CHOICES
-from training.learning import faceres, imagenet, weights
+from training.learning import converted, faceres, imagenet, weights
 from training.learning.layers import RoundedConv2D, RoundedDepthwiseConv2D, RoundedReLU6
 from training.registry.signing import Trust
 
@@ -33,8 +34,14 @@ _MOBILENET_BLOCKS = (
 )
 
 
-def build(config: TrainConfig, size: int, trust: Trust | None = None) -> keras.Model:
+def build(config: TrainConfig, size: int, trust: Trust | None = None, faces: Pixels | None = None) -> keras.Model:
     """Return the network that `config` names, for faces of `size` pixels.
+
+    Args:
+        config: architecture and initial weights.
+        size: side of the faces in pixels.
+        trust: signer that a release with initial weights must have, or None.
+        faces: (N, size, size, 3) uint8 training faces (see `weights.load`).
 
     Raises:
         StepError: there is no such network, or the initial weights are missing or do not fit.
@@ -46,15 +53,20 @@ def build(config: TrainConfig, size: int, trust: Trust | None = None) -> keras.M
     elif config.init_from == "faceres":
         faceres.load_faceres(model)
     elif config.init_from:
-        weights.load(model, config.init_from, trust)
+        weights.load(model, config.init_from, trust, faces)
     if config.init_from:
-        _freeze(model, config.frozen_blocks)
+        _freeze(model, config)
     return model
 
 
-def _freeze(model: keras.Model, blocks: int) -> None:
-    """Freeze the stem and the first `blocks` blocks, which detect edges and colors."""
+def _freeze(model: keras.Model, config: TrainConfig) -> None:
+    """Freeze the stem and the first blocks, which detect edges and colors.
+
+    With other faces in the batches, the statistics of the features are frozen too.
+    """
+    blocks = config.frozen_blocks
     frozen = {"stem", *(f"block{number}" for number in range(blocks))} if blocks else set()
+    frozen |= {"top"} if config.other else set()
     for layer in model.layers:
         layer.trainable = layer.name.partition("_")[0] not in frozen
 
@@ -99,7 +111,7 @@ def _mobilenet(size: int, blocks: int) -> keras.Model:
         x = RoundedReLU6()(x)
     x = layers.GlobalAveragePooling2D()(x)
     # The features of all faces have a large common part. Without it the branches learn twice as fast.
-    x = layers.BatchNormalization(momentum=0.9, name="top_norm")(x)
+    x = layers.BatchNormalization(momentum=0.9, name=converted.TOP_NORM)(x)
     x = layers.Dropout(0.2)(x)
     return keras.Model(pixels, _heads(x, width=128, dropout=0.3), name=f"mobilenet_{blocks}")
 

@@ -22,23 +22,29 @@ _EPOCH = re.compile(r"epoch-(\d{4})\.keras")
 _KEPT = 2
 
 
-def write(folder: Path, model: keras.Model, row: dict[str, float]) -> None:
+def write(folder: Path, model: keras.Model, row: dict[str, float], select: bool = True) -> None:
     """Write the state after an epoch, the best model so far and the history.
 
     Args:
         folder: folder of the run.
         model: the model with its optimizer.
         row: the epoch's number (from 1) and its metrics.
+        select: whether the best model is chosen by the validation metrics. Otherwise `write_best` writes it.
     """
     epoch = int(row["epoch"])
     # A resumed run repeats the epoch in which it was interrupted.
     rows = [earlier for earlier in runs.history(folder) if earlier["epoch"] < epoch]
-    if selection_metric(row) < min(map(selection_metric, rows), default=float("inf")):
+    if select and selection_metric(row) < min(map(selection_metric, rows), default=float("inf")):
         _save(model, folder / BEST)
     runs.write_history(folder, [*rows, row])
     _save(model, folder / f"epoch-{epoch:04d}.keras")
     for _, path in epochs(folder)[:-_KEPT]:
         path.unlink()
+
+
+def write_best(folder: Path, model: keras.Model) -> None:
+    """Write the best model of a training that is complete."""
+    _save(model, folder / BEST)
 
 
 def epochs(folder: Path) -> list[tuple[int, Path]]:
@@ -88,7 +94,11 @@ def find(folder: Path, epoch: int = 0) -> Path:
 def finished(folder: Path, config: TrainConfig) -> bool:
     """Return whether the training in `folder` completed all epochs or stopped early."""
     rows = runs.history(folder)
-    return bool(rows) and (len(rows) >= config.epochs or _epochs_since_best(rows) >= config.patience)
+    return (
+        (folder / BEST).is_file()
+        and bool(rows)
+        and (len(rows) >= config.epochs or _epochs_since_best(rows) >= config.patience)
+    )
 
 
 def _epochs_since_best(rows: list[dict[str, float]]) -> int:

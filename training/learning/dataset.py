@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -48,6 +49,27 @@ def training_batches(folder: Path, config: TrainConfig, seed: int, predictions: 
         predictions: folder with a teacher's predictions for the same faces (see `teacher.write_predictions`).
     """
     return learnable(training_records(folder, config, seed, predictions), folder, config, seed)
+
+
+def mixed_batches(
+    folder: Path, other: Path, config: TrainConfig, seed: int, predictions: Path | None, initial: Path
+) -> tf.data.Dataset:
+    """Return training batches as `training_batches` does, with a share of other faces in each.
+
+    Args:
+        folder: output of `prepare` with the user's own faces.
+        other: the sample of other faces (see `other_faces.sample`).
+        config: batch, shares, augmentation and targets.
+        seed: seed of the order and of the augmentation.
+        predictions: folder with the teachers' predictions for the own faces, or None.
+        initial: folder with the initial release's predictions for the other faces.
+    """
+    own = training_batches(folder, replace(config, batch=config.own_batch), seed, predictions)
+    rest = replace(config, batch=config.batch - config.own_batch, teacher_share=config.other_teacher_share)
+    others = training_batches(other, rest, seed, initial)
+    return tf.data.Dataset.zip(own, others).map(
+        lambda *pair: tf.nest.map_structure(lambda mine, theirs: tf.concat([mine, theirs], axis=0), *pair)
+    )
 
 
 def training_records(folder: Path, config: TrainConfig, seed: int, predictions: Path | None = None) -> tf.data.Dataset:

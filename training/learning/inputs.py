@@ -9,6 +9,7 @@ from pathlib import Path
 
 from training.config import TrainConfig
 from training.data import shards
+from training.errors import StepError
 from training.learning import faceres, imagenet, teacher, weights
 from training.registry.signing import Trust
 
@@ -24,12 +25,20 @@ def require(data: Path, config: TrainConfig, trust: Trust | None = None) -> None
     Raises:
         StepError: one of them is missing, damaged, not trusted, or has other heads; or no face has an age.
     """
-    shards.fingerprint(data)
+    size = shards.fingerprint(data).size
     shards.learned(data)
     if config.init_from == "imagenet":
         imagenet.find()
     elif config.init_from == "faceres":
         faceres.read()
     elif config.init_from:
-        weights.read(config.init_from, trust)
+        weights.find(config.init_from, config.architecture, size, trust)
     teacher.load(config.teachers, trust)
+    if config.other:
+        other = shards.fingerprint(Path(config.other))
+        shards.shards(Path(config.other), "validation")
+        if other.size != size:
+            raise StepError(
+                f"the other faces in {config.other} were prepared at {other.size} pixels, the faces at {size}; "
+                "prepare both at one size (--size)"
+            )

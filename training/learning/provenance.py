@@ -19,6 +19,7 @@ from training.data import shards
 from training.data.shards import ORIGIN_FILE
 from training.files import write_text
 from training.git import commit
+from training.learning import other_faces
 from training.registry.releases import release_at
 
 # In a run's folder: the machines of the training, one more for each resume, and the releases it started from.
@@ -47,6 +48,7 @@ def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, An
         "convert": asdict(config),
         "tools": here["tools"],
         "trained": _read(trained / _MAKING),
+        "interpolation": other_faces.record(trained),
         "converted": here,
     }
 

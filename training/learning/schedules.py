@@ -10,7 +10,7 @@ from training.config import TrainConfig
 
 def steps_per_epoch(config: TrainConfig, faces: int) -> int:
     """Return the number of steps in an epoch: its whole batches, at least one, within the limits of `config`."""
-    steps = max(1, faces // config.batch, config.min_steps)
+    steps = max(1, faces // config.own_batch, config.min_steps)
     return min(steps, config.max_steps) if config.max_steps else steps
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from training.config import NAMED_WEIGHTS
+from serving.images import Pixels
+from training.config import BUNDLED, NAMED_WEIGHTS
 from training.errors import StepError
+from training.learning import converted
+from training.learning.converted import Arrays
 from training.registry import releases
+from training.registry.releases import StoredRelease
 from training.registry.signing import Trust
 
 if TYPE_CHECKING:
     import keras
 
 FILE = "weights.npz"
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 def dump(model: keras.Model) -> bytes:
@@ -37,19 +38,32 @@ def dump(model: keras.Model) -> bytes:
     return file.getvalue()
 
 
-def load(model: keras.Model, uri: str, trust: Trust | None = None) -> None:
+def load(model: keras.Model, uri: str, trust: Trust | None = None, faces: Pixels | None = None) -> None:
     """Set each layer of `model` from the layer with the same name and shape in the release at `uri`.
 
     Prints how many layers were set.
 
+    Args:
+        model: the network.
+        uri: folder or gs:// address of a release, or BUNDLED.
+        trust: signer that the release must have, or None.
+        faces: (N, size, size, 3) uint8 training faces. A release without trainable weights needs them (see
+            `converted.unfold`).
+
     Raises:
-        StepError: as `read`, or no layer fits.
+        StepError: as `find`, or no layer fits.
     """
-    stored = read(uri, trust)
+    found = find(uri, model.name, model.input_shape[1], trust)
+    trainable = _stored(found)
+    stored = converted.read(model, found) if trainable is None else trainable
     layers = [layer for layer in model.layers if layer.weights]
     count = sum(_set(layer, stored) for layer in layers)
     if not count:
         raise StepError(f"no layer of {uri} fits {model.name}; start from a release of the same architecture")
+    if trainable is None:
+        converted.unfold(model, faces)
+        converted.require_equal(model, found)
+        count += 1
     print(f"{count} of {len(layers)} layers start from {uri}")
 
 
@@ -61,27 +75,37 @@ def _set(layer: keras.Layer, stored: Arrays) -> bool:
     return True
 
 
-def read(uri: str, trust: Trust | None = None) -> Arrays:
-    """Return the weights of the release at `uri`, as `dump` wrote them.
+def find(uri: str, architecture: str, size: int, trust: Trust | None = None) -> StoredRelease:
+    """Return the release at `uri`, from which a network of `architecture` for faces of `size` pixels can start.
 
     Raises:
-        StepError: there is no such release, or its weights are missing or damaged.
+        StepError: there is no such release, its weights are damaged, or it has none and its model file cannot replace
+            them.
     """
     try:
         found = releases.read(uri, trust)
     except StepError as error:
-        raise StepError(f"no initial weights {uri!r}, and it is none of {', '.join(NAMED_WEIGHTS)}: {error}") from error
+        names = ", ".join((BUNDLED, *NAMED_WEIGHTS))
+        raise StepError(f"no initial weights {uri!r}, and it is none of {names}: {error}") from error
+    if _stored(found) is None:
+        converted.require(found, architecture, size)
+    return found
+
+
+def _stored(found: StoredRelease) -> Arrays | None:
+    """Return the weights of a release as `dump` wrote them, None if it has none.
+
+    Raises:
+        StepError: they are damaged.
+    """
     entry = found.manifest.get("weights")
     data = found.files.get(entry["file"]) if entry else None
     if data is None:
-        raise StepError(
-            f"{uri} contains no trainable weights (the bundled release leaves them out); choose a release from a "
-            "registry"
-        )
+        return None
     try:
         with np.load(io.BytesIO(data)) as arrays:
             return dict(arrays)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise StepError(
-            f"the weights of {uri} are no .npz file of arrays ({error}); publish the release again"
+            f"the weights of {found.uri} are no .npz file of arrays ({error}); publish the release again"
         ) from error

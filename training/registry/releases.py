@@ -8,6 +8,8 @@ from typing import Any
 
 from serving import release
 from serving.release import MANIFEST, Pins, Release, identifier, parse_manifest
+from serving.settings import BUNDLED_RELEASE
+from training.config import BUNDLED
 from training.errors import StepError
 from training.registry.addresses import open_storage
 from training.registry.signing import Trust, verify
@@ -48,13 +50,13 @@ def read(uri: str, trust: Trust | None = None) -> StoredRelease:
     """Read every file of the release at `uri` once and verify it.
 
     Args:
-        uri: its folder, or gs://bucket/path.
+        uri: its folder, gs://bucket/path, or BUNDLED.
         trust: whose signature is required, None for nobody's.
 
     Raises:
         StepError: there is no release, a digest or the signature does not match, or it has files that no release has.
     """
-    return read_from(open_storage(uri), uri.rstrip("/") or "/", "", trust)
+    return read_from(storage(uri), uri.rstrip("/") or "/", "", trust)
 
 
 def read_from(storage: Storage, uri: str, folder: str, trust: Trust | None = None) -> StoredRelease:
@@ -111,11 +113,20 @@ def release_at(uri: str) -> dict[str, str] | None:
     Raises:
         StepError: its manifest is invalid, or the storage cannot be read.
     """
-    stored = open_storage(uri).read(MANIFEST)
+    stored = storage(uri).read(MANIFEST)
     if stored is None:
         return None
     manifest = _manifest(uri, stored.data)
     return {"version": manifest["version"], "sha256": manifest["model"]["sha256"]}
+
+
+def storage(uri: str) -> Storage:
+    """Return the storage of the release at `uri`, which can be BUNDLED.
+
+    Raises:
+        StepError: the address cannot be read.
+    """
+    return open_storage(str(BUNDLED_RELEASE) if uri == BUNDLED else uri)
 
 
 def _manifest(uri: str, data: bytes) -> dict[str, Any]:
