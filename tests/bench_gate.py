@@ -22,7 +22,7 @@ from training.config import EvaluateConfig, GateConfig
 from training.evaluate import score
 from training.evaluation.comparison import EVERYONE, Comparison, compare, groups
 from training.evaluation.metric_table import COMPARED
-from training.evaluation.metrics import METRICS, ScoredSamples
+from training.evaluation.samples import METRICS, ScoredSamples
 from training.gate import against
 
 Mask = npt.NDArray[np.bool_]

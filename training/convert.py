@@ -2,80 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
 
-from serving import heads, release, self_test
+from serving import release, self_test
 from serving.detection import files
 from serving.heads import AGE
-from serving.images import RESIZE_RULE, Pixels
-from serving.predictor import Outputs, Predictor, age_levels, decide_ages, each_label
-from serving.release import AgeDecision, Calibration, Release
-from training.calibration import input_check, temperature
+from serving.images import Pixels
+from serving.predictor import Outputs
+from serving.release import Calibration
+from training.calibration import input_check, precisions, temperature
+from training.calibration.precisions import Score, Variant
 from training.config import ConvertConfig
 from training.data import shards
 from training.data.shards import LabelArray
 from training.errors import StepError
 from training.evaluation.card import INTENDED_USE
 from training.files import OwnFolder, write_text
-from training.labels import COLUMNS, LABELS, MISSING, age_distance, by_head
-from training.learning import checkpoints, dataset, weights
+from training.labels import COLUMNS, MISSING, by_head
+from training.learning import checkpoints, weights
 from training.learning.provenance import provenance
 from training.registry.registry import RELEASE_FILES
 
 MODEL_FILE = "model.tflite"
-NAME = "age-gender-detection"
 _BATCH = 64
 _FOLDER = OwnFolder(
     "convert",
     re.compile("|".join(map(re.escape, RELEASE_FILES)) + r"|\..+\.partial"),
     {release.MANIFEST: ("format", "name", "version", "model")},
 )
-
-
-@dataclass(frozen=True)
-class Score:
-    """Metrics of a model on the validation faces."""
-
-    age_mae: float
-    """Mean absolute error of the age in years, from the nearest age where the label is a range."""
-    accuracies: dict[str, float]
-    """Accuracy of each choice, without those that no face has a label for."""
-
-    def as_json(self) -> dict[str, float]:
-        """Return the metrics as in the manifest."""
-        return {"age_mae": self.age_mae, **{f"{head}_accuracy": share for head, share in self.accuracies.items()}}
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A TFLite file with its outputs and metrics."""
-
-    precision: str
-    """float32, float16 or int8."""
-    model: bytes
-    """The file."""
-    outputs: Outputs
-    """Predictions for the validation faces."""
-    score: Score
-    """Metrics of these predictions."""
-
-    def __str__(self) -> str:
-        choices = ", ".join(f"{head} {share:.1%}" for head, share in self.score.accuracies.items())
-        return f"{self.precision}: {len(self.model)} bytes, age error {self.score.age_mae:.2f} years, {choices}"
 
 
 def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> dict[str, Any]:
@@ -104,12 +66,12 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
     pixels, labels = _validation(data, config)
     wanted: Outputs = {name: np.asarray(values) for name, values in model.predict(pixels, _BATCH, verbose=0).items()}
     variants: list[Variant] = []
-    for precision in _CONVERTERS:
-        variants.append(_variant(model, data, precision, pixels, labels, config))
+    for precision in precisions.CONVERTERS:
+        variants.append(precisions.variant(model, data, precision, pixels, labels, config))
         print(variants[-1], flush=True)
-    _check_parity(variants[0].outputs, wanted, config)
-    reference = _score(wanted, labels, config)
-    chosen = _choose(variants, reference, config)
+    precisions.check_parity(variants[0].outputs, wanted, config)
+    reference = precisions.score(wanted, labels, config)
+    chosen = precisions.choose(variants, reference, config)
     manifest = _manifest(chosen, variants, reference, data, trained, config)
     trainable = weights.dump(learnt)
     manifest["weights"] = {
@@ -118,12 +80,12 @@ def convert(data: Path, trained: Path, folder: Path, config: ConvertConfig) -> d
         "bytes": len(trainable),
     }
     manifest["calibration"] = _calibration(
-        temperature.fit(chosen.outputs, labels, config.interval_coverage, _decision(config)), labels, config
+        temperature.fit(chosen.outputs, labels, config.interval_coverage, precisions.decision(config)), labels, config
     )
     manifest[release.DETECTOR] = files.section()
     manifest["input_check"] = input_check.fit(data, config.input_check)
     size = pixels.shape[1]
-    predictor = Predictor(_unpublished(chosen.model, size, _labels(wanted), _decision(config)))
+    predictor = precisions.predictor(chosen.model, size, wanted, config)
     manifest[self_test.MEMBER] = self_test.record(predictor.run(self_test.image(size)))
     # The manifest comes first because it marks the folder as this step's.
     unfinished.mkdir(parents=True)
@@ -162,110 +124,6 @@ def _both_sides(model: keras.Model) -> keras.Model:
     )
 
 
-def _float32(converter: Any, _: Path, __: int) -> None:
-    """Keep the converter's defaults."""
-
-
-def _float16(converter: Any, _: Path, __: int) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-
-
-def _int8(converter: Any, data: Path, faces: int) -> None:
-    """Quantize weights and activations. Input and outputs stay float32."""
-
-    def representative() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-        for pixels, _ in dataset.batches(data, "train", 1).take(faces):
-            yield {"pixels": pixels.numpy().astype(np.float32)}
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
-
-
-# float32 comes first, because it must agree with the Keras model.
-_CONVERTERS = {"float32": _float32, "float16": _float16, "int8": _int8}
-
-
-def _variant(
-    model: keras.Model, data: Path, precision: str, pixels: Pixels, labels: LabelArray, config: ConvertConfig
-) -> Variant:
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    _CONVERTERS[precision](converter, data, config.calibration_faces)
-    # The converter prints every variable of the model.
-    with contextlib.redirect_stdout(io.StringIO()):
-        file = converter.convert()
-    predictor = Predictor(_unpublished(file, pixels.shape[1], _labels(model.output), _decision(config)))
-    outputs = predictor.run(pixels)
-    return Variant(precision, file, outputs, _score(outputs, labels, config))
-
-
-def _decision(config: ConvertConfig) -> AgeDecision:
-    return AgeDecision(config.near_years, config.miss_cost)
-
-
-def _labels(outputs: Iterable[str]) -> heads.Labels:
-    """Return the labels of the classification heads among the outputs."""
-    found = set(outputs)
-    return {head: names for head, names in LABELS.items() if head in found}
-
-
-def _unpublished(file: bytes, size: int, labels: heads.Labels, decision: AgeDecision) -> Release:
-    return Release(
-        NAME,
-        "",
-        hashlib.sha256(file).hexdigest(),
-        file,
-        size,
-        RESIZE_RULE,
-        labels,
-        temperature.neutral(decision, labels),
-        {},
-    )
-
-
-def _score(outputs: Outputs, labels: LabelArray, config: ConvertConfig) -> Score:
-    known = {head: values != MISSING for head, values in by_head(labels).items()}
-    return Score(
-        age_mae=float(np.nanmean(age_distance(decide_ages(outputs[AGE], _decision(config)), labels))),
-        accuracies={
-            head: float((each_label(outputs[head]).argmax(axis=1) == classes)[known[head]].mean())
-            for head, classes in by_head(labels).items()
-            if head in _labels(outputs) and known[head].any()
-        },
-    )
-
-
-def _check_parity(found: Outputs, wanted: Outputs, config: ConvertConfig) -> None:
-    years = [age_levels(outputs[AGE], (0.5,))[0] for outputs in (found, wanted)]
-    apart = {
-        AGE: (float(np.abs(years[0] - years[1]).max()), config.max_age_disagreement),
-        **{
-            head: (float(np.abs(found[head] - wanted[head]).max()), config.max_probability_disagreement)
-            for head in _labels(wanted)
-        },
-    }
-    for head, (distance, allowed) in apart.items():
-        # A comparison with NaN is false, so NaN fails too.
-        if not distance <= allowed:
-            raise StepError(
-                f"the float32 TFLite file and the Keras model disagree on {head} by {distance:.4g}, at most "
-                f"{allowed:.4g} is allowed: the conversion is broken; try another TensorFlow version"
-            )
-
-
-def _choose(variants: list[Variant], reference: Score, config: ConvertConfig) -> Variant:
-    good = [
-        variant
-        for variant in variants
-        if variant.score.age_mae <= reference.age_mae + config.max_age_loss
-        and all(
-            variant.score.accuracies[head] >= accuracy - config.max_accuracy_loss
-            for head, accuracy in reference.accuracies.items()
-        )
-    ]
-    return min(good, key=lambda variant: len(variant.model))
-
-
 def _calibration(fitted: Calibration, labels: LabelArray, config: ConvertConfig) -> dict[str, dict[str, Any]]:
     faces = {head: int((values != MISSING).sum()) for head, values in by_head(labels).items()}
     return {
@@ -285,14 +143,19 @@ def _calibration(fitted: Calibration, labels: LabelArray, config: ConvertConfig)
 
 
 def _manifest(
-    chosen: Variant, variants: list[Variant], reference: Score, data: Path, trained: Path, config: ConvertConfig
+    chosen: Variant,
+    variants: list[Variant],
+    reference: Score,
+    data: Path,
+    trained: Path,
+    config: ConvertConfig,
 ) -> dict[str, Any]:
     now = datetime.now(UTC)
     sha256 = hashlib.sha256(chosen.model).hexdigest()
     fingerprint = shards.fingerprint(data)
     return {
         "format": release.FORMAT,
-        "name": NAME,
+        "name": precisions.NAME,
         "version": f"{now:%Y%m%d}-{sha256[:8]}",
         "created": now.isoformat(timespec="seconds"),
         "model": {
@@ -307,7 +170,7 @@ def _manifest(
         "input": {"size": fingerprint.size, "resize": fingerprint.resize, "channels": "RGB", "range": [0, 255]},
         "heads": {
             AGE: {"unit": "years", "classes": int(chosen.outputs[AGE].shape[1])},
-            **{head: {"labels": names} for head, names in _labels(chosen.outputs).items()},
+            **{head: {"labels": names} for head, names in precisions.head_labels(chosen.outputs).items()},
         },
         "conversion": {
             "keras": reference.as_json(),

@@ -17,7 +17,7 @@ from training.calibration import input_check
 from training.config import EvaluateConfig
 from training.data import shards
 from training.errors import StepError
-from training.evaluation import baseline, comparison, metrics, report, summary
+from training.evaluation import baseline, comparison, metrics, report, samples, summary
 from training.evaluation import champion as champions
 from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
@@ -90,7 +90,7 @@ def _load(folder: Path, data: Path) -> tuple[Release, Predictor]:
 
 
 def compare(
-    champion: Champion, challenger: Release, faces: metrics.ScoredSamples, data: Path, config: EvaluateConfig
+    champion: Champion, challenger: Release, faces: samples.ScoredSamples, data: Path, config: EvaluateConfig
 ) -> Comparison:
     """Score the champion on the same test faces and return the comparison.
 
@@ -115,7 +115,7 @@ def _false_positive_rate(challenger: Release, data: Path) -> float:
     return round(float(np.concatenate(warned).mean()), 4)
 
 
-def score(predictor: Predictor, data: Path) -> metrics.ScoredSamples:
+def score(predictor: Predictor, data: Path) -> samples.ScoredSamples:
     """Return the function's predictions for the test faces.
 
     Raises:
@@ -127,4 +127,4 @@ def score(predictor: Predictor, data: Path) -> metrics.ScoredSamples:
         for faces in shards.pieces(pixels, predictor.release.size):
             predictions += predictor.predict(faces)
         labels.append(rows)
-    return metrics.collect(predictions, np.concatenate(labels))
+    return samples.collect(predictions, np.concatenate(labels))

@@ -104,7 +104,7 @@ def _intervals(measured: dict[str, Any], manifest: dict[str, Any], config: GateC
     stated = manifest["calibration"]["age"]["coverage"]
     if _by_ranges(measured):
         overlap = measured["overall"]["interval_overlap"]["value"]
-        yield at_least("interval_overlap", overlap, round(stated - config.coverage_error, 4))
+        yield at_least("interval_overlap", overlap, max(0.0, round(stated - config.coverage_error, 4)))
         return
     if "interval_coverage" not in measured["overall"]:
         return

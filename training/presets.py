@@ -89,8 +89,8 @@ PRESETS = {
         ),
         replace(_ANYTHING, age_mae=14.0, gender_accuracy=0.6, ethnicity_accuracy=0.5),
     ),
-    # A smoke test: the whole pipeline in seconds, without a useful model. It takes as many steps on any number of faces,
-    # since the predictions after a few steps are chance and do not meet even these thresholds.
+    # A smoke test: the whole pipeline in seconds, without a useful model. Few faces are repeated: after a few steps,
+    # predictions are chance and do not meet even these thresholds.
     "smoke": Preset(
         TrainConfig(
             architecture="small",

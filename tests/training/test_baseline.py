@@ -44,11 +44,11 @@ def test_the_baseline_rests_on_the_labels_that_there_are() -> None:
     found = baseline.measure(training, test, coverage=0.8)
     # The middle between 24.5, the middle of a range, and 40.
     assert (found["years"], found["labels"]) == (32, {"gender": "female"})
-    assert found["labelled"] == {"age": 2, "gender": 2, "ethnicity": 0}
+    assert found["labelled"] == {"age": 2, "gender": 3, "ethnicity": 0}
     assert found["overall"]["age_mae"] == 2
     assert found["overall"]["age_range_distance"] == 3
     words = baseline.sentence({"baseline": found})
-    assert "of which 2 have a label for age, 2 have a label for gender, 0 have a label for ethnicity." in words
+    assert "of which 2 have a label for age, 0 have a label for ethnicity." in words
 
 
 def test_the_bundled_release_is_better_than_the_baseline_in_every_metric() -> None:

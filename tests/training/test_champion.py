@@ -19,7 +19,7 @@ from training.config import EvaluateConfig
 from training.evaluate import compare, evaluate, score
 from training.evaluation import champion, comparison
 from training.evaluation.gate_result import GateResult, Override
-from training.evaluation.metrics import ScoredSamples
+from training.evaluation.samples import ScoredSamples
 from training.gate import gate
 from training.presets import PRESETS
 from training.publish import publish

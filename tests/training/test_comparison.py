@@ -12,7 +12,8 @@ from tests.bench_gate import exchanged, mixed, worsened
 from training.config import EvaluateConfig, GateConfig
 from training.evaluation import comparison
 from training.evaluation.comparison import EVERYONE, Comparison, Difference, compare
-from training.evaluation.metrics import METRICS, MIN_SUBGROUP_SIZE, Array, ScoredSamples
+from training.evaluation.metrics import MIN_SUBGROUP_SIZE
+from training.evaluation.samples import METRICS, Array, ScoredSamples
 from training.gate import against
 
 HEADS = {"age", "gender", "ethnicity"}

@@ -12,9 +12,9 @@ import pytest
 
 from serving import release, self_test
 from serving.predictor import Predictor
-from training import convert as converting
+from training.calibration.precisions import Score, Variant, choose
 from training.config import ConvertConfig
-from training.convert import Score, Variant, convert
+from training.convert import convert
 from training.data import shards
 from training.errors import StepError
 from training.learning import checkpoints
@@ -97,7 +97,7 @@ def test_the_smallest_file_that_is_as_good_is_chosen(int8: Score, chosen: str) -
         Variant("float16", bytes(20), {}, reference),
         Variant("int8", bytes(10), {}, int8),
     ]
-    assert converting._choose(variants, reference, ConvertConfig()).precision == chosen
+    assert choose(variants, reference, ConvertConfig()).precision == chosen
 
 
 def test_another_epoch_can_be_converted_while_its_checkpoint_is_there(

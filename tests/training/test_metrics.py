@@ -7,7 +7,7 @@ import pytest
 
 from serving.prediction import AgeEstimate, FacePrediction, LabelEstimate
 from training.config import EvaluateConfig
-from training.evaluation import metrics
+from training.evaluation import metrics, samples
 from training.labels import MAX_AGE, MISSING, band
 
 CONFIG = EvaluateConfig(bootstrap=500)
@@ -18,7 +18,7 @@ def prediction(years: int, gender: str, ethnicity: str) -> FacePrediction:
     return FacePrediction(AgeEstimate(years, years - 3, years + 3), choices)
 
 
-FACES = metrics.collect(
+FACES = samples.collect(
     [
         prediction(30, "male", "white"),
         prediction(42, "female", "asian"),
@@ -42,7 +42,7 @@ def test_overall_figures_are_means_over_the_faces() -> None:
     }
 
 
-PARTIAL = metrics.collect(
+PARTIAL = samples.collect(
     [prediction(years, "male", "white") for years in (30, 27, 33, 70, 15, 40)],
     np.array(
         [
@@ -109,7 +109,7 @@ def test_a_calibration_error_is_the_mean_distance_between_stated_and_found() -> 
 
 
 def test_the_worst_cell_leaves_children_and_small_groups_out() -> None:
-    many = metrics.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
+    many = samples.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
     worst = metrics.worst_subgroup(metrics.measure(many, CONFIG))
     assert worst is not None
     assert (worst["gender"], worst["n"], worst["gender_accuracy"]["value"]) == ("male", 50, 1.0)
@@ -117,7 +117,7 @@ def test_the_worst_cell_leaves_children_and_small_groups_out() -> None:
 
 
 def test_the_interval_holds_the_value_and_narrows_with_more_faces() -> None:
-    many = metrics.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
+    many = samples.ScoredSamples(*(np.repeat(column, 50, axis=0) for column in vars(FACES).values()))
     few, more = (metrics.measure(faces, CONFIG)["overall"]["age_mae"] for faces in (FACES, many))
     assert few["low"] <= few["value"] <= few["high"]
     assert more["high"] - more["low"] < few["high"] - few["low"]

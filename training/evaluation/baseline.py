@@ -8,7 +8,7 @@ import numpy as np
 
 from training.data.shards import LabelArray
 from training.evaluation.metric_table import COMPARED, COMPARED_RANGES
-from training.evaluation.metrics import METRICS, ScoredSamples
+from training.evaluation.samples import METRICS, ScoredSamples
 from training.labels import CHOICES, MISSING, age_range, by_head, from_13_years
 
 

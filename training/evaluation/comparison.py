@@ -19,7 +19,8 @@ from serving.request_stats import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
 from training.evaluation.metric_table import COMPARED, COMPARED_RANGES, MetricSpec, spec
-from training.evaluation.metrics import METRICS, MIN_SUBGROUP_SIZE, Array, ScoredSamples
+from training.evaluation.metrics import MIN_SUBGROUP_SIZE
+from training.evaluation.samples import METRICS, Array, ScoredSamples
 from training.files import write_text
 from training.labels import CHOICES, ETHNICITIES, GENDERS, age_bands, by_head, from_13_years
 

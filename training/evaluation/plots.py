@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from training.calibration.intervals import covered
 from training.evaluation import metrics
-from training.evaluation.metrics import Array, ScoredSamples
+from training.evaluation.samples import Array, ScoredSamples
 from training.evaluation.tables import MIN_SHOWN
 from training.labels import CHOICES, age_range, exact_ages, ranged_ages
 

@@ -19,7 +19,7 @@ from serving.request_stats import AGE_BANDS
 from training.evaluation import baseline, metrics, plots, tables
 from training.evaluation.comparison import Mask
 from training.evaluation.metric_table import CALIBRATION_ERRORS, SPECS
-from training.evaluation.metrics import Array, ScoredSamples
+from training.evaluation.samples import Array, ScoredSamples
 from training.labels import CHOICES, LABELS, MISSING, Head, age_distance, age_range, by_head, exact_ages
 from training.templating import data_uri, plot_uri, render
 
