@@ -22,7 +22,7 @@ HEADS = {"age", "gender", "ethnicity"}
 
 def faces(ages: list[int], error: float, seed: int = 0) -> ScoredSamples:
     """Return predictions of men whose ages are wrong by `error` and some noise, with the right labels."""
-    labels = np.array([(age, 0, 0) for age in ages], np.uint8)
+    labels = np.array([(age, 0, 0, age) for age in ages], np.uint8)
     years = labels[:, 0] + error + np.random.default_rng(seed).uniform(0, 1, len(ages))
     choices = np.zeros((len(ages), 2), np.int64)
     return ScoredSamples(labels, years, years - 5, years + 5, choices, np.full((len(ages), 2), 0.9))

@@ -159,7 +159,7 @@ def digests(tree: Path, step: str) -> dict[str, str]:
         ("training/templates/report.html", "new", {"prepare", "convert", "evaluate"}),
         ("training/requirements-gpu.txt", "new", {"prepare", "train", "convert", "evaluate"}),
         ("function/serving/images.py", "\nNEW = 1\n", {"prepare", "train", "convert", "evaluate"}),
-        ("function/serving/detection/*.tflite", "new", {"convert"}),
+        ("function/serving/detection/*.tflite", "new", {"prepare", "convert"}),
         ("training/data/archives.py", "\n# A comment.\n", set()),
         ("training/data/archives.py", '\n"""A text that stands alone."""\n', set()),
         # Its values are in the configuration.
