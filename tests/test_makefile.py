@@ -116,6 +116,32 @@ def test_former_names_are_refused_with_the_new_ones() -> None:
     assert refused("pipeline", "DATA=tests", "TRAIN=--resume") == "TRAIN is now TRAIN_ARGS: rename it"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["FROM=nowhere"], "FROM=nowhere is no release; give bundled, its folder, or its gs:// address"),
+        (
+            ["FROM=bundled", "PRESET=imagenet"],
+            "FROM=bundled is a mobilenet_9, PRESET=imagenet trains another network;",
+        ),
+        (["FROM=bundled", "SIZE=96"], "FROM=bundled needs faces of 160 pixels, not SIZE=96; leave SIZE out"),
+        (["OTHER=tests"], "OTHER=tests needs FROM=<release to fine-tune>, for example FROM=bundled"),
+        (["FROM=bundled", "OTHER=tests"], "OTHER=tests is no output of prepare; give its folder data"),
+    ],
+)
+def test_a_fine_tuning_that_cannot_work_is_refused(arguments: list[str], message: str) -> None:
+    assert refused("pipeline", "DATA=tests", *arguments).startswith(message)
+
+
+def test_a_fine_tuning_has_its_own_preset_and_needs_no_face_weights(tmp_path: Path) -> None:
+    (tmp_path / "fingerprint.json").touch()
+    told = make("-n", "pipeline", "DATA=tests", "FROM=bundled", f"OTHER={tmp_path}").stdout
+    assert (
+        f'train --work "build/finetune" --preset finetune --resume --init-from "bundled" --other "{tmp_path}"' in told
+    )
+    assert "npm" not in told
+
+
 def test_the_pipeline_numbers_its_steps() -> None:
     steps = re.findall(r"'(\d/\d) ([a-z]+)'.* -m training ([a-z]+) ", make("-n", "pipeline", "DATA=tests").stdout)
     names = ("prepare", "train", "convert", "evaluate", "gate", "publish")

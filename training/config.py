@@ -111,7 +111,10 @@ class TrainConfig:
     other_teacher_share: float = 0.5
     """Weight of the initial release's predictions in the targets of the other faces. The labels have the rest."""
     max_forgetting: float = 0.05
-    """Years by which the age error on the other faces' validation split may rise. Weights move back until it holds."""
+    """Years by which the age error may rise on other validation faces of ages that are rare among the own faces.
+
+    The weights move back towards the initial ones until it holds.
+    """
     max_steps: int = 0
     """Largest number of steps in an epoch. 0 means the whole training split."""
     min_steps: int = 0

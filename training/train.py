@@ -81,7 +81,7 @@ def train(
         if config.other:
             with strategy.scope():
                 start = _build(config, data, steps, trust).get_weights()
-            _keep_others(loop, start, folder)
+            _keep_others(loop, start, data, folder)
     return folder / checkpoints.BEST
 
 
@@ -98,18 +98,23 @@ def _batches(data: Path, folder: Path, config: TrainConfig, seed: int, trust: Tr
     return dataset.mixed_batches(data, other, config, seed, predictions, initial)
 
 
-def _keep_others(loop: Loop, start: list[Any], folder: Path) -> None:
-    """Move the weights back towards the initial ones as far as the other faces need, and write the best model."""
+def _keep_others(loop: Loop, start: list[Any], data: Path, folder: Path) -> None:
+    """Move the weights back towards the initial ones as far as the other faces need, and write the best model.
+
+    Other faces of the ages that the training has improve with it. They would hide what the others lose.
+    """
     config, sample = loop.config, folder / other_faces.FOLDER
+    low, high = other_faces.usual_ages(data)
+    others = dataset.outside(dataset.validation_batches(sample, config), low, high)
 
     def error() -> float:
-        return loop.validate(dataset.validation_batches(sample, config))["age_error"]
+        return loop.validate(others)["age_error"]
 
     found = other_faces.interpolate(loop.model, start, error, config.max_forgetting, folder)
     print(
-        f"other faces: age error {found['error_before']:.2f} years before, {found['error_fine_tuned']:.2f} after the "
-        f"training, {found['error']:.2f} with {found['share']:.0%} of the way; at most {config.max_forgetting} more "
-        "is allowed"
+        f"other faces below {low:.0f} or above {high:.0f} years: age error {found['error_before']:.2f} years before, "
+        f"{found['error_fine_tuned']:.2f} after the training, {found['error']:.2f} with {found['share']:.0%} of the "
+        f"way; at most {config.max_forgetting} more is allowed"
     )
     checkpoints.write_best(folder, loop.model)
 

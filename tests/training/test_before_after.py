@@ -39,21 +39,22 @@ def test_a_clear_change_is_told_with_its_interval() -> None:
     assert better[0].startswith("On your 30 test faces age MAE went from 8.")
     assert "which is better (95 % interval of the difference: -6." in better[0]
     assert "which is worse" in worse[0]
-    assert "no measurable change of gender accuracy (100.0 % before, 100.0 % after" in better[0]
+    assert "Gender accuracy (100.0 % before, 100.0 % after, interval +0.0 to +0.0), " in better[0]
 
 
 def test_no_clear_change_is_told_as_none() -> None:
     ages = [65] * 30
-    (overall, *_) = words(faces(ages, 3), faces(ages, 3, 1))
-    assert overall.startswith("On your 30 test faces no measurable change of age MAE (3.")
+    (overall,) = words(faces(ages, 3), faces(ages, 3, 1))
+    assert overall.startswith("On your 30 test faces age MAE (3.")
+    assert overall.endswith(" did not change measurably.")
 
 
 def test_small_groups_are_named_and_not_judged() -> None:
     ages = [65] * 30 + [30] * 5
     told = words(faces(ages, 8), faces(ages, 2, 1))
-    assert told[-1] == "Too few faces to tell (fewer than 20): 20-39 years, male, 20-39 years."
+    assert told[-1] == "Too few faces to tell (fewer than 20): 20-39 years."
     assert not any(sentence.startswith("20-39") for sentence in told)
-    assert any(sentence.startswith("male, 60+ years (30 faces):") for sentence in told)
+    assert [sentence for sentence in told if sentence.startswith("60+ years (30 faces): age MAE went from 8.")]
 
 
 def test_too_few_faces_overall_are_told() -> None:
@@ -82,7 +83,7 @@ def test_the_report_opens_with_before_and_after(copy: Path, challenger: Path, da
     assert measured[before_after.MEMBER]["version"] == releases.read(str(challenger)).version
     page = (copy / "report.html").read_text()
     assert 0 < page.index('<h2 id="before-and-after">') < page.index('<h2 id="summary">')
-    assert "test faces no measurable change of age MAE" in page
+    assert "did not change measurably" in page
 
 
 def test_a_training_from_no_release_has_no_such_section(challenger: Path) -> None:

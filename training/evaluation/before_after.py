@@ -58,7 +58,12 @@ def measure(
         heads: heads that both have.
         config: resampling.
     """
-    masks = [(name, mask) for name, mask in _groups(after.labels) if mask.any()]
+    # A group that has the same faces as an earlier one would repeat its sentences.
+    unique: dict[bytes, tuple[str, Mask]] = {}
+    for name, mask in _groups(after.labels):
+        if mask.any():
+            unique.setdefault(mask.tobytes(), (name, mask))
+    masks = unique.values()
     shown = [(name, mask) for name, mask in masks if mask.sum() >= MIN_SHOWN]
     return {
         "version": version,
@@ -107,16 +112,16 @@ def _groups(labels: LabelArray) -> Iterator[tuple[str, Mask]]:
 def _sentences(rows: list[Difference], confidence: str) -> Iterator[str]:
     """Yield a sentence for each metric of one group that changed, and one for all that did not."""
     group, n = rows[0].group, rows[0].n
-    place = f"On your {n} test faces" if group == EVERYONE else f"{group} ({n} faces):"
+    place = f"On your {n} test faces " if group == EVERYONE else f"{group} ({n} faces): "
     changed = [row for row in rows if row.low > 0 or row.high < 0]
     for row in changed:
         better = (row.difference < 0) == (row.spec.worse_sign > 0)
-        yield (
-            f"{place} {row.spec.title} went from {row.spec.text(row.champion)} to {row.spec.text(row.challenger)}, "
+        yield _capital(
+            f"{place}{row.spec.title} went from {row.spec.text(row.champion)} to {row.spec.text(row.challenger)}, "
             f"which is {'better' if better else 'worse'} ({confidence} interval of the difference: "
             f"{row.spec.interval(row.low, row.high)})."
         )
-        place = "There"
+        place = ""
     same = [
         f"{row.spec.title} ({row.spec.text(row.champion)} before, {row.spec.text(row.challenger)} after, interval "
         f"{row.spec.number(row.low, '+')} to {row.spec.number(row.high, '+')})"
@@ -124,4 +129,8 @@ def _sentences(rows: list[Difference], confidence: str) -> Iterator[str]:
         if row not in changed
     ]
     if same:
-        yield f"{place} no measurable change of {', '.join(same)}."
+        yield _capital(f"{place}{', '.join(same)} did not change measurably.")
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

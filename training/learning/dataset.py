@@ -108,6 +108,17 @@ def validation_batches(folder: Path, config: TrainConfig) -> tf.data.Dataset:
     )
 
 
+def outside(faces: tf.data.Dataset, low: float, high: float) -> tf.data.Dataset:
+    """Return the batches of the faces whose labelled age lies outside of `low` to `high`, all faces if none does."""
+
+    def lies_outside(_: tf.Tensor, heads: Heads) -> tf.Tensor:
+        age = tf.cast(tf.argmax(heads[AGE]), tf.float32)
+        return (age < low) | (age > high)
+
+    found = faces.unbatch().filter(lies_outside).batch(_VALIDATION_BATCH)
+    return found if any(True for _ in found.take(1)) else faces
+
+
 def targets(labels: tf.Tensor, config: TrainConfig, predictions: tf.Tensor | None = None) -> Heads:
     """Return the targets of the network, and what they are worth.
 

@@ -47,6 +47,13 @@ def sample(other: Path, folder: Path) -> Path:
     return sampled
 
 
+def usual_ages(data: Path) -> tuple[float, float]:
+    """Return the ages between which nine tenths of the own training faces lie, in years."""
+    ages = np.concatenate([shard.load()[1][:, 0] for shard in shards.shards(data, "train")])
+    low, high = np.quantile(ages, (0.05, 0.95)).tolist()
+    return low, high
+
+
 def of(trained: Path) -> list[Path]:
     """Return the folder of the sample in a run's folder, as a list with nothing or one path."""
     return [trained / FOLDER] if (trained / FOLDER).is_dir() else []
