@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from io import BytesIO
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import partial
 from training.config import PrepareConfig
-from training.data import coverage, shards
+from training.data import coverage, exploration, shards
 from training.data.exploration import _crossing_plot
 from training.faces import draw, write_faces
 from training.labels import CHOICES
@@ -78,6 +80,27 @@ def test_every_plot_has_an_own_alternative_text_and_adapts_to_dark_mode(data: Pa
     assert shown.keys() == {path.name for path in (data / "exploration").glob("*.png")}
     assert len(set(shown.values())) == len(shown)
     assert "prefers-color-scheme: dark" in page
+
+
+def test_ranges_and_missing_labels_have_rows_of_their_own_and_no_plots_of_a_head_without_labels(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = partial.copy(data, tmp_path / "data", partial.photos)
+    shutil.rmtree(folder / "exploration")
+    exploration.write(folder, "")
+    found = {
+        row[0]: [int(cell.replace(",", "")) for cell in row[1:]]
+        for row in rows((folder / "exploration" / "index.html").read_text(encoding="utf-8"), "splits")
+    }
+    for attribute in ("Age band", "Gender", "Ethnicity"):
+        classes = [images for title, images in found.items() if title.startswith(f"{attribute}: ")]
+        assert np.sum(classes, axis=0).tolist() == found["Images"]
+    assert found["Ethnicity: no label"] == found["Images"]
+    assert 0 < found["Gender: no label"][-1] < found["Images"][-1]
+    assert found["Age band: range 70-116"][-1] > 0
+    assert "Age band: no label" not in found
+    plots = {path.stem for path in (folder / "exploration").glob("*.png")}
+    assert plots == {"age", "gender", "age-by-gender"}
 
 
 def test_numbers_contrast_with_their_cells() -> None:
