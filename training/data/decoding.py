@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Files in one task, and their bytes unless a single file has more.
 _TASK_FILES = 32
 _TASK_BYTES = 4 * 2**20
-# Tasks from which worker processes save more time than their start takes. Alignment takes fifty times as long.
+# Tasks from which worker processes save more time than their start takes. Alignment takes fifteen times as long.
 _FEW, _FEW_TO_ALIGN = 32, 2
 # The end of the names of UTKFace's crops, which are aligned already.
 _CHIP = ".chip.jpg"

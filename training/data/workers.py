@@ -85,7 +85,7 @@ class _Worker(Generic[_Task, _Result]):
         """Give it another task."""
         try:
             self.wire.send(job.task)
-        except ConnectionError as error:
+        except OSError as error:
             raise self._loss() from error
         self.jobs.append(job)
 
@@ -93,15 +93,15 @@ class _Worker(Generic[_Task, _Result]):
         """Take the outcome of its oldest task."""
         try:
             outcome: _Outcome[_Result] = self.wire.recv()
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, OSError) as error:
             raise self._loss() from error
         self.jobs.popleft().outcome = outcome
 
     def end(self) -> None:
         """End it, whatever it does."""
-        self.wire.close()
         self._process.kill()
         self._process.join()
+        self.wire.close()
         self._process.close()
 
     def _loss(self) -> StepError:
@@ -154,7 +154,8 @@ def _serve(wire: Connection[Any, Any], setup: Setup[Any, Any]) -> None:
                 error.add_note("".join(traceback.format_exception(error)))
                 outcome = _Outcome((), error)
             wire.send(outcome)
-    except (EOFError, ConnectionError):
+    except (EOFError, OSError):
+        # An interrupted parent may also leave half a message.
         return
 
 
