@@ -13,7 +13,14 @@ from training.labels import AGE_CLASSES, ETHNICITIES
 from training.learning import architectures
 from training.presets import PRESETS
 
-SIZES = {"default": 1_285_115, "teacher": 3_609_595, "imagenet": 925_179, "baseline": 817_339, "smoke": 34_219}
+SIZES = {
+    "default": 1_285_115,
+    "finetune": 1_285_115,
+    "teacher": 3_609_595,
+    "imagenet": 925_179,
+    "baseline": 817_339,
+    "smoke": 34_219,
+}
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -47,9 +47,10 @@ def test_each_batch_has_its_share_of_other_faces(
     pixels, targets = next(iter(batches))
     assert pixels.shape[0] == config.batch
     assert config.own_batch == 2
-    # Labels of the own faces are certain, the initial release's predictions are not.
+    # Labels of the own faces are certain, most of the initial release's predictions are not.
     certain = targets["ethnicity"].numpy().max(axis=1) == 1
-    assert certain.tolist() == [True] * 2 + [False] * 18
+    assert certain[:2].all()
+    assert certain[2:].mean() < 0.2
 
 
 def test_the_best_model_lies_on_the_way_from_the_initial_weights(

@@ -29,7 +29,7 @@ TOP_NORM = "top_norm"
 # 0.07; a layer with wrong weights gives 0.3 and more.
 _MAX_DISAGREEMENT = 0.15
 # Smallest standard deviation of a feature, for features that no face has. Keras adds 0.001 to the variance.
-_MIN_DEVIATION = 0.05
+MIN_DEVIATION = 0.05
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -109,7 +109,7 @@ def unfold(model: keras.Model, faces: Pixels | None) -> None:
     mean, deviation = np.zeros(features, np.float32), np.ones(features, np.float32)
     if faces is not None:
         values = type(model)(model.input, norm.input).predict(faces.astype(np.float32), 64, verbose=0)
-        mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), _MIN_DEVIATION)
+        mean, deviation = values.mean(axis=0), np.maximum(values.std(axis=0), MIN_DEVIATION)
     norm.set_weights([np.ones(features), np.zeros(features), mean, deviation**2 - norm.epsilon])
     for layer in model.layers:
         if layer.name.endswith("_branch"):
