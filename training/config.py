@@ -106,11 +106,11 @@ class TrainConfig:
     """Weight of the teachers' mean predictions in the targets, from 0 to 1. The labels have the rest."""
     other: str = ""
     """Output of `prepare` with other faces, which a fine-tuned network must not forget, or ""."""
-    other_share: float = 0.9
+    other_share: float = 0.94
     """Share of the other faces in a batch. An epoch remains one pass over the user's own faces."""
     other_teacher_share: float = 0.5
     """Weight of the initial release's predictions in the targets of the other faces. The labels have the rest."""
-    max_forgetting: float = 0.05
+    max_forgetting: float = 0.08
     """Years by which the age error may rise on other validation faces of ages that are rare among the own faces.
 
     The weights move back towards the initial ones until it holds.

@@ -64,7 +64,8 @@ PRESETS = {
         TrainConfig(
             architecture="mobilenet_9",
             epochs=8,
-            learning_rate=3e-3,
+            batch=128,
+            learning_rate=2e-3,
             init_from=BUNDLED,
             frozen_blocks=9,
         ),

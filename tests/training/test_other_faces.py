@@ -22,7 +22,7 @@ from training.train import train
 
 @pytest.fixture(scope="module")
 def config(data: Path, challenger: Path) -> TrainConfig:
-    return replace(SHORT, epochs=1, max_steps=3, batch=20, init_from=str(challenger), other=str(data))
+    return replace(SHORT, epochs=1, max_steps=3, batch=20, other_share=0.9, init_from=str(challenger), other=str(data))
 
 
 def test_the_sample_is_spread_over_the_splits(data: Path, tmp_path: Path) -> None:

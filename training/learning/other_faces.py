@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FOLDER = "other"
 INTERPOLATION = "interpolation.json"
 # Faces sampled from each split.
-_SAMPLED = {"train": 2000, "validation": 1500}
+_SAMPLED = {"train": 4000, "validation": 1500}
 _SHARD_FACES = 500
 # Halvings of the interval in which the interpolation lies. The last one is 1/16.
 _HALVINGS = 4
