@@ -21,23 +21,28 @@ def training(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def published(faces: Path, work: Path, registry: Path, *options: object) -> Path:
+    """Run the steps of `make pipeline PRESET=smoke`, and return the folder of the release."""
+    for step in (
+        ("prepare", "--preset", "smoke", "--data", faces, "--work", work),
+        ("train", "--preset", "smoke", "--work", work),
+        ("convert", "--work", work),
+        ("evaluate", "--work", work),
+        ("gate", "--work", work),
+        ("publish", "--work", work, "--registry", registry, *options),
+    ):
+        done = training(*step)
+        assert done.returncode == 0, done.stderr
+    (release,) = (line for line in done.stdout.splitlines() if line.startswith("release: "))
+    return Path(release.removeprefix("release: "))
+
+
 @pytest.mark.slow
 def test_faces_become_a_release_that_the_function_serves(tmp_path: Path) -> None:
     faces, work, registry = tmp_path / "faces", tmp_path / "work", tmp_path / "registry"
     key = write_key(tmp_path, "signing-key", ec.generate_private_key(ec.SECP256R1()))
     write_faces(faces, 400)
-    for step in (
-        ("prepare", "--data", faces, "--work", work),
-        ("train", "--preset", "smoke", "--work", work),
-        ("convert", "--work", work),
-        ("evaluate", "--work", work),
-        ("gate", "--work", work),
-        ("publish", "--work", work, "--registry", registry, "--signing-key", key),
-    ):
-        done = training(*step)
-        assert done.returncode == 0, done.stderr
-    *_, release, _ = done.stdout.splitlines()
-    address = Path(release.removeprefix("release: "))
+    address = published(faces, work, registry, "--signing-key", key)
     assert (work / "release.env").read_text() == f"VERSION={address.name}\n"
     signature = training("verify-signature", address.name, "--registry", registry, "--trusted-key", public(key))
     assert signature.stdout == f"{address.name}: signed by the key {digest(key)}\n"
@@ -46,6 +51,17 @@ def test_faces_become_a_release_that_the_function_serves(tmp_path: Path) -> None
     with serve(FUNCTION, MODEL_URI=str(address)) as server:
         assert server.get("/model").json()["version"] == address.name
         assert server.post(draw(30, 1, 2, seed=1)).is_success
+
+
+@pytest.mark.slow
+def test_photographs_with_a_table_of_ranges_become_a_release_without_the_head_that_nobody_labelled(
+    photographs: Path, tmp_path: Path
+) -> None:
+    address = published(photographs, tmp_path / "work", tmp_path / "registry")
+    with serve(FUNCTION, MODEL_URI=str(address), HEADS="age,gender") as server:
+        assert set(server.get("/model").json()["heads"]) == {"age", "gender"}
+        (prediction,) = server.post(draw(30, 1, 2, seed=1)).json()["predictions"]
+        assert set(prediction) >= {"age", "gender"}
 
 
 def exit_code(*arguments: str) -> int | str | None:
