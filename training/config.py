@@ -110,7 +110,7 @@ class TrainConfig:
     """Share of the other faces in a batch. An epoch remains one pass over the user's own faces."""
     other_teacher_share: float = 0.5
     """Weight of the initial release's predictions in the targets of the other faces. The labels have the rest."""
-    max_forgetting: float = 0.08
+    max_forgetting: float = 0.06
     """Years by which the age error may rise on other validation faces of ages that are rare among the own faces.
 
     The weights move back towards the initial ones until it holds.
