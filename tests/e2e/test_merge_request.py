@@ -20,10 +20,10 @@ def test_merge_request_compares_its_model_with_the_default_branch(tmp_path: Path
     gitlab.environment = tools(tmp_path)
     baseline = gitlab.pipeline("smoke-baseline", CI_PIPELINE_SOURCE="push")
     assert baseline.passed, baseline.output
-    presets = (gitlab.clone / _PRESETS).read_text()
-    gitlab.push(
-        "Learn slower", {_PRESETS: presets.replace("batch=32, learning_rate=2e-3", "batch=32, learning_rate=1e-6")}
-    )
+    others, smoke, numbers = (gitlab.clone / _PRESETS).read_text().partition('"smoke": Preset(')
+    assert numbers.count("learning_rate=2e-3") == 1
+    slower = numbers.replace("learning_rate=2e-3", "learning_rate=1e-6")
+    gitlab.push("Learn slower", {_PRESETS: others + smoke + slower})
     proposed = gitlab.pipeline("smoke", "smoke-gate", branch=None)
     # The gate only warns.
     assert proposed.passed, proposed.output

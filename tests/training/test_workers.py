@@ -182,7 +182,10 @@ def running(faces: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str]
     for number in range(40_000):
         (many / f"30_1_1_{20170101000000000 + number}.jpg").symlink_to(chips[number % COUNT])
     command = [sys.executable, "-m", "training", "prepare", "--data", str(many), "--work", str(tmp_path / "work")]
+    # Shells start background jobs with Ctrl-C ignored, which children inherit, and such a job may run these tests.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    signal.signal(signal.SIGINT, former)
     pixels = tmp_path / "work" / "data.partial" / "staging.pixels"
     try:
         until(lambda: pixels.is_file() and pixels.stat().st_size > 0)

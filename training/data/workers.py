@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -162,6 +163,8 @@ def _serve(wire: Connection[Any, Any], setup: Setup[Any, Any]) -> None:
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
     """Let a process that starts meanwhile ignore Ctrl-C from its first moment: its parent ends it."""
+    # The first process would start the tracker, which allows interrupts again.
+    resource_tracker.ensure_running()
     former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
