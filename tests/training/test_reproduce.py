@@ -180,7 +180,7 @@ def test_a_release_of_no_commit_is_not_repeated(commit: str) -> None:
 def test_a_preset_that_the_commit_does_not_know_is_named() -> None:
     release = manifest()
     release["provenance"]["preset"] = "huge"
-    with pytest.raises(StepError, match="the commit has no preset 'huge'; it has default, teacher"):
+    with pytest.raises(StepError, match="the commit has no preset 'huge'; it has default, finetune, teacher"):
         planned(release)
 
 
