@@ -106,7 +106,7 @@ def _decode(path: Path, size: int) -> None:
 
 def _prepare(source: Path, work: Path) -> tuple[float, float]:
     """Seconds that the whole command takes, by the clock and of processors."""
-    command = [sys.executable, "-m", "training", "prepare", "--data", str(source), "--work", str(work)]
+    command = [sys.executable, "-m", "training", "prepare", "--force", "--data", str(source), "--work", str(work)]
     started, spent = time.perf_counter(), os.times()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     now = os.times()
