@@ -129,7 +129,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="output folder of `prepare` for UTKFace")
     parser.add_argument("source", type=Path, help="folder of UTKFace")
-    parser.add_argument("--customers", type=int, default=FOLDS, help=f"number of customers (default: {FOLDS})")
+    every = range(FOLDS)
+    parser.add_argument("--customers", type=int, nargs="+", choices=every, default=every, help="numbers (default: all)")
     options = parser.parse_args()
     initial = Predictor(release.load(str(BUNDLED_RELEASE)))
     with tempfile.TemporaryDirectory() as scratch:
@@ -137,7 +138,7 @@ def main() -> None:
         others = young(options.data)
         others_before = scored(initial, others)
         pairs: list[tuple[ScoredSamples, ScoredSamples]] = []
-        for customer in range(options.customers):
+        for customer in options.customers:
             work = Path(scratch) / str(customer)
             fine_tune(work, options.data)
             tuned = Predictor(release.load(str(work / "release")))
@@ -145,7 +146,7 @@ def main() -> None:
             pairs.append((scored(initial, faces), scored(tuned, faces)))
             report(f"customer {customer}, later faces", *pairs[-1])
             report(f"customer {customer}, other faces", others_before, scored(tuned, others))
-    report("all customers, later faces", *(joined(list(part)) for part in zip(*pairs, strict=True)))
+    report("these customers, later faces", *(joined(list(part)) for part in zip(*pairs, strict=True)))
 
 
 if __name__ == "__main__":
