@@ -143,7 +143,8 @@ class _Decoder:
             ]
 
     def _decode(self, labelled: LabelledFile, descriptor: int, row: int) -> _Outcome:
-        file = readers.load(labelled.file)
+        # A file without labels is not read.
+        file = labelled.file if labelled.reason else readers.load(labelled.file)
         if reason := file.refusal or labelled.reason:
             return _Outcome(reason)
         try:
