@@ -14,8 +14,8 @@ from training.commands import data, deployment, model, monitoring, provenance, r
 from training.errors import StepError
 
 COMMANDS = (
-    *model.COMMANDS,
     *data.COMMANDS,
+    *model.COMMANDS,
     *releases.COMMANDS,
     *provenance.COMMANDS,
     *deployment.COMMANDS,

@@ -127,6 +127,11 @@ class TrainConfig:
         """Return the number of the user's own faces in a step, at least one."""
         return max(1, round(self.batch * (1 - self.other_share))) if self.other else self.batch
 
+    @property
+    def starts_from_release(self) -> bool:
+        """Return whether the initial weights are those of a release."""
+        return self.init_from not in ("", *NAMED_WEIGHTS)
+
     def weight(self, head: str) -> float:
         """Return the weight of a head's loss."""
         return float(getattr(self, f"{head}_weight"))
@@ -175,7 +180,7 @@ def require_usable(config: TrainConfig) -> None:
     for name in ("teacher_share", "other_share", "other_teacher_share"):
         if getattr(config, name) > 1:
             raise StepError(f"{name} must be at most 1, got {getattr(config, name)}")
-    if config.other and config.init_from in ("", *NAMED_WEIGHTS):
+    if config.other and not config.starts_from_release:
         raise StepError("other faces keep what a release knows, so they need --init-from with a release")
 
 

@@ -24,8 +24,8 @@ from training.registry.releases import release_at
 
 _ROOT = Path(__file__).resolve().parent.parent
 # Placeholders for files that the user has not named, with the option that names them.
-_DATA = "$DATA"
-_PLACEHOLDERS = {_DATA: "--data", **label_origin.PLACEHOLDERS}
+_DATA, _OTHER = "$DATA", "$OTHER"
+_PLACEHOLDERS = {_DATA: "--data", **label_origin.PLACEHOLDERS, _OTHER: "--other"}
 _CPU_LOCK = "training/requirements-cpu.txt"
 # Earlier commits have the presets in training.config.
 _TELL_PRESETS = """
@@ -48,6 +48,8 @@ class Dataset:
     """Tables of labels."""
     values: str = ""
     """File of values for the tables."""
+    other: str = ""
+    """Output of `prepare` with the other faces of a fine-tuning."""
 
 
 @dataclass
@@ -114,7 +116,11 @@ def _plan(manifest: dict[str, Any], tree: Path, dataset: Dataset, work: Path, re
     )
     result.steps = [
         ["prepare", *named, *other_size, *_alignment(made["data"]), "--data", faces, *labels, *place],
-        ["train", *named, *_settings(made, preset["train"], registry, result.obstacles), *place],
+        [
+            *("train", *named, *_settings(made, preset["train"], registry, result.obstacles)),
+            *_other(made, dataset.other, result.obstacles),
+            *place,
+        ],
         ["convert", *(["--epoch", f"{epoch}"] if epoch else []), *place],
         ["evaluate", *place],
     ]
@@ -126,6 +132,16 @@ def _alignment(data: dict[str, Any]) -> list[str]:
     """Return the options of `prepare` for data that it aligned."""
     aligned = data.get("alignment", {})
     return ["--align", f"--faces={aligned['faces']}"] if aligned else []
+
+
+def _other(made: dict[str, Any], folder: str, obstacles: list[str]) -> list[str]:
+    """Return the option of `train` for the other faces of a fine-tuning, none for another training."""
+    stated = made.get("other", {}).get("data")
+    if not stated:
+        return []
+    if folder and shards.fingerprint(Path(folder)).sha256 != stated["sha256"]:
+        obstacles.append(f"{folder} has other faces than the training, whose fingerprint is {stated['sha256']}")
+    return ["--other", str(Path(folder).resolve()) if folder else _OTHER]
 
 
 def script(manifest: dict[str, Any], plan: Plan, work: Path) -> str:
@@ -168,7 +184,8 @@ def run(manifest: dict[str, Any], plan: Plan, tree: Path, work: Path) -> None:
     Raises:
         StepError: there is an obstacle, the dataset is another one, or a step fails.
     """
-    missing = [f"{option} is missing" for name, option in _PLACEHOLDERS.items() if name in plan.steps[0]]
+    used = {argument for step in plan.steps for argument in step}
+    missing = [f"{option} is missing" for name, option in _PLACEHOLDERS.items() if name in used]
     if stopping := [*plan.obstacles, *missing]:
         raise StepError(f"{manifest['version']} cannot be reproduced: {'; '.join(stopping)}")
     if (_ROOT / "node_modules").is_dir():
@@ -223,7 +240,7 @@ def _settings(made: dict[str, Any], preset: dict[str, Any], registry: str, obsta
     options: list[str] = []
     releases = made.get("trained", {}).get("releases", {})
     for name, value in made["config"].items():
-        if value == preset.get(name):
+        if value == preset.get(name) or name == "other":
             continue
         if name == "init_from":
             options.append(f"--init-from={_found(value, releases.get(value), registry, obstacles)}")

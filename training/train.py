@@ -105,7 +105,7 @@ def _keep_others(loop: Loop, start: list[Any], data: Path, folder: Path) -> None
     """
     config, sample = loop.config, folder / other_faces.FOLDER
     low, high = other_faces.usual_ages(data)
-    others = dataset.outside(dataset.validation_batches(sample, config), low, high)
+    others = dataset.outside(sample, config, low, high)
 
     def error() -> float:
         return loop.validate(others)["age_error"]

@@ -10,8 +10,10 @@ import keras
 import numpy as np
 import pytest
 
+from tests.partial import copy
 from tests.training.conftest import SHORT
 from training import runs
+from training.__main__ import main
 from training.config import ConvertConfig, TrainConfig, require_usable
 from training.convert import convert
 from training.data import shards
@@ -58,7 +60,7 @@ def test_the_best_model_lies_on_the_way_from_the_initial_weights(
 ) -> None:
     folder = tmp_path / "model"
     train(data, folder, replace(config, max_forgetting=0.0, learning_rate=0.3), "smoke", resume=False)
-    found = other_faces.record(folder)
+    found = json.loads((folder / other_faces.INTERPOLATION).read_text())
     assert found["error"] <= found["error_before"] < found["error_fine_tuned"]
     assert found["share"] < 1
     last, best = (
@@ -67,7 +69,9 @@ def test_the_best_model_lies_on_the_way_from_the_initial_weights(
     )
     assert np.abs(last - best).max() > 0.01
     manifest = convert(data, folder, tmp_path / "release", ConvertConfig())
-    assert manifest["provenance"]["interpolation"] == found
+    stated = manifest["provenance"]["other"]
+    assert stated == {"data": shards.fingerprint(folder / other_faces.FOLDER).stated(), **found}
+    assert stated["data"]["sha256"] == shards.fingerprint(data).sha256
 
 
 def test_a_training_that_ended_before_the_way_back_is_resumed(data: Path, config: TrainConfig, tmp_path: Path) -> None:
@@ -79,6 +83,25 @@ def test_a_training_that_ended_before_the_way_back_is_resumed(data: Path, config
     assert (tmp_path / "model" / checkpoints.BEST).is_file()
     assert json.loads((tmp_path / "model" / other_faces.INTERPOLATION).read_text()) == pytest.approx(json.loads(wanted))
     assert len(runs.history(tmp_path / "model")) == 1
+
+
+def test_ranges_lie_outside_of_the_usual_ages_if_all_of_them_does_and_missing_ages_do_not(
+    data: Path, config: TrainConfig, tmp_path: Path
+) -> None:
+    ages = {"below": (3, 9), "touching": (10, 30), "inside": (40, 40), "above": (70, 116), "missing": (255, 255)}
+
+    def mixed(labels: shards.LabelArray) -> shards.LabelArray:
+        found = np.array(labels)
+        cycle = np.array(list(ages.values()))[np.arange(len(found)) % len(ages)]
+        found[:, 0], found[:, -1] = cycle.T
+        return found
+
+    folder = copy(data, tmp_path / "mixed", mixed)
+    outside = dataset.outside(folder, config, 20.0, 60.0)
+    assert {int(np.argmax(row)) for _, targets in outside for row in targets[dataset.RANGE]} == {3, 70}
+    faces = shards.fingerprint(folder).faces["validation"]
+    assert sum(len(pixels) for pixels, _ in dataset.outside(folder, config, 0.0, 116.0)) == faces
+    assert other_faces.usual_ages(folder) == (6.0, 93.0)
 
 
 def line(start: float, end: float) -> tuple[keras.Model, list[np.ndarray]]:
@@ -94,12 +117,23 @@ def test_the_share_is_the_largest_sixteenth_within_the_limit(tmp_path: Path, lim
     found = other_faces.interpolate(model, start, lambda: float(model.get_weights()[0][0, 0]), limit, tmp_path)
     assert found["share"] == share
     assert model.get_weights()[0][0, 0] == 3 + share
-    assert found == other_faces.record(tmp_path)
+    assert found == json.loads((tmp_path / other_faces.INTERPOLATION).read_text())
 
 
 def test_other_faces_need_a_release_to_start_from(config: TrainConfig) -> None:
     with pytest.raises(StepError, match="need --init-from"):
         require_usable(replace(config, init_from="faceres"))
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_fine_tuning_without_other_faces_is_warned_of(
+    data: Path, challenger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], other: bool
+) -> None:
+    (tmp_path / "data").symlink_to(data)
+    more = ["--other", str(data)] if other else []
+    steps = ["--set", "epochs=1", "--set", "max_steps=1", "--init-from", str(challenger), *more]
+    assert main(["train", "--preset", "smoke", "--work", str(tmp_path), *steps]) == 0
+    assert ("is forgotten without --other" in capsys.readouterr().err) is not other
 
 
 def test_other_faces_of_another_size_are_refused(data: Path, config: TrainConfig, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import FUNCTION, ROOT
 from training import reproduce
 from training.__main__ import main, parser
 from training.config import LARGEST_FACE, PrepareConfig
-from training.data import alignment
+from training.data import alignment, shards
 from training.errors import StepError
 from training.presets import PRESETS
 from training.registry.local import release_files
@@ -214,6 +214,22 @@ def test_a_table_elsewhere_is_asked_for_and_checked(tmp_path: Path) -> None:
     assert plan.steps[0][5:9] == ["--labels", str(tmp_path / "t.csv"), "--values", str(tmp_path / "v.csv")]
     (obstacle,) = plan.obstacles
     assert obstacle.startswith(f"{tmp_path}/v.csv: the release's faces were labelled with values.csv, SHA-256 ")
+
+
+def test_the_other_faces_of_a_fine_tuning_are_asked_for_and_checked(data: Path, tmp_path: Path) -> None:
+    release = manifest("finetune", other="/elsewhere/data")
+    release["provenance"]["other"] = {"data": shards.fingerprint(data).stated(), "share": 1.0}
+    plan = planned(release)
+    assert plan.obstacles == []
+    assert plan.steps[1][3:5] == ["--other", "$OTHER"]
+    assert "/elsewhere" not in reproduce.script(release, plan, tmp_path)
+    with pytest.raises(StepError, match="cannot be reproduced: --other is missing"):
+        reproduce.run(release, plan, tmp_path, tmp_path)
+    there = reproduce.plan(release, ROOT, reproduce.Dataset("faces", other=str(data)), Path("again"), "")
+    assert (there.steps[1][3:5], there.obstacles) == (["--other", str(data)], [])
+    release["provenance"]["other"]["data"]["sha256"] = "ef" * 32
+    other = reproduce.plan(release, ROOT, reproduce.Dataset("faces", other=str(data)), Path("again"), "")
+    assert other.obstacles == [f"{data} has other faces than the training, whose fingerprint is {'ef' * 32}"]
 
 
 def test_names_of_files_are_asked_for_again_where_they_were(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.presets import PRESETS, RENAMED
+
 # Default registry of `make pipeline`.
 REGISTRY = "build/registry"
 
@@ -57,3 +59,22 @@ def listed_registry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registry", default=REGISTRY, help=f"folder or gs://bucket/path of the registry (default: {REGISTRY})"
     )
+
+
+def preset_name(name: str) -> str:
+    """Return the name of a preset, for argparse. A former name is refused with the new one."""
+    if name in RENAMED:
+        raise argparse.ArgumentTypeError(f"{name} is now {RENAMED[name]}: rename it")
+    return name
+
+
+def preset(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add the option for the preset. `purpose` completes the help."""
+    parser.add_argument(
+        "--preset", type=preset_name, choices=PRESETS, default="default", help=f"{purpose} (default: default)"
+    )
+
+
+def force(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add the option that runs a step with nothing to do. `purpose` is its help."""
+    parser.add_argument("--force", action="store_true", help=purpose)

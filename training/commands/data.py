@@ -1,13 +1,162 @@
-"""Commands that look at prepared data."""
+"""Commands from labelled faces to prepared data, and between versions of it."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import sys
 from pathlib import Path
 
-from training.commands import Command
-from training.config import DriftConfig
+from serving import addresses
+from serving.addresses import AddressError
+from training.commands import Command, force, positive, preset, work
+from training.config import FACES, DriftConfig, PrepareConfig
+from training.errors import StepError
 from training.files import write_text
+from training.labels import PATTERN
+from training.presets import PRESETS
+from training.quiet import hide_runtime_messages
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """Download an archive of faces from a bucket, unless the same object is already there."""
+    from training.fetch import fetch
+
+    copy, fetched = fetch(options.uri, options.folder)
+    print(f"{copy}: {copy.stat().st_size} bytes, {'fetched' if fetched else 'already there'}")
+    return 0
+
+
+def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("uri", help="gs://bucket/path of the archive")
+    parser.add_argument("folder", type=Path, help="folder for the copy")
+
+
+def draw(options: argparse.Namespace) -> int:
+    """Generate synthetic labelled faces for a smoke test."""
+    from training.faces import write_faces
+
+    write_faces(options.folder, options.count)
+    print(f"{options.folder}: {options.count} drawn faces")
+    return 0
+
+
+def _draw_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="output folder")
+    parser.add_argument("--count", type=positive, default=600, help="number of faces (default: 600)")
+
+
+def prepare(options: argparse.Namespace) -> int:
+    """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
+    from training.commands import skips
+    from training.data import coverage, labelling, readers
+    from training.data.label_options import LabelOptions
+
+    readers.require(options.data)
+    chosen = LabelOptions(tuple(options.labels), options.columns, options.values, options.group)
+    labels, config = labelling.choose(options.data, chosen), _prepare_config(options)
+    step = skips.prepare(options, config)
+    if skips.prepared(step, options):
+        return 0
+    from training.prepare import prepare, summary
+
+    for line in labels.description():
+        print(line, flush=True)
+    if config.align:
+        hide_runtime_messages()
+    fingerprint = prepare(options.data, options.work / "data", config, options.expect, labels)
+    step.finish()
+    print(summary(fingerprint), *labels.account(), sep="\n")
+    if fingerprint.copies:
+        print(f"folded {fingerprint.copies} copies: files with the same bytes and labels count as one face")
+    print(f"fingerprint: {fingerprint.sha256}")
+    for gap in (*labels.warnings(), *coverage.find(options.work / "data")):
+        print(f"warning: {gap}", file=sys.stderr)
+    print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
+    return 0
+
+
+def _prepare_config(options: argparse.Namespace) -> PrepareConfig:
+    config = PRESETS[options.preset].prepare
+    if options.size:
+        config = dataclasses.replace(config, size=options.size)
+    if options.faces and not options.align:
+        raise StepError("--faces chooses among the faces that --align finds; add --align")
+    return dataclasses.replace(config, align=options.align, faces=options.faces or config.faces)
+
+
+def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    work(parser)
+    parser.add_argument(
+        "--data",
+        type=_local,
+        required=True,
+        help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}, or labelled by a table",
+    )
+    _label_arguments(parser)
+    parser.add_argument("--size", type=positive, help="side of the faces in pixels (default: the preset's)")
+    parser.add_argument(
+        "--expect",
+        metavar="SHA256",
+        default="",
+        help="required fingerprint, as an earlier run printed it for this size (default: any)",
+    )
+    parser.add_argument(
+        "--align",
+        action="store_true",
+        help="the files are photographs: find the face of each and align it as `POST /detect` does; files named "
+        "*.chip.jpg are taken as they are",
+    )
+    parser.add_argument(
+        "--faces",
+        choices=FACES,
+        help="with --align: reject a photograph of several faces (only), or take its largest face (default: only)",
+    )
+    preset(parser, "preset with the size of the faces")
+    force(parser, "prepare again although the same faces were prepared in the same way")
+
+
+def _label_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--labels",
+        metavar="TABLE",
+        type=_local,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="tables of labels: .csv, .tsv, .jsonl or .parquet; `names` for the names of the files "
+        "(default: metadata.csv, .jsonl or .parquet among the faces, else the names)",
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="NAME=COLUMN,…",
+        default="",
+        help="columns with other names, for example age=AGE,gender=sex,file=photo; an empty one leaves a label out",
+    )
+    parser.add_argument(
+        "--values",
+        metavar="FILE",
+        type=_local,
+        help="labels of words: a CSV with column, found and label, or JSON such as "
+        '{"gender": {"femme": "female"}}; an empty label is a missing one',
+    )
+    parser.add_argument(
+        "--group",
+        metavar="COLUMN",
+        default="",
+        help="column of what belongs into one split: a person, a video (default: near-duplicates only)",
+    )
+
+
+def _local(text: str) -> Path:
+    """Return the path of a dataset, or let argparse refuse another address."""
+    try:
+        address = addresses.parse(text)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(f"{error}") from error
+    if address.bucket:
+        raise argparse.ArgumentTypeError(f"{text} is in Cloud Storage; `fetch` it, then name the copy")
+    return Path(address.path)
 
 
 def data_diff(options: argparse.Namespace) -> int:
@@ -38,4 +187,9 @@ def _data_diff_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMANDS = (Command(data_diff, _data_diff_arguments),)
+COMMANDS = (
+    Command(fetch, _fetch_arguments),
+    Command(draw, _draw_arguments),
+    Command(prepare, _prepare_arguments),
+    Command(data_diff, _data_diff_arguments),
+)

@@ -1,4 +1,4 @@
-"""Commands from labelled faces to a release."""
+"""Commands from prepared data to a release that passed the gate."""
 
 from __future__ import annotations
 
@@ -9,149 +9,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving import addresses
-from serving.addresses import AddressError
-from training.commands import Command, positive, signing, work
-from training.config import FACES, ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig, with_values
+from training.commands import Command, force, positive, preset, preset_name, signing, work
+from training.config import ConvertConfig, EvaluateConfig, TrainConfig, with_values
 from training.errors import StepError
 from training.files import write_text
-from training.labels import PATTERN
-from training.presets import PRESETS, RENAMED
+from training.presets import PRESETS
 from training.quiet import hide_runtime_messages
 
 if TYPE_CHECKING:
     from training.evaluation.champion import Champion
     from training.registry.signing import Trust
-
-
-def fetch(options: argparse.Namespace) -> int:
-    """Download an archive of faces from a bucket, unless the same object is already there."""
-    from training.fetch import fetch
-
-    copy, fetched = fetch(options.uri, options.folder)
-    print(f"{copy}: {copy.stat().st_size} bytes, {'fetched' if fetched else 'already there'}")
-    return 0
-
-
-def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("uri", help="gs://bucket/path of the archive")
-    parser.add_argument("folder", type=Path, help="folder for the copy")
-
-
-def draw(options: argparse.Namespace) -> int:
-    """Generate synthetic labelled faces for a smoke test."""
-    from training.faces import write_faces
-
-    write_faces(options.folder, options.count)
-    print(f"{options.folder}: {options.count} drawn faces")
-    return 0
-
-
-def _draw_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="output folder")
-    parser.add_argument("--count", type=positive, default=600, help="number of faces (default: 600)")
-
-
-def prepare(options: argparse.Namespace) -> int:
-    """Read labelled faces and write splits, shards, index.csv, rejected.csv and the exploration page."""
-    from training.commands import skips
-    from training.data import coverage, labelling, readers
-    from training.data.label_options import LabelOptions
-
-    readers.require(options.data)
-    chosen = LabelOptions(tuple(options.labels), options.columns, options.values, options.group)
-    labels, config = labelling.choose(options.data, chosen), _prepare_config(options)
-    step = skips.prepare(options, config)
-    if skips.prepared(step, options):
-        return 0
-    from training.prepare import prepare, summary
-
-    for line in labels.description():
-        print(line, flush=True)
-    if config.align:
-        hide_runtime_messages()
-    fingerprint = prepare(options.data, options.work / "data", config, options.expect, labels)
-    step.finish()
-    print(summary(fingerprint), *labels.account(), sep="\n")
-    if fingerprint.copies:
-        print(f"folded {fingerprint.copies} copies: files with the same bytes and labels count as one face")
-    print(f"fingerprint: {fingerprint.sha256}")
-    for gap in (*labels.warnings(), *coverage.find(options.work / "data")):
-        print(f"warning: {gap}", file=sys.stderr)
-    print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
-    return 0
-
-
-def _prepare_config(options: argparse.Namespace) -> PrepareConfig:
-    config = PRESETS[options.preset].prepare
-    if options.size:
-        config = dataclasses.replace(config, size=options.size)
-    if options.faces and not options.align:
-        raise StepError("--faces chooses among the faces that --align finds; add --align")
-    return dataclasses.replace(config, align=options.align, faces=options.faces or config.faces)
-
-
-def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
-    work(parser)
-    parser.add_argument(
-        "--data",
-        type=_local,
-        required=True,
-        help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}, or labelled by a table",
-    )
-    _label_arguments(parser)
-    parser.add_argument("--size", type=positive, help="side of the faces in pixels (default: the preset's)")
-    parser.add_argument(
-        "--expect",
-        metavar="SHA256",
-        default="",
-        help="required fingerprint, as an earlier run printed it for this size (default: any)",
-    )
-    parser.add_argument(
-        "--align",
-        action="store_true",
-        help="the files are photographs: find the face of each and align it as `POST /detect` does; files named "
-        "*.chip.jpg are taken as they are",
-    )
-    parser.add_argument(
-        "--faces",
-        choices=FACES,
-        help="with --align: reject a photograph of several faces (only), or take its largest face (default: only)",
-    )
-    _preset(parser, "preset with the size of the faces")
-    _force(parser, "prepare again although the same faces were prepared in the same way")
-
-
-def _label_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--labels",
-        metavar="TABLE",
-        type=_local,
-        nargs="+",
-        action="extend",
-        default=[],
-        help="tables of labels: .csv, .tsv, .jsonl or .parquet; `names` for the names of the files "
-        "(default: metadata.csv, .jsonl or .parquet among the faces, else the names)",
-    )
-    parser.add_argument(
-        "--columns",
-        metavar="NAME=COLUMN,…",
-        default="",
-        help="columns with other names, for example age=AGE,gender=sex,file=photo; an empty one leaves a label out",
-    )
-    parser.add_argument(
-        "--values",
-        metavar="FILE",
-        type=_local,
-        help="labels of words: a CSV with column, found and label, or JSON such as "
-        '{"gender": {"femme": "female"}}; an empty label is a missing one',
-    )
-    parser.add_argument(
-        "--group",
-        metavar="COLUMN",
-        default="",
-        help="column of what belongs into one split: a person, a video (default: near-duplicates only)",
-    )
 
 
 def train(options: argparse.Namespace) -> int:
@@ -171,6 +38,12 @@ def train(options: argparse.Namespace) -> int:
         return 0
     if not (resume and runs.exists(folder)):
         inputs.require(data, config, trust)
+    if config.starts_from_release and not config.other:
+        print(
+            f"warning: what {config.init_from} knows of faces unlike these is forgotten without --other "
+            "(docs/how-to/fine-tune.md)",
+            file=sys.stderr,
+        )
     hide_runtime_messages()
     from training.train import train
 
@@ -215,7 +88,7 @@ def _train_key_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
-    _preset(parser, "preset to train")
+    preset(parser, "preset to train")
     parser.add_argument("--resume", action="store_true", help="continue after the last completed epoch")
     parser.add_argument(
         "--restart",
@@ -281,7 +154,7 @@ def _convert_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epoch", type=positive, default=0, help="epoch to convert, one of the last two (default: the best)"
     )
-    _force(parser, "convert again although the same model was converted in the same way")
+    force(parser, "convert again although the same model was converted in the same way")
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -331,7 +204,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the registry has no production release yet, or does not exist: only the thresholds count",
     )
-    _force(parser, "evaluate again although the same release was evaluated in the same way")
+    force(parser, "evaluate again although the same release was evaluated in the same way")
     signing.trust_arguments(parser)
 
 
@@ -341,13 +214,13 @@ def gate(options: argparse.Namespace) -> int:
     from training.gate import gate
     from training.runs import load
 
-    preset = options.preset or load(options.work / "model").preset
+    chosen = options.preset or load(options.work / "model").preset
     override = Override(options.by, options.override) if options.override else None
-    found = gate(options.work / "release", PRESETS[preset].gate, override)
+    found = gate(options.work / "release", PRESETS[chosen].gate, override)
     print(*found.checks, *found.notes, sep="\n")
     if not found.failed:
         against = f", and no metric is significantly worse than that of {found.champion}" if found.champion else ""
-        print(f"gate passed: all thresholds of {preset!r} are met{against}")
+        print(f"gate passed: all thresholds of {chosen!r} are met{against}")
     else:
         print(f"gate failed: {found.failed_titles}")
     if not found.publishable:
@@ -362,7 +235,7 @@ def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument(
         "--preset",
-        type=_current,
+        type=preset_name,
         choices=PRESETS,
         help="preset with the thresholds (default: that of the training)",
     )
@@ -380,38 +253,7 @@ def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _current(name: str) -> str:
-    """Return the name of a preset, for argparse. A former name is refused with the new one."""
-    if name in RENAMED:
-        raise argparse.ArgumentTypeError(f"{name} is now {RENAMED[name]}: rename it")
-    return name
-
-
-def _local(text: str) -> Path:
-    """Return the path of a dataset, or let argparse refuse another address."""
-    try:
-        address = addresses.parse(text)
-    except AddressError as error:
-        raise argparse.ArgumentTypeError(f"{error}") from error
-    if address.bucket:
-        raise argparse.ArgumentTypeError(f"{text} is in Cloud Storage; `fetch` it, then name the copy")
-    return Path(address.path)
-
-
-def _preset(parser: argparse.ArgumentParser, purpose: str) -> None:
-    parser.add_argument(
-        "--preset", type=_current, choices=PRESETS, default="default", help=f"{purpose} (default: default)"
-    )
-
-
-def _force(parser: argparse.ArgumentParser, purpose: str) -> None:
-    parser.add_argument("--force", action="store_true", help=purpose)
-
-
 COMMANDS = (
-    Command(fetch, _fetch_arguments),
-    Command(draw, _draw_arguments),
-    Command(prepare, _prepare_arguments),
     Command(train, _train_arguments),
     Command(train_key, _train_key_arguments),
     Command(convert, _convert_arguments),

@@ -32,7 +32,7 @@ def reproduce(options: argparse.Namespace) -> int:
     manifest = _release_of(options).manifest
     work = options.work or Path("build/reproduce") / manifest["version"]
     with reproduce.checkout(manifest) as tree:
-        dataset = reproduce.Dataset(options.data, tuple(options.labels), options.values)
+        dataset = reproduce.Dataset(options.data, tuple(options.labels), options.values, options.other)
         plan = reproduce.plan(manifest, tree, dataset, work, options.registry)
         if not options.run_steps:
             print(reproduce.script(manifest, plan, work))
@@ -56,6 +56,9 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
         help="tables of labels that lie elsewhere than in the dataset",
     )
     parser.add_argument("--values", metavar="FILE", default="", help="file of values for these tables")
+    parser.add_argument(
+        "--other", metavar="DATA", default="", help="output of `prepare` with the other faces of a fine-tuning"
+    )
     parser.add_argument("--run", dest="run_steps", action="store_true", help="run the commands and compare")
     parser.add_argument(
         "--work", type=Path, help="folder for the files of the steps (default: build/reproduce/VERSION)"

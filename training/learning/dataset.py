@@ -103,20 +103,26 @@ def learnable(records: tf.data.Dataset, folder: Path, config: TrainConfig, seed:
 
 def validation_batches(folder: Path, config: TrainConfig) -> tf.data.Dataset:
     """Return one pass over the validation faces, with targets from labels alone."""
-    return batches(folder, "validation", _VALIDATION_BATCH).map(
-        lambda pixels, labels: (tf.cast(pixels, tf.float32), targets(labels, config))
-    )
+    return _learnt(batches(folder, "validation", _VALIDATION_BATCH), config)
 
 
-def outside(faces: tf.data.Dataset, low: float, high: float) -> tf.data.Dataset:
-    """Return the batches of the faces whose labelled age lies outside of `low` to `high`, all faces if none does."""
+def _learnt(faces: tf.data.Dataset, config: TrainConfig) -> tf.data.Dataset:
+    """Return batches of pixels and labels as the network takes them, with targets from labels alone."""
+    return faces.map(lambda pixels, labels: (tf.cast(pixels, tf.float32), targets(labels, config)))
 
-    def lies_outside(_: tf.Tensor, heads: Heads) -> tf.Tensor:
-        age = tf.cast(tf.argmax(heads[AGE]), tf.float32)
-        return (age < low) | (age > high)
 
-    found = faces.unbatch().filter(lies_outside).batch(_VALIDATION_BATCH)
-    return found if any(True for _ in found.take(1)) else faces
+def outside(folder: Path, config: TrainConfig, low: float, high: float) -> tf.data.Dataset:
+    """Return the validation batches of the faces outside of the ages `low` to `high` in years.
+
+    A range lies outside if all of it does, a missing age does not. If no face lies outside, all faces count.
+    """
+
+    def lies_outside(_: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        youngest, oldest = (tf.cast(ages[0], tf.float32) for ages in age_range(labels[None]))
+        return (youngest != MISSING) & ((oldest < low) | (youngest > high))
+
+    found = batches(folder, "validation", _VALIDATION_BATCH).unbatch().filter(lies_outside).batch(_VALIDATION_BATCH)
+    return _learnt(found, config) if any(True for _ in found.take(1)) else validation_batches(folder, config)
 
 
 def targets(labels: tf.Tensor, config: TrainConfig, predictions: tf.Tensor | None = None) -> Heads:

@@ -42,3 +42,4 @@ def require(data: Path, config: TrainConfig, trust: Trust | None = None) -> None
                 f"the other faces in {config.other} were prepared at {other.size} pixels, the faces at {size}; "
                 "prepare both at one size (--size)"
             )
+        shards.learned(Path(config.other))

@@ -12,6 +12,7 @@ import numpy as np
 
 from training.data import shards
 from training.files import write_text
+from training.labels import MISSING, age_range
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +38,7 @@ def sample(other: Path, folder: Path) -> Path:
     counts = {}
     for split, most in _SAMPLED.items():
         face = shards.finder(other, split)
-        labels = np.concatenate([shard.load()[1] for shard in shards.shards(other, split)])
+        labels = shards.labels(other, split)
         chosen = np.unique(np.linspace(0, len(labels) - 1, most).astype(int))
         for number, start in enumerate(range(0, len(chosen), _SHARD_FACES)):
             part = chosen[start : start + _SHARD_FACES]
@@ -48,9 +49,13 @@ def sample(other: Path, folder: Path) -> Path:
 
 
 def usual_ages(data: Path) -> tuple[float, float]:
-    """Return the ages between which nine tenths of the own training faces lie, in years."""
-    ages = np.concatenate([shard.load()[1][:, 0] for shard in shards.shards(data, "train")])
-    low, high = np.quantile(ages, (0.05, 0.95)).tolist()
+    """Return the ages between which nine tenths of the own training faces lie, in years. A range counts as its middle.
+
+    Raises:
+        StepError: as `shards.shards`.
+    """
+    youngest, oldest = (ages[ages != MISSING].astype(np.float64) for ages in age_range(shards.labels(data, "train")))
+    low, high = np.quantile((youngest + oldest) / 2, (0.05, 0.95)).tolist()
     return low, high
 
 
@@ -98,8 +103,12 @@ def interpolate(
     return record
 
 
-def record(trained: Path) -> dict[str, float]:
-    """Return the record of `interpolate` in a run's folder, empty if there is none."""
-    path = trained / INTERPOLATION
-    found: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
+def stated(trained: Path) -> dict[str, Any]:
+    """Return what a manifest states about the other faces of a training, empty if it had none.
+
+    Its members: `data`, the fingerprint of the sample with the digest of the whole set; and those of `interpolate`.
+    """
+    if not (trained / INTERPOLATION).is_file():
+        return {}
+    found = json.loads((trained / INTERPOLATION).read_text(encoding="utf-8"))
+    return {"other": {"data": shards.fingerprint(trained / FOLDER).stated(), **found}}

@@ -48,7 +48,7 @@ def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, An
         "convert": asdict(config),
         "tools": here["tools"],
         "trained": _read(trained / _MAKING),
-        "interpolation": other_faces.record(trained),
+        **other_faces.stated(trained),
         "converted": here,
     }
 
