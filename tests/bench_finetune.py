@@ -70,11 +70,10 @@ def customers(data: Path, source: Path, folder: Path) -> None:
 
 
 def later(folder: Path, size: int) -> Faces:
-    """Return (N, size, size, 3) faces and (N, 3) labels of image files."""
+    """Return (N, size, size, 3) faces and (N, LABEL_COLUMNS) labels of image files."""
     files = sorted(folder.iterdir())
     pixels = np.stack([images.decode(file.read_bytes(), size) for file in files])
-    named = [parse(file.name) for file in files]
-    return pixels, np.array([(labels.age, *labels.choices) for labels in named], np.uint8)
+    return pixels, np.array([parse(file.name).row for file in files], np.uint8)
 
 
 def young(data: Path) -> Faces:
