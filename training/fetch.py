@@ -28,17 +28,8 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
         StepError: there is no such object, the download is damaged, or the folder has a file of that name that was not
             downloaded.
     """
-    address = parse(uri)
-    name = address.path
-    if not (address.bucket and name):
-        raise StepError(f"{uri!r} names no object; give gs://bucket/path/to/faces.tar.gz")
-    with cloud_errors(uri):
-        found = client(uri).bucket(address.bucket).get_blob(name)
-    if found is None:
-        raise StepError(
-            f"{uri} does not exist; upload the archive of faces, or correct DATA_BUCKET and DATASET_ARCHIVE"
-        )
-    copy = folder / Path(name).name
+    found = _object(uri)
+    copy = folder / Path(found.name).name
     if copy.is_file() and _difference(copy, found) == "":
         return copy, False
     record = copy.with_name(f".{copy.name}.fetched")
@@ -54,6 +45,30 @@ def fetch(uri: str, folder: Path) -> tuple[Path, bool]:
     partial.replace(copy)
     write_text(record, f"{found.crc32c}\n")
     return copy, True
+
+
+def state(uri: str) -> list[Any]:
+    """Return what changes with the content of the object at gs://bucket/path: its size and its CRC32C.
+
+    Raises:
+        StepError: there is no such object.
+    """
+    found = _object(uri)
+    return [found.size, found.crc32c]
+
+
+def _object(uri: str) -> Any:
+    """Return the metadata of an object. Raise StepError if there is none."""
+    address = parse(uri)
+    if not (address.bucket and address.path):
+        raise StepError(f"{uri!r} names no object; give gs://bucket/path/to/faces.tar.gz")
+    with cloud_errors(uri):
+        found = client(uri).bucket(address.bucket).get_blob(address.path)
+    if found is None:
+        raise StepError(
+            f"{uri} does not exist; upload the archive of faces, or correct DATA_BUCKET and DATASET_ARCHIVE"
+        )
+    return found
 
 
 def _require_fetched(copy: Path, record: Path) -> None:

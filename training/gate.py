@@ -12,7 +12,7 @@ from serving.release import MANIFEST, parse_manifest
 from training.config import GateConfig
 from training.evaluation import baseline, comparison, metrics, summary, tables
 from training.evaluation.comparison import Comparison, Difference
-from training.evaluation.gate_result import GateCheck, GateResult, Override, at_least, at_most, not_worse
+from training.evaluation.gate_result import FAIR, GateCheck, GateResult, Override, at_least, at_most, not_worse
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE, enough, worst_subgroup
 from training.labels import LABELS
 
@@ -130,7 +130,7 @@ def _groups(measured: dict[str, Any], config: GateConfig) -> Iterator[GateCheck]
 def against(compared: Comparison, config: GateConfig) -> Iterator[GateCheck]:
     """Check that it is no worse than the champion: each overall metric, each worse group metric, and their number."""
     if compared.obstacle:
-        yield at_least("fair_comparison", 0, 1)
+        yield at_least(FAIR, 0, 1)
     yield from _judged(compared.overall(), config.false_overall)
     if groups := _judged(compared.groups(), config.false_in_groups):
         worse = [check for check in groups if not check.passed]

@@ -21,13 +21,16 @@ from training.registry.storage import Stored
 CARD_FILE = "card.md"
 
 
-def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> str:
+def publish(folder: Path, registry: Registry, signer: Signer | None = None, made_from: str = "") -> str:
     """Add metrics, model card and signature to the release in `folder`, publish it, and return its address.
+
+    A model that another pipeline has published from the same state is not published again: its address is returned.
 
     Args:
         folder: of the release.
         registry: where the release is published.
         signer: who signs, None for an unsigned release.
+        made_from: digest of data, code and configuration, "" if it is unknown.
 
     Raises:
         StepError: a file is missing or damaged, the gate is closed, the release cannot be signed, or the registry or
@@ -44,6 +47,11 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None) -> s
         raise StepError(f"{folder} has {odd[0]!r}, which is no file of a release; move it away")
     measured = metrics.load(folder)
     result = require_passed(folder, manifest["model"]["sha256"])
+    if made_from:
+        same = registry.made_from(made_from)
+        if same and same["model"]["sha256"] == manifest["model"]["sha256"]:
+            return registry.address(same["version"])
+        manifest["provenance"]["made_from"] = made_from
     manifest["gate"] = {name: value for name, value in result.items() if name != "sha256"}
     # The metrics of the bundled release do not state how they were measured.
     if "config" in measured:

@@ -78,3 +78,13 @@ def preset(parser: argparse.ArgumentParser, purpose: str) -> None:
 def force(parser: argparse.ArgumentParser, purpose: str) -> None:
     """Add the option that runs a step with nothing to do. `purpose` is its help."""
     parser.add_argument("--force", action="store_true", help=purpose)
+
+
+def made_from(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add the option for the digest of the state that a release is made from. `purpose` completes the help."""
+    parser.add_argument(
+        "--made-from",
+        default="",
+        metavar="DIGEST",
+        help=f"digest of data, code and configuration as `plan` writes it: {purpose}",
+    )

@@ -17,9 +17,37 @@ if TYPE_CHECKING:
     from training.deployment.service import CloudRunService
 
 
+def plan(options: argparse.Namespace) -> int:
+    """Decide whether to train, to deploy or to do nothing: compare this commit with the releases and the service."""
+    from training import fetch
+    from training.deployment.deploy import FUNCTION
+    from training.deployment.plan import made_from, plan
+    from training.registry.registry import Registry
+
+    wanted = made_from(fetch.state(options.data)) if options.data else ""
+    service = _service(options) if options.service else None
+    found = plan(Registry(options.registry), service, wanted, FUNCTION, by_hand=options.train)
+    _print(f"{found.action}: {found.reason}")
+    if options.env_file:
+        options.env_file.parent.mkdir(parents=True, exist_ok=True)
+        # A person may train with other values than this commit's: what the gate refuses then is another state.
+        refusals = "" if options.train else options.registry
+        stated = {"PLAN": found.action, "MADE_FROM": wanted, "REFUSALS": refusals, "PLANNED_VERSION": found.version}
+        write_text(options.env_file, "".join(f"{name}={value}\n" for name, value in stated.items()))
+    return 0
+
+
+def _plan_arguments(parser: argparse.ArgumentParser) -> None:
+    registry(parser)
+    _service_argument(parser, required=False)
+    parser.add_argument("--data", default="", metavar="URI", help="gs:// address of the archive of faces")
+    parser.add_argument("--train", action="store_true", help="train in any case, as a pipeline started by hand does")
+    parser.add_argument("--env-file", type=Path, help="file for PLAN=…, MADE_FROM=…, REFUSALS=… and PLANNED_VERSION=…")
+
+
 def deploy(options: argparse.Namespace) -> int:
     """Build the function and add a Cloud Run revision without traffic, tagged `candidate`."""
-    from training.deployment.deploy import deploy
+    from training.deployment.deploy import deploy, reuse
     from training.deployment.releases import find
     from training.deployment.service import CANDIDATE
     from training.registry.registry import Registry
@@ -29,7 +57,7 @@ def deploy(options: argparse.Namespace) -> int:
     release = find(registry, options.release, trust)
     _print(f"release: {release.uri}, SHA-256 {release.sha256}, {MANIFEST} {release.manifest_sha256}")
     _print(f"signed by: {release.signer}")
-    revision = deploy(service, release, DeployConfig())
+    revision = (options.if_needed and reuse(service, release)) or deploy(service, release, DeployConfig())
     found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
     _print(found.rstrip("\n"))
     if options.env_file:
@@ -42,6 +70,9 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     _service_argument(parser)
     registry(parser)
     parser.add_argument("--release", default="", metavar="VERSION", help="release to serve (default: production)")
+    parser.add_argument(
+        "--if-needed", action="store_true", help="add no revision if the live one has this function and release"
+    )
     parser.add_argument("--env-file", type=Path, help="file for REVISION=… and CANDIDATE_URL=…")
     signing.trust_arguments(parser)
 
@@ -147,6 +178,7 @@ def _revision_argument(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS = (
+    Command(plan, _plan_arguments),
     Command(deploy, _deploy_arguments),
     Command(verify, _verify_arguments),
     Command(rollout, _rollout_arguments),

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.commands import Command, force, positive, preset, preset_name, signing, work
+from training.commands import Command, force, made_from, positive, preset, preset_name, signing, work
 from training.config import ConvertConfig, EvaluateConfig, TrainConfig, with_values
 from training.errors import StepError
 from training.files import write_text
@@ -212,6 +212,7 @@ def gate(options: argparse.Namespace) -> int:
     """Check the metrics against the thresholds of the preset and against the champion; exit code 1 if one fails."""
     from training.evaluation.gate_result import Override
     from training.gate import gate
+    from training.registry.registry import Registry
     from training.runs import load
 
     chosen = options.preset or load(options.work / "model").preset
@@ -226,6 +227,8 @@ def gate(options: argparse.Namespace) -> int:
     if not found.publishable:
         print("next steps: more or better faces, another preset, or --override REASON --by NAME")
         print("see docs/how-to/override-the-gate.md")
+        if options.refusals and options.made_from and found.judged:
+            Registry(options.refusals).refuse(options.made_from, found.failed_titles)
     if found.override:
         print(f"GATE OVERRIDDEN by {found.override.by}: {found.override.reason}")
     return 0 if found.publishable else 1
@@ -251,6 +254,13 @@ def _gate_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("GITLAB_USER_LOGIN", ""),
         help="your name, for the override (default: GitLab's GITLAB_USER_LOGIN)",
     )
+    parser.add_argument(
+        "--refusals",
+        metavar="REGISTRY",
+        default="",
+        help="registry that records a refusal, so that later pipelines do not train the same again",
+    )
+    made_from(parser, "the recorded refusal is of this state")
 
 
 COMMANDS = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from serving.heads import CHOICES
 from serving.release import MANIFEST
-from training.commands import Command, listed_registry, registry, signing, work
+from training.commands import Command, listed_registry, made_from, registry, signing, work
 from training.files import write_text
 from training.registry.registry import Entry, Pointer, Registry
 
@@ -20,7 +20,7 @@ def publish(options: argparse.Namespace) -> int:
     from training.registry.signatures import SIGNATURE
 
     release = options.work / "release"
-    address = publish(release, Registry(options.registry), signing.signer(options))
+    address = publish(release, Registry(options.registry), signing.signer(options), options.made_from)
     tracking.of(options.work / "model").release(release, address)
     # Later jobs of the pipeline read it.
     write_text(options.work / "release.env", f"VERSION={address.rpartition('/')[2]}\n")
@@ -33,6 +33,7 @@ def publish(options: argparse.Namespace) -> int:
 def _publish_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     registry(parser)
+    made_from(parser, "the release states it")
     signing.signer_arguments(parser)
 
 

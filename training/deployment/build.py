@@ -35,6 +35,8 @@ class BuiltImage:
     """Address with tag."""
     base_image_uri: str
     """Base image, which Cloud Run patches without a rebuild."""
+    source: str = ""
+    """Digest of its source, as `source_digest` returns it."""
 
 
 def archive(folder: Path) -> bytes:
@@ -49,6 +51,11 @@ def archive(folder: Path) -> bytes:
     return gzip.compress(files.getvalue(), mtime=0)
 
 
+def source_digest(folder: Path) -> str:
+    """Return the SHA-256 of what `archive` returns, shortened to 40 digits so that it fits a label."""
+    return _digest(archive(folder))
+
+
 def build(folder: Path, service: ServiceName, commit: str, config: DeployConfig) -> BuiltImage:
     """Upload the source, start the build and wait for the image.
 
@@ -56,7 +63,8 @@ def build(folder: Path, service: ServiceName, commit: str, config: DeployConfig)
         StepError: The upload failed, or the build failed or timed out. The message names the build log.
     """
     data = archive(folder)
-    tag = f"{commit[:12] or 'unknown'}-{hashlib.sha256(data).hexdigest()[:12]}"
+    source = _digest(data)
+    tag = f"{commit[:12] or 'unknown'}-{source[:12]}"
     object_name = f"{service.name}/{tag}.tar.gz"
     open_storage(f"gs://{service.source_bucket}").create(object_name, data)
     request = run_v2.SubmitBuildRequest(
@@ -76,7 +84,11 @@ def build(folder: Path, service: ServiceName, commit: str, config: DeployConfig)
     metadata = cloudbuild_v1.BuildOperationMetadata()
     submitted.build_operation.metadata.Unpack(cloudbuild_v1.BuildOperationMetadata.pb(metadata))
     _wait(metadata.build.name, config)
-    return BuiltImage(request.image_uri, submitted.base_image_uri)
+    return BuiltImage(request.image_uri, submitted.base_image_uri, source)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:40]
 
 
 def _wait(name: str, config: DeployConfig) -> None:

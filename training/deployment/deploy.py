@@ -8,21 +8,24 @@ from pathlib import Path
 
 from google.cloud import run_v2
 
-from training.deployment.build import BuiltImage, build
+from training.deployment.build import BuiltImage, build, source_digest
 from training.deployment.config import DeployConfig
 from training.deployment.logs import ServiceLog
 from training.deployment.releases import ReleaseRef, plain
 from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, failure, ready, short
 from training.errors import StepError
-from training.git import commit
+from training.git import commit, committed
 
 FUNCTION = Path(__file__).parents[2] / "function"
+# Labels of a revision.
+COMMITTED, RELEASE, SOURCE = "committed", "release", "source"
 
 
 def deploy(service: CloudRunService, release: ReleaseRef, config: DeployConfig, function: Path = FUNCTION) -> str:
     """Build the function and add a revision that serves `release`. The traffic does not change.
 
-    The new revision gets the tag `candidate`, the revision with the traffic gets the tag `production`.
+    The new revision gets the tag `candidate`, the revision with the traffic gets the tag `production`. A live function
+    of a newer commit stays: a training takes hours, and another push may have deployed since.
 
     Returns:
         Name of the new revision.
@@ -32,12 +35,32 @@ def deploy(service: CloudRunService, release: ReleaseRef, config: DeployConfig, 
         ConflictError: Another process changed the service concurrently.
     """
     # Fail before the build if the service does not exist.
-    service.traffic()
+    live = service.revision(service.traffic().production)
+    if int(live.labels.get(COMMITTED, 0)) > committed():
+        return add_candidate(service, release)
     return add_candidate(service, release, build(function, service.name, commit(), config))
 
 
-def add_candidate(service: CloudRunService, release: ReleaseRef, image: BuiltImage) -> str:
-    """Add a candidate from an existing image; see `deploy`."""
+def reuse(service: CloudRunService, release: ReleaseRef, function: Path = FUNCTION) -> str:
+    """Make the live revision the candidate if it has this function and serves `release`, and return its name, else "".
+
+    Another pipeline may have deployed the same while this one waited.
+    """
+    traffic = service.traffic()
+    live = traffic.production
+    if not serves(service.revision(live), source_digest(function), release.version):
+        return ""
+    service.route(traffic.split, traffic.tags | {CANDIDATE: live, PRODUCTION: live})
+    return live
+
+
+def serves(revision: run_v2.Revision, source: str, version: str) -> bool:
+    """Return whether a revision was built from the source with this digest and serves this release."""
+    return (revision.labels.get(SOURCE), revision.labels.get(RELEASE)) == (source, plain(version))
+
+
+def add_candidate(service: CloudRunService, release: ReleaseRef, image: BuiltImage | None = None) -> str:
+    """Add a candidate from an existing image, by default the current one; see `deploy`."""
     revision = add(service, release, image)
     traffic = service.traffic()
     service.route(traffic.split, traffic.tags | {CANDIDATE: revision, PRODUCTION: traffic.production})
@@ -59,8 +82,8 @@ def add(service: CloudRunService, release: ReleaseRef, image: BuiltImage | None 
         container = template.containers[0]
         if image:
             container.image, container.base_image_uri = image.uri, image.base_image_uri
-            template.labels["commit"] = plain(commit())
-        template.labels["release"] = plain(release.version)
+            template.labels.update({"commit": plain(commit()), COMMITTED: str(committed()), SOURCE: image.source})
+        template.labels[RELEASE] = plain(release.version)
         pinned = release.pinned()
         kept = [each for each in container.env if each.name not in pinned]
         container.env = kept + [run_v2.EnvVar(name=name, value=value) for name, value in pinned.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.deployment.deploy import add
 from training.deployment.releases import find, tag_of
-from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, environment
+from training.deployment.service import CANDIDATE, PRODUCTION, REFUSED, CloudRunService, environment
 from training.deployment.service_client import ServedModel, ServiceClient
 from training.errors import StepError
 from training.registry.registry import Registry
@@ -47,7 +47,8 @@ def rollback(service: CloudRunService, registry: Registry, version: str, trust: 
         )
     # Remove the candidate: its verification compared it with another production revision.
     del tags[CANDIDATE]
-    service.route({revision: 100}, tags | {PRODUCTION: revision, tag_of(release.version): revision})
+    left = {REFUSED: traffic.production} if traffic.production != revision else {}
+    service.route({revision: 100}, tags | {PRODUCTION: revision, tag_of(release.version): revision} | left)
     if not stays:
         registry.rollback(release.version, trust)
     return revision

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from training.deployment.config import RolloutConfig
 from training.deployment.logs import RequestLog, ServiceLog
 from training.deployment.releases import find, served, tag_of
-from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, environment
+from training.deployment.service import CANDIDATE, PRODUCTION, REFUSED, CloudRunService, environment
 from training.deployment.service_client import ServiceClient
 from training.errors import StepError
 from training.faces import draw
@@ -30,6 +30,10 @@ _FACE = draw(age=30, gender=1, ethnicity=2, seed=0)
 
 class Interrupted(StepError):  # noqa: N818 - an event, not an error
     """The job received a signal to end."""
+
+
+class RefusedError(StepError):
+    """The candidate exceeds a limit."""
 
 
 def rollout(
@@ -55,11 +59,12 @@ def rollout(
     pointer, before = registry.production(), service.traffic()
     production = before.tags.get(PRODUCTION, before.production)
     tags = before.tags | {PRODUCTION: production}
-    with _going_back(service, production, tags):
+    with _going_back(service, production, revision, tags):
         if before.split != {revision: 100}:
             service.route({revision: config.percent, production: 100 - config.percent}, tags)
             say(f"{config.percent} % of the traffic goes to {revision}, the rest to {production}")
             watch(service, revision, production, config, say)
+        tags = {tag: each for tag, each in tags.items() if (tag, each) != (REFUSED, revision)}
         service.route({revision: 100}, tags | {tag_of(version): revision})
         say(f"all traffic goes to {revision}")
         if registry.production() != pointer:
@@ -84,7 +89,7 @@ def watch(service: CloudRunService, revision: str, production: str, config: Roll
         candidate, current = log.requests(revision, since), log.requests(production, since)
         say(f"{revision}: {candidate}; {production}: {current}")
         if reason := verdict(candidate, current if comparable else RequestLog(), config):
-            raise StepError(f"{reason} {log.last_error(revision, since)}".rstrip())
+            raise RefusedError(f"{reason} {log.last_error(revision, since)}".rstrip())
         return candidate
 
     for _ in range(config.rounds):
@@ -125,8 +130,11 @@ def _require_release(service: CloudRunService, registry: Registry, revision: str
 
 
 @contextmanager
-def _going_back(service: CloudRunService, production: str, tags: dict[str, str]) -> Iterator[None]:
-    """Return all traffic to `production` if the block raises an exception or receives a signal."""
+def _going_back(service: CloudRunService, production: str, revision: str, tags: dict[str, str]) -> Iterator[None]:
+    """Return all traffic to `production` if the block raises an exception or receives a signal.
+
+    Tag `revision` if it was refused. A signal, or an error of an API, says nothing of it.
+    """
     former = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     try:
         yield
@@ -134,7 +142,8 @@ def _going_back(service: CloudRunService, production: str, tags: dict[str, str])
         for number in _SIGNALS:
             # A second signal must not stop the return.
             signal.signal(number, signal.SIG_IGN)
-        _restore(service, {production: 100}, tags)
+        refused = {REFUSED: revision} if isinstance(reason, RefusedError) else {}
+        _restore(service, {production: 100}, tags | refused)
         raise StepError(f"{str(reason) or type(reason).__name__}\nall traffic is back on {production}") from reason
     finally:
         for number, handler in former.items():

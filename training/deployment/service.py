@@ -20,6 +20,8 @@ from training.errors import StepError
 
 CANDIDATE = "candidate"
 PRODUCTION = "production"
+# The revision that users were taken off: by a rollout that failed, or by a rollback. `plan` does not deploy it again.
+REFUSED = "refused"
 
 _REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 

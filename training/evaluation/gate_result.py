@@ -14,6 +14,8 @@ from training.evaluation.metric_table import MetricSpec, spec
 from training.files import write_text
 
 GATE_FILE = "gate.json"
+# Name of the check that fails if the champion could not be compared with.
+FAIR = "fair_comparison"
 
 # Comparison of a check, in words.
 _WORDS = {"<=": "at most", ">=": "at least", "not_worse": "no worse than"}
@@ -138,6 +140,11 @@ class GateResult:
     def failed_titles(self) -> str:
         """Return the failed checks as one line of text."""
         return "; ".join(check.title for check in self.checks if not check.passed)
+
+    @property
+    def judged(self) -> bool:
+        """Return whether the verdict is on the model: the champion, if there is one, could be compared with."""
+        return FAIR not in self.failed
 
     @property
     def publishable(self) -> bool:

@@ -25,6 +25,8 @@ PRUNED = "pruned"
 REGISTRY = ".registry"
 # Written before a release's first file. It identifies the leftovers of a killed publisher.
 PUBLICATIONS = ".publications"
+# Verdicts of the gate on states that may not be published, by their digest. Nothing removes them.
+REFUSALS = ".refusals"
 # Files of a release. Its publisher and its manifest may name others.
 MODEL_FILE = "model.tflite"
 RELEASE_FILES = (
@@ -110,7 +112,7 @@ class Registry:
                 f"{self.uri} is no registry: it has {other!r} and no release; name an empty folder or "
                 f"prefix, such as {self.uri}/releases"
             )
-        entry = self._entry(version)
+        entry = self.entry(version)
         if entry.pruned:
             raise ConflictError(f"{self.uri}/{version} is being removed by prune; publish it under another version")
         if entry.problem:
@@ -166,13 +168,33 @@ class Registry:
         if stored is not None:
             self.storage.delete(f"{PUBLICATIONS}/{version}", stored.generation)
 
+    def made_from(self, state: str, preferred: str = "") -> dict[str, Any] | None:
+        """Return the manifest of the release that was made from the state with this digest, None if there is none.
+
+        Args:
+            state: digest of data, code and configuration.
+            preferred: version to prefer. Otherwise the newest is returned.
+        """
+        same = [each for each in self.releases() if _part(each, "provenance").get("made_from") == state]
+        return max(same, key=lambda each: (each["version"] == preferred, str(each.get("created"))), default=None)
+
+    def refuse(self, made_from: str, reason: str) -> None:
+        """Record that the gate refused what was made from the state with this digest. The first record stays."""
+        if not self.refusal(made_from):
+            self.storage.create(f"{REFUSALS}/{made_from}", json.dumps({"reason": reason}).encode() + b"\n")
+
+    def refusal(self, made_from: str) -> str:
+        """Return why the gate refused what was made from the state with this digest, "" if it did not."""
+        stored = self.storage.read(f"{REFUSALS}/{made_from}")
+        return str(_parsed(stored.data).get("reason", "")) if stored else ""
+
     def address(self, version: str) -> str:
         """Return the address of a release of that version, whether it exists or not."""
         return f"{self.uri}/{version}"
 
     def entries(self) -> list[Entry]:
         """Return every version: releases, leftovers of killed publishers, and those that are being removed."""
-        return [self._entry(version) for version in self.storage.folders() if re.fullmatch(IDENTIFIER, version)]
+        return [self.entry(version) for version in self.storage.folders() if re.fullmatch(IDENTIFIER, version)]
 
     def releases(self) -> list[dict[str, Any]]:
         """Return the manifests of all complete releases, sorted by version."""
@@ -260,7 +282,8 @@ class Registry:
             raise StepError(f"{self.uri} had no release {version} in production before; it had {earlier}")
         return current, version
 
-    def _entry(self, version: str) -> Entry:
+    def entry(self, version: str) -> Entry:
+        """Return one version, in any state."""
         stored = self.storage.read(f"{version}/{MANIFEST}")
         if stored is None:
             return Entry(version, None, None)
@@ -276,7 +299,7 @@ class Registry:
         """Raise StepError unless there is a complete release of that version."""
         require_version(version)
         self.require()
-        entry = self._entry(version)
+        entry = self.entry(version)
         if not entry.complete:
             versions = ", ".join(manifest["version"] for manifest in self.releases()) or "none"
             if entry.problem:
@@ -285,7 +308,7 @@ class Registry:
 
     def _hold(self, found: StoredRelease) -> None:
         """Hold the files as they were read. The manifest is first: from then on, `prune` does not begin to remove."""
-        names = self.own_files(self._entry(found.version)) & found.generations.keys()
+        names = self.own_files(self.entry(found.version)) & found.generations.keys()
         for name in sorted(names, key=lambda name: name != MANIFEST):
             self.storage.hold(f"{found.version}/{name}", found.generations[name])
 
