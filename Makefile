@@ -108,9 +108,10 @@ check: site $(CHECKOV_ENV)/.ready ## run ruff, mypy, the other linters, and a st
 	$(DEV_ENV)/bin/ruff check .
 	$(DEV_ENV)/bin/ruff format --check .
 	$(DEV_ENV)/bin/mypy
-	$(DEV_ENV)/bin/yamllint --strict .gitlab-ci.yml .pre-commit-config.yaml training/pipeline.yml
-	$(DEV_ENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml training/pipeline.yml
-	PATH=$(DEV_ENV)/bin:$$PATH $(DEV_ENV)/bin/gitlab-ci-verify --no-lint-api --severity warning
+	$(DEV_ENV)/bin/yamllint --strict .gitlab-ci.yml .pre-commit-config.yaml training/pipeline.yml training/pipelines
+	$(DEV_ENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci .gitlab-ci.yml training/pipeline.yml training/pipelines/*.yml
+	for file in .gitlab-ci.yml training/pipelines/training.yml training/pipelines/deployment.yml; do \
+	    PATH=$(DEV_ENV)/bin:$$PATH $(DEV_ENV)/bin/gitlab-ci-verify --no-lint-api --severity warning --exclude INC-102 --gitlab-ci-file $$file || exit 1; done
 	$(DEV_ENV)/bin/hadolint Dockerfile
 	$(DEV_ENV)/bin/shellcheck .ci/run infra/gpu_runner.sh
 	env -u TF_CLI_CONFIG_FILE $(CHECKOV_ENV)/bin/checkov --directory infra --skip-download --compact --quiet

@@ -22,11 +22,12 @@ from training.evaluation import champion as champions
 from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
 from training.evaluation.metrics import METRICS_FILE
-from training.evaluation.report import REPORT_FILE, Evaluation, local_report
+from training.evaluation.report import Evaluation, local_report
 from training.files import write_text
 from training.labels import missing
 from training.progress import progress
 from training.registry import releases
+from training.registry.registry import REPORT_FILE
 
 
 def evaluate(

@@ -12,7 +12,7 @@ from tests.deployment.conftest import FAST, FIRST, SECOND, STATS, Setup, release
 from training.deployment import plan as planning
 from training.deployment.config import RolloutConfig
 from training.deployment.deploy import deploy, reuse
-from training.deployment.plan import DEPLOY, NOTHING, TRAIN, Plan, made_from, plan
+from training.deployment.plan import DEPLOY, NOTHING, TRAIN, Plan, made_from, plan, version_of
 from training.deployment.releases import find
 from training.deployment.rollback import rollback
 from training.deployment.rollout import rollout
@@ -41,8 +41,8 @@ def test_a_state_without_a_release_is_trained(setup: Setup) -> None:
 
 
 def test_without_data_the_release_in_production_is_deployed(setup: Setup) -> None:
-    found = _plan(setup)
-    assert (found.action, found.version) == (DEPLOY, FIRST)
+    assert _plan(setup).action == DEPLOY
+    assert version_of(setup.registry, "") == FIRST
 
 
 def test_what_is_live_is_not_deployed_again(setup: Setup) -> None:
@@ -59,8 +59,8 @@ def test_another_function_is_deployed_whatever_the_push_changed(setup: Setup) ->
 def test_a_release_whose_rollout_was_cancelled_is_deployed_without_a_training(setup: Setup) -> None:
     setup.go_live()
     _publish(setup)
-    found = _plan(setup, WANTED)
-    assert (found.action, found.version) == (DEPLOY, MADE)
+    assert _plan(setup, WANTED).action == DEPLOY
+    assert version_of(setup.registry, WANTED) == MADE
 
 
 def test_a_state_that_the_gate_refused_is_not_trained_again(setup: Setup) -> None:
@@ -76,8 +76,7 @@ def test_a_state_that_the_gate_refused_is_not_trained_again(setup: Setup) -> Non
 
 def test_a_refused_training_does_not_hold_up_the_function(setup: Setup) -> None:
     setup.registry.refuse(WANTED, "age error")
-    found = _plan(setup, WANTED)
-    assert (found.action, found.version) == (DEPLOY, FIRST)
+    assert _plan(setup, WANTED).action == DEPLOY
 
 
 def test_a_release_that_was_rolled_back_stays_away(setup: Setup) -> None:
@@ -87,6 +86,7 @@ def test_a_release_that_was_rolled_back_stays_away(setup: Setup) -> None:
     setup.registry.promote(MADE)
     assert rollback(setup.service, setup.registry, "") == first
     assert _plan(setup, WANTED).action == NOTHING
+    assert version_of(setup.registry, WANTED) == FIRST
 
 
 def test_a_function_that_was_rolled_back_stays_away(setup: Setup) -> None:
@@ -139,7 +139,7 @@ def test_the_command_writes_the_variables_of_later_jobs(setup: Setup, tmp_path: 
     done = training("plan", *setup.arguments, "--env-file", file)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("deploy: ")
-    stated = ["PLAN=deploy", "MADE_FROM=", f"REFUSALS={setup.registry.uri}", f"PLANNED_VERSION={FIRST}"]
+    stated = ["PLAN=deploy", "MADE_FROM=", f"REFUSALS={setup.registry.uri}"]
     assert file.read_text().splitlines() == stated
 
 

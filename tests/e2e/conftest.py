@@ -98,9 +98,9 @@ def rolled_back(delivery: Stage, wearing: After) -> After:
 
 
 def _after(delivery: Stage, message: str, files: dict[str, str | bytes], *, passes: bool = True) -> After:
-    """Push, and run the job `rollout` with the jobs that it needs."""
+    """Push, and run `plan` with the child pipelines."""
     delivery.gitlab.push(message, files)
-    return _state(delivery, delivery.gitlab.pipeline("rollout", "--needs"), passes=passes)
+    return _state(delivery, delivery.gitlab.delivery(), passes=passes)
 
 
 def _state(delivery: Stage, pipeline: Pipeline, *, passes: bool) -> After:

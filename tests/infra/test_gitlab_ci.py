@@ -16,22 +16,27 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.gitlab import DEPLOYMENT, FILE, TRAINING, Loader
 from training import __main__ as command_line
 from training import sources
 from training.presets import PRESETS
 
-FILES = [ROOT / ".gitlab-ci.yml", ROOT / "training" / "pipeline.yml"]
+VALUES = "training/pipeline.yml"
+# Each with the files that it includes.
+PIPELINES = (FILE, TRAINING, DEPLOYMENT)
+FILES = [ROOT / name for name in (*PIPELINES, VALUES, "training/pipelines/shared.yml")]
 BIN = Path(sys.executable).parent
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # the library has no types
-    """Load !reference as a list."""
+def _loaded(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(path.read_text(), Loader)  # noqa: S506 - it is a SafeLoader
+    return found
 
 
-_Loader.add_constructor("!reference", lambda loader, node: loader.construct_sequence(node))
-PIPELINE: dict[str, Any] = yaml.load(FILES[0].read_text(), _Loader)  # noqa: S506 - it is a SafeLoader
-# Files whose change trains.
-MODEL_CODE: list[str] = PIPELINE[".retraining"]["rules"][-1]["changes"]
+# The jobs of all pipelines. No two have the same name.
+PIPELINE: dict[str, Any] = {name: job for path in FILES for name, job in _loaded(path).items()}
+# Files whose change trains a model on drawn faces.
+MODEL_CODE: list[str] = PIPELINE[".merge-request"]["rules"][-1]["changes"]
 JOBS = {
     name: job
     for name, job in PIPELINE.items()
@@ -47,7 +52,7 @@ def _words(line: str) -> list[str]:
     """Return the words of a command, or of the command whose output a variable gets."""
     command = re.sub(r"^\w+=\$\((.*)\)$", r"\1", line)
     # These variables are unquoted, since they contain any number of words.
-    return shlex.split(re.sub(r" \$(TRAIN_ARGS|FIRST)\b", "", command))
+    return shlex.split(re.sub(r" \$(TRAIN_ARGS|FIRST|PLAN_OPTIONS)\b", "", command))
 
 
 COMMANDS = [(name, _words(line)) for name, job in JOBS.items() for line in _lines(job)]
@@ -77,8 +82,11 @@ def test_pipeline_matches_the_schema_of_gitlab() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_shellcheck_finds_nothing() -> None:
-    checked = _run("gitlab-ci-verify", "--no-lint-api", "--severity", "warning")
+@pytest.mark.parametrize("name", PIPELINES)
+def test_shellcheck_finds_nothing(name: str) -> None:
+    # The tool resolves includes beside the file, GitLab does so from the project's root.
+    options = ("--no-lint-api", "--severity", "warning", "--exclude", "INC-102")
+    checked = _run("gitlab-ci-verify", *options, "--gitlab-ci-file", name)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
@@ -97,7 +105,7 @@ def test_every_command_accepts_its_arguments(words: list[str]) -> None:
     elif words[0] == "pip":
         assert (ROOT / words[-1]).is_file()
     else:
-        assert words[0] in {"make", "npm", "apt-get", "mkdir", "cp", "printf", "test", "false", "."}
+        assert words[0] in {"make", "npm", "apt-get", "mkdir", "cp", "printf", "test", "false", ".", "echo", "unset"}
 
 
 def test_pipeline_contains_all_steps_in_order() -> None:
@@ -105,17 +113,17 @@ def test_pipeline_contains_all_steps_in_order() -> None:
     steps = [name for name in STEPS if name in way]
     assert steps == way
     assert all([name, name] in [[job, words[3]] for job, words in COMMANDS if len(words) > 3] for name in way)
-    stages = [PIPELINE["stages"].index(PIPELINE[name]["stage"]) for name in way]
-    assert stages == sorted(stages)
 
 
-def test_needed_jobs_exist_in_the_same_or_an_earlier_stage() -> None:
-    order = PIPELINE["stages"]
-    for name, job in JOBS.items():
-        for needed in job.get("needs", []):
+@pytest.mark.parametrize("name", PIPELINES)
+def test_needed_jobs_exist_in_the_same_or_an_earlier_stage(name: str) -> None:
+    pipeline = _loaded(ROOT / name)
+    order = pipeline["stages"]
+    for own, job in pipeline.items():
+        for needed in job.get("needs", []) if own in JOBS else []:
             other = needed if isinstance(needed, str) else needed["job"]
-            assert other in JOBS, f"{name} needs {other}"
-            assert order.index(_effective(other, "stage")) <= order.index(_effective(name, "stage"))
+            assert other in pipeline, f"{own} needs {other}"
+            assert order.index(_effective(other, "stage")) <= order.index(_effective(own, "stage"))
 
 
 def test_environment_is_stopped_by_a_separate_job() -> None:
@@ -128,15 +136,14 @@ def test_environment_is_stopped_by_a_separate_job() -> None:
         assert [rule["when"] for rule in _effective(stop, "rules") if rule.get("when") != "never"] == ["manual"]
 
 
-def test_deployments_run_one_at_a_time() -> None:
-    for name, job in JOBS.items():
-        if "environment" in job:
-            assert _effective(name, "resource_group") == "production"
-            assert _effective(name, "interruptible") is False
+def test_jobs_that_change_the_service_run_to_the_end() -> None:
+    assert all(_effective(name, "interruptible") is False for name, job in JOBS.items() if "environment" in job)
 
 
-def test_only_runner_failures_are_retried() -> None:
-    assert PIPELINE["default"]["retry"]["when"] == ["runner_system_failure", "scheduler_failure"]
+def test_jobs_are_repeated_after_the_failures_of_a_runner() -> None:
+    """GitLab, "CI/CD YAML syntax", `retry:when`: a lost runner is one of three failures."""
+    retried = set(PIPELINE["default"]["retry"]["when"])
+    assert retried == {"runner_system_failure", "runner_interrupted", "no_updates_running", "scheduler_failure"}
     assert not [name for name, job in JOBS.items() if "retry" in job]
 
 
@@ -150,7 +157,7 @@ def test_only_developers_can_read_faces() -> None:
         artifacts = _effective(name, "artifacts") or {}
         if any("faces/" in path or "/data/" in path for path in artifacts.get("paths", [])):
             assert artifacts["access"] == "developer"
-            assert artifacts["expire_in"] == "1 day"
+            assert artifacts["expire_in"] == "3 days"
 
 
 def test_model_code_lists_the_function_modules_that_training_imports() -> None:
@@ -207,28 +214,29 @@ def _expanded(patterns: list[str]) -> Iterator[str]:
 
 
 def test_pipeline_offers_every_preset_with_its_initial_weights() -> None:
-    assert yaml.safe_load(FILES[1].read_text())["variables"]["PRESET"]["options"] == [*PRESETS]
-    fetching = re.findall(r'\$PRESET != "(\w+)"', PIPELINE["face-weights"]["rules"][0]["if"])
+    assert _loaded(ROOT / VALUES)["variables"]["PRESET"]["options"] == [*PRESETS]
+    fetching = re.findall(r'\$PRESET == "(\w+)"', PIPELINE["face-weights"]["rules"][0]["if"])
     assert fetching == [name for name, preset in PRESETS.items() if preset.train.init_from == "faceres"]
 
 
 def test_pipeline_refuses_earlier_names_of_variables() -> None:
     job = PIPELINE["renamed-variables"]
-    variables = yaml.safe_load(FILES[1].read_text())["variables"]
+    variables = _loaded(ROOT / VALUES)["variables"]
     for former, name in {"FACES": "DATASET_ARCHIVE", "DATA_SHA256": "DATA_FINGERPRINT", "TRAIN": "TRAIN_ARGS"}.items():
         assert f"${former} ||" in job["rules"][0]["if"]
         assert f"{former} is now {name}" in job["script"][0]
         assert name in variables
     assert "LOGS is now LOG_URI" in job["script"][0]
     assert job["script"][-1] == "false"
-    assert PIPELINE["stages"][0] == job["stage"]
+    assert _loaded(ROOT / FILE)["stages"][0] == job["stage"]
 
 
 def test_no_job_gets_a_secret() -> None:
     tokens = [token for name in JOBS for token in JOBS[name].get("id_tokens", {}).values()]
     assert tokens
     assert all(set(token) == {"aud"} for token in tokens)
-    assert not re.search(r"secret|password|_key", FILES[0].read_text().replace("no secret in it", ""), re.IGNORECASE)
+    text = "".join(file.read_text() for file in FILES).replace("no secret in it", "")
+    assert not re.search(r"secret|password|_key", text, re.IGNORECASE)
 
 
 def test_infra_and_pipeline_agree_on_audience_and_path_of_the_token() -> None:
@@ -238,3 +246,76 @@ def test_infra_and_pipeline_agree_on_audience_and_path_of_the_token() -> None:
     path = google["before_script"][-1].split(" > ")[1]
     assert f'gitlab_audience = "{audience}"' in infra
     assert f"--credential-source-file={path} " in infra
+
+
+# Rules of GitLab that the local runner ignores, each with the title of GitLab's page.
+
+
+def test_no_push_cancels_the_pipeline_of_the_default_branch() -> None:
+    """GitLab, "CI/CD YAML syntax", `workflow:rules:auto_cancel`: the default cancels a pipeline before its first
+    job with `interruptible: false`."""
+    rules = [rule for rule in PIPELINE["workflow"]["rules"] if "auto_cancel" in rule]
+    assert rules == [{"if": "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH", "auto_cancel": {"on_new_commit": "none"}}]
+
+
+def test_a_merge_request_of_the_default_branch_stops_no_delivery() -> None:
+    """GitLab, "Predefined CI/CD variables reference": CI_OPEN_MERGE_REQUESTS is also set on the default branch."""
+    (rule,) = [rule for rule in PIPELINE["workflow"]["rules"] if rule.get("when") == "never"]
+    assert "$CI_COMMIT_BRANCH != $CI_DEFAULT_BRANCH" in rule["if"]
+
+
+def test_delivery_depends_on_no_diff() -> None:
+    """GitLab, "CI/CD YAML syntax", `rules:changes`: a push is compared with the one before it only."""
+    for name in ("plan", "delivery"):
+        assert not [rule for rule in JOBS[name]["rules"] if "changes" in rule]
+    assert not [path for path in (TRAINING, DEPLOYMENT) if "changes:" in (ROOT / path).read_text()]
+
+
+TRIGGERS = {name: job for name, job in JOBS.items() if "trigger" in job}
+
+
+def test_child_pipelines_keep_the_variables_of_the_project() -> None:
+    """GitLab, "Downstream pipelines": the variables of the YAML would replace those of the project."""
+    assert TRIGGERS
+    for job in TRIGGERS.values():
+        assert job["inherit"] == {"variables": False}
+        # It also hands on the reports of needed jobs.
+        assert job["trigger"]["forward"] == {"pipeline_variables": True}
+        assert job["trigger"]["strategy"] == "mirror"
+
+
+def test_nothing_waits_for_a_training() -> None:
+    """GitLab, "Resource group": a job of a group that is created, but has nothing to do yet, can block the group."""
+    groups = {name: _effective(name, "resource_group") for name in JOBS if _effective(name, "resource_group")}
+    # The trigger job exists in a pipeline that trains. So the order of the group must stay GitLab's default.
+    assert groups == {"train": "training-$MADE_FROM", "deployment": "deployment"}
+    assert "resource_groups" not in (ROOT / "infra" / "README.md").read_text()
+
+
+def test_child_pipelines_are_two_levels_deep_at_most() -> None:
+    """GitLab, "Downstream pipelines": a parent pipeline, its child pipelines, and theirs."""
+    levels = [
+        {
+            each["local"]
+            for job in _loaded(ROOT / name).values()
+            if isinstance(job, dict) and "trigger" in job
+            for each in job["trigger"]["include"]
+        }
+        for name in PIPELINES
+    ]
+    assert levels == [{TRAINING}, {DEPLOYMENT}, set()]
+
+
+def test_drawn_faces_are_not_tracked() -> None:
+    """GitLab, "CI/CD variables": those of the project come before those of a job, so only its script can remove one."""
+    assert "unset MLFLOW_TRACKING_URI" in PIPELINE[".smoke"]["before_script"]
+
+
+def test_reported_files_are_artifacts_of_the_job_that_writes_them() -> None:
+    """GitLab, "CI/CD artifacts reports types": a report is uploaded by the job that has the file."""
+    assert PIPELINE["gate"]["artifacts"]["reports"]["metrics"] in PIPELINE["evaluate"]["artifacts"]["paths"]
+
+
+def test_all_pipelines_have_the_same_cache_of_packages() -> None:
+    shared = PIPELINE["default"]["cache"]
+    assert all(_loaded(ROOT / name)[".packages"]["cache"] == shared for name in (FILE, TRAINING))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gitlab import Project, project, require_runner
+from tests.gitlab import DEPLOYMENT, TRAINING, Project, project, require_runner
 
 CHECKS = {"check", "audit", "test"}
+PLAN = {"plan", "delivery"}
 # of any push to the default branch
-PUSHED = CHECKS | {"pages"}
-RETRAIN = {"fetch", "prepare", "face-weights", "train", "convert", "evaluate", "gate", "publish", "pages"}
-DEPLOY = {"deploy", "verify", "rollout"}
-LIVE = {"rollback", "discard"}
-EVERYTHING = PUSHED | {"smoke-baseline"} | RETRAIN | DEPLOY | LIVE
+PUSHED = CHECKS | PLAN | {"pages", "rollback"}
+TRAIN = {"fetch", "prepare", "face-weights", "train", "convert", "evaluate", "gate", "publish"}
 
 
 @pytest.fixture(scope="module")
@@ -25,33 +23,51 @@ def gitlab(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.parametrize(
-    ("changed", "jobs"),
+    ("changed", "smoke"),
     [
-        ("README.md", PUSHED | LIVE),
-        ("docs/index.md", PUSHED | LIVE),
-        ("infra/README.md", PUSHED | LIVE),
-        ("tests/server.py", PUSHED | LIVE),
-        ("training/deployment/service.py", PUSHED | LIVE),
-        ("training/registry/registry.py", PUSHED | LIVE),
-        ("training/monitoring/drift.py", PUSHED | LIVE),
-        ("training/requirements-delivery.txt", PUSHED | LIVE),
-        ("training/train.py", EVERYTHING),
-        ("training/learning/losses.py", EVERYTHING),
-        ("training/pipeline.yml", EVERYTHING),
-        ("training/requirements-gpu.txt", EVERYTHING),
-        ("training/templates/report.html", EVERYTHING),
-        ("function/serving/predictor.py", EVERYTHING),
-        ("function/serving/static_files.py", PUSHED | DEPLOY | LIVE),
-        ("function/requirements.txt", PUSHED | DEPLOY | LIVE),
-        ("function/serving/page/index.html", PUSHED | DEPLOY | LIVE),
+        ("README.md", set()),
+        ("tests/server.py", set()),
+        ("training/deployment/service.py", set()),
+        ("training/requirements-delivery.txt", set()),
+        ("function/serving/page/index.html", set()),
+        ("training/train.py", {"smoke-baseline"}),
+        ("training/learning/losses.py", {"smoke-baseline"}),
+        ("training/pipeline.yml", {"smoke-baseline"}),
+        ("training/templates/report.html", {"smoke-baseline"}),
+        ("function/serving/predictor.py", {"smoke-baseline"}),
     ],
 )
-def test_a_push_to_the_default_branch_does_what_its_change_asks_for(
-    gitlab: Project, changed: str, jobs: set[str]
-) -> None:
+def test_every_push_to_the_default_branch_plans_the_delivery(gitlab: Project, changed: str, smoke: set[str]) -> None:
     content = (gitlab.clone / changed).read_text() if (gitlab.clone / changed).exists() else ""
     gitlab.push(f"Change {changed}", {changed: content + "\n"})
-    assert set(gitlab.jobs()) == jobs
+    assert set(gitlab.jobs()) == PUSHED | smoke
+
+
+@pytest.mark.parametrize(
+    ("plan", "jobs"),
+    [
+        ("train", TRAIN | {"deployment"}),
+        ("deploy", {"deployment"}),
+        ("nothing", {"up-to-date"}),
+        ("", {"no-plan"}),
+    ],
+)
+def test_the_delivery_does_what_is_planned(gitlab: Project, plan: str, jobs: set[str]) -> None:
+    assert set(gitlab.jobs(file=TRAINING, PLAN=plan)) == jobs
+
+
+def test_without_a_service_a_training_ends_with_its_release(gitlab: Project) -> None:
+    assert set(gitlab.jobs(file=TRAINING, PLAN="train", SERVICE="")) == TRAIN
+
+
+def test_a_deployment_is_verified_and_rolled_out(gitlab: Project) -> None:
+    found = gitlab.jobs(file=DEPLOYMENT)
+    assert found == {
+        "deploy": "on_success",
+        "verify": "on_success",
+        "rollout": "on_success",
+        "discard": "manual",
+    }
 
 
 def test_a_push_to_another_branch_is_checked_alone(gitlab: Project) -> None:
@@ -72,27 +88,26 @@ def test_a_tag_is_checked_alone(gitlab: Project) -> None:
     assert set(gitlab.jobs(branch="", CI_COMMIT_TAG="v1")) == CHECKS
 
 
-def test_a_schedule_retrains(gitlab: Project) -> None:
-    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="retrain")) == RETRAIN | DEPLOY | LIVE
+def test_a_schedule_plans_a_delivery(gitlab: Project) -> None:
+    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="retrain")) == PLAN | {"rollback"}
 
 
 def test_a_schedule_looks_for_drift(gitlab: Project) -> None:
     assert set(gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="drift")) == {"drift"}
 
 
-def test_drift_retrains_where_that_is_wanted(gitlab: Project) -> None:
+def test_drift_plans_a_delivery_where_that_is_wanted(gitlab: Project) -> None:
     found = gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="drift", RETRAIN_ON_DRIFT="true")
-    assert found == {"drift": "on_success", "retrain-on-drift": "on_failure"}
-    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="parent_pipeline", SCHEDULE="retrain")) == RETRAIN | DEPLOY | LIVE
+    assert found == {"drift": "on_success", "plan": "on_failure", "delivery": "on_success"}
 
 
-def test_a_pipeline_started_by_hand_retrains(gitlab: Project) -> None:
-    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="web")) == CHECKS | RETRAIN | DEPLOY | LIVE
+def test_a_pipeline_started_by_hand_plans_a_delivery(gitlab: Project) -> None:
+    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="web")) == CHECKS | PLAN | {"rollback"}
     assert set(gitlab.jobs(branch="feature", CI_PIPELINE_SOURCE="web")) == CHECKS
 
 
 def test_only_presets_that_start_from_faces_fetch_their_weights(gitlab: Project) -> None:
-    assert "face-weights" not in gitlab.jobs(CI_PIPELINE_SOURCE="web", PRESET="imagenet")
+    assert "face-weights" not in gitlab.jobs(file=TRAINING, PLAN="train", PRESET="imagenet")
 
 
 def test_a_rollback_waits_for_a_person(gitlab: Project) -> None:
@@ -103,6 +118,6 @@ def test_without_a_cloud_a_push_is_checked(gitlab: Project) -> None:
     gitlab.push("Train otherwise", {"training/train.py": "# once more"})
     there, gitlab.variables = gitlab.variables, {}
     try:
-        assert set(gitlab.jobs()) == PUSHED | {"smoke-baseline"}
+        assert set(gitlab.jobs()) == CHECKS | {"pages", "smoke-baseline"}
     finally:
         gitlab.variables = there

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from serving.release import MANIFEST
 from serving.text import printable_lines
-from training.commands import Command, registry, signing
+from training.commands import Command, made_from, registry, signing
 from training.deployment.config import DeployConfig, RolloutConfig, VerifyConfig
 from training.files import write_text
 
@@ -32,7 +32,7 @@ def plan(options: argparse.Namespace) -> int:
         options.env_file.parent.mkdir(parents=True, exist_ok=True)
         # A person may train with other values than this commit's: what the gate refuses then is another state.
         refusals = "" if options.train else options.registry
-        stated = {"PLAN": found.action, "MADE_FROM": wanted, "REFUSALS": refusals, "PLANNED_VERSION": found.version}
+        stated = {"PLAN": found.action, "MADE_FROM": wanted, "REFUSALS": refusals}
         write_text(options.env_file, "".join(f"{name}={value}\n" for name, value in stated.items()))
     return 0
 
@@ -42,19 +42,21 @@ def _plan_arguments(parser: argparse.ArgumentParser) -> None:
     _service_argument(parser, required=False)
     parser.add_argument("--data", default="", metavar="URI", help="gs:// address of the archive of faces")
     parser.add_argument("--train", action="store_true", help="train in any case, as a pipeline started by hand does")
-    parser.add_argument("--env-file", type=Path, help="file for PLAN=…, MADE_FROM=…, REFUSALS=… and PLANNED_VERSION=…")
+    parser.add_argument("--env-file", type=Path, help="file for PLAN=…, MADE_FROM=… and REFUSALS=…")
 
 
 def deploy(options: argparse.Namespace) -> int:
     """Build the function and add a Cloud Run revision without traffic, tagged `candidate`."""
     from training.deployment.deploy import deploy, reuse
+    from training.deployment.plan import version_of
     from training.deployment.releases import find
     from training.deployment.service import CANDIDATE
     from training.registry.registry import Registry
 
     service, registry, trust = _service(options), Registry(options.registry), signing.trust(options)
     # Verify the release before the build.
-    release = find(registry, options.release, trust)
+    version = options.release or version_of(registry, options.made_from)
+    release = find(registry, version, trust)
     _print(f"release: {release.uri}, SHA-256 {release.sha256}, {MANIFEST} {release.manifest_sha256}")
     _print(f"signed by: {release.signer}")
     revision = (options.if_needed and reuse(service, release)) or deploy(service, release, DeployConfig())
@@ -70,6 +72,7 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     _service_argument(parser)
     registry(parser)
     parser.add_argument("--release", default="", metavar="VERSION", help="release to serve (default: production)")
+    made_from(parser, "serve the newest release that was made from this state, if there is one")
     parser.add_argument(
         "--if-needed", action="store_true", help="add no revision if the live one has this function and release"
     )

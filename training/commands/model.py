@@ -171,7 +171,8 @@ def evaluate(options: argparse.Namespace) -> int:
     from training.evaluate import evaluate
     from training.evaluation import before_after, comparison, tables
     from training.evaluation.metrics import METRICS_FILE
-    from training.evaluation.report import REPORT_FILE, local_report
+    from training.evaluation.report import local_report
+    from training.registry.registry import REPORT_FILE
 
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), _champion(options, trust))
     step.finish()

@@ -10,7 +10,7 @@ from serving.heads import CHOICES
 from serving.release import MANIFEST
 from training.commands import Command, listed_registry, made_from, registry, signing, work
 from training.files import write_text
-from training.registry.registry import Entry, Pointer, Registry
+from training.registry.registry import REPORT_FILE, Entry, Pointer, Registry
 
 
 def publish(options: argparse.Namespace) -> int:
@@ -88,6 +88,25 @@ def first_release(options: argparse.Namespace) -> int:
     return 0
 
 
+def report(options: argparse.Namespace) -> int:
+    """Write the report on the release in production to a file. Without a release in production nothing is written."""
+    found = Registry(options.registry)
+    pointer = found.production()
+    stored = pointer and found.storage.read(f"{pointer.version}/{REPORT_FILE}")
+    if not (pointer and stored):
+        print(f"{found.uri} has no release in production" if not pointer else f"{pointer.version} has no report")
+        return 0
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_bytes(stored.data)
+    print(f"{options.output}: the report on {pointer.version}")
+    return 0
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    registry(parser)
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="file for the report, as HTML")
+
+
 def promote(options: argparse.Namespace) -> int:
     """Verify a release and point `production` at it."""
     promoted = Registry(options.registry).promote(options.version, signing.trust_if_any(options))
@@ -134,6 +153,7 @@ COMMANDS = (
     Command(publish, _publish_arguments),
     Command(releases, listed_registry),
     Command(first_release, registry),
+    Command(report, _report_arguments),
     Command(promote, _promote_arguments),
     Command(prune, _prune_arguments),
 )

@@ -16,7 +16,7 @@ from training.data import readers, shards
 from training.errors import StepError
 from training.learning import checkpoints, weights
 from training.registry import releases
-from training.registry.registry import MODEL_FILE, Registry
+from training.registry.registry import MODEL_FILE, REPORT_FILE, Registry
 from training.registry.signing import Trust
 from training.runs import TrainingRun
 from training.skipping import Inputs, Step, contents, digest
@@ -117,7 +117,7 @@ def evaluate(options: argparse.Namespace, config: EvaluateConfig, trust: Trust |
     """
     from training.evaluation.comparison import COMPARISON_FILE
     from training.evaluation.metrics import METRICS_FILE
-    from training.evaluation.report import REPORT_FILE, local_report
+    from training.evaluation.report import local_report
     from training.evaluation.summary import COMMENT_FILE, OPEN_METRICS_FILE
 
     work, release = options.work, options.work / "release"

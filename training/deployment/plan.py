@@ -15,7 +15,7 @@ from training.deployment.build import source_digest
 from training.deployment.deploy import RELEASE, SOURCE, serves
 from training.deployment.releases import plain
 from training.deployment.service import REFUSED, CloudRunService
-from training.registry.registry import Pointer, Registry
+from training.registry.registry import Registry
 
 TRAIN, DEPLOY, NOTHING = "train", "deploy", "nothing"
 
@@ -34,8 +34,6 @@ class Plan:
     """TRAIN: train, publish and deploy; DEPLOY: deploy a published release; NOTHING."""
     reason: str
     """Why, as a sentence."""
-    version: str = ""
-    """Release to deploy, "" if the training makes it."""
 
 
 def made_from(archive: list[Any]) -> str:
@@ -66,23 +64,26 @@ def plan(registry: Registry, service: CloudRunService | None, wanted: str, funct
     """
     if by_hand and wanted:
         return Plan(TRAIN, "a person started this pipeline")
-    pointer, note = registry.production(), ""
-    version = _release_of(registry, wanted, pointer) if wanted else ""
-    if wanted and not version:
+    note = ""
+    if wanted and not registry.made_from(wanted):
         refusal = registry.refusal(wanted)
         if not refusal:
             return Plan(TRAIN, "no release was made from this data, code and configuration")
         note = f"the gate refused what was made from this data, code and configuration ({refusal}); "
-    if pointer and (not version or version in pointer.withdrawn):
-        version = pointer.version
-    found = _deployment(service, version, function)
+    found = _deployment(service, version_of(registry, wanted), function)
     return replace(found, reason=note + found.reason)
 
 
-def _release_of(registry: Registry, wanted: str, pointer: Pointer | None) -> str:
-    """Return the version of the release that states `wanted`, preferably the one in production, or ""."""
-    found = registry.made_from(wanted, pointer.version if pointer else "")
-    return str(found["version"]) if found else ""
+def version_of(registry: Registry, wanted: str) -> str:
+    """Return the newest release that was made from the state `wanted`, else the one in production; "" without either.
+
+    A release that a person rolled back stays away.
+    """
+    pointer = registry.production()
+    found = registry.made_from(wanted) if wanted else None
+    if found and not (pointer and found["version"] in pointer.withdrawn):
+        return str(found["version"])
+    return pointer.version if pointer else ""
 
 
 def _deployment(service: CloudRunService | None, version: str, function: Path) -> Plan:
@@ -99,4 +100,4 @@ def _deployment(service: CloudRunService | None, version: str, function: Path) -
         unchanged = plain(version) in (labels.get(RELEASE), live.labels.get(RELEASE))
         if labels.get(SOURCE) == source and unchanged:
             return Plan(NOTHING, f"{refused}, which has this function, was sent back; change it, or deploy by hand")
-    return Plan(DEPLOY, f"{traffic.production} does not serve {version} with this function", version)
+    return Plan(DEPLOY, f"{traffic.production} does not serve {version} with this function")

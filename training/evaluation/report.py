@@ -23,7 +23,6 @@ from training.evaluation.samples import Array, ScoredSamples
 from training.labels import CHOICES, LABELS, MISSING, Head, age_distance, age_range, by_head, exact_ages
 from training.templating import data_uri, plot_uri, render
 
-REPORT_FILE = "report.html"
 # Faces shown in each row of the local report, and pixels of their side.
 _DRAWN_FACES = 12
 _DRAWN_SIDE = 72

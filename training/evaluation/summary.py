@@ -22,9 +22,10 @@ from training.evaluation.metric_table import (
     spec,
 )
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE
-from training.evaluation.report import REPORT_FILE, local_report
+from training.evaluation.report import local_report
 from training.files import write_text
 from training.openmetrics import Gauge
+from training.registry.registry import REPORT_FILE
 from training.templating import render
 
 COMMENT_FILE = "comparison.md"

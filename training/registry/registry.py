@@ -29,6 +29,7 @@ PUBLICATIONS = ".publications"
 REFUSALS = ".refusals"
 # Files of a release. Its publisher and its manifest may name others.
 MODEL_FILE = "model.tflite"
+REPORT_FILE = "report.html"
 RELEASE_FILES = (
     "card.md",
     "comparison.json",
@@ -37,7 +38,7 @@ RELEASE_FILES = (
     "metrics.json",
     "model.sig",
     MODEL_FILE,
-    "report.html",
+    REPORT_FILE,
     "weights.npz",
 )
 
@@ -168,15 +169,10 @@ class Registry:
         if stored is not None:
             self.storage.delete(f"{PUBLICATIONS}/{version}", stored.generation)
 
-    def made_from(self, state: str, preferred: str = "") -> dict[str, Any] | None:
-        """Return the manifest of the release that was made from the state with this digest, None if there is none.
-
-        Args:
-            state: digest of data, code and configuration.
-            preferred: version to prefer. Otherwise the newest is returned.
-        """
+    def made_from(self, state: str) -> dict[str, Any] | None:
+        """Return the manifest of the newest release that was made from the state with this digest, None without one."""
         same = [each for each in self.releases() if _part(each, "provenance").get("made_from") == state]
-        return max(same, key=lambda each: (each["version"] == preferred, str(each.get("created"))), default=None)
+        return max(same, key=lambda each: str(each.get("created")), default=None)
 
     def refuse(self, made_from: str, reason: str) -> None:
         """Record that the gate refused what was made from the state with this digest. The first record stays."""
