@@ -1,19 +1,15 @@
-output "gitlab_variables" {
-  description = "Commands that set the CI/CD variables: `terraform output -raw gitlab_variables | sh`, in a clone of the GitLab project."
-  value       = join("\n", [for name, value in local.variables : "glab variable set ${name} ${value}" if value != ""])
-}
-
-output "gitlab_credentials" {
-  description = "Commands that create two keyless credential files and upload them to GitLab, one per environment: `terraform output -raw gitlab_credentials | sh`. The files contain no secret."
-  value = join("\n", flatten([
-    for identity, use in local.credentials : [
-      "gcloud iam workload-identity-pools create-cred-config ${use.provider} --service-account=${use.email} --credential-source-file=build/gitlab-oidc-token --output-file=${identity}.json",
-      join("\n", [
-        for scope in use.scopes :
-        "glab variable set GOOGLE_APPLICATION_CREDENTIALS --type file --scope '${scope}' < ${identity}.json"
-      ]),
-    ]
-  ]))
+output "gitlab_setup" {
+  description = "Script that sets the CI/CD variables, the keyless credential files and one setting of the GitLab project, and checks them: `terraform output -raw gitlab_setup | sh`, in a clone of the project. It can be run again. The files contain no secret."
+  value = join("\n", [
+    file("${path.module}/gitlab_setup.sh"),
+    "pipeline_variables maintainer",
+    join("\n", [for name, value in local.variables : "variable ${name} '${value}'" if value != ""]),
+    join("\n", [
+      for identity, use in local.credentials :
+      "credential ${use.provider} ${use.email} ${identity}.json ${join(" ", [for scope in use.scopes : "'${scope}'"])}"
+    ]),
+    "echo 'GitLab is set up'",
+  ])
 }
 
 output "upload_faces" {
@@ -52,7 +48,7 @@ output "gpu_runner" {
   value = join("\n", flatten([
     for runner in local.gpu_runner : [
       "gcloud secrets versions add ${runner}-token --project=${var.project_id} --data-file=token",
-      "glab variable set GPU_RUNNER_TAG gpu",
+      "glab variable update GPU_RUNNER_TAG gpu || glab variable set GPU_RUNNER_TAG gpu",
       "gcloud compute instances start ${runner} --project=${var.project_id} --zone=${var.gpu_runner_zone}",
     ]
   ]))

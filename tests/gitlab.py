@@ -125,7 +125,7 @@ class Project:
         """Return the variables that the needed jobs of a trigger job reported, none of a job that did not run."""
         needed = [each if isinstance(each, str) else each["job"] for each in job.get("needs", [])]
         reports = [self.artifact(name, ".gitlab-ci-reports/dotenv") for name in needed]
-        lines = [line for report in reports for file in report.glob("*") for line in file.read_text().splitlines()]
+        lines = [line for report in reports for file in report.rglob("*.env") for line in file.read_text().splitlines()]
         return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
     def artifact(self, job: str, path: str) -> Path:

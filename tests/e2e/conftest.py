@@ -62,13 +62,20 @@ def retrained(delivery: Stage, first: After) -> After:
 
 @pytest.fixture(scope="session")
 def redeployed(delivery: Stage, retrained: After) -> After:
-    """A push that changes the function only."""
+    """A push that changes the function only, whose pipeline is cancelled, and one that changes a document."""
     page = "function/serving/page/docs.css"
-    return _after(delivery, "Change the page", {page: _text(delivery, page) + "\n/* bluer */\n"})
+    delivery.gitlab.push("Change the page", {page: _text(delivery, page) + "\n/* bluer */\n"})
+    return _after(delivery, "Change a document", {"README.md": _text(delivery, "README.md") + "\nBluer.\n"})
 
 
 @pytest.fixture(scope="session")
-def worsened(delivery: Stage, redeployed: After) -> After:
+def documented(delivery: Stage, redeployed: After) -> After:
+    """A push of a document after a delivery that is complete."""
+    return _after(delivery, "Change it again", {"README.md": _text(delivery, "README.md") + "\nGreener.\n"})
+
+
+@pytest.fixture(scope="session")
+def worsened(delivery: Stage, documented: After) -> After:
     """A push that trains a worse model, with one step."""
     return _after(
         delivery, "Train shorter", {_CHOICES: _options(delivery, "--set epochs=1 --set max_steps=1")}, passes=False

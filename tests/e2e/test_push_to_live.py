@@ -39,11 +39,17 @@ def test_release_is_signed_and_deploy_verifies_it(retrained: After) -> None:
     assert "signed by" in retrained.pipeline.logs["deploy"]
 
 
-def test_change_of_the_function_deploys_a_revision_with_the_same_model(retrained: After, redeployed: After) -> None:
+def test_the_next_push_deploys_the_function_of_a_cancelled_one(retrained: After, redeployed: After) -> None:
     assert "train" not in redeployed.pipeline.logs
     assert redeployed.revision != retrained.revision
     assert redeployed.prediction == retrained.prediction
     assert redeployed.production == retrained.production
+
+
+def test_a_push_that_changes_nothing_of_it_leaves_production_alone(redeployed: After, documented: After) -> None:
+    assert "nothing: " in documented.pipeline.logs["plan"]
+    assert documented.pipeline.logs.keys() == {"plan", "up-to-date"}
+    assert (documented.prediction, documented.traffic) == (redeployed.prediction, redeployed.traffic)
 
 
 def test_gate_stops_a_worse_model(redeployed: After, worsened: After) -> None:
@@ -51,6 +57,11 @@ def test_gate_stops_a_worse_model(redeployed: After, worsened: After) -> None:
     assert "publish" not in worsened.pipeline.logs
     assert (worsened.prediction, worsened.traffic) == (redeployed.prediction, redeployed.traffic)
     assert worsened.production == redeployed.production
+
+
+def test_a_model_that_the_gate_refused_is_not_trained_again(unstartable: After) -> None:
+    assert "deploy: the gate refused what was made from this data" in unstartable.pipeline.logs["plan"]
+    assert "train" not in unstartable.pipeline.logs
 
 
 def test_revision_that_does_not_start_gets_no_traffic(redeployed: After, unstartable: After) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -50,3 +51,10 @@ def terraform(program: str, reattached: dict[str, str], module: Path) -> Terrafo
     initialised = run("init", "-backend=false", "-input=false")
     assert initialised.returncode == 0, initialised.stderr
     return run
+
+
+def outputs(terraform: Terraform) -> dict[str, str]:
+    """Return all rendered outputs, with all optional resources."""
+    told = terraform("test", "-json", "-verbose", "-filter=tests/outputs.tftest.hcl").stdout
+    [state] = [event["test_state"] for event in map(json.loads, told.splitlines()) if event["type"] == "test_state"]
+    return {name: output["value"] for name, output in state["outputs"].items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.conftest import ROOT, Terraform
+from tests.infra.conftest import ROOT, Terraform, outputs
 
 # Replace placeholders such as <bucket> with words that the linter accepts.
 PLACEHOLDER = re.compile(r"<([\w-]+)>")
@@ -34,7 +34,7 @@ def test_gcloud_accepts_the_commands_in_files(gcloud: str, tmp_path: Path) -> No
 
 
 def test_gcloud_accepts_the_commands_in_outputs(gcloud: str, terraform: Terraform, tmp_path: Path) -> None:
-    commands = _in_script("\n".join(_outputs(terraform).values()))
+    commands = _in_script("\n".join(outputs(terraform).values()))
     assert {command.split()[1] for command in commands} >= {"iam", "run", "storage", "secrets", "compute"}
     assert _refused(gcloud, commands, tmp_path) == {}
 
@@ -63,13 +63,6 @@ def _commands(path: Path) -> list[str]:
 
 def _in_script(text: str) -> list[str]:
     return [" ".join(command.split()) for command in IN_SCRIPT.findall(text.replace("\\\n", " "))]
-
-
-def _outputs(terraform: Terraform) -> dict[str, str]:
-    """Return all rendered outputs, with all optional resources."""
-    told = terraform("test", "-json", "-verbose", "-filter=tests/outputs.tftest.hcl").stdout
-    [state] = [event["test_state"] for event in map(json.loads, told.splitlines()) if event["type"] == "test_state"]
-    return {name: output["value"] for name, output in state["outputs"].items()}
 
 
 def _refused(gcloud: str, commands: list[str], folder: Path) -> dict[str, str]:

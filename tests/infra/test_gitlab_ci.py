@@ -245,7 +245,7 @@ def test_infra_and_pipeline_agree_on_audience_and_path_of_the_token() -> None:
     audience = google["id_tokens"]["GITLAB_OIDC_TOKEN"]["aud"]
     path = google["before_script"][-1].split(" > ")[1]
     assert f'gitlab_audience = "{audience}"' in infra
-    assert f"--credential-source-file={path} " in infra
+    assert f"--credential-source-file={path} " in (ROOT / "infra" / "gitlab_setup.sh").read_text()
 
 
 # Rules of GitLab that the local runner ignores, each with the title of GitLab's page.

@@ -103,6 +103,8 @@ def test_drift_plans_a_delivery_where_that_is_wanted(gitlab: Project) -> None:
 
 def test_a_pipeline_started_by_hand_plans_a_delivery(gitlab: Project) -> None:
     assert set(gitlab.jobs(CI_PIPELINE_SOURCE="web")) == CHECKS | PLAN | {"rollback"}
+    # glab ci run
+    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="api")) == CHECKS | PLAN | {"rollback"}
     assert set(gitlab.jobs(branch="feature", CI_PIPELINE_SOURCE="web")) == CHECKS
 
 

@@ -107,7 +107,7 @@ run "builds_only_read_the_source" {
 
 run "credentials_are_scoped_to_their_jobs" {
   assert {
-    condition     = strcontains(output.gitlab_credentials, "--scope 'production' < deployer.json") && strcontains(output.gitlab_credentials, "--scope '*' < training.json")
-    error_message = "A job gets the credentials of another identity: ${output.gitlab_credentials}"
+    condition     = strcontains(output.gitlab_setup, " deployer.json 'candidate' 'production'") && strcontains(output.gitlab_setup, " training.json '*'")
+    error_message = "A job gets the credentials of another identity: ${output.gitlab_setup}"
   }
 }

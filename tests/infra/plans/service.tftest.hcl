@@ -91,16 +91,16 @@ run "public_allows_all_users" {
 run "outputs_set_the_variables_of_the_pipeline" {
   variables { gitlab_project_path = "group/age-gender" }
   assert {
-    condition = split("\n", output.gitlab_variables) == tolist([
-      "glab variable set DATA_BUCKET gs://faces-project-faces",
-      "glab variable set GOOGLE_CLOUD_PROJECT faces-project",
-      "glab variable set LOG_URI gs://faces-project-logs",
-      "glab variable set REGISTRY gs://faces-project-releases",
-      "glab variable set SERVICE projects/faces-project/locations/europe-west1/services/age-gender",
-      "glab variable set SERVICE_URL https://age-gender.example.com",
-      "glab variable set TRUSTED_IDENTITY https://gitlab.com/group/age-gender//.gitlab-ci.yml@refs/heads/main",
-    ])
-    error_message = "The variables are ${output.gitlab_variables}"
+    condition = alltrue([for line in [
+      "variable DATA_BUCKET 'gs://faces-project-faces'",
+      "variable GOOGLE_CLOUD_PROJECT 'faces-project'",
+      "variable LOG_URI 'gs://faces-project-logs'",
+      "variable REGISTRY 'gs://faces-project-releases'",
+      "variable SERVICE 'projects/faces-project/locations/europe-west1/services/age-gender'",
+      "variable SERVICE_URL 'https://age-gender.example.com'",
+      "variable TRUSTED_IDENTITY 'https://gitlab.com/group/age-gender//.gitlab-ci.yml@refs/heads/main'",
+    ] : contains(split("\n", output.gitlab_setup), line)])
+    error_message = "The variables are ${output.gitlab_setup}"
   }
 }
 
