@@ -85,6 +85,7 @@ def stage(folder: Path) -> Iterator[Stage]:
             "REGISTRY": "gs://releases",
             "SERVICE": SERVICE,
             "PRESET": "smoke",
+            "TRAIN_DEVICE": "any",
             "WATCH_MINUTES": "0.05",
             **_keys(folder),
         }

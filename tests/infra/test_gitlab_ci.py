@@ -98,8 +98,8 @@ def test_make_target_exists(target: str) -> None:
 @pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=lambda words: " ".join(words[:4]))
 def test_every_command_accepts_its_arguments(words: list[str]) -> None:
     if words[:3] == ["python", "-m", "training"]:
-        # Only --preset and --minutes check their values.
-        typed = {"$PRESET": "default", "$WATCH_MINUTES": "5"}
+        # Only these check their values.
+        typed = {"$PRESET": "default", "$WATCH_MINUTES": "5", "$TRAIN_DEVICE": "gpu"}
         given = [typed.get(word) or re.sub(r"\$\w+", "x", word) for word in words[3:]]
         command_line.parser().parse_args(given)
     elif words[0] == "pip":

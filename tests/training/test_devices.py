@@ -165,3 +165,15 @@ def test_a_cluster_that_is_not_understood_is_refused(monkeypatch: pytest.MonkeyP
 def test_one_machine_speaks_for_all(monkeypatch: pytest.MonkeyPatch, described: str, chief: bool) -> None:
     monkeypatch.setenv("TF_CONFIG", described)
     assert devices.is_chief() is chief
+
+
+def test_a_training_that_is_to_have_a_gpu_stops_without_one(data: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "data").symlink_to(data)
+    command = [sys.executable, "-m", "training", "train", "--preset", "smoke", "--work", str(work), "--device", "gpu"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'function'}", "CUDA_VISIBLE_DEVICES": "-1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "TensorFlow finds no GPU on this machine" in done.stderr
+    assert not (work / "model").exists()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from training.evaluation.champion import Champion
     from training.registry.signing import Trust
 
+GPU = "gpu"
+
 
 def train(options: argparse.Namespace) -> int:
     """Train a preset's network on the prepared faces and keep the best epoch."""
@@ -27,7 +29,7 @@ def train(options: argparse.Namespace) -> int:
     # Imported after the options are checked, because it takes as long as the rest together.
     from training import runs
     from training.commands import skips
-    from training.learning import inputs
+    from training.learning import devices, inputs
 
     data, folder = options.work / "data", options.work / "model"
     trust = signing.trust_if_any(options)
@@ -45,6 +47,8 @@ def train(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     hide_runtime_messages()
+    if options.device == GPU:
+        devices.require_gpu()
     from training.train import train
 
     print(f"best model: {train(data, folder, config, options.preset, resume, trust, step.key)}")
@@ -94,6 +98,12 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         "--restart",
         action="store_true",
         help="with --resume: start again if the training there had other data, code or configuration",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("any", GPU),
+        default="any",
+        help="gpu: fail at once if there is none, in place of a training that takes days (default: any)",
     )
     parser.add_argument(
         "--init-from",

@@ -17,6 +17,19 @@ from training.errors import StepError
 _SEVERAL = 2
 
 
+def require_gpu() -> None:
+    """Check that this machine has a GPU.
+
+    Raises:
+        StepError: TensorFlow finds none: there is none, or its driver or libraries are missing.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        raise StepError(
+            "TensorFlow finds no GPU on this machine: check the runner's driver (nvidia-smi) and the image's CUDA "
+            "libraries (training/requirements-gpu.txt), or train without one by --device any (GitLab: TRAIN_DEVICE=any)"
+        )
+
+
 def strategy() -> tf.distribute.Strategy:
     """Return the strategy for all devices, and print them. Machines find each other through TF_CONFIG.
 
