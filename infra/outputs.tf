@@ -39,7 +39,7 @@ output "tear_down" {
   description = "Commands that permanently delete all faces, releases and logs, which `terraform destroy` refuses to do."
   value       = <<-EOT
     gcloud storage objects update 'gs://${google_storage_bucket.releases.name}/**' --no-temporary-hold
-    gcloud storage rm 'gs://${google_storage_bucket.data.name}/**' 'gs://${google_storage_bucket.releases.name}/**' 'gs://${google_storage_bucket.logs.name}/**' --all-versions
+    gcloud storage rm 'gs://${google_storage_bucket.data.name}/**' 'gs://${google_storage_bucket.work.name}/**' 'gs://${google_storage_bucket.releases.name}/**' 'gs://${google_storage_bucket.logs.name}/**' --all-versions
   EOT
 }
 
@@ -66,6 +66,7 @@ locals {
     REGISTRY             = "gs://${google_storage_bucket.releases.name}"
     SERVICE              = local.service
     SERVICE_URL          = google_cloud_run_v2_service.function.uri
+    WORK_BUCKET          = "gs://${google_storage_bucket.work.name}"
     # Identity that must sign releases: this project's pipeline on its default branch.
     TRUSTED_IDENTITY = var.gitlab_project_path == "" ? "" : "${var.gitlab_url}/${var.gitlab_project_path}//.gitlab-ci.yml@refs/heads/main"
   }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,16 @@ from training.tracking import Tracker
 _STATISTICS_FACES = 500
 
 
+@dataclass(frozen=True)
+class Record:
+    """How a training is recorded."""
+
+    key: str = ""
+    """Key of data, code and configuration, "" if it is unknown."""
+    backup: Callable[[], object] = lambda: None
+    """Called after each epoch, when its checkpoint is complete."""
+
+
 def train(
     data: Path,
     folder: Path,
@@ -32,7 +44,7 @@ def train(
     preset: str,
     resume: bool,
     trust: Trust | None = None,
-    key: str = "",
+    record: Record = Record(),
 ) -> Path:
     """Train and write the best model of all epochs to `folder`/best.keras.
 
@@ -43,7 +55,7 @@ def train(
         preset: name of the preset, for the record.
         resume: whether to continue after the last completed epoch, if there is one.
         trust: signer that teachers and initial weights must have, or None.
-        key: key of data, code and configuration, for the record.
+        record: how the training is recorded.
 
     Returns:
         The path of the best model.
@@ -54,7 +66,7 @@ def train(
     """
     strategy = devices.strategy()
     fingerprint = shards.fingerprint(data)
-    started = TrainingRun(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync, key)
+    started = TrainingRun(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync, record.key)
     continued = resume and runs.exists(folder)
     if continued:
         _require_same(folder, started)
@@ -74,10 +86,17 @@ def train(
         print(f"resuming after epoch {first}")
     with strategy.scope():
         model = keras.models.load_model(done[first]) if first else _build(config, data, steps, trust)
+
+    def after_epoch() -> None:
+        tracker.epochs(runs.history(folder))
+        if devices.is_chief():
+            record.backup()
+
     with tracker:
         loop = Loop(model, config, strategy)
         # A resumed run uses another seed: the same one would repeat the order of the first faces.
-        _learn(loop, _batches(data, folder, config, config.seed + first, trust), data, folder, first, steps, tracker)
+        batches = _batches(data, folder, config, config.seed + first, trust)
+        _learn(loop, batches, data, folder, first, steps, after_epoch)
         if config.other:
             with strategy.scope():
                 start = _build(config, data, steps, trust).get_weights()
@@ -120,7 +139,13 @@ def _keep_others(loop: Loop, start: list[Any], data: Path, folder: Path) -> None
 
 
 def _learn(
-    loop: Loop, faces: tf.data.Dataset, data: Path, folder: Path, first: int, steps: int, tracker: Tracker
+    loop: Loop,
+    faces: tf.data.Dataset,
+    data: Path,
+    folder: Path,
+    first: int,
+    steps: int,
+    after_epoch: Callable[[], None],
 ) -> None:
     config = loop.config
     batches, validation = loop.learn(faces), dataset.validation_batches(data, config)
@@ -137,8 +162,8 @@ def _learn(
             for name, value in row.items():
                 if not math.isnan(value):
                     tf.summary.scalar(name, value)
-        tracker.epochs(runs.history(folder))
         print(_line(row, config.epochs), flush=True)
+        after_epoch()
         if checkpoints.finished(folder, config):
             break
 

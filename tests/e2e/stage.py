@@ -69,7 +69,7 @@ def stage(folder: Path) -> Iterator[Stage]:
     """Start everything with a first commit, an archive of drawn faces and a placeholder service."""
     with ExitStack() as running:
         storage = running.enter_context(cloud_storage())
-        for bucket in ("faces", f"run-sources-{PROJECT}-{REGION}"):
+        for bucket in ("faces", "work", f"run-sources-{PROJECT}-{REGION}"):
             storage.create_bucket(bucket)
         archive = _upload_faces(storage, folder)
         environment = {"STORAGE_EMULATOR_HOST": storage.url, "GOOGLE_CLOUD_PROJECT": PROJECT}
@@ -81,6 +81,7 @@ def stage(folder: Path) -> Iterator[Stage]:
         gitlab.environment = environment | tools(folder)
         gitlab.variables = {
             "DATA_BUCKET": "gs://faces",
+            "WORK_BUCKET": "gs://work",
             "DATASET_ARCHIVE": archive,
             "REGISTRY": "gs://releases",
             "SERVICE": SERVICE,

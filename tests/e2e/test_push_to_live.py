@@ -29,9 +29,10 @@ def test_change_of_the_training_deploys_a_new_release(first: After, retrained: A
     assert f"significantly worse than that of {first.production}" in retrained.pipeline.logs["gate"]
 
 
-def test_pipeline_downloads_the_faces_once(first: After, retrained: After) -> None:
-    assert "bytes, fetched" in first.pipeline.logs["fetch"]
-    assert "bytes, already there" in retrained.pipeline.logs["fetch"]
+def test_a_second_training_finds_the_prepared_faces_in_the_bucket(first: After, retrained: After) -> None:
+    assert "nothing there" in first.pipeline.logs["prepare"]
+    assert "files in build/pipeline/data" in first.pipeline.logs["train"]
+    assert "gs://work/model-" in retrained.pipeline.logs["convert"]
 
 
 def test_release_is_signed_and_deploy_verifies_it(retrained: After) -> None:

@@ -109,7 +109,7 @@ def test_every_command_accepts_its_arguments(words: list[str]) -> None:
 
 
 def test_pipeline_contains_all_steps_in_order() -> None:
-    way = ["fetch", "prepare", "train", "convert", "evaluate", "gate", "publish", "deploy", "verify", "rollout"]
+    way = ["prepare", "train", "convert", "evaluate", "gate", "publish", "deploy", "verify", "rollout"]
     steps = [name for name in STEPS if name in way]
     assert steps == way
     assert all([name, name] in [[job, words[3]] for job, words in COMMANDS if len(words) > 3] for name in way)
@@ -152,12 +152,31 @@ def test_artifacts_expire() -> None:
     assert [name for name, artifacts in kept.items() if "expire_in" not in artifacts] == []
 
 
-def test_only_developers_can_read_faces() -> None:
+def test_no_artifact_and_no_cache_has_faces() -> None:
+    """GitLab, "Caching in GitLab CI/CD": a cache has no list of readers and does not expire."""
     for name in JOBS:
-        artifacts = _effective(name, "artifacts") or {}
-        if any("faces/" in path or "/data/" in path for path in artifacts.get("paths", [])):
-            assert artifacts["access"] == "developer"
-            assert artifacts["expire_in"] == "3 days"
+        caches = _effective(name, "cache") or []
+        places = [*(caches if isinstance(caches, list) else [caches]), _effective(name, "artifacts") or {}]
+        paths = [path for place in places for path in place.get("paths", [])]
+        # Faces of a fine-tuning lie beside its model.
+        assert not [path for path in paths if re.match(r"build/(faces|pipeline/(data|model/?$))", path)], name
+
+
+def test_jobs_that_open_a_bucket_have_a_token() -> None:
+    """GitLab, "ID token authentication": only a job with `id_tokens` can prove who it is."""
+    opening = {
+        name
+        for name, job in JOBS.items()
+        if name != ".smoke" and not str(job.get("extends", "")).count(".smoke")
+        for line in _lines(job)
+        if re.search(r"\$(DATA_BUCKET|WORK_BUCKET|REGISTRY|REFUSALS|LOG_URI|SERVICE|TRAIN_ARGS)\b", line)
+    }
+    assert {"plan", "prepare", "train", "evaluate", "gate", "publish", "deploy", "rollback", "drift"} <= opening
+    for name in opening:
+        assert "GITLAB_OIDC_TOKEN" in (_effective(name, "id_tokens") or {}) or "id_tokens" in JOBS[name], name
+        first = _effective(name, "before_script")[0]
+        # `.faces` begins with `.google`.
+        assert first in ([".google", "before_script"], [".faces", "before_script"]) or name == "pages", name
 
 
 def test_model_code_lists_the_function_modules_that_training_imports() -> None:
@@ -194,14 +213,16 @@ def test_a_change_of_the_code_in_a_key_trains(step: str) -> None:
         assert own or any(fnmatch(name, pattern) for pattern in _expanded(MODEL_CODE)), name
 
 
-def test_the_cache_of_a_training_has_its_key() -> None:
-    prepare, train = PIPELINE["prepare"], PIPELINE["train"]
+def test_the_checkpoints_of_a_training_have_its_key() -> None:
     (words,) = (words for name, words in COMMANDS if name == "prepare" and "train-key" in words)
-    assert words[words.index("--env-file") + 1] == prepare["artifacts"]["reports"]["dotenv"]
-    assert train["cache"]["key"] == "model-$TRAIN_DIGEST"
-    assert "prepare" in train["needs"]
-    # Where the variable were empty, the cache would have another training.
-    assert {"--resume", "--restart"} <= set(STEPS["train"])
+    assert words[words.index("--env-file") + 1] == PIPELINE["prepare"]["artifacts"]["reports"]["dotenv"]
+    train = STEPS["train"]
+    assert train[train.index("--backup") + 1] == "$WORK_BUCKET/model-$TRAIN_DIGEST"
+    for name in ("train", ".model"):
+        assert 'restore "$WORK_BUCKET/model-$TRAIN_DIGEST" build/pipeline/model' in PIPELINE[name]["before_script"][-1]
+    assert all("prepare" in JOBS[name]["needs"] for name in ("train", "convert", "evaluate"))
+    # Where the variable were empty, the checkpoints would be those of another training.
+    assert {"--resume", "--restart"} <= set(train)
 
 
 def _expanded(patterns: list[str]) -> Iterator[str]:
@@ -316,6 +337,5 @@ def test_reported_files_are_artifacts_of_the_job_that_writes_them() -> None:
     assert PIPELINE["gate"]["artifacts"]["reports"]["metrics"] in PIPELINE["evaluate"]["artifacts"]["paths"]
 
 
-def test_all_pipelines_have_the_same_cache_of_packages() -> None:
-    shared = PIPELINE["default"]["cache"]
-    assert all(_loaded(ROOT / name)[".packages"]["cache"] == shared for name in (FILE, TRAINING))
+def test_all_files_have_the_same_cache_of_packages() -> None:
+    assert PIPELINE[".packages"]["cache"] == PIPELINE["default"]["cache"]

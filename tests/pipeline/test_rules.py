@@ -10,7 +10,7 @@ CHECKS = {"check", "audit", "test"}
 PLAN = {"plan", "delivery"}
 # of any push to the default branch
 PUSHED = CHECKS | PLAN | {"pages", "rollback"}
-TRAIN = {"fetch", "prepare", "face-weights", "train", "convert", "evaluate", "gate", "publish"}
+TRAIN = {"prepare", "face-weights", "train", "convert", "evaluate", "gate", "publish"}
 
 
 @pytest.fixture(scope="module")

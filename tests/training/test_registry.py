@@ -33,6 +33,17 @@ def test_a_published_release_is_listed_under_its_address(registry: Registry, uri
         assert stored.data == data
 
 
+def test_a_refusal_is_kept_and_does_not_hinder_the_first_release(registry: Registry) -> None:
+    state = "0" * 64
+    assert registry.refusal(state) == ""
+    registry.refuse(state, "age error")
+    registry.refuse(state, "another reason")
+    assert registry.refusal(state) == "age error"
+    assert registry.made_from(state) is None
+    publish(registry, "1")
+    assert versions(registry) == ["1"]
+
+
 def test_publishing_the_same_again_changes_nothing(registry: Registry) -> None:
     publish(registry, "1", "1")
     assert versions(registry) == ["1"]

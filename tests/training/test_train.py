@@ -9,14 +9,16 @@ import keras
 import numpy as np
 import pytest
 
+from tests.emulator import Emulator
 from tests.training.conftest import SHORT
 from training import runs
 from training.data import shards
 from training.errors import StepError
 from training.learning import checkpoints
 from training.learning.schedules import optimizer, steps_per_epoch
+from training.registry.folders import restore, store
 from training.runs import selection_metric
-from training.train import train
+from training.train import Record, train
 
 BRIEF = replace(SHORT, epochs=2, max_steps=3)
 
@@ -52,6 +54,27 @@ def test_resume_continues_after_the_last_completed_epoch(data: Path, tmp_path: P
     train(data, first, longer, "smoke", resume=True)
     assert [row["epoch"] for row in runs.history(first)] == [1, 2, 3]
     assert runs.history(first)[:2] == rows[:2]
+
+
+def test_a_machine_that_is_taken_away_leaves_its_checkpoints(
+    data: Path, tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
+    uri = f"gs://{emulator.bucket}/{tmp_path.name}/model"
+    longer = replace(BRIEF, epochs=3)
+
+    def taken_away() -> None:
+        store(tmp_path / "lost", uri)
+        if len(runs.history(tmp_path / "lost")) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "lost", longer, "smoke", resume=False, record=Record(backup=taken_away))
+    other = tmp_path / "other"
+    restore(uri, other)
+    train(data, other, longer, "smoke", resume=True)
+    assert runs.history(other)[:2] == runs.history(tmp_path / "lost")
+    assert [row["epoch"] for row in runs.history(other)] == [1, 2, 3]
 
 
 def test_a_checkpoint_holds_the_optimizer_too(trained: Path) -> None:

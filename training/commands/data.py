@@ -32,6 +32,33 @@ def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder for the copy")
 
 
+def store(options: argparse.Namespace) -> int:
+    """Copy a folder to a bucket, for a later job. Files that are there already are not sent again."""
+    from training.registry.folders import store
+
+    print(f"{options.uri}: {store(options.folder, options.uri)} objects uploaded")
+    return 0
+
+
+def restore(options: argparse.Namespace) -> int:
+    """Copy a folder that `store` left in a bucket back. Without a complete copy nothing is written."""
+    from training.registry.folders import restore
+
+    found = restore(options.uri, options.folder)
+    print(f"{options.uri}: {'nothing there' if found is None else f'{found} files in {options.folder}'}")
+    return 0
+
+
+def _store_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="folder to copy")
+    parser.add_argument("uri", help="gs://bucket/path/name of the copy")
+
+
+def _restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("uri", help="gs://bucket/path/name of the copy")
+    parser.add_argument("folder", type=Path, help="folder that does not exist or is empty")
+
+
 def draw(options: argparse.Namespace) -> int:
     """Generate synthetic labelled faces for a smoke test."""
     from training.faces import write_faces
@@ -189,6 +216,8 @@ def _data_diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS = (
     Command(fetch, _fetch_arguments),
+    Command(store, _store_arguments),
+    Command(restore, _restore_arguments),
     Command(draw, _draw_arguments),
     Command(prepare, _prepare_arguments),
     Command(data_diff, _data_diff_arguments),

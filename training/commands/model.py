@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,13 +51,24 @@ def train(options: argparse.Namespace) -> int:
     hide_runtime_messages()
     if options.device == GPU:
         devices.require_gpu()
-    from training.train import train
+    from training.train import Record, train
 
-    print(f"best model: {train(data, folder, config, options.preset, resume, trust, step.key)}")
+    record = Record(step.key, _backup(folder, options.backup))
+    print(f"best model: {train(data, folder, config, options.preset, resume, trust, record)}")
     # A training of an earlier version has no key.
     if runs.load(folder).key == step.key:
         step.finish()
+    record.backup()
     return 0
+
+
+def _backup(folder: Path, uri: str) -> Callable[[], object]:
+    """Return a function that copies the folder of a training to `uri`, or does nothing without one."""
+    if not uri:
+        return lambda: None
+    from training.registry.folders import store
+
+    return partial(store, folder, uri)
 
 
 def _train_config(options: argparse.Namespace) -> TrainConfig:
@@ -98,6 +111,12 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         "--restart",
         action="store_true",
         help="with --resume: start again if the training there had other data, code or configuration",
+    )
+    parser.add_argument(
+        "--backup",
+        metavar="URI",
+        default="",
+        help="gs://bucket/path/name: copy the checkpoints there after each epoch, for `restore` on another machine",
     )
     parser.add_argument(
         "--device",

@@ -21,7 +21,7 @@ POINTER = "production"
 # Member that replaces the manifest of a release while `prune` removes it. It stays for a day: until then, a publisher
 # that is still running could complete the half-removed release.
 PRUNED = "pruned"
-# Written with the first release. Nothing is written or removed in a place without it.
+# Written with the first release or refusal. Nothing is written or removed in a place without it.
 REGISTRY = ".registry"
 # Written before a release's first file. It identifies the leftovers of a killed publisher.
 PUBLICATIONS = ".publications"
@@ -128,8 +128,7 @@ class Registry:
 
     def begin(self, version: str, files: Iterable[str]) -> None:
         """Mark the place as a registry and announce a version's files, before the first of them is written."""
-        if self.storage.read(REGISTRY) is None:
-            self.storage.create(REGISTRY, b'{"format": 1}\n')
+        self._mark()
         if self.storage.read(f"{PUBLICATIONS}/{version}") is None:
             named = {"version": version, "files": sorted(files)}
             try:
@@ -177,6 +176,8 @@ class Registry:
     def refuse(self, made_from: str, reason: str) -> None:
         """Record that the gate refused what was made from the state with this digest. The first record stays."""
         if not self.refusal(made_from):
+            # The first training of a project may be refused.
+            self._mark()
             self.storage.create(f"{REFUSALS}/{made_from}", json.dumps({"reason": reason}).encode() + b"\n")
 
     def refusal(self, made_from: str) -> str:
@@ -268,6 +269,11 @@ class Registry:
             StepError: there is no earlier release, or the named one was never in production.
         """
         return self._before(self.production(), version)[1]
+
+    def _mark(self) -> None:
+        """Mark the place as a registry."""
+        if self.storage.read(REGISTRY) is None:
+            self.storage.create(REGISTRY, b'{"format": 1}\n')
 
     def _before(self, current: Pointer | None, version: str) -> tuple[Pointer, str]:
         if current is None or not current.history:

@@ -99,6 +99,7 @@ run "outputs_set_the_variables_of_the_pipeline" {
       "variable SERVICE 'projects/faces-project/locations/europe-west1/services/age-gender'",
       "variable SERVICE_URL 'https://age-gender.example.com'",
       "variable TRUSTED_IDENTITY 'https://gitlab.com/group/age-gender//.gitlab-ci.yml@refs/heads/main'",
+      "variable WORK_BUCKET 'gs://faces-project-work'",
     ] : contains(split("\n", output.gitlab_setup), line)])
     error_message = "The variables are ${output.gitlab_setup}"
   }
