@@ -21,6 +21,7 @@ LAYERS = (
         "files",
         "git",
         "labels",
+        "notices",
         "openmetrics",
         "presets",
         "progress",

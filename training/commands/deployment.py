@@ -101,19 +101,25 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 def rollout(options: argparse.Namespace) -> int:
     """Shift traffic to the candidate: a canary first, then all. On failure all traffic returns to production."""
-    from training.deployment.rollout import rollout
+    from training import notices
+    from training.deployment.rollout import RefusedError, rollout
     from training.registry.registry import Registry
 
     chosen = {name: value for name in ("percent", "minutes") if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(RolloutConfig(), **chosen)
-    version = rollout(
-        _service(options),
-        Registry(options.registry),
-        options.revision,
-        config,
-        _print,
-        signing.trust_if_any(options),
-    )
+    try:
+        version = rollout(
+            _service(options),
+            Registry(options.registry),
+            options.revision,
+            config,
+            _print,
+            signing.trust_if_any(options),
+        )
+    except RefusedError as refusal:
+        notices.send(f"users were taken off {options.revision}: {refusal}")
+        raise
+    notices.send(f"release {version} is live as {options.revision}")
     _print(f"production: {version}")
     return 0
 
@@ -140,6 +146,7 @@ def discard(options: argparse.Namespace) -> int:
 
 def rollback(options: argparse.Namespace) -> int:
     """Roll back to the previous release or to VERSION: the traffic of --service, then the pointer `production`."""
+    from training import notices
     from training.registry.registry import Registry
 
     registry, trust = Registry(options.registry), signing.trust_if_any(options)
@@ -149,7 +156,9 @@ def rollback(options: argparse.Namespace) -> int:
         _print(f"all traffic goes to {rollback(_service(options), registry, options.version, trust)}")
     else:
         registry.rollback(options.version, trust)
-    _print(f"production: {registry.in_production()}")
+    version = registry.in_production()
+    notices.send(f"rolled back to release {version}")
+    _print(f"production: {version}")
     return 0
 
 

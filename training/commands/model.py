@@ -240,6 +240,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def gate(options: argparse.Namespace) -> int:
     """Check the metrics against the thresholds of the preset and against the champion; exit code 1 if one fails."""
+    from training import notices
     from training.evaluation.gate_result import Override
     from training.gate import gate
     from training.registry.registry import Registry
@@ -257,6 +258,7 @@ def gate(options: argparse.Namespace) -> int:
     if not found.publishable:
         print("next steps: more or better faces, another preset, or --override REASON --by NAME")
         print("see docs/how-to/override-the-gate.md")
+        notices.send(f"the gate refused a release: {found.failed_titles}")
         if options.refusals and options.made_from and found.judged:
             Registry(options.refusals).refuse(options.made_from, found.failed_titles)
     if found.override:

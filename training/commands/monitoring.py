@@ -30,7 +30,7 @@ def drift(options: argparse.Namespace) -> int:
 
 
 def _drift(options: argparse.Namespace) -> int:
-    from training import openmetrics
+    from training import notices, openmetrics
     from training.monitoring import drift_report
     from training.registry.registry import Registry
 
@@ -47,6 +47,8 @@ def _drift(options: argparse.Namespace) -> int:
         from training.monitoring import cloudlog
 
         cloudlog.write(options.log_to, drift_report.entry(report), "WARNING" if report.drifted else "INFO")
+    if report.drifted:
+        notices.send(f"the predictions drifted: {', '.join(report.drifted)}")
     return 1 if report.drifted else 0
 
 

@@ -144,7 +144,8 @@ def _going_back(service: CloudRunService, production: str, revision: str, tags: 
             signal.signal(number, signal.SIG_IGN)
         refused = {REFUSED: revision} if isinstance(reason, RefusedError) else {}
         _restore(service, {production: 100}, tags | refused)
-        raise StepError(f"{str(reason) or type(reason).__name__}\nall traffic is back on {production}") from reason
+        kind = RefusedError if isinstance(reason, RefusedError) else StepError
+        raise kind(f"{str(reason) or type(reason).__name__}\nall traffic is back on {production}") from reason
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
