@@ -21,6 +21,7 @@ LAYERS = (
         "files",
         "git",
         "labels",
+        "merge_request",
         "notices",
         "openmetrics",
         "presets",

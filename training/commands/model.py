@@ -295,10 +295,23 @@ def _gate_arguments(parser: argparse.ArgumentParser) -> None:
     made_from(parser, "the recorded refusal is of this state")
 
 
+def note(options: argparse.Namespace) -> int:
+    """Write the comparison into one note on the merge request of this job. Without NOTE_TOKEN nothing is written."""
+    from training import merge_request
+    from training.evaluation.summary import COMMENT_FILE
+
+    if not os.environ.get(merge_request.VARIABLE):
+        print(f"{merge_request.VARIABLE} is not set: the comparison stays in {options.work / COMMENT_FILE}")
+        return 0
+    print(merge_request.note((options.work / COMMENT_FILE).read_text(encoding="utf-8"), os.environ))
+    return 0
+
+
 COMMANDS = (
     Command(train, _train_arguments),
     Command(train_key, _train_key_arguments),
     Command(convert, _convert_arguments),
     Command(evaluate, _evaluate_arguments),
     Command(gate, _gate_arguments),
+    Command(note, work),
 )
