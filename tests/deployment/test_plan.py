@@ -102,7 +102,7 @@ def test_a_candidate_that_users_did_not_get_along_with_is_not_deployed_again(set
     setup.go_live(FIRST)
     failing = setup.changed_function("serving/api.py", STATS, f'            raise RuntimeError("no")\n{STATS}')
     revision = setup.deploy(FIRST, failing)
-    config = RolloutConfig(minutes=0.01, log_seconds=1, log_pause=0.2)
+    config = RolloutConfig(minutes=0.01, log_seconds=5, log_pause=0.2)
     with pytest.raises(StepError, match="all traffic is back"):
         rollout(setup.service, setup.registry, revision, config, lambda _: None)
     assert setup.service.traffic().tags[REFUSED] == revision

@@ -7,23 +7,28 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from tests.conftest import ROOT
-from tests.deployment.conftest import FIRST, SECOND, STATS, Setup
+from tests.deployment.conftest import FIRST, SECOND, STATS, Setup, training
 from training.deployment.config import RolloutConfig
 from training.deployment.logs import RequestLog, ServiceLog
-from training.deployment.rollout import rollout, verdict
+from training.deployment.rollout import rollout
+from training.deployment.service_client import ServiceClient
 from training.errors import StepError
+from training.faces import draw
 from training.registry.signing import Trust
 
 # Limits for a busy test machine.
 CONFIG = RolloutConfig(
-    minutes=0.01, rounds=4, probes=3, least_requests=6, log_seconds=1, log_pause=0.1, p95_seconds=5, p95_slack=2
+    minutes=0.01, least_looks=4, probes=3, least_requests=6, log_seconds=1, log_pause=0.1, p95_seconds=5, p95_slack=2
 )
 
 
@@ -36,7 +41,8 @@ def test_rollout_judges_an_idle_service_by_probe_requests(setup: Setup) -> None:
     candidate = setup.deploy(SECOND)
     assert rollout(setup.service, setup.registry, candidate, CONFIG, said.append) == SECOND
     assert said[0] == f"10 % of the traffic goes to {candidate}, the rest to {production}"
-    assert re.match(rf"{candidate}: 3 requests, 0 failed, .+; {production}: [34] requests, 0 failed", said[1])
+    assert said[1].startswith("not judged by users: about 0 of their requests will reach the candidate")
+    assert re.match(rf"{candidate}: 3 requests, 0 failed, .+; {production}: 3 requests, 0 failed", said[2])
     assert setup.service.traffic().split == {candidate: 100}
     assert (setup.served(), setup.production()) == (SECOND, SECOND)
     # A second rollout changes nothing.
@@ -65,13 +71,16 @@ def test_rollout_refuses_a_release_that_is_not_as_it_was_signed(setup: Setup) ->
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ('raise RuntimeError("sometimes")', r"requests failed; the limit is 1.0% unexpected failure"),
+        (
+            'raise RuntimeError("sometimes")',
+            r"requests failed, \d+\.\d%; of the live revision 0 of \d+, 0.0% unexpected failure",
+        ),
         pytest.param(
             "import time; time.sleep(1)",
             r"the 95th percentile of the latency is 1\.\d+ s; the limit is \d\.\d+ s",
             marks=pytest.mark.serial,
         ),
-        ("import os; os._exit(1)", r"requests failed; the limit is 1.0%"),
+        ("import os; os._exit(1)", r"requests failed, \d+\.\d%; of the live revision 0 of"),
     ],
     ids=["fails", "slow", "dies"],
 )
@@ -89,7 +98,9 @@ def test_rollout_fails_without_logged_requests(setup: Setup, monkeypatch: pytest
     production = setup.go_live(FIRST)
     candidate = setup.deploy(SECOND)
     monkeypatch.setattr(setup.fake_cloud.log, "request", lambda *_: None)
-    with pytest.raises(StepError, match=f"shows 0 requests to {candidate}; the rollout needs 6"):
+    with pytest.raises(
+        StepError, match=f"shows 0 requests to {candidate}; the rollout needs 6.*Does the project exclude"
+    ):
         rollout(setup.service, setup.registry, candidate, CONFIG, ignored)
     assert setup.service.traffic().split == {production: 100}
 
@@ -179,22 +190,49 @@ def test_rollout_refuses_a_revision_of_another_registry(setup: Setup) -> None:
 
 
 @pytest.mark.parametrize(
-    ("candidate", "production", "fine"),
+    ("options", "said"),
     [
-        (RequestLog(1000, 10, 0.1), RequestLog(9000, 0, 0.1), True),
-        (RequestLog(1000, 11, 0.1), RequestLog(9000, 0, 0.1), False),
-        # equal error rates
-        (RequestLog(1000, 50, 0.1), RequestLog(9000, 450, 0.1), True),
-        # one failure among few requests exceeds the limit
-        (RequestLog(3, 1, 0.1), RequestLog(3, 0, 0.1), False),
-        (RequestLog(1000, 0, 0.4), RequestLog(9000, 0, 0.1), True),
-        (RequestLog(1000, 0, 0.41), RequestLog(9000, 0, 0.1), False),
-        (RequestLog(1000, 0, 2.1), RequestLog(9000, 0, 3.0), False),
-        # no production to compare with
-        (RequestLog(1000, 0, 1.9), RequestLog(), True),
-        # too few requests for a 95th percentile
-        (RequestLog(29, 0, 9.0), RequestLog(29, 0, 0.1), True),
+        (["--minutes", "50"], "1 steps of 50 minutes take longer than 45 minutes, for which the job has time"),
+        (["--steps", "1,10,50", "--minutes", "20"], "3 steps of 20 minutes take longer than 45 minutes"),
+        (["--steps", "10,100"], "expected rising percentages from 1 to 99"),
+        (["--steps", "50,10"], "expected rising percentages from 1 to 99"),
+        (["--minutes", "0"], "expected a number of minutes above 0"),
     ],
 )
-def test_verdict_compares_errors_and_latency(candidate: RequestLog, production: RequestLog, fine: bool) -> None:
-    assert (verdict(candidate, production, RolloutConfig()) == "") is fine
+def test_a_watch_that_the_job_has_no_time_for_is_refused(setup: Setup, options: list[str], said: str) -> None:
+    done = training("rollout", *setup.arguments, "--revision", "any", *options)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+
+
+def test_the_traffic_rises_in_steps(setup: Setup) -> None:
+    production, said = setup.go_live(FIRST), list[str]()
+    candidate = setup.deploy(SECOND)
+    config = replace(CONFIG, steps=(1, 50), least_looks=2)
+    assert rollout(setup.service, setup.registry, candidate, config, said.append) == SECOND
+    steps = [line for line in said if "% of the traffic goes to" in line]
+    assert [line.partition(" %")[0] for line in steps] == ["1", "50"]
+    assert setup.service.traffic().split == {candidate: 100}
+    assert production != candidate
+
+
+def test_answers_to_the_rollouts_own_requests_are_no_users_answers(setup: Setup) -> None:
+    revision, since = setup.go_live(FIRST), datetime.now(UTC)
+    client = ServiceClient.of(setup.service, "", {}, 30)
+    client.predict(draw(age=30, gender=1, ethnicity=2, seed=0))
+    own = ServiceLog(setup.service.name).requests(revision, since)
+    assert (own.requests, own.answered, own.answers) == (1, 0, {})
+    face = draw(age=30, gender=1, ethnicity=2, seed=0)
+    httpx.post(f"{setup.service.address()}/predict", content=face, headers={"Content-Type": "image/jpeg"})
+    found = _when(lambda: ServiceLog(setup.service.name).requests(revision, since), lambda log: log.answered == 1)
+    assert sum(found.answers["gender"].values()) == 1
+    assert sum(found.answers["warnings"].values()) == 1
+
+
+def _when(read: Callable[[], RequestLog], wanted: Callable[[RequestLog], bool]) -> RequestLog:
+    """Read until the log has what is wanted. The double reads the function's output in another thread."""
+    for _ in range(50):
+        if wanted(found := read()):
+            break
+        time.sleep(0.1)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,16 @@ from serving.release import MANIFEST
 from serving.text import printable_lines
 from training.commands import Command, made_from, registry, signing
 from training.deployment.config import DeployConfig, RolloutConfig, VerifyConfig
+from training.errors import StepError
 from training.files import write_text
 
 if TYPE_CHECKING:
     from training.deployment.service import CloudRunService
+
+# All of the traffic, in percent.
+_ALL = 100
+# Minutes of all steps; the job `rollout` ends after an hour.
+_LONGEST = 45
 
 
 def plan(options: argparse.Namespace) -> int:
@@ -105,8 +112,15 @@ def rollout(options: argparse.Namespace) -> int:
     from training.deployment.rollout import RefusedError, rollout
     from training.registry.registry import Registry
 
-    chosen = {name: value for name in ("percent", "minutes") if (value := getattr(options, name)) is not None}
+    chosen = {name: value for name in ("steps", "minutes", "longest") if (value := getattr(options, name)) is not None}
     config = dataclasses.replace(RolloutConfig(), **chosen)
+    # The job of GitLab ends after an hour.
+    if len(config.steps) * config.minutes > _LONGEST:
+        raise StepError(
+            f"{len(config.steps)} steps of {config.minutes:g} minutes take longer than {_LONGEST} minutes, for which "
+            "the job has time; choose fewer --minutes (GitLab: WATCH_MINUTES) or fewer --steps"
+        )
+    config = dataclasses.replace(config, longest=min(config.longest, _LONGEST / len(config.steps)))
     try:
         version = rollout(
             _service(options),
@@ -130,10 +144,39 @@ def _rollout_arguments(parser: argparse.ArgumentParser) -> None:
     _revision_argument(parser)
     default = RolloutConfig()
     parser.add_argument(
-        "--percent", type=int, choices=range(1, 100), metavar="1..99", help=f"canary share (default: {default.percent})"
+        "--steps",
+        type=_steps,
+        metavar="PERCENT,…",
+        help="shares of the traffic, one after the other, before all of it, for example 1,10,50 (default: 10)",
     )
-    parser.add_argument("--minutes", type=float, help=f"duration of the canary (default: {default.minutes:g})")
+    parser.add_argument("--minutes", type=_minutes, help=f"duration of each step (default: {default.minutes:g})")
+    parser.add_argument(
+        "--longest",
+        type=_minutes,
+        metavar="MINUTES",
+        help=f"duration up to which a step with too few users is lengthened (default: {default.longest:g})",
+    )
     signing.trust_arguments(parser)
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    """Return rising shares of 1 to 99 %, for argparse."""
+    found = tuple(int(each) for each in text.split(",") if each.isdecimal())
+    rising = list(found) == sorted({each for each in found if 1 <= each < _ALL})
+    if not (found and rising and len(found) == text.count(",") + 1):
+        raise argparse.ArgumentTypeError(f"expected rising percentages from 1 to 99 such as 1,10,50, got {text!r}")
+    return found
+
+
+def _minutes(text: str) -> float:
+    """Return a duration above 0, for argparse."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of minutes above 0, got {text!r}")
+    return found
 
 
 def discard(options: argparse.Namespace) -> int:

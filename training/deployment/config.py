@@ -47,24 +47,38 @@ class VerifyConfig:
 class RolloutConfig:
     """Settings of `rollout`: shift traffic to a verified candidate, or back."""
 
-    percent: int = 10
-    """Share of the traffic that the canary gets, in percent."""
+    steps: tuple[int, ...] = (10,)
+    """Shares of the traffic that the candidate gets one after the other, in percent, before it gets all."""
     minutes: float = 5.0
-    """Duration of the canary."""
-    rounds: int = 20
-    """Rounds of probe requests in this time. Each reads the log once, and Cloud Logging allows 60 reads a minute."""
-    probes: int = 2
-    """Probe requests to each revision in a round, which provide data for an idle service."""
+    """Duration of each step."""
+    longest: float = 30.0
+    """Duration up to which a step with too few users is lengthened, in minutes."""
+    pause: float = 15.0
+    """Seconds between two looks at the log. Each look reads up to eight pages; Cloud Logging allows 60 a minute."""
+    least_looks: int = 10
+    """Looks in a step, however short it is."""
+    probes: int = 3
+    """Test requests to each revision before a look, which provide data for an idle service."""
     probe_seconds: float = 30.0
-    """Timeout of a probe request."""
+    """Timeout of a test request."""
     least_requests: int = 30
-    """Requests to the candidate that the log must show before the rollout judges it."""
+    """Requests to the candidate that the log must show before the rollout goes on."""
     log_seconds: float = 90.0
-    """Time to wait for the log after the canary."""
-    log_pause: float = 2.0
+    """Time to wait for the log after a step."""
+    log_pause: float = 5.0
     """Seconds between two reads of the log in this time."""
+    false_alarms: float = 0.02
+    """Probability of sending an equal candidate back, at most."""
+    power: float = 0.8
+    """Probability with which a stated worsening is found."""
+    find: float = 0.05
+    """Share of failures that users should reveal with that probability. A step is lengthened for it."""
+    least_excess: float = 0.002
+    """Difference of shares below which more failures, refusals or slow responses do not count."""
+    psi: float = 0.2
+    """Largest stability index between the answers of the candidate and of the live revision, corrected for chance."""
     error_share: float = 0.01
-    """Largest share of the candidate's requests that fail with a 5xx status."""
+    """Largest share of failures where there is no live release to compare with."""
     p95_seconds: float = 2.0
     """Largest 95th percentile of the candidate's latency."""
     p95_factor: float = 2.0

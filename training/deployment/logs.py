@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -14,9 +15,13 @@ from google.cloud import logging as cloud_logging
 from serving.text import printable_lines
 from training.deployment.clients import READING, calling, logging_client
 from training.deployment.resources import ServiceName
+from training.stability import Counts
 
-# The newest requests of a revision that one read returns: one page. Cloud Logging allows 60 pages a minute.
-MOST_REQUESTS = 1000
+# The newest requests of a revision that one read returns, in pages of PAGE. Cloud Logging allows 60 pages a minute.
+MOST_REQUESTS = 2000
+PAGE = 1000
+# Begins the request ids of the rollout's own requests. Their answers are no users' answers.
+PROBE = "rollout-"
 # Cloud Run's log of all requests, including those that never reached the function
 _REQUESTS = "run.googleapis.com%2Frequests"
 _OUTPUT = "run.googleapis.com%2Fstderr"
@@ -33,16 +38,32 @@ class RequestLog:
     requests: int = 0
     errors: int = 0
     """Responses with a 5xx status other than 501."""
-    p95: float = 0.0
-    """95th percentile of the latency in seconds, 0 without requests."""
+    latencies: tuple[float, ...] = ()
+    """In seconds."""
+    refused: int = 0
+    """Responses with a 4xx status other than 429, which Cloud Run gives where no instance is free."""
+    limited: int = 0
+    """Responses with the status 429."""
+    answers: dict[str, Counts] = field(default_factory=dict)
+    """Predictions for users by measure (a head, `warnings`) and bin."""
+    answered: int = 0
+    """Requests of users with predictions."""
+    window: float = 0.0
+    """Seconds in which these requests came, up to the time of the read."""
 
     @property
-    def error_share(self) -> float:
-        """Share of failed requests, 0 to 1."""
-        return self.errors / self.requests if self.requests else 0.0
+    def p95(self) -> float:
+        """Return the 95th percentile of the latency in seconds, 0 without requests."""
+        return float(np.percentile(self.latencies, 95)) if self.latencies else 0.0
+
+    def slower(self, seconds: float) -> int:
+        """Return the number of requests that took longer."""
+        return sum(latency > seconds for latency in self.latencies)
 
     def __str__(self) -> str:
-        return f"{self.requests} requests, {self.errors} failed, 95 % within {self.p95:.3f} s"
+        counts = f"{self.requests} requests, {self.errors} failed, {self.refused} refused"
+        full = f", {self.limited} found no free instance (429)" if self.limited else ""
+        return f"{counts}{full}, 95 % within {self.p95:.3f} s"
 
 
 class ServiceLog:
@@ -65,9 +86,37 @@ class ServiceLog:
         """
         entries = self._entries(self._filter(_REQUESTS, revision, since), MOST_REQUESTS)
         found = [entry.http_request for entry in entries if entry.http_request]
-        latencies = [float(request["latency"].rstrip("s")) for request in found if "latency" in request]
-        errors = sum(_failed(int(request.get("status", 0))) for request in found)
-        return RequestLog(len(found), errors, float(np.percentile(latencies, 95)) if latencies else 0.0)
+        statuses = [int(request.get("status", 0)) for request in found]
+        answers, answered = self._answers(revision, since)
+        begin = entries[-1].timestamp if len(entries) >= MOST_REQUESTS else since
+        return RequestLog(
+            requests=len(found),
+            errors=sum(map(_failed, statuses)),
+            latencies=tuple(float(request["latency"].rstrip("s")) for request in found if "latency" in request),
+            refused=sum(map(_refused, statuses)),
+            limited=statuses.count(HTTPStatus.TOO_MANY_REQUESTS),
+            answers=answers,
+            answered=answered,
+            window=(datetime.now(UTC) - begin).total_seconds(),
+        )
+
+    def _answers(self, revision: str, since: datetime) -> tuple[dict[str, Counts], int]:
+        """Return what the function's own lines count for users: predictions and warnings, and the requests with any."""
+        answers: dict[str, Counter[str]] = {}
+        answered = 0
+        for entry in self._entries(self._filter(_OUTPUT, revision, since), MOST_REQUESTS):
+            line = entry.payload if isinstance(entry.payload, dict) else {}
+            predictions = line.get("predictions")
+            if not isinstance(predictions, dict) or str(line.get("request_id", "")).startswith(PROBE):
+                continue
+            counted = [sum(bins.values()) for bins in predictions.values()]
+            images = int(max(counted, default=0))
+            warned = line.get("warnings", {})
+            rest = {"none": max(0, images - int(sum(warned.values())))}
+            for measure, bins in {**predictions, "warnings": {**warned, **rest}}.items():
+                answers.setdefault(measure, Counter()).update({name: int(count) for name, count in bins.items()})
+            answered += bool(images)
+        return {measure: dict(bins) for measure, bins in answers.items()}, answered
 
     def last_error(self, revision: str, since: datetime) -> str:
         """Return the last error that the function logged, or "". Prefer the cause to the record of a request."""
@@ -88,7 +137,9 @@ class ServiceLog:
 
         def listed() -> list[Any]:
             newest = cloud_logging.DESCENDING
-            return list(self._client.list_entries(filter_=terms, order_by=newest, max_results=count, page_size=count))
+            return list(
+                self._client.list_entries(filter_=terms, order_by=newest, max_results=count, page_size=min(count, PAGE))
+            )
 
         with calling(f"the log of {self._service.name}"):
             return list(READING(listed)())
@@ -108,6 +159,12 @@ class ServiceLog:
 def _failed(status: int) -> bool:
     """Return whether the service failed. Any caller can provoke a 501, with a request that no revision knows."""
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED
+
+
+def _refused(status: int) -> bool:
+    return (
+        HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS
+    )
 
 
 def _text(entry: Any) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from training.deployment.config import RolloutConfig
+from training.deployment.judgement import detectable, verdict
 from training.deployment.logs import RequestLog, ServiceLog
 from training.deployment.releases import find, served, tag_of
 from training.deployment.service import CANDIDATE, PRODUCTION, REFUSED, CloudRunService, environment
@@ -22,6 +24,7 @@ from training.registry.storage import ConflictError
 Say = Callable[[str], None]
 
 _ATTEMPTS = 5
+_HOUR = timedelta(hours=1)
 # GitLab cancels a job with SIGTERM.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Probe image for both revisions. Only latency and status count here: `verify` checks the predictions.
@@ -60,10 +63,10 @@ def rollout(
     production = before.tags.get(PRODUCTION, before.production)
     tags = before.tags | {PRODUCTION: production}
     with _going_back(service, production, revision, tags):
-        if before.split != {revision: 100}:
-            service.route({revision: config.percent, production: 100 - config.percent}, tags)
-            say(f"{config.percent} % of the traffic goes to {revision}, the rest to {production}")
-            watch(service, revision, production, config, say)
+        for percent in config.steps if before.split != {revision: 100} else ():
+            service.route({revision: percent, production: 100 - percent}, tags)
+            say(f"{percent} % of the traffic goes to {revision}, the rest to {production}")
+            watch(service, revision, production, percent, config, say)
         tags = {tag: each for tag, each in tags.items() if (tag, each) != (REFUSED, revision)}
         service.route({revision: 100}, tags | {tag_of(version): revision})
         say(f"all traffic goes to {revision}")
@@ -73,51 +76,85 @@ def rollout(
     return version
 
 
-def watch(service: CloudRunService, revision: str, production: str, config: RolloutConfig, say: Say) -> None:
-    """Send probe requests to both revisions and compare their logs, in rounds.
+def watch(
+    service: CloudRunService, revision: str, production: str, percent: int, config: RolloutConfig, say: Say
+) -> None:
+    """Send test requests to both revisions and compare their logs, look after look.
 
     Raises:
-        StepError: The candidate exceeds a limit, or the log has too few of its requests.
+        RefusedError: The candidate is worse.
+        StepError: The log has too few of its requests.
     """
     variables = environment(service.revision(revision))
     clients = [ServiceClient.of(service, tag, variables, config.probe_seconds) for tag in (CANDIDATE, PRODUCTION)]
-    log, since = ServiceLog(service.name), datetime.now(UTC)
-    # Do not compare with the latency of a placeholder.
-    comparable = clients[1].model() is not None
+    # A placeholder is nothing to compare with. This also starts an instance of each revision.
+    comparable = [each.model() is not None for each in clients][1]
+    log = ServiceLog(service.name)
+    minutes, statement = plan_step(log.requests(production, datetime.now(UTC) - _HOUR), percent, config)
+    say(statement)
+    looks, since = looks_in(minutes, config), datetime.now(UTC)
+    judged = len(config.steps) * (looks + 1)
 
-    def check() -> RequestLog:
+    def look() -> RequestLog:
         candidate, current = log.requests(revision, since), log.requests(production, since)
         say(f"{revision}: {candidate}; {production}: {current}")
-        if reason := verdict(candidate, current if comparable else RequestLog(), config):
+        if reason := verdict(candidate, current if comparable else None, config, judged):
             raise RefusedError(f"{reason} {log.last_error(revision, since)}".rstrip())
         return candidate
 
-    for _ in range(config.rounds):
+    for _ in range(looks):
         for each in clients * config.probes:
             each.predict(_FACE)
-        check()
-        time.sleep(60 * config.minutes / config.rounds)
+        look()
+        time.sleep(60 * minutes / looks)
     # The log arrives with some seconds of delay.
     deadline = time.monotonic() + config.log_seconds
-    while (logged := check()).requests < config.least_requests:
+    while (logged := log.requests(revision, since)).requests < config.least_requests:
         if time.monotonic() > deadline:
             raise StepError(
-                f"the log shows {logged.requests} requests to {revision}; the rollout needs {config.least_requests}"
+                f"the log run.googleapis.com/requests shows {logged.requests} requests to {revision}; the rollout "
+                f"needs {config.least_requests}. Does the project exclude this log?"
             )
         time.sleep(config.log_pause)
+    look()
 
 
-def verdict(candidate: RequestLog, current: RequestLog, config: RolloutConfig) -> str:
-    """Return the limit that the candidate exceeds; "" if none, or with too few requests."""
-    allowed = max(config.error_share, current.error_share)
-    if candidate.errors > allowed * max(candidate.requests, config.least_requests):
-        return f"{candidate.errors} of {candidate.requests} requests failed; the limit is {allowed:.1%}"
-    bound = config.p95_seconds
-    if current.requests:
-        bound = min(bound, current.p95 * config.p95_factor + config.p95_slack)
-    if candidate.requests >= config.least_requests and candidate.p95 > bound:
-        return f"the 95th percentile of the latency is {candidate.p95:.3f} s; the limit is {bound:.3f} s"
-    return ""
+def looks_in(minutes: float, config: RolloutConfig) -> int:
+    """Return how often a step of this duration looks at the log before its end."""
+    return max(config.least_looks, math.ceil(60 * minutes / config.pause))
+
+
+def plan_step(recent: RequestLog, percent: int, config: RolloutConfig) -> tuple[float, str]:
+    """Return the duration of a step in minutes, and what it finds at the present traffic.
+
+    Args:
+        recent: Recent requests to the live revision.
+        percent: Share of the traffic that the candidate gets.
+        config: Settings of the rollout.
+    """
+    share = recent.errors / recent.requests if recent.requests else 0.0
+
+    def found(minutes: float) -> tuple[int, float]:
+        users = 60 * minutes * recent.requests / recent.window if recent.requests else 0.0
+        own, rest = round(users * percent / 100), round(users * (1 - percent / 100))
+        looks = len(config.steps) * (looks_in(minutes, config) + 1)
+        return own, detectable(own, rest, share, config, looks)
+
+    minutes = config.minutes
+    while found(minutes)[1] > config.find and minutes < config.longest:
+        minutes = min(config.longest, 2 * minutes)
+    users, smallest = found(minutes)
+    if smallest > config.find:
+        users, smallest = found(config.minutes)
+        judged = f"found from a share of {smallest:.1%} on" if smallest < 1 else "not found"
+        return config.minutes, (
+            f"not judged by users: about {users} of their requests will reach the candidate in {config.minutes:g} "
+            f"minutes, and failures of them alone are {judged}; test requests judge it"
+        )
+    return minutes, (
+        f"about {users} requests of users will reach the candidate in {minutes:g} minutes: if {smallest:.1%} of them "
+        f"fail or are refused, that is found with a probability of {config.power:.0%}"
+    )
 
 
 def _require_release(service: CloudRunService, registry: Registry, revision: str, trust: Trust | None) -> str:
