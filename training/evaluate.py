@@ -17,7 +17,7 @@ from training.calibration import input_check
 from training.config import EvaluateConfig
 from training.data import shards
 from training.errors import StepError
-from training.evaluation import baseline, before_after, comparison, metrics, report, samples, summary
+from training.evaluation import baseline, before_after, comparison, learning_curve, metrics, report, samples, summary
 from training.evaluation import champion as champions
 from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
@@ -40,7 +40,7 @@ def evaluate(
 
     Args:
         data: output folder of `prepare`.
-        trained: the training run of the release, for its learning curves; it may be missing.
+        trained: the training run of the release, for its history and its smaller networks; it may be missing.
         folder: the release.
         config: resampling.
         champion: the release to compare with on the same faces.
@@ -65,6 +65,8 @@ def evaluate(
     measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
     if before := before_after.initial(challenger):
         measured[before_after.MEMBER] = _before(before, challenger, faces, data, config)
+    if (curve := learning_curve.section(trained, challenger, data, config)) is not None:
+        measured[learning_curve.MEMBER] = curve
     compared = compare(champion, challenger, faces, data, config)
     compared.save(folder)
     found = Evaluation(challenger, measured, faces, runs.history(trained))

@@ -22,9 +22,11 @@ _HISTORY = "history.csv"
 FOLDER = OwnFolder(
     "train",
     re.compile(
-        r"(config|interpolation|key|making|tracking)\.json|history\.csv|(partial-)?(best|epoch-\d{4})\.keras"
-        r"|(teacher|other|initial)/[a-z]+-\d+\.(answers|predictions|pixels|labels)\.npy|other/fingerprint\.json"
-        r"|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial"
+        # The trainings on parts of the faces have folders of the same content.
+        r"curve(/[a-z]+)?|(curve/([a-z]+/)?)?("
+        r"(config|interpolation|key|making|part|tracking)\.json|history\.csv|(partial-)?(best|epoch-\d{4})\.keras"
+        r"|(teacher|other|initial|faces)/[a-z]+-\d+\.(answers|predictions|pixels|labels)\.npy"
+        r"|(other|faces)/fingerprint\.json|tensorboard/(.+/)?events\.out\.tfevents\..+|\..+\.partial)"
     ),
     {"config.json": ("preset", "data", "config")},
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from training.config import TrainConfig
 from training.data import shards
 from training.errors import StepError
 from training.labels import CHOICES
-from training.learning import architectures, checkpoints, dataset, devices, other_faces, provenance, teacher
+from training.learning import architectures, checkpoints, curve, dataset, devices, other_faces, provenance, teacher
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
 from training.registry.signing import Trust
@@ -64,7 +65,7 @@ def train(
         StepError: there are no shards, `folder` has a training with another configuration, the server at
             MLFLOW_TRACKING_URI does not work, or the training diverged.
     """
-    strategy = devices.strategy()
+    strategy = _strategy()
     fingerprint = shards.fingerprint(data)
     started = TrainingRun(preset, fingerprint.sha256, config, strategy.num_replicas_in_sync, record.key)
     continued = resume and runs.exists(folder)
@@ -76,10 +77,57 @@ def train(
     tracker = tracking.begin(folder, started, data, continued) if devices.is_chief() else Tracker(folder)
     if not continued:
         _clear(folder, started)
+    _run(data, folder, config, trust, tracker, record)
+    return folder / checkpoints.BEST
+
+
+def train_curve(data: Path, folder: Path, trust: Trust | None = None) -> None:
+    """Train the networks of a learning curve: on parts of the faces, with the configuration of a complete training.
+
+    Each part has the same epochs and the same validation faces, so fewer steps. Trainings that are complete are kept,
+    and an interrupted one continues after its last epoch. They are not tracked.
+
+    Args:
+        data: output of `prepare`.
+        folder: folder of the complete training.
+        trust: as in `train`.
+
+    Raises:
+        StepError: as `train`.
+    """
+    started, whole = runs.load(folder), shards.fingerprint(data).faces["train"]
+    for part in curve.SHARES:
+        here = curve.folder(folder, part)
+        if part in curve.finished(folder):
+            print(f"{here} has the training on a {part} of the faces already, complete")
+            continue
+        faces = curve.write(data, folder, part)
+        count = shards.fingerprint(faces).faces["train"]
+        print(f"learning curve: training on a {part} of the faces, {count:,} of {whole:,}", flush=True)
+        if curve.unfinished(folder, part):
+            _require_same(here, started)
+        else:
+            _clear(here, started)
+        if not checkpoints.finished(here, started.config):
+            _run(faces, here, started.config, trust, Tracker(here))
+        curve.finish(folder, part, faces)
+
+
+@cache
+def _strategy() -> tf.distribute.Strategy:
+    """Return the strategy of all trainings of this process: machines join each other once."""
+    return devices.strategy()
+
+
+def _run(
+    data: Path, folder: Path, config: TrainConfig, trust: Trust | None, tracker: Tracker, record: Record = Record()
+) -> None:
+    """Train from the last completed epoch in `folder` to the best model."""
+    strategy = _strategy()
     provenance.remember(folder, config)
     keras.utils.set_random_seed(config.seed)
     config = devices.scaled(config, strategy.num_replicas_in_sync)
-    steps = steps_per_epoch(config, fingerprint.faces["train"])
+    steps = steps_per_epoch(config, shards.fingerprint(data).faces["train"])
     done = dict(checkpoints.epochs(folder))
     first = devices.agreed(max(done, default=0), strategy)
     if first:
@@ -101,7 +149,6 @@ def train(
             with strategy.scope():
                 start = _build(config, data, steps, trust).get_weights()
             _keep_others(loop, start, data, folder)
-    return folder / checkpoints.BEST
 
 
 def _batches(data: Path, folder: Path, config: TrainConfig, seed: int, trust: Trust | None) -> tf.data.Dataset:

@@ -283,3 +283,30 @@ def test_the_key_of_a_training_is_known_before_it(run: Run, complete: Path) -> N
     assert said == f"{known}\n"
     assert (complete / "train.env").read_text() == f"TRAIN_DIGEST={known}\n"
     assert run("train-key", *SHORT, "--set", "seed=2", "--work", complete) != said
+
+
+@pytest.mark.slow
+def test_a_learning_curve_is_added_to_a_complete_training(run: Run, complete: Path) -> None:
+    model = complete / "model"
+    plain = run("train-key", *SHORT, "--work", complete)
+    assert run("train-key", *SHORT, "--learning-curve", "--work", complete) != plain
+    before = files(model)
+    with_curve = ("train", *SHORT, "--resume", "--learning-curve", "--work", complete)
+    said = run(*with_curve)
+    assert "has this training already, complete" in said
+    assert "training on a quarter of the faces" in said
+    assert {path: files(model)[path] for path in before if "key.json" not in path} == {
+        path: time for path, time in before.items() if "key.json" not in path
+    }
+    assert "nothing to do" in run(*with_curve)
+    assert "nothing to do" in run("train", *SHORT, "--resume", "--work", complete)
+    assert "nothing to do" in run("convert", "--work", complete)
+    said = run("evaluate", "--work", complete)
+    assert "runs again (changed: all, half, quarter)" in said
+    assert "Too few test faces with a label for a curve" in said
+    # A part whose network was lost is trained again, and nothing else is.
+    (model / "curve" / "half" / "best.keras").unlink()
+    said = run(*with_curve)
+    assert "quarter of the faces already, complete" in said
+    assert "training on a half of the faces" in said
+    assert "nothing to do" in run(*with_curve)

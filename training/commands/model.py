@@ -31,17 +31,20 @@ def train(options: argparse.Namespace) -> int:
     # Imported after the options are checked, because it takes as long as the rest together.
     from training import runs
     from training.commands import skips
-    from training.learning import devices, inputs
+    from training.learning import curve, devices, inputs
 
     data, folder = options.work / "data", options.work / "model"
     trust = signing.trust_if_any(options)
     step = skips.train(options.work, options.preset, config)
+    smaller = skips.train_curve(step) if options.learning_curve else None
     resume = skips.resumes(step, options, config)
-    if resume and step.record.is_file():
+    if resume and step.record.is_file() and not (smaller and smaller.reason()):
         print(f"nothing to do: {folder} has this training already, complete; without --resume it starts again")
         return 0
     if not (resume and runs.exists(folder)):
         inputs.require(data, config, trust)
+    if smaller:
+        curve.require(data)
     if config.starts_from_release and not config.other:
         print(
             f"warning: what {config.init_from} knows of faces unlike these is forgotten without --other "
@@ -51,14 +54,20 @@ def train(options: argparse.Namespace) -> int:
     hide_runtime_messages()
     if options.device == GPU:
         devices.require_gpu()
-    from training.train import Record, train
+    from training.train import Record, train, train_curve
 
     record = Record(step.key, _backup(folder, options.backup))
     print(f"best model: {train(data, folder, config, options.preset, resume, trust, record)}")
     # A training of an earlier version has no key.
-    if runs.load(folder).key == step.key:
+    known = runs.load(folder).key == step.key
+    if known:
         step.finish()
     record.backup()
+    if smaller:
+        train_curve(data, folder, trust)
+        if known:
+            smaller.finish()
+        record.backup()
     return 0
 
 
@@ -86,6 +95,8 @@ def train_key(options: argparse.Namespace) -> int:
     from training.commands import skips
 
     step = skips.train(options.work, options.preset, _train_config(options))
+    if options.learning_curve:
+        step = skips.train_curve(step)
     if options.env_file:
         options.env_file.parent.mkdir(parents=True, exist_ok=True)
         write_text(options.env_file, f"TRAIN_DIGEST={step.key}\n")
@@ -123,6 +134,11 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("any", GPU),
         default="any",
         help="gpu: fail at once if there is none, in place of a training that takes days (default: any)",
+    )
+    parser.add_argument(
+        "--learning-curve",
+        action="store_true",
+        help="also train on a quarter and on a half of the faces, and tell in the report what more faces would bring",
     )
     parser.add_argument(
         "--init-from",
@@ -198,7 +214,7 @@ def evaluate(options: argparse.Namespace) -> int:
     hide_runtime_messages()
     from training import tracking
     from training.evaluate import evaluate
-    from training.evaluation import before_after, comparison, tables
+    from training.evaluation import before_after, comparison, learning_curve, tables
     from training.evaluation.metrics import METRICS_FILE
     from training.evaluation.report import local_report
     from training.registry.registry import REPORT_FILE
@@ -206,7 +222,7 @@ def evaluate(options: argparse.Namespace) -> int:
     measured = evaluate(options.work / "data", model, folder, EvaluateConfig(), _champion(options, trust))
     step.finish()
     tracking.of(model).evaluation(measured["overall"], [folder / METRICS_FILE, folder / REPORT_FILE])
-    print(*before_after.words(measured), tables.text(measured), sep="\n")
+    print(*before_after.words(measured), *learning_curve.words(measured), tables.text(measured), sep="\n")
     compared = comparison.load(folder, measured["sha256"])
     print(*([f"compared with {compared.champion}"] if compared.champion else []), *compared.remarks, sep="\n")
     print(f"{measured['faces']} test faces; report: {folder / REPORT_FILE}; with faces: {local_report(folder)}")

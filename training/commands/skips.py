@@ -14,7 +14,7 @@ from training import runs, sources
 from training.config import NAMED_WEIGHTS, ConvertConfig, EvaluateConfig, PrepareConfig, TrainConfig
 from training.data import readers, shards
 from training.errors import StepError
-from training.learning import checkpoints, weights
+from training.learning import checkpoints, curve, weights
 from training.registry import releases
 from training.registry.registry import MODEL_FILE, REPORT_FILE, Registry
 from training.registry.signing import Trust
@@ -72,6 +72,13 @@ def train(work: Path, preset: str, config: TrainConfig) -> Step:
     return Step(folder / KEY_FILE, inputs | _code("train"), (folder / checkpoints.BEST,))
 
 
+def train_curve(step: Step) -> Step:
+    """Return the step `train --learning-curve`, which adds the smaller trainings to those of the step `train`."""
+    folder = step.record.parent
+    networks = tuple(curve.folder(folder, part) / checkpoints.BEST for part in curve.SHARES)
+    return Step(folder / curve.FOLDER / KEY_FILE, step.inputs | {"learning_curve": curve.SHARES}, networks)
+
+
 def resumes(step: Step, options: argparse.Namespace, config: TrainConfig) -> bool:
     """Return whether `train` continues the training in its folder, or finds it complete.
 
@@ -125,6 +132,7 @@ def evaluate(options: argparse.Namespace, config: EvaluateConfig, trust: Trust |
         "data": _data(work / "data"),
         "release": _manifest(release / MANIFEST),
         "epochs": runs.history(work / "model"),
+        "learning_curve": _learning_curve(work / "model"),
         "champion": _champion(options),
         "trust": asdict(trust) | {"key": _state(Path(trust.key))} if trust else {},
         "configuration": asdict(config),
@@ -141,6 +149,14 @@ def _code(step: str) -> Inputs:
 def _data(data: Path) -> str:
     """Return the digest of the shards in a folder. Unlike the fingerprint, it changes with the pixels."""
     return contents(data, "*.npy", data / KEY_FILE)
+
+
+def _learning_curve(model: Path) -> Inputs:
+    """Return the digest of each network of a learning curve, {} if no such training was begun."""
+    if not curve.begun(model):
+        return {}
+    networks = {part: found.network for part, found in curve.finished(model).items()}
+    return {name: digest(path) for name, path in {**networks, "all": model / checkpoints.BEST}.items()}
 
 
 def _state(value: Any) -> Any:

@@ -120,6 +120,12 @@ COMPARED = {
     name: MEASURED[name] for name in ("age_mae", "age_within_5", *(f"{head.name}_accuracy" for head in CHOICES))
 }
 COMPARED_RANGES = {name: RANGED[name] for name in ("age_range_distance", "age_in_range")}
+# Errors that fall with more training faces, for the learning curve.
+LEARNT = {
+    name: found
+    for name, found in {**COMPARED, **COMPARED_RANGES}.items()
+    if name not in ("age_within_5", "age_in_range")
+}
 GENDER_FROM_13 = MetricSpec(
     "gender_accuracy_from_13",
     "gender accuracy, 13 and older",

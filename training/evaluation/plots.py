@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from matplotlib.figure import Figure
 
 from training.calibration.intervals import covered
 from training.evaluation import metrics
+from training.evaluation.learning_curve import MORE, Curve
+from training.evaluation.metric_table import Unit
 from training.evaluation.samples import Array, ScoredSamples
 from training.evaluation.tables import MIN_SHOWN
 from training.labels import CHOICES, age_range, exact_ages, ranged_ages
@@ -37,6 +40,45 @@ def learning_curves(history: list[dict[str, float]]) -> Figure:
         axes.set(title=titles[column], xlabel="epoch")
     panels[0].legend()
     return figure
+
+
+def training_faces(faces: list[int], curves: list[Curve]) -> Figure:
+    """Plot metrics over the number of training faces, and the trend to MORE times as many where they improve.
+
+    Args:
+        faces: (P,) training faces of each network.
+        curves: at least one.
+    """
+    figure = Figure(figsize=(3 * max(2, len(curves)), 3), layout="constrained")
+    for axes, each in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
+        axes.errorbar(faces, each.values, _lengths(each.values, each.low, each.high), fmt="o-", capsize=3)
+        ticks = [*faces, MORE * faces[-1]] if each.improves else faces
+        if each.improves:
+            _trend(axes, faces, each)
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{count:,}" for count in ticks], rotation=30)
+        axes.minorticks_off()
+        unit = each.spec.unit.symbol.replace(" ", ", ") if each.spec.unit is Unit.YEARS else ""
+        if each.spec.unit is Unit.SHARE:
+            axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
+        axes.set(title=f"{each.spec.title}{unit}", xlabel="training faces")
+    return figure
+
+
+def _trend(axes: Axes, faces: list[int], found: Curve) -> None:
+    """Plot the power law of a curve up to MORE times as many faces, with the interval there."""
+    at = np.geomspace(faces[0], MORE * faces[-1])
+    law = [found.expected(faces, count) for count in at.tolist()]
+    axes.plot(at, law, "--", color="grey", label="trend")
+    sign = found.spec.worse_sign
+    low, high = sorted(law[-1] + sign * (found.gain - gain) for gain in (found.gain_low, found.gain_high))
+    axes.errorbar(at[-1:], law[-1:], _lengths(law[-1:], [low], [high]), color="grey", capsize=3)
+    axes.legend()
+
+
+def _lengths(values: Sequence[float], low: Sequence[float], high: Sequence[float]) -> Array:
+    """Return (2, N) lengths of error bars. Rounding can put an end on the wrong side of its value."""
+    return np.maximum([np.subtract(values, low), np.subtract(high, values)], 0.0)
 
 
 def age_scatter(faces: ScoredSamples) -> Figure:

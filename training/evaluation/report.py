@@ -16,7 +16,7 @@ from PIL import Image
 from serving.images import Pixels
 from serving.release import Release
 from serving.request_stats import AGE_BANDS
-from training.evaluation import baseline, before_after, metrics, plots, tables
+from training.evaluation import baseline, before_after, learning_curve, metrics, plots, tables
 from training.evaluation.comparison import Mask
 from training.evaluation.metric_table import CALIBRATION_ERRORS, SPECS
 from training.evaluation.samples import Array, ScoredSamples
@@ -61,6 +61,7 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         baseline=baseline.sentence(evaluation.measured),
         before=before_after.words(evaluation.measured),
         initial=evaluation.measured.get(before_after.MEMBER, {}).get("version", ""),
+        curve=_curve(evaluation.measured),
         overall=tables.beside_baseline(evaluation.measured),
         from_13_years=tables.beside_baseline(evaluation.measured, "from_13_years"),
         sections=list(_sections(evaluation.measured)),
@@ -72,6 +73,16 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
 def local_report(folder: Path) -> Path:
     """Return the path of the report with faces: outside of the release in `folder`, so it is never published."""
     return folder.with_name(f"{folder.name}-report-with-faces.html")
+
+
+def _curve(measured: dict[str, Any]) -> dict[str, Any]:
+    """Return the learning curve as sentences, rows of a table and a plot; empty for a training without one."""
+    found = learning_curve.curves(measured)
+    shown: dict[str, Any] = {"words": learning_curve.words(measured), "rows": learning_curve.rows(measured)}
+    if found:
+        faces = [*measured[learning_curve.MEMBER]["faces"].values()]
+        shown["plot"] = plot_uri(plots.training_faces(faces, found))
+    return shown if shown["words"] else {}
 
 
 @dataclass(frozen=True)
