@@ -58,7 +58,8 @@ def prepare(options: argparse.Namespace) -> int:
     step = skips.prepare(options, config)
     if skips.prepared(step, options):
         return 0
-    from training.prepare import prepare, summary
+    from training.data.preparation import summary
+    from training.prepare import prepare
 
     for line in labels.description():
         print(line, flush=True)

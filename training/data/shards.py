@@ -44,9 +44,14 @@ class Shard:
         return np.load(self.pixels, mmap_mode="r"), np.load(self.labels, mmap_mode="r")
 
 
+def place(folder: Path, split: str, number: int) -> Shard:
+    """Return where one shard of `split` is, or is to be written."""
+    return _shard(folder, f"{split}-{number:05d}")
+
+
 def write(folder: Path, split: str, number: int, pixels: Pixels, labels: LabelArray) -> None:
     """Write one shard of `split`."""
-    shard = _shard(folder, f"{split}-{number:05d}")
+    shard = place(folder, split, number)
     np.save(shard.pixels, pixels)
     np.save(shard.labels, labels)
 
