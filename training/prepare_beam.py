@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from age_gender import storage
@@ -26,13 +27,31 @@ from training.errors import StepError
 _UPLOADS = 16
 
 
+def source(address: str, data: str, options: PipelineOptions) -> BeamSource:
+    """List the files of a folder, local or gs://, or of a gs:// pattern.
+
+    Args:
+        address: folder or pattern.
+        data: output folder, local or gs://.
+        options: Beam's pipeline options.
+
+    Raises:
+        StepError: there are no files, or the runner's workers cannot see a folder.
+    """
+    remote = beam_source.in_cloud(address) and beam_source.in_cloud(data)
+    if "Dataflow" in options.get_all_options()["runner"] and not remote:
+        raise StepError("Dataflow's workers see no folder of this machine; give gs:// addresses for --data and --work")
+    FileSystems.set_options(options)
+    return BeamSource(address)
+
+
 def prepare_beam(
-    source: BeamSource, data: str, config: PrepareConfig, expected: str, labelling: Labelling, options: PipelineOptions
+    faces: BeamSource, data: str, config: PrepareConfig, expected: str, labelling: Labelling, options: PipelineOptions
 ) -> tuple[Fingerprint, list[str]]:
     """Write what `prepare` writes of the same files, on the workers of a Beam runner.
 
     Args:
-        source: files.
+        faces: files.
         data: output folder, local or gs://.
         config: configuration of the step.
         expected: required fingerprint, or "" for any.
@@ -46,7 +65,7 @@ def prepare_beam(
         StepError: there are too few faces for three splits, they have another fingerprint, the output folder holds
             other files, or a pipeline failed.
     """
-    found = Source(source.address, source.files(), source.origin)
+    found = Source(faces.address, faces.files(), faces.origin)
     remote = beam_source.in_cloud(data)
     with _uploaded(data, options) if remote else preparation.replaced(Path(data)) as folder:
         target = data if remote else str(folder)

@@ -275,6 +275,8 @@ def test_a_folder_of_a_bucket_without_files_or_with_those_of_others_is_refused(
 ) -> None:
     nothing = prepare_beam(f"gs://{bucket}/none", tmp_path, environment=cloud)
     assert (nothing.returncode, "no file there" in nothing.stderr) == (1, True), nothing.stderr
+    absent = prepare_beam("gs://no-such-bucket/faces", tmp_path, environment=cloud)
+    assert (absent.returncode, "prepare-beam: Cloud Storage refuses: " in absent.stderr) == (1, True), absent.stderr
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "thesis.txt").write_text("theirs")
     upload(emulator, bucket, tmp_path / "theirs", "out/data")

@@ -90,7 +90,7 @@ class BeamProcessing:
         def described() -> Iterator[Any]:
             for shard in chosen:
                 written.add(_pixels(self._target, shard.split, shard.number))
-                faces = [(face.paths[0], self._places[face.row], face.digest) for face in shard.faces]
+                faces = [(self._places[face.row], face.digest) for face in shard.faces]
                 yield shard.split, shard.number, faces
 
         self._write_lines(listed, described())
@@ -161,8 +161,8 @@ class _WriteShard(beam.DoFn):
         """Write the shard, if all of its files are what they were."""
         split, number, faces = json.loads(line)
         pixels = np.empty((len(faces), self._config.size, self._config.size, 3), np.uint8)
-        files = [SourceFile(path, place=place) for path, place, _ in faces]
-        for row, file, (*_, digest) in zip(pixels, _loaded(files), faces, strict=True):
+        files = [SourceFile(place, place=place) for place, _ in faces]
+        for row, file, (_, digest) in zip(pixels, _loaded(files), faces, strict=True):
             if hashlib.sha256(file.data).hexdigest() != digest:
                 raise StepError(f"{file.path} changed while it was prepared")
             row[:] = self._decoder.read(file).pixels
