@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import re
 from collections.abc import Generator, Iterable, Iterator
@@ -166,9 +165,8 @@ class _WriteShard(beam.DoFn):
             if hashlib.sha256(file.data).hexdigest() != digest:
                 raise StepError(f"{file.path} changed while it was prepared")
             row[:] = self._decoder.read(file).pixels
-        whole = io.BytesIO()
-        np.save(whole, pixels)
-        storage.write(_pixels(self._target, split, number), whole.getvalue(), self._parts)
+        with storage.written(_pixels(self._target, split, number), self._parts) as written:
+            np.save(written, pixels)
 
 
 def _parts(files: Iterable[LabelledFile]) -> Iterator[Any]:
