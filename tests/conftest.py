@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,6 +85,16 @@ def strict_storage(emulator: Emulator) -> Iterator[Emulator]:
     """The same bucket under an address that keeps the rules of Cloud Storage which the emulator leaves out."""
     with strict(emulator) as running:
         yield running
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> str:
+    """A file with a token that does not expire during the test."""
+    person = {"type": "authorized_user", "token": "open sesame", "expiry": "2099-01-01T00:00:00Z"}
+    (tmp_path / "credentials.json").write_text(
+        json.dumps({**person, "client_id": "x", "client_secret": "x", "refresh_token": "x"})
+    )
+    return str(tmp_path / "credentials.json")
 
 
 @pytest.fixture(scope="session")

@@ -75,8 +75,9 @@ def test_commands_take_the_options(page: Path) -> None:
     for code in codes(page):
         for program, command, rest in re.findall(r"(python -m training|age-gender) ([a-z][a-z-]*)([^|;#\n]*)", code):
             assert command in known[program], code
-            # Apache Beam takes what `batch` does not know.
-            assert command == "batch" or set(re.findall(r"--[a-z][a-z_-]+", rest)) <= known[program][command], code
+            # Apache Beam takes what these do not know.
+            beam = command in ("batch", "prepare-beam")
+            assert beam or set(re.findall(r"--[a-z][a-z_-]+", rest)) <= known[program][command], code
         if (match := re.match(r"([a-z]+) (?=.*--)", code)) and match[1] in known["python -m training"]:
             assert set(re.findall(r"--[a-z][a-z_-]+", code)) <= known["python -m training"][match[1]], code
         if match := re.match(r"--[a-z][a-z_-]+", code):

@@ -10,11 +10,12 @@ import sys
 
 # Each command imports its modules when it runs, so that `releases` does not wait for TensorFlow.
 from serving.text import printable_lines
-from training.commands import data, deployment, model, monitoring, provenance, releases
+from training.commands import beam, data, deployment, model, monitoring, provenance, releases
 from training.errors import StepError
 
 COMMANDS = (
     *data.COMMANDS,
+    *beam.COMMANDS,
     *model.COMMANDS,
     *releases.COMMANDS,
     *provenance.COMMANDS,
@@ -37,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     commands = result.add_subparsers(dest="command", required=True, metavar="command")
     for command in COMMANDS:
         explained = command.run.__doc__
-        added = commands.add_parser(command.name, help=explained, description=explained)
+        added = commands.add_parser(
+            command.name, help=explained, description=explained, allow_abbrev=not command.takes_beam_options
+        )
         added.set_defaults(run=command.run)
         command.arguments(added)
     return result
@@ -55,7 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in RENAMED:
         program.error(f"{given[0]} is now {RENAMED[given[0]]}: rename it")
-    options = program.parse_args(given)
+    options, further = program.parse_known_args(given)
+    if any(command.takes_beam_options and command.run is options.run for command in COMMANDS):
+        options.beam = further
+    elif further:
+        program.error(f"unrecognized arguments: {' '.join(further)}")
     try:
         result: int = options.run(options)
     except KeyboardInterrupt:

@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from age_gender import image_files, runner, sources
+from age_gender import image_files, quiet, runner, sources
 from age_gender.detection import Detection, Result
 from age_gender.prediction import Prediction
 from age_gender.progress import Progress
@@ -73,7 +72,7 @@ def batch(options: argparse.Namespace) -> int:
     """Predict a folder or a gs:// pattern with Apache Beam, which takes further options of its own."""
     settings = sources.settings_of(options.heads, options.model)
     try:
-        with _without_warnings():
+        with quiet.imports():
             from age_gender.batch import BatchError, InterruptedBatchError, Job, run
     except ImportError as error:
         raise UnusableError(f"a batch needs {error.name}: pip install '.[batch]' installs it") from error
@@ -149,16 +148,6 @@ def _report_copies(copies: Copies) -> int:
         print(_message(f"{name}: {problem}"), file=sys.stderr)
     print(_message(f"annotated copies in {copies.folder}: {copies.count}"), file=sys.stderr)
     return len(copies.problems)
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Silence the import of Beam, which warns about optional dependencies."""
-    logging.disable(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    logging.disable(logging.NOTSET)
 
 
 def _encode(stream: TextIO, encoding: str | None = None) -> None:

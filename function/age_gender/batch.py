@@ -8,7 +8,6 @@ the folder is removed. After an interruption the same command therefore continue
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from age_gender import runner, storage
+from age_gender import pipelines, runner, storage
 from age_gender.detection import Detection
 from age_gender.image_files import listed
 from age_gender.local import LocalPredictor
@@ -38,13 +37,6 @@ from serving.settings import BUNDLED_RELEASE, Settings
 _PARTS = re.compile(r"plan\.json|inputs\.jsonl|part-\d{6,}\.jsonl|[0-9a-f]{32}\.tmp")
 # Concurrent reads of one worker, because cloud storage has a high latency.
 _READERS = 16
-# Beam's direct runner under its full name, because the short name first downloads another program. Threads use all
-# cores: decoding and the model release Python's lock, and one process loads the model once.
-_LOCAL_RUNNER = (
-    "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
-    "--direct_running_mode=multi_threading",
-    f"--direct_num_workers={os.cpu_count() or 1}",
-)
 
 
 class BatchError(Exception):
@@ -172,7 +164,7 @@ def run(images: str, job: Job, part_size: int, beam_options: Sequence[str]) -> d
         raise
     except Exception as error:
         raise InterruptedBatchError(
-            f"the batch was interrupted: {_reason(error)}; run the same command again to continue"
+            f"the batch was interrupted: {pipelines.reason(error)}; run the same command again to continue"
         ) from error
 
 
@@ -194,11 +186,6 @@ def _run(plan: dict[str, Any], job: Job, part_size: int, options: PipelineOption
         storage.remove(job.parts, _PARTS, options)
     summary: dict[str, Any] = json.loads(storage.read(job.summary))
     return summary
-
-
-def _reason(error: Exception) -> str:
-    # Runners and storage have errors of many types. Some hold the traceback of another machine in their text.
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _in_cloud(address: str) -> bool:
@@ -234,11 +221,10 @@ def _check_output(job: Job) -> None:
 
 
 def _options(given: Sequence[str]) -> PipelineOptions:
-    options = PipelineOptions([*_LOCAL_RUNNER, *given])
-    unknown = options.get_all_options(retain_unknown_options=True).keys() - options.get_all_options().keys()
-    if unknown:
-        raise BatchError(f"unknown to age-gender and to Beam: {', '.join(f'--{name}' for name in sorted(unknown))}")
-    return options
+    try:
+        return pipelines.options(given)
+    except pipelines.UnknownOptionsError as error:
+        raise BatchError(f"unknown to age-gender and to Beam: {error}") from error
 
 
 def _plan(images: str, job: Job, release: Release) -> dict[str, Any]:
@@ -300,7 +286,9 @@ def _begin(plan: dict[str, Any], job: Job, part_size: int) -> None:
         storage.write(job.inputs, "".join(lines).encode(), job.parts)
         storage.write(job.plan, json.dumps(whole_plan, indent=2).encode(), job.parts)
     except Exception as error:
-        raise InterruptedBatchError(f"cannot write to {job.parts}: {_reason(error)}; check --output") from error
+        raise InterruptedBatchError(
+            f"cannot write to {job.parts}: {pipelines.reason(error)}; check --output"
+        ) from error
 
 
 def _is_foreign(path: str, job: Job) -> bool:
@@ -324,20 +312,9 @@ def _json(text: bytes) -> Any:
 
 def _work(job: Job, options: PipelineOptions) -> None:
     with beam.Pipeline(options=options) as pipeline:
-        done = (
-            pipeline
-            | "Inputs" >> beam.Create([job.inputs])
-            | "Parts" >> beam.FlatMap(_lines)
-            | "Spread" >> beam.Reshuffle()
-            | "Predict" >> beam.ParDo(PredictPart(job))
-        )
+        done = pipelines.lines(pipeline, job.inputs) | "Predict" >> beam.ParDo(PredictPart(job))
         # The count waits for the last part.
         _ = done | "Count" >> beam.combiners.Count.Globally() | "Finish" >> beam.Map(_finish, job)
-
-
-def _lines(path: str) -> list[str]:
-    # Beam's own source of text would take the path as a pattern.
-    return storage.read(path).decode().splitlines()
 
 
 def _finish(parts: int, job: Job) -> None:

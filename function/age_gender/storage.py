@@ -60,6 +60,13 @@ def read(path: str) -> bytes:
         raise
 
 
+def lines(path: str) -> Iterator[str]:
+    """Yield the lines of a text file, without line breaks."""
+    with FileSystems.open(path, compression_type=_UNCOMPRESSED) as file:
+        for line in file:
+            yield line.decode().rstrip("\n")
+
+
 def exists(path: str) -> bool:
     """Tell whether a file exists."""
     return bool(FileSystems.exists(path))
@@ -113,6 +120,19 @@ def remove(folder: str, names: re.Pattern[str], options: PipelineOptions) -> lis
     return sorted({*found} - {*removed})
 
 
+def below(address: str) -> tuple[str, list[tuple[str, int]]]:
+    """Find the objects below a gs:// folder, or those of a gs:// pattern.
+
+    Returns:
+        the folder, with "/" at its end, and the path and bytes of each object, in the order of their paths.
+    """
+    if _literal(address) != address and (found := _sizes(address)):
+        return re.split(r"[*?[]", address, maxsplit=1)[0].rpartition("/")[0] + "/", found
+    folder = posixpath.join(address, "")
+    # An empty object with a slash at its end is a folder that a program made visible.
+    return folder, [(path, size) for path, size in _sizes(f"{_literal(folder)}**") if not path.endswith("/")]
+
+
 def list_folder(folder: str) -> list[str]:
     """Return the files of a folder and its subfolders, in the order of their paths."""
     if "://" in folder:
@@ -122,4 +142,8 @@ def list_folder(folder: str) -> list[str]:
 
 
 def _match(pattern: str) -> list[str]:
-    return sorted(each.path for each in FileSystems.match([pattern])[0].metadata_list)
+    return [path for path, _ in _sizes(pattern)]
+
+
+def _sizes(pattern: str) -> list[tuple[str, int]]:
+    return sorted((each.path, each.size_in_bytes) for each in FileSystems.match([pattern])[0].metadata_list)

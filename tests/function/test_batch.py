@@ -279,16 +279,6 @@ def bucket(emulator: Emulator, folder: Path) -> str:
     return name
 
 
-@pytest.fixture
-def credentials(tmp_path: Path) -> str:
-    """A token that does not expire during the test."""
-    person = {"type": "authorized_user", "token": "open sesame", "expiry": "2099-01-01T00:00:00Z"}
-    (tmp_path / "credentials.json").write_text(
-        json.dumps({**person, "client_id": "x", "client_secret": "x", "refresh_token": "x"})
-    )
-    return str(tmp_path / "credentials.json")
-
-
 @pytest.mark.parametrize("images", ["in", "in/drawn/*.jpg"])
 def test_cloud_storage_is_read_and_written(
     images: str, bucket: str, emulator: Emulator, folder: Path, answered: Path, credentials: str

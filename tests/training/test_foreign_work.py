@@ -76,9 +76,10 @@ def test_each_step_replaces_what_it_made(data: Path, trained: Path, challenger: 
     for made in (data, trained, challenger):
         shutil.copytree(made, tmp_path / made.name)
         (tmp_path / made.name / "notes.txt").write_text("theirs")
-    from training import convert, prepare, runs
+    from training import convert, runs
+    from training.data import preparation
 
-    for folder, own in (("data", prepare._FOLDER), ("model", runs.FOLDER), ("release", convert._FOLDER)):
+    for folder, own in (("data", preparation.FOLDER), ("model", runs.FOLDER), ("release", convert._FOLDER)):
         with pytest.raises(StepError, match=r"holds 'notes\.txt'"):
             own.clear(tmp_path / folder)
         (tmp_path / folder / "notes.txt").unlink()

@@ -223,7 +223,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
             table.writerows(
                 [f"faces/{number}.jpg", number % 90, "mf"[number % 2], number // 3] for number in range(count)
             )
-        staging = Staging(folder, 32)
+        staging = Staging(folder)
         tracemalloc.start()
         labelling = chosen(folder / "faces", folder / "table.csv", group="person")
         labelling.begin(staging.database)

@@ -20,10 +20,11 @@ from tests.prepared import index, rejected, splits_by
 from training.__main__ import main
 from training.config import PrepareConfig
 from training.data import shards
+from training.data.preparation import summary
 from training.errors import StepError
 from training.faces import draw, write_faces
 from training.labels import ROW
-from training.prepare import prepare, summary
+from training.prepare import prepare
 
 CONFIG = PrepareConfig(size=32, shard_faces=16, validation=0.25, test=0.25)
 COUNT = 64

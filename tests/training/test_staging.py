@@ -19,7 +19,7 @@ NO_AGE = Labels(MISSING, MISSING, (0, 4), "4")
 
 @pytest.fixture
 def staging(tmp_path: Path) -> Iterator[Staging]:
-    found = Staging(tmp_path, SIDE)
+    found = Staging(tmp_path)
     yield found
     found.remove()
 

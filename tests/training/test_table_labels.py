@@ -32,7 +32,7 @@ user_id,original_image,face_id,age,gender,x,y,dx,dy,tilt_ang,fiducial_yaw_angle,
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    staging = Staging(tmp_path, 32)
+    staging = Staging(tmp_path)
     yield staging.database
     staging.remove()
 

@@ -21,6 +21,8 @@ class Command:
     """Function from the options to the exit code."""
     arguments: Callable[[argparse.ArgumentParser], None]
     """Function that adds the arguments to a parser."""
+    takes_beam_options: bool = False
+    """Whether unknown options are Beam's. They become the option `beam`."""
 
     @property
     def name(self) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from serving import addresses
 from serving.addresses import AddressError
@@ -16,6 +18,10 @@ from training.files import write_text
 from training.labels import PATTERN
 from training.presets import PRESETS
 from training.quiet import hide_runtime_messages
+
+if TYPE_CHECKING:
+    from training.data.labelling import Labelling
+    from training.data.shards import Fingerprint
 
 
 def fetch(options: argparse.Namespace) -> int:
@@ -81,11 +87,11 @@ def prepare(options: argparse.Namespace) -> int:
 
     readers.require(options.data)
     chosen = LabelOptions(tuple(options.labels), options.columns, options.values, options.group)
-    labels, config = labelling.choose(options.data, chosen), _prepare_config(options)
+    labels, config = labelling.choose(options.data, chosen), prepare_config(options)
     step = skips.prepare(options, config)
     if skips.prepared(step, options):
         return 0
-    from training.prepare import prepare, summary
+    from training.prepare import prepare
 
     for line in labels.description():
         print(line, flush=True)
@@ -93,17 +99,29 @@ def prepare(options: argparse.Namespace) -> int:
         hide_runtime_messages()
     fingerprint = prepare(options.data, options.work / "data", config, options.expect, labels)
     step.finish()
+    report(fingerprint, labels, coverage.find(options.work / "data"), str(options.work / "data"))
+    return 0
+
+
+def report(fingerprint: Fingerprint, labels: Labelling, gaps: list[str], data: str) -> None:
+    """Print the counts, the fingerprint and the warnings of the faces prepared in the folder `data`."""
+    from training.data.preparation import summary
+
     print(summary(fingerprint), *labels.account(), sep="\n")
     if fingerprint.copies:
         print(f"folded {fingerprint.copies} copies: files with the same bytes and labels count as one face")
     print(f"fingerprint: {fingerprint.sha256}")
-    for gap in (*labels.warnings(), *coverage.find(options.work / "data")):
+    for gap in (*labels.warnings(), *gaps):
         print(f"warning: {gap}", file=sys.stderr)
-    print(f"exploration: {options.work / 'data' / 'exploration' / 'index.html'}")
-    return 0
+    print(f"exploration: {data}/exploration/index.html")
 
 
-def _prepare_config(options: argparse.Namespace) -> PrepareConfig:
+def prepare_config(options: argparse.Namespace) -> PrepareConfig:
+    """Return the configuration of `prepare` for its options.
+
+    Raises:
+        StepError: --faces is without --align.
+    """
     config = PRESETS[options.preset].prepare
     if options.size:
         config = dataclasses.replace(config, size=options.size)
@@ -116,11 +134,17 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
     work(parser)
     parser.add_argument(
         "--data",
-        type=_local,
+        type=local,
         required=True,
         help=f"folder, .tar, .tar.gz or .zip of faces named {PATTERN}, or labelled by a table",
     )
-    _label_arguments(parser)
+    label_arguments(parser, local)
+    face_arguments(parser)
+    force(parser, "prepare again although the same faces were prepared in the same way")
+
+
+def face_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options about how faces are prepared."""
     parser.add_argument("--size", type=positive, help="side of the faces in pixels (default: the preset's)")
     parser.add_argument(
         "--expect",
@@ -140,14 +164,14 @@ def _prepare_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --align: reject a photograph of several faces (only), or take its largest face (default: only)",
     )
     preset(parser, "preset with the size of the faces")
-    force(parser, "prepare again although the same faces were prepared in the same way")
 
 
-def _label_arguments(parser: argparse.ArgumentParser) -> None:
+def label_arguments(parser: argparse.ArgumentParser, table: Callable[[str], Any]) -> None:
+    """Add the options about labels. `table` returns the value for the address of a table."""
     parser.add_argument(
         "--labels",
         metavar="TABLE",
-        type=_local,
+        type=table,
         nargs="+",
         action="extend",
         default=[],
@@ -163,7 +187,7 @@ def _label_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--values",
         metavar="FILE",
-        type=_local,
+        type=local,
         help="labels of words: a CSV with column, found and label, or JSON such as "
         '{"gender": {"femme": "female"}}; an empty label is a missing one',
     )
@@ -175,14 +199,16 @@ def _label_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _local(text: str) -> Path:
+def local(text: str) -> Path:
     """Return the path of a dataset, or let argparse refuse another address."""
     try:
         address = addresses.parse(text)
     except AddressError as error:
         raise argparse.ArgumentTypeError(f"{error}") from error
     if address.bucket:
-        raise argparse.ArgumentTypeError(f"{text} is in Cloud Storage; `fetch` it, then name the copy")
+        raise argparse.ArgumentTypeError(
+            f"{text} is in Cloud Storage; `fetch` it, then name the copy, or use `prepare-beam`"
+        )
     return Path(address.path)
 
 

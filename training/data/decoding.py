@@ -77,12 +77,12 @@ def decode(files: Iterable[LabelledFile], pixels: Path, config: PrepareConfig) -
         OSError: the pixels cannot be written.
     """
     tasks = _tasks(files)
-    setup = partial(_Decoder, pixels, config)
+    setup = partial(_Writer, pixels, config)
     few = _FEW_TO_ALIGN if config.align else _FEW
     first = list(islice(tasks, few))
     if len(first) < few:
-        decoder = setup()
-        done: Generator[tuple[_Task, list[_Outcome]], None, None] = ((task, decoder(task)) for task in first)
+        write = setup()
+        done: Generator[tuple[_Task, list[Outcome]], None, None] = ((task, write(task)) for task in first)
     else:
         done = workers.in_order(setup, chain(first, tasks))
     try:
@@ -103,12 +103,53 @@ class _Task(NamedTuple):
     files: list[LabelledFile]
 
 
-class _Outcome(NamedTuple):
+class Outcome(NamedTuple):
     """What is told of a decoded file."""
 
     reason: str = ""
+    """Reason for its rejection, or "" for a face."""
     digest: str = ""
+    """SHA-256 of the file."""
     thumbnail: bytes = b""
+    """THUMBNAIL_SIDE**2 gray values."""
+
+
+class Decoder:
+    """Decodes files, and aligns their faces where the configuration says so."""
+
+    def __init__(self, config: PrepareConfig) -> None:
+        """Load the detector where it is needed.
+
+        Raises:
+            StepError: a file of the detector is missing or damaged.
+        """
+        self._size = config.size
+        self._aligner: Aligner | None = None
+        if config.align:
+            # Imported only then: other workers need neither its networks nor their runtime.
+            from training.data.alignment import Aligner
+
+            self._aligner = Aligner(config)
+
+    def read(self, file: SourceFile) -> DecodedImage:
+        """Return the face of a file whose contents are read.
+
+        Raises:
+            RejectedFileError: it has no usable face.
+        """
+        if file.refusal:
+            raise RejectedFileError(file.refusal)
+        try:
+            if self._aligner is None or file.path.lower().endswith(_CHIP):
+                return images.read(file.data, self._size)
+            return self._aligner.read(file.data)
+        except images.ImageError as error:
+            raise RejectedFileError(f"undecodable: {error}") from error
+
+
+def accepted(file: SourceFile, image: DecodedImage) -> Outcome:
+    """Return what is told of a face."""
+    return Outcome("", hashlib.sha256(file.data).hexdigest(), image.thumbnail.tobytes())
 
 
 def _tasks(files: Iterable[LabelledFile]) -> Iterator[_Task]:
@@ -124,42 +165,29 @@ def _tasks(files: Iterable[LabelledFile]) -> Iterator[_Task]:
         yield task
 
 
-class _Decoder:
+class _Writer:
     """Decodes files and writes their pixels."""
 
     def __init__(self, pixels: Path, config: PrepareConfig) -> None:
-        self._pixels, self._size = pixels, config.size
-        self._aligner: Aligner | None = None
-        if config.align:
-            # Imported only then: other workers need neither its networks nor their runtime.
-            from training.data.alignment import Aligner
+        self._pixels, self._decoder = pixels, Decoder(config)
 
-            self._aligner = Aligner(config)
-
-    def __call__(self, task: _Task) -> list[_Outcome]:
+    def __call__(self, task: _Task) -> list[Outcome]:
         with self._pixels.open("r+b", buffering=0) as stream:
             return [
                 self._decode(labelled, stream.fileno(), row) for row, labelled in enumerate(task.files, start=task.row)
             ]
 
-    def _decode(self, labelled: LabelledFile, descriptor: int, row: int) -> _Outcome:
-        # A file without labels is not read.
-        file = labelled.file if labelled.reason else readers.load(labelled.file)
-        if reason := file.refusal or labelled.reason:
-            return _Outcome(reason)
+    def _decode(self, labelled: LabelledFile, descriptor: int, row: int) -> Outcome:
+        if labelled.reason:
+            # A file without labels is not read.
+            return Outcome(labelled.file.refusal or labelled.reason)
+        file = readers.load(labelled.file)
         try:
-            image = self._read(file)
-        except images.ImageError as error:
-            return _Outcome(f"undecodable: {error}")
+            image = self._decoder.read(file)
         except RejectedFileError as error:
-            return _Outcome(str(error))
+            return Outcome(str(error))
         _write(descriptor, row, image.pixels)
-        return _Outcome("", hashlib.sha256(file.data).hexdigest(), image.thumbnail.tobytes())
-
-    def _read(self, file: SourceFile) -> DecodedImage:
-        if self._aligner is None or file.path.lower().endswith(_CHIP):
-            return images.read(file.data, self._size)
-        return self._aligner.read(file.data)
+        return accepted(file, image)
 
 
 def _write(descriptor: int, row: int, pixels: Pixels) -> None:

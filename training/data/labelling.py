@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from training.data import label_origin, source_tables
 from training.data.label_options import NAMES, LabelOptions
+from training.data.label_tables import TableFile
 from training.data.table_labels import TableLabels
 from training.errors import StepError
 from training.labels import PATTERN, Labels, parse
@@ -133,6 +134,20 @@ def choose(source: Path, options: LabelOptions) -> Labelling:
         files = [source_tables.given(path, source) for path in options.tables]
     else:
         files = source_tables.find(source)
+    return read(str(source), files, options)
+
+
+def read(source: str, files: Sequence[TableFile], options: LabelOptions) -> Labelling:
+    """Return the labels in tables, or without a table those in the names of the files.
+
+    Args:
+        source: name of the faces, for messages.
+        files: tables.
+        options: how to read them.
+
+    Raises:
+        StepError: a table cannot be read or lacks a column, or there is none for the options.
+    """
     if files:
         try:
             return TableLabels(files, options)

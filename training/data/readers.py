@@ -121,7 +121,7 @@ def load(file: SourceFile) -> SourceFile:
     except OSError as error:
         return SourceFile(file.path, refusal=f"unreadable: {error.strerror}")
     if len(data) > MAX_FILE_BYTES:
-        return SourceFile(file.path, refusal=_too_large(max(size, len(data))))
+        return SourceFile(file.path, refusal=too_large(max(size, len(data))))
     return SourceFile(file.path, data)
 
 
@@ -163,7 +163,7 @@ def _read_archive(archive: Path) -> Iterator[SourceFile]:
             shown = member.name if len(member.name) <= _MAX_PATH else f"{member.name[:100]}…"
             yield SourceFile(shown, refusal=member.refusal)
         elif len(member.data) > MAX_FILE_BYTES:
-            yield SourceFile(member.name, refusal=_too_large(len(member.data)))
+            yield SourceFile(member.name, refusal=too_large(len(member.data)))
         else:
             yield SourceFile(_path(member.name), member.data)
 
@@ -174,7 +174,7 @@ def _refusal(name: str, size: int) -> str:
     pure = PurePosixPath(_path(name))
     if pure.is_absolute() or ".." in pure.parts:
         return "unsafe path: it leads outside the archive"
-    return _too_large(size) if size > MAX_FILE_BYTES else ""
+    return too_large(size) if size > MAX_FILE_BYTES else ""
 
 
 def _path(name: str) -> str:
@@ -182,5 +182,6 @@ def _path(name: str) -> str:
     return name.replace("\\", "/")
 
 
-def _too_large(size: int) -> str:
+def too_large(size: int) -> str:
+    """Return the reason why a file of `size` bytes is not read."""
     return f"too large: {size} bytes, at most {MAX_FILE_BYTES} are read"

@@ -25,7 +25,7 @@ ORIGIN_FILE = "origin.json"
 LABEL_COLUMNS = len(ROW)
 # Faces in a piece (see `pieces`).
 _PIECE = 64
-_FINGERPRINT = "fingerprint.json"
+FINGERPRINT = "fingerprint.json"
 
 LabelArray = npt.NDArray[np.uint8]
 
@@ -41,12 +41,22 @@ class Shard:
 
     def load(self) -> tuple[Pixels, LabelArray]:
         """Return both arrays, mapped into memory."""
-        return np.load(self.pixels, mmap_mode="r"), np.load(self.labels, mmap_mode="r")
+        return np.load(self.pixels, mmap_mode="r"), self.load_labels()
+
+    def load_labels(self) -> LabelArray:
+        """Return the labels alone, mapped into memory. The pixels may be elsewhere."""
+        labels: LabelArray = np.load(self.labels, mmap_mode="r")
+        return labels
+
+
+def place(folder: Path, split: str, number: int) -> Shard:
+    """Return where one shard of `split` is, or is to be written."""
+    return _shard(folder, f"{split}-{number:05d}")
 
 
 def write(folder: Path, split: str, number: int, pixels: Pixels, labels: LabelArray) -> None:
     """Write one shard of `split`."""
-    shard = _shard(folder, f"{split}-{number:05d}")
+    shard = place(folder, split, number)
     np.save(shard.pixels, pixels)
     np.save(shard.labels, labels)
 
@@ -58,11 +68,11 @@ def shards(folder: Path, split: str) -> list[Shard]:
         StepError: there are none, or their labels are those of other heads.
     """
     found = [
-        _shard(folder, path.name.removesuffix(".pixels.npy")) for path in sorted(folder.glob(f"{split}-*.pixels.npy"))
+        _shard(folder, path.name.removesuffix(".labels.npy")) for path in sorted(folder.glob(f"{split}-*.labels.npy"))
     ]
     if not found:
         raise StepError(f"{folder} has no {split} shards; run `python -m training prepare` first")
-    _, labels = found[0].load()
+    labels = found[0].load_labels()
     if labels.shape[1] != LABEL_COLUMNS:
         raise StepError(
             f"the faces in {folder} have {labels.shape[1]} label columns, training/labels.py names {LABEL_COLUMNS} "
@@ -88,7 +98,7 @@ def first(folder: Path, split: str, faces: int) -> tuple[Pixels, LabelArray]:
 
 def labels(folder: Path, split: str) -> LabelArray:
     """Return the labels of a split, (N, LABEL_COLUMNS) uint8, in memory."""
-    return np.concatenate([shard.load()[1] for shard in shards(folder, split)])
+    return np.concatenate([shard.load_labels() for shard in shards(folder, split)])
 
 
 def learned(folder: Path) -> tuple[str, ...]:
@@ -164,7 +174,7 @@ class Fingerprint:
 
     def save(self, folder: Path) -> None:
         """Write the fingerprint beside the shards."""
-        write_text(folder / _FINGERPRINT, json.dumps(self.stated(), indent=2) + "\n")
+        write_text(folder / FINGERPRINT, json.dumps(self.stated(), indent=2) + "\n")
 
 
 def fingerprint(folder: Path) -> Fingerprint:
@@ -173,7 +183,7 @@ def fingerprint(folder: Path) -> Fingerprint:
     Raises:
         StepError: there is none.
     """
-    path = folder / _FINGERPRINT
+    path = folder / FINGERPRINT
     if not path.is_file():
         raise StepError(f"{path} does not exist; run `python -m training prepare` first")
     return Fingerprint(**json.loads(path.read_text(encoding="utf-8")))

@@ -26,7 +26,7 @@ def find(source: Path) -> list[TableFile]:
         StepError: the source cannot be read.
     """
     found = _in_folder(source) if source.is_dir() else _in_archive(source)
-    return sorted(found, key=lambda table: table.source_path)
+    return sorted(found, key=lambda each: each.source_path)
 
 
 def given(path: Path, source: Path) -> TableFile:
@@ -35,15 +35,16 @@ def given(path: Path, source: Path) -> TableFile:
     Raises:
         StepError: there is no such file.
     """
-    table = label_tables.local(path)
+    found = label_tables.local(path)
     if not path.resolve().is_relative_to(source.resolve()):
-        return table
+        return found
     inside = path.resolve().relative_to(source.resolve()).as_posix()
     # Others than these state paths from a place of their own.
-    return _table(inside, table.open, own_folder=path.name in NAMES)
+    return table(inside, found.open, own_folder=path.name in NAMES)
 
 
-def _table(path: str, opened: label_tables.Opener, own_folder: bool = True) -> TableFile:
+def table(path: str, opened: label_tables.Opener, own_folder: bool = True) -> TableFile:
+    """Return the table at a path of the source. Its file names are relative to its folder, or to the source."""
     name = encodable(path)
     folder = str(PurePosixPath(name).parent) + "/" if own_folder and "/" in name else ""
     return TableFile(name, opened, folder, name)
@@ -54,7 +55,7 @@ def _in_folder(source: Path) -> Iterator[TableFile]:
         for name in set(names) & set(NAMES):
             path = Path(folder, name)
             if path.is_file():
-                yield _table(path.relative_to(source).as_posix(), label_tables.local(path).open)
+                yield table(path.relative_to(source).as_posix(), label_tables.local(path).open)
 
 
 def _in_archive(source: Path) -> Iterator[TableFile]:
@@ -66,7 +67,7 @@ def _in_archive(source: Path) -> Iterator[TableFile]:
             return
         if path.name in NAMES and not member.refusal:
             found = True
-            yield _table(str(path), partial(io.BytesIO, member.data))
+            yield table(str(path), partial(io.BytesIO, member.data))
 
 
 def _refusal(name: str, size: int) -> str:

@@ -1,9 +1,8 @@
-"""Temporary storage of `prepare` on disk, so that memory does not grow with the data."""
+"""What `prepare` knows of each file, in a database on disk, so that memory does not grow with the data."""
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serving.images import THUMBNAIL_SIDE, Pixels
+from serving.images import THUMBNAIL_SIDE
 from training.data.duplicates import Thumbnails
 from training.labels import MISSING, Labels
 
@@ -50,7 +49,7 @@ class Face:
     """An accepted face, as in the index."""
 
     row: int
-    """Index of its pixels in the staging file."""
+    """Number of its file: the first one where several are byte-identical."""
     paths: tuple[str, ...]
     """Paths in the source, ascending: several where files are byte-identical and have the same labels."""
     labels: tuple[int, ...]
@@ -80,24 +79,18 @@ class Face:
 
 
 class Staging:
-    """Accepted faces and rejected files in a database, with the pixels in a flat file beside it.
+    """Accepted faces and rejected files in a database."""
 
-    `decoding` writes the pixels.
-    """
-
-    def __init__(self, folder: Path, size: int) -> None:
-        """Create both files. `size` is the side of the faces in pixels."""
-        self.size = size
-        self.pixels_path = folder / "staging.pixels"
+    def __init__(self, folder: Path) -> None:
+        """Create it in a folder."""
         self._database_path = folder / "staging.sqlite"
         self.database = sqlite3.connect(self._database_path)
         # An interrupted run starts again, so nothing needs to survive a crash.
         self.database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA temp_store=FILE;")
         self.database.executescript(_SCHEMA)
-        self._pixels = self.pixels_path.open("w+b")
 
     def accept(self, row: int, path: str, labels: Labels, digest: str, thumbnail: bytes) -> None:
-        """Add a face. Its pixels are at `row` in the file `pixels_path` already."""
+        """Add a face, with the number of its file."""
         self.database.execute(
             "INSERT INTO faces (row, path, labels, stamp, digest) VALUES (?, ?, ?, ?, ?)",
             (row, path, json.dumps(labels.row), labels.stamp, digest),
@@ -160,16 +153,7 @@ class Staging:
         """Yield path and reason of each rejected file."""
         yield from self.database.execute("SELECT path, reason FROM rejected ORDER BY path")
 
-    def load(self, rows: list[int]) -> Pixels:
-        """Return (n, size, size, 3) uint8 pixels of some rows, from any thread."""
-        faces = np.empty((len(rows), self.size, self.size, 3), np.uint8)
-        for face, row in zip(faces, rows, strict=True):
-            os.preadv(self._pixels.fileno(), [face.data], row * face.nbytes)
-        return faces
-
     def remove(self) -> None:
-        """Close and delete both files."""
+        """Close and delete it."""
         self.database.close()
-        self._pixels.close()
-        for path in (self._database_path, self.pixels_path):
-            path.unlink()
+        self._database_path.unlink()
