@@ -21,7 +21,7 @@ def test_commands_deploy_and_roll_back_a_release(setup: Setup) -> None:
         named = ("--service", setup.service.name, "--revision", told["REVISION"])
         done = training("verify", *named)
         assert done.returncode == 0, done.stdout + done.stderr
-        done = training("rollout", *named, "--registry", setup.registry.uri, "--minutes", 0.01, "--percent", 20)
+        done = training("rollout", *named, "--registry", setup.registry.uri, "--minutes", 0.01, "--steps", 20)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "20 % of the traffic goes to " + told["REVISION"] in done.stdout
         assert (setup.served(), setup.production()) == (version, version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -53,6 +54,10 @@ class FakeService:
     revisions: dict[str, FakeRevision] = field(default_factory=dict)
     # revision -> requests still due to it, in percent, for an even split
     _due: dict[str, float] = field(default_factory=dict)
+    lag: float = 0.0
+    """Seconds for which a tag that was moved still answers for its former revision. A new tag is unknown meanwhile."""
+    # tag -> when it was moved, and its former revision
+    _moved: dict[str, tuple[float, str]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def update(self, wanted: run_v2.Service, mask: list[str]) -> operations_pb2.Operation:
@@ -83,7 +88,10 @@ class FakeService:
         with self._lock:
             routed = [(each, each.revision or self._latest()) for each in self.message.traffic_statuses]
             if tag:
-                return next((self.revisions[name] for each, name in routed if each.tag == tag), None)
+                since, former = self._moved.get(tag, (0.0, ""))
+                now = next((name for each, name in routed if each.tag == tag), "")
+                name = former if now and time.monotonic() < since + self.lag else now
+                return self.revisions[name] if name else None
             shares = {name: each.percent for each, name in routed if each.percent}
             for name, percent in shares.items():
                 self._due[name] = self._due.get(name, 0) + percent
@@ -175,6 +183,10 @@ class FakeService:
         for name in names:
             if name not in self.revisions or not self.revisions[name].ready:
                 return f"Revision '{name}' is not ready and cannot serve traffic."
+        former = {each.tag: each.revision for each in self.message.traffic_statuses if each.tag}
+        for each, name in zip(wanted, names, strict=True):
+            if each.tag and former.get(each.tag) != name:
+                self._moved[each.tag] = (time.monotonic(), former.get(each.tag, ""))
         self.message.traffic_statuses = [
             run_v2.TrafficTargetStatus(
                 type_=each.type_,

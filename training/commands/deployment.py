@@ -179,6 +179,23 @@ def _minutes(text: str) -> float:
     return found
 
 
+def settle(options: argparse.Namespace) -> int:
+    """End a rollout that nobody watches any more: users return to the former revision, or the pointer is completed."""
+    from training.deployment.settle import settle
+    from training.registry.registry import Registry
+
+    trust = signing.trust_if_any(options)
+    _print(settle(_service(options), Registry(options.registry), trust, ended=options.ended))
+    return 0
+
+
+def _settle_arguments(parser: argparse.ArgumentParser) -> None:
+    _service_argument(parser)
+    registry(parser)
+    parser.add_argument("--ended", action="store_true", help="also a rollout whose time is not up: its job has ended")
+    signing.trust_arguments(parser)
+
+
 def discard(options: argparse.Namespace) -> int:
     """Remove the candidate's address and any traffic left by an interrupted rollout."""
     from training.deployment.deploy import discard
@@ -237,6 +254,7 @@ COMMANDS = (
     Command(deploy, _deploy_arguments),
     Command(verify, _verify_arguments),
     Command(rollout, _rollout_arguments),
+    Command(settle, _settle_arguments),
     Command(discard, _service_argument),
     Command(rollback, _rollback_arguments),
 )

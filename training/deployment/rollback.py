@@ -6,6 +6,7 @@ from training.deployment.deploy import add
 from training.deployment.releases import find, tag_of
 from training.deployment.service import CANDIDATE, PRODUCTION, REFUSED, CloudRunService, environment
 from training.deployment.service_client import ServedModel, ServiceClient
+from training.deployment.settle import without_watch
 from training.errors import StepError
 from training.registry.registry import Registry
 from training.registry.signing import Trust
@@ -35,18 +36,21 @@ def rollback(service: CloudRunService, registry: Registry, version: str, trust: 
     stays = pointer is not None and version == pointer.version
     release = find(registry, version if stays else registry.earlier(version), trust)
     traffic = service.traffic()
-    revision = traffic.tags.get(PRODUCTION if stays else tag_of(release.version)) or add(service, release)
-    tags = traffic.tags | {CANDIDATE: revision}
+    # A revision keeps the tag of its release, and that tag always means it.
+    tag = PRODUCTION if stays and PRODUCTION in traffic.tags else tag_of(release.version)
+    revision = traffic.tags.get(tag) or add(service, release)
+    tags = traffic.tags | {tag: revision}
     service.route(traffic.split, tags)
-    found = ServiceClient.of(service, CANDIDATE, environment(service.revision(revision)), _SECONDS).model()
-    if found != ServedModel(release.version, release.sha256):
+    wanted = ServedModel(release.version, release.sha256)
+    found = ServiceClient.of(service, tag, environment(service.revision(revision)), _SECONDS).awaited(wanted)
+    if found != wanted:
         service.route(traffic.split, traffic.tags)
         raise StepError(
             f"{revision} serves {found.version if found else 'no release'}, not {release.version}; "
             "the traffic is unchanged"
         )
     # Remove the candidate: its verification compared it with another production revision.
-    del tags[CANDIDATE]
+    tags = without_watch({tag: each for tag, each in tags.items() if tag != CANDIDATE})
     left = {REFUSED: traffic.production} if traffic.production != revision else {}
     service.route({revision: 100}, tags | {PRODUCTION: revision, tag_of(release.version): revision} | left)
     if not stays:

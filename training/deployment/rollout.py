@@ -15,6 +15,7 @@ from training.deployment.logs import RequestLog, ServiceLog
 from training.deployment.releases import find, served, tag_of
 from training.deployment.service import CANDIDATE, PRODUCTION, REFUSED, CloudRunService, environment
 from training.deployment.service_client import ServiceClient
+from training.deployment.settle import watched, without_watch
 from training.errors import StepError
 from training.faces import draw
 from training.registry.registry import Registry
@@ -25,6 +26,8 @@ Say = Callable[[str], None]
 
 _ATTEMPTS = 5
 _HOUR = timedelta(hours=1)
+# Seconds that requests and reads of the log take in a step.
+_SLACK = 300
 # GitLab cancels a job with SIGTERM.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Probe image for both revisions. Only latency and status count here: `verify` checks the predictions.
@@ -61,10 +64,12 @@ def rollout(
     version = _require_release(service, registry, revision, trust)
     pointer, before = registry.production(), service.traffic()
     production = before.tags.get(PRODUCTION, before.production)
-    tags = before.tags | {PRODUCTION: production}
+    tags = without_watch(before.tags) | {PRODUCTION: production}
     with _going_back(service, production, revision, tags):
         for percent in config.steps if before.split != {revision: 100} else ():
-            service.route({revision: percent, production: 100 - percent}, tags)
+            # Until then no `settle` takes the users away.
+            seconds = 60 * max(config.minutes, config.longest) + config.log_seconds + _SLACK
+            service.route({revision: percent, production: 100 - percent}, watched(tags, revision, seconds))
             say(f"{percent} % of the traffic goes to {revision}, the rest to {production}")
             watch(service, revision, production, percent, config, say)
         tags = {tag: each for tag, each in tags.items() if (tag, each) != (REFUSED, revision)}

@@ -15,6 +15,9 @@ from training.deployment import identity
 from training.deployment.logs import PROBE
 from training.deployment.service import CloudRunService
 
+# seconds after which a tag answers for the revision that it names
+PATIENCE = 30
+
 
 @dataclass(frozen=True)
 class ServiceResponse:
@@ -100,3 +103,13 @@ class ServiceClient:
             return None
         version, sha256 = stated.get("version"), stated.get("sha256")
         return ServedModel(version, sha256) if isinstance(version, str) and isinstance(sha256, str) else None
+
+    def awaited(self, wanted: ServedModel) -> ServedModel | None:
+        """Return the release that /health reports. Ask again for `PATIENCE` seconds while it is not `wanted`.
+
+        Cloud Run takes seconds to move a tag to another revision, and answers 404 at a new one meanwhile.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.model()) != wanted and time.monotonic() < deadline:
+            time.sleep(1)
+        return found

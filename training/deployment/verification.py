@@ -91,7 +91,13 @@ def verify(service: CloudRunService, revision: str, images: list[bytes], config:
     candidate, production = (
         ServiceClient.of(service, tag, variables, config.request_timeout) for tag in (CANDIDATE, PRODUCTION)
     )
+    release = inference.predictor.release
+    wanted = ServedModel(release.version, release.sha256)
     first = candidate.predict(images[0])
+    if first.status == HTTPStatus.NOT_FOUND:
+        # Cloud Run does not know a new tag at once.
+        candidate.awaited(wanted)
+        first = candidate.predict(images[0])
     if first.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise StepError(
             f"{revision} returns status {first.status}; set API_KEY, or use an account that may invoke the service"
@@ -102,9 +108,8 @@ def verify(service: CloudRunService, revision: str, images: list[bytes], config:
         # Alternate, so that load from elsewhere affects both revisions.
         for side, client in zip(sides, (candidate, production) if other else (candidate,), strict=False):
             side.responses.append(client.predict(image))
-    release = inference.predictor.release
     checks = [
-        _health(candidate, release),
+        _health(candidate, wanted),
         _first(first, config),
         _agreement(sides[0].predictions, expected, config),
         *_refusals(candidate, images[0], settings),
@@ -112,16 +117,15 @@ def verify(service: CloudRunService, revision: str, images: list[bytes], config:
     ]
     if not other:
         return Verification(checks, ["production is another application (a placeholder?): no comparison"])
-    if other == ServedModel(release.version, release.sha256):
+    if other == wanted:
         same = _differing(sides[0].predictions, sides[1].predictions, config)
         checks.append(VerificationCheck("equal predictions", not same, _summary(same, len(images))))
     return Verification(checks, list(_comparison(release, other, *sides)))
 
 
-def _health(candidate: ServiceClient, release: Release) -> VerificationCheck:
-    found = candidate.model()
-    passed = found == ServedModel(release.version, release.sha256)
-    return VerificationCheck("health", passed, f"release {found.version if found else 'unknown'}")
+def _health(candidate: ServiceClient, wanted: ServedModel) -> VerificationCheck:
+    found = candidate.awaited(wanted)
+    return VerificationCheck("health", found == wanted, f"release {found.version if found else 'unknown'}")
 
 
 def _first(response: ServiceResponse, config: VerifyConfig) -> VerificationCheck:
