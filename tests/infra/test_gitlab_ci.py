@@ -339,3 +339,15 @@ def test_reported_files_are_artifacts_of_the_job_that_writes_them() -> None:
 
 def test_all_files_have_the_same_cache_of_packages() -> None:
     assert PIPELINE[".packages"]["cache"] == PIPELINE["default"]["cache"]
+
+
+def test_jobs_that_open_gs_addresses_have_a_token() -> None:
+    """GitLab, "CI/CD YAML syntax", `id_tokens`: only a job that declares a token gets one."""
+    addresses = re.compile(r"\$(\{?)(REGISTRY|DATA_BUCKET|LOG_URI|WORK_BUCKET|SERVICE|TRAIN_ARGS)\b")
+    opening = {name for name, job in JOBS.items() if any(addresses.search(line) for line in _lines(job))}
+    assert {"prepare", "train", "evaluate", "plan", "rollback"} <= opening
+    token = PIPELINE[".google"]["before_script"]
+    for name in opening:
+        assert _effective(name, "id_tokens"), name
+        before = _effective(name, "before_script")
+        assert before == token or [".google", "before_script"] in before, name

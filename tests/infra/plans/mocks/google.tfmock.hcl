@@ -24,6 +24,14 @@ override_resource {
   values = { name = "projects/p/roles/build" }
 }
 override_resource {
+  target = google_service_account.gpu_runner
+  values = { member = "gpu", email = "gpu@example.com", name = "projects/p/serviceAccounts/gpu" }
+}
+override_resource {
+  target = google_project_iam_custom_role.plan
+  values = { name = "projects/p/roles/plan" }
+}
+override_resource {
   target = google_project_iam_custom_role.hold
   values = { name = "projects/p/roles/hold" }
 }
