@@ -29,6 +29,8 @@ _PASSED_ON = ("Content-Type", "Content-Range", "ETag", "Last-Modified", "x-goog-
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/(.+)")
 _LISTING = re.compile(r"/storage/v1/b/([^/]+)/o")
 _UPLOAD = re.compile(r"/upload/storage/v1/b/([^/]+)/o")
+# An address of the XML API, which the function's library uses.
+_XML_OBJECT = re.compile(r"/(?!storage/|upload/|download/)([^/]+)/(.+)")
 # Google Cloud, "IAM permissions for JSON methods".
 _OBJECT_PERMISSIONS = {"GET": ["get"], "PATCH": ["get", "update"], "DELETE": ["delete"]}
 
@@ -67,6 +69,8 @@ class StrictStorage:
     upstream: httpx.Client
     access: Access | None = None
     """Who may do what; None for everybody everything."""
+    account: str = ""
+    """The account of every caller, like that of a machine; "" for the account of the access token."""
     metadata: dict[tuple[str, str], _Metadata] = field(default_factory=dict)
     sessions: dict[str, _Session] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -83,20 +87,21 @@ class StrictStorage:
         # A session of an upload is authorized when it begins.
         if self.access is None or (method == "PUT" and _UPLOAD.fullmatch(path)):
             return
-        members = iam.caller(authorization)
+        members = [self.account] if self.account else iam.caller(authorization)
         for bucket, permission, name in self._needed(method, path, query, body):
             resource = f"projects/_/buckets/{bucket}/objects/{name}"
             self.access.require(members, f"storage.{permission}", f"bucket {bucket}", resource)
 
     def _needed(self, method: str, path: str, query: dict[str, str], body: bytes) -> Iterator[tuple[str, str, str]]:
         """Bucket, permission and name of the object, for each permission that a request needs."""
+        path = unquote(path)
         if upload := _UPLOAD.fullmatch(path):
             name = _uploaded(query, body)
             yield upload[1], "objects.create", name
             if self.current(upload[1], name):
                 yield upload[1], "objects.delete", name
-        elif found := _OBJECT.fullmatch(path):
-            name = unquote(found[2])
+        elif found := _OBJECT.fullmatch(path) or _XML_OBJECT.fullmatch(path):
+            name = found[2]
             yield from ((found[1], f"objects.{permission}", name) for permission in _OBJECT_PERMISSIONS[method])
             if self.current(found[1], name) is None:
                 yield found[1], "objects.list", name
@@ -261,10 +266,10 @@ def _uploaded(query: dict[str, str], body: bytes) -> str:
 
 
 @contextmanager
-def strict(emulator: Emulator, access: Access | None = None) -> Iterator[Emulator]:
-    """The same storage under an address that keeps Cloud Storage's rules, and asks for `access`."""
+def strict(emulator: Emulator, access: Access | None = None, account: str = "") -> Iterator[Emulator]:
+    """The same storage under an address that keeps Cloud Storage's rules, and asks for `access` of `account`."""
     with httpx.Client(base_url=emulator.url, timeout=30) as upstream:
-        wire = type("BoundWire", (_Wire,), {"storage": StrictStorage(upstream, access)})
+        wire = type("BoundWire", (_Wire,), {"storage": StrictStorage(upstream, access, account)})
         with ThreadingHTTPServer(("127.0.0.1", 0), wire) as server:
             server.daemon_threads = True
             server.block_on_close = False

@@ -105,8 +105,10 @@ def fake_cloud(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> I
     """Google Cloud, where the tests have the identity of a job that deploys."""
     folder = tmp_path_factory.mktemp("cloud")
     with (
-        cloud(folder, storage.url) as running,
-        strict(storage, running.access) as guarded,
+        strict(storage, planned(), "builder") as sources,
+        strict(storage, planned(), "runtime") as releases,
+        cloud(folder, sources.url, releases.url) as running,
+        strict(storage, planned()) as guarded,
         internet(folder, {**running.hosts(), "storage.googleapis.com": guarded.url}) as reached,
         pytest.MonkeyPatch.context() as patch,
     ):

@@ -150,3 +150,12 @@ def test_a_client_without_credentials_is_refused_before_it_calls(monkeypatch: py
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent.json")
     with pytest.raises(StepError, match="gcloud auth application-default login"):
         client(run_v2.ServicesClient)
+
+
+def test_builds_and_revisions_read_with_accounts_of_their_own(setup: Setup) -> None:
+    """Without its account's grant neither would find its files."""
+    builds = setup.fake_cloud.builds
+    release, sources = f"faces-project-releases/{FIRST}/manifest.json", "run-sources-faces-project-europe-west1"
+    assert httpx.get(f"{builds.releases}/{release}").status_code == 200
+    assert httpx.get(f"{builds.sources}/{release}").status_code == 403
+    assert httpx.get(f"{builds.releases}/storage/v1/b/{sources}/o").status_code == 403

@@ -79,7 +79,8 @@ def stage(folder: Path) -> Iterator[Stage]:
         for bucket in (_FACES, _WORK, f"run-sources-{PROJECT}-{REGION}"):
             storage.create_bucket(bucket)
         archive = _upload_faces(storage, folder)
-        google = running.enter_context(_google(folder / "google", storage))
+        places = (running.enter_context(strict(storage, planned(), each)) for each in ("builder", "runtime"))
+        google = running.enter_context(_google(folder / "google", *places))
         guarded = running.enter_context(strict(storage, planned()))
         hosts = {f"{name}.googleapis.com": google for name in HOSTS} | {"*.run.app": google}
         reached = running.enter_context(internet(folder, hosts | {"storage.googleapis.com": guarded.url}))
@@ -159,8 +160,8 @@ def tools(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _google(state: Path, storage: Emulator) -> Iterator[str]:
-    options = ("--state", str(state), "--storage", storage.url, "--service", SERVICE)
+def _google(state: Path, sources: Emulator, releases: Emulator) -> Iterator[str]:
+    options = ("--state", str(state), "--sources", sources.url, "--releases", releases.url, "--service", SERVICE)
     command = [sys.executable, "-m", "tests.fake_gcp", *options]
     paths = os.pathsep.join((str(ROOT), str(ROOT / "function")))
     double = subprocess.Popen(

@@ -7,9 +7,9 @@ build unpacks and compiles the uploaded source, and every revision runs that sou
 Every call needs an access token with the permission that the call has in `roles`, as infra/ grants it (`access`), and
 every request to a service needs an identity token. `iam` issues both for GitLab's token.
 
-To run it as a process (--storage names the storage with the bucket `run-sources-PROJECT-REGION`):
+To run it as a process, with the addresses of the storage that builds and revisions read:
 
-    python -m tests.fake_gcp --state build/cloud --storage http://… --service projects/P/locations/R/services/NAME
+    python -m tests.fake_gcp --state build/cloud --sources URL --releases URL --service projects/P/…/services/NAME
 
 The process runs until SIGTERM or SIGINT and keeps no state. It starts with a service that runs Google's placeholder
 image, as Terraform creates it. `--state` contains the built sources only. Clients find the fake at Google's addresses

@@ -44,7 +44,10 @@ class FakeBuilds:
     """All builds, and the images by address."""
 
     state: Path
-    storage: str
+    sources: str
+    """Address of the storage as builds may read it."""
+    releases: str
+    """Address of the storage as revisions may read it."""
     images: dict[str, FakeImage] = field(default_factory=dict)
     _builds: dict[str, cloudbuild_v1.Build] = field(default_factory=dict)
 
@@ -79,14 +82,14 @@ class FakeBuilds:
         build.status = Status.WORKING
         folder = self.state / "images" / build.id
         try:
-            _unpack(self.storage, request.storage_source, folder)
+            _unpack(self.sources, request.storage_source, folder)
             _compile(folder, dict(request.buildpack_build.environment_variables))
         except _BuildError as error:
             shutil.rmtree(folder, ignore_errors=True)
             build.status_detail = str(error)
             build.status = Status.FAILURE
             return
-        self.images[request.image_uri] = FakeImage(folder, request.buildpack_build.function_target, self.storage)
+        self.images[request.image_uri] = FakeImage(folder, request.buildpack_build.function_target, self.releases)
         build.status = Status.SUCCESS
 
 

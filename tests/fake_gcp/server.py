@@ -78,18 +78,19 @@ class FakeCloud:
 
 
 @contextmanager
-def cloud(state: Path, storage: str, port: int = 0) -> Iterator[FakeCloud]:
+def cloud(state: Path, sources: str = "", releases: str = "", port: int = 0) -> Iterator[FakeCloud]:
     """Run the fake on a port.
 
     Args:
         state: folder of the built sources.
-        storage: address of the storage that builds and revisions read, without credentials.
+        sources: address of the storage as builds may read it.
+        releases: address of the storage as revisions may read it.
         port: 0 for any free port.
     """
     shutil.rmtree(state / "images", ignore_errors=True)
     app = flask.Flask("cloud")
     server = make_server("127.0.0.1", port, app, threaded=True)
-    running = FakeCloud(f"http://127.0.0.1:{server.port}", FakeBuilds(state, storage))
+    running = FakeCloud(f"http://127.0.0.1:{server.port}", FakeBuilds(state, sources, releases))
     app.register_error_handler(ApiError, lambda error: (error.body(), error.code))
     app.before_request(lambda: _require_permission(running))
     iam.routes(app, running.access)

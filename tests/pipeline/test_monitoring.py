@@ -217,7 +217,7 @@ def test_real_faces_answer_as_the_test_faces_and_children_alone_do_not(
 @pytest.fixture
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloud]:
     """Google Cloud, and the identity of the job `drift`."""
-    with cloud(tmp_path, "") as running, internet(tmp_path, running.hosts()) as reached:
+    with cloud(tmp_path) as running, internet(tmp_path, running.hosts()) as reached:
         for name, value in {**reached, **federation.job(tmp_path)}.items():
             monkeypatch.setenv(name, value)
         yield running
