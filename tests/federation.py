@@ -14,6 +14,8 @@ from tests.fake_gcp.iam import AUDIENCE
 ENVIRONMENTS = ("candidate", "production")
 WRITTEN_AT = "build/gitlab-oidc-token"
 """Where a job writes its token."""
+# seconds; a token lives as long as the timeout of its job, here of the longest
+_TIMEOUT = 3 * 3600
 # Claims of a job on the default branch: GitLab, "OpenID Connect (OIDC) authentication using ID tokens".
 _CLAIMS = {
     "iss": "https://gitlab.com",
@@ -29,7 +31,7 @@ _CLAIMS = {
 }
 
 
-def job_token(environment: str = "", seconds: float = 3600, **claims: str) -> str:
+def job_token(environment: str = "", seconds: float = _TIMEOUT, **claims: str) -> str:
     """Return the token that GitLab gives a job, of an environment or of none."""
     own = {"environment": environment, "environment_protected": "true"} if environment else {}
     return tokens.issue(AUDIENCE, seconds, **{**_CLAIMS, **own, **claims})

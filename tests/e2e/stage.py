@@ -70,6 +70,12 @@ class Stage:
         found = httpx.get(f"{self.storage.url}/storage/v1/b/{self.storage.bucket}/o/production?alt=media")
         return "" if found.status_code == 404 else str(found.json()["version"])
 
+    def manifest(self, version: str) -> dict[str, Any]:
+        """Return the manifest of a release in the registry."""
+        objects = f"{self.storage.url}/storage/v1/b/{self.storage.bucket}/o"
+        found: dict[str, Any] = httpx.get(f"{objects}/{version}%2Fmanifest.json?alt=media").raise_for_status().json()
+        return found
+
 
 @contextmanager
 def stage(folder: Path) -> Iterator[Stage]:

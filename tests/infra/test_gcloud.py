@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import federation
 from tests.infra.conftest import ROOT, Terraform, outputs
 
 # Replace placeholders such as <bucket> with words that the linter accepts.
@@ -37,6 +39,17 @@ def test_gcloud_accepts_the_commands_in_outputs(gcloud: str, terraform: Terrafor
     commands = _in_script("\n".join(outputs(terraform).values()))
     assert {command.split()[1] for command in commands} >= {"iam", "run", "storage", "secrets", "compute"}
     assert _refused(gcloud, commands, tmp_path) == {}
+
+
+@pytest.mark.parametrize("identity", ["training", "deployer"])
+def test_gcloud_makes_the_credential_files_of_the_tests(
+    gcloud: str, terraform: Terraform, tmp_path: Path, identity: str
+) -> None:
+    made = f"{identity}.json"
+    (command,) = [each for each in _in_script(outputs(terraform)["gitlab_credentials"]) if each.endswith(made)]
+    environment = {**os.environ, "CLOUDSDK_CONFIG": str(tmp_path / "gcloud")}
+    subprocess.run([gcloud, *command.split()[1:]], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert json.loads((tmp_path / made).read_text()) == json.loads(federation.credentials(identity))
 
 
 def test_gcloud_refuses_a_misspelt_flag(gcloud: str, tmp_path: Path) -> None:

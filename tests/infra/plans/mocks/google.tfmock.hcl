@@ -44,6 +44,14 @@ override_resource {
   values = { name = "projects/1/locations/global/workloadIdentityPools/age-gender-gitlab" }
 }
 override_resource {
+  target = google_iam_workload_identity_pool_provider.training
+  values = { name = "projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/providers/training" }
+}
+override_resource {
+  target = google_iam_workload_identity_pool_provider.deployer
+  values = { name = "projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/providers/deployer" }
+}
+override_resource {
   target = google_cloud_run_v2_service.function
   values = { uri = "https://age-gender.example.com" }
 }
