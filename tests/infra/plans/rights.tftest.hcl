@@ -100,8 +100,8 @@ run "only_the_pipelines_file_and_protected_environments_have_access" {
     error_message = "A job of an unprotected environment can use the deployer."
   }
   assert {
-    condition     = strcontains(output.gitlab_variables, "TRUSTED_IDENTITY https://gitlab.com/group/age-gender//.gitlab-ci.yml@refs/heads/trunk")
-    error_message = "Releases must be signed by another branch: ${output.gitlab_variables}"
+    condition     = strcontains(output.gitlab_setup, "variable TRUSTED_IDENTITY 'https://gitlab.com/group/age-gender//.gitlab-ci.yml@refs/heads/trunk'")
+    error_message = "Releases must be signed by another branch: ${output.gitlab_setup}"
   }
 }
 
