@@ -26,8 +26,12 @@ resource "google_billing_budget" "project" {
     spend_basis       = "FORECASTED_SPEND"
   }
 
-  all_updates_rule {
-    monitoring_notification_channels = local.channels
+  # Google refuses a rule without a recipient. Without one, the billing account's administrators get the alerts.
+  dynamic "all_updates_rule" {
+    for_each = length(local.channels) == 0 ? [] : [local.channels]
+    content {
+      monitoring_notification_channels = all_updates_rule.value
+    }
   }
 
   depends_on = [google_project_service.this]

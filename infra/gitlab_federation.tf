@@ -2,12 +2,28 @@ locals {
   # `aud` in .gitlab-ci.yml.
   gitlab_audience = "age-gender-detection"
 
-  # All projects on gitlab.com have the same issuer, so the condition must name the project. Only people who may push to a
-  # protected branch or tag can start a job that meets it.
-  gitlab_condition = "assertion.project_id == \"${var.gitlab_project_id}\" && assertion.ref_protected == \"true\""
+  gitlab_ref = "refs/heads/${var.gitlab_branch}"
 
-  # Environments of deployment jobs in .gitlab-ci.yml.
+  # Address of the file that defines the pipeline. The tokens of its child pipelines name it, too.
+  gitlab_config = var.gitlab_project_path == "" ? "" : "${trimprefix(var.gitlab_url, "https://")}/${var.gitlab_project_path}//.gitlab-ci.yml@${local.gitlab_ref}"
+
+  # All projects on gitlab.com have the same issuer, so the condition must name the project. Only people who may push to
+  # this branch can start a job that meets it.
+  gitlab_condition = join(" && ", concat(
+    ["assertion.project_id == \"${var.gitlab_project_id}\"", "assertion.ref_protected == \"true\"", "assertion.ref_path == \"${local.gitlab_ref}\""],
+    local.gitlab_config == "" ? [] : ["assertion.ci_config_ref_uri == \"${local.gitlab_config}\""],
+  ))
+
+  # Environments of deployment jobs in the pipeline.
   gitlab_environments = ["candidate", "production"]
+  deployer_condition = join(" && ", concat(
+    [local.gitlab_condition, "assertion.environment in ${jsonencode(local.gitlab_environments)}"],
+    var.protected_environments ? ["assertion.environment_protected == \"true\""] : [],
+  ))
+
+  # Google allows 127 bytes. The token's own subject has the path of the project and the name of the branch. Audit logs
+  # show this one, which leads to the job.
+  gitlab_subject = "\"project:\" + assertion.project_id + \":job:\" + assertion.job_id"
 }
 
 resource "google_iam_workload_identity_pool" "gitlab" {
@@ -19,10 +35,10 @@ resource "google_iam_workload_identity_pool" "gitlab" {
 resource "google_iam_workload_identity_pool_provider" "training" {
   workload_identity_pool_id          = google_iam_workload_identity_pool.gitlab.workload_identity_pool_id
   workload_identity_pool_provider_id = "training"
-  display_name                       = "Jobs on protected refs"
+  display_name                       = "Jobs on the branch"
   attribute_condition                = local.gitlab_condition
   attribute_mapping = {
-    "google.subject"       = "assertion.sub"
+    "google.subject"       = local.gitlab_subject
     "attribute.project_id" = "assertion.project_id"
   }
 
@@ -37,9 +53,9 @@ resource "google_iam_workload_identity_pool_provider" "deployer" {
   workload_identity_pool_id          = google_iam_workload_identity_pool.gitlab.workload_identity_pool_id
   workload_identity_pool_provider_id = "deployer"
   display_name                       = "Jobs that deploy"
-  attribute_condition                = "${local.gitlab_condition} && assertion.environment in ${jsonencode(local.gitlab_environments)}"
+  attribute_condition                = local.deployer_condition
   attribute_mapping = {
-    "google.subject"        = "assertion.sub"
+    "google.subject"        = local.gitlab_subject
     "attribute.environment" = "assertion.environment"
   }
 

@@ -14,7 +14,8 @@ resource "google_secret_manager_secret" "runner_token" {
   depends_on = [google_project_service.this]
 }
 
-# Can only read its token. Jobs on the machine use GitLab's identities.
+# Can only read its token. Jobs on the machine use GitLab's identities: gpu_runner.sh keeps the metadata server, which
+# issues this account's tokens, from their containers.
 resource "google_service_account" "gpu_runner" {
   for_each     = toset(local.gpu_runner)
   account_id   = "${var.name}-gpu"
@@ -98,6 +99,8 @@ resource "google_compute_instance" "gpu_runner" {
   metadata = {
     block-project-ssh-keys = true
     gitlab-url             = var.gitlab_url
+    runner-version         = var.gpu_runner_version
+    runner-sha256          = var.gpu_runner_sha256
     token-secret           = google_secret_manager_secret.runner_token[each.key].secret_id
     startup-script         = file("${path.module}/gpu_runner.sh")
   }

@@ -35,11 +35,19 @@ resource "google_project_iam_custom_role" "deploy" {
   depends_on  = [google_project_service.this]
 }
 
-# Permissions that can only be granted on the project.
+# Permissions that can only be granted on the project, all of them from roles/run.sourceDeveloper.
 resource "google_project_iam_custom_role" "build" {
   role_id     = "${local.metric}_build"
   title       = "Have an image built, and wait for builds and deployments"
-  permissions = ["cloudbuild.builds.create", "cloudbuild.builds.get", "run.builds.create", "run.operations.get"]
+  permissions = ["cloudbuild.builds.create", "cloudbuild.builds.get", "run.operations.get"]
+  depends_on  = [google_project_service.this]
+}
+
+# The job `plan` compares the live revision with the commit.
+resource "google_project_iam_custom_role" "plan" {
+  role_id     = "${local.metric}_plan"
+  title       = "Read a service and its revisions"
+  permissions = ["run.revisions.get", "run.services.get"]
   depends_on  = [google_project_service.this]
 }
 

@@ -67,8 +67,8 @@ locals {
     SERVICE              = local.service
     SERVICE_URL          = google_cloud_run_v2_service.function.uri
     WORK_BUCKET          = "gs://${google_storage_bucket.work.name}"
-    # Identity that must sign releases: this project's pipeline on its default branch.
-    TRUSTED_IDENTITY = var.gitlab_project_path == "" ? "" : "${var.gitlab_url}/${var.gitlab_project_path}//.gitlab-ci.yml@refs/heads/main"
+    # Identity that must sign releases: this project's pipeline on its branch.
+    TRUSTED_IDENTITY = local.gitlab_config == "" ? "" : "https://${local.gitlab_config}"
   }
 
   credentials = {

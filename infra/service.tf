@@ -110,6 +110,13 @@ resource "google_cloud_run_v2_service_iam_member" "deployer_asks" {
   member   = google_service_account.deployer.member
 }
 
+resource "google_cloud_run_v2_service_iam_member" "training_reads" {
+  name     = google_cloud_run_v2_service.function.name
+  location = var.region
+  role     = google_project_iam_custom_role.plan.name
+  member   = google_service_account.training.member
+}
+
 resource "google_cloud_run_v2_service_iam_member" "deployer_changes" {
   name     = google_cloud_run_v2_service.function.name
   location = var.region

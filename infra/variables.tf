@@ -43,7 +43,7 @@ variable "gitlab_url" {
 }
 
 variable "gitlab_project_id" {
-  description = "Number of the GitLab project whose protected branches and tags get access. Unlike the path it survives a rename, and another project cannot get it."
+  description = "Number of the GitLab project whose branch gets access. Unlike the path it survives a rename, and another project cannot get it."
   type        = string
 
   validation {
@@ -53,7 +53,7 @@ variable "gitlab_project_id" {
 }
 
 variable "gitlab_project_path" {
-  description = "Path of the GitLab project, such as group/age-gender, which the signatures of releases name. Without it `deploy` trusts no signature and fails unless you set TRUSTED_IDENTITY or TRUSTED_KEY."
+  description = "Path of the GitLab project, such as group/age-gender. The signatures of releases name it, and only its .gitlab-ci.yml gets access, which requires GitLab 19.0 or later. Without it `deploy` trusts no signature and fails unless you set TRUSTED_IDENTITY or TRUSTED_KEY."
   type        = string
   default     = ""
 
@@ -61,6 +61,23 @@ variable "gitlab_project_path" {
     condition     = can(regex("^([\\w.-]+(/[\\w.-]+)+)?$", var.gitlab_project_path))
     error_message = "gitlab_project_path is \"${var.gitlab_project_path}\"; use group/project, without the host."
   }
+}
+
+variable "gitlab_branch" {
+  description = "Default branch of the GitLab project, protected. Only its jobs get access."
+  type        = string
+  default     = "main"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9][A-Za-z0-9._/-]*$", var.gitlab_branch)) && !startswith(var.gitlab_branch, "refs/")
+    error_message = "gitlab_branch is \"${var.gitlab_branch}\"; use the name of the branch, such as main, without refs/heads/."
+  }
+}
+
+variable "protected_environments" {
+  description = "Whether GitLab protects the environments `candidate` and `production` (Premium). Then only jobs of protected environments can deploy."
+  type        = bool
+  default     = false
 }
 
 variable "public" {
@@ -174,5 +191,27 @@ variable "gpu_runner_zone" {
   validation {
     condition     = can(regex("^([a-z]+-[a-z]+[0-9]{1,2}-[a-z])?$", var.gpu_runner_zone))
     error_message = "gpu_runner_zone is \"${var.gpu_runner_zone}\", which is not a zone; use one such as europe-west1-b, from `gcloud compute accelerator-types list --filter=name=nvidia-tesla-t4`."
+  }
+}
+
+variable "gpu_runner_version" {
+  description = "Version of GitLab Runner on the GPU runner."
+  type        = string
+  default     = "19.3.0"
+
+  validation {
+    condition     = can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+$", var.gpu_runner_version))
+    error_message = "gpu_runner_version is \"${var.gpu_runner_version}\"; use a version such as 19.3.0."
+  }
+}
+
+variable "gpu_runner_sha256" {
+  description = "SHA-256 of binaries/gitlab-runner-linux-amd64 of that version, which infra/README.md tells how to get. Required for a GPU runner."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[0-9a-f]{64}$", var.gpu_runner_sha256)) || (var.gpu_runner_sha256 == "" && var.gpu_runner_zone == "")
+    error_message = "gpu_runner_sha256 is \"${var.gpu_runner_sha256}\"; a GPU runner needs the SHA-256 of gitlab-runner-linux-amd64 ${var.gpu_runner_version}, 64 hex digits; infra/README.md tells how to get it."
   }
 }

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -28,6 +29,12 @@ class Emulator:
     def create_bucket(self, name: str) -> None:
         """Add an empty bucket; a name of one letter is none to the server."""
         httpx.post(f"{self.url}/storage/v1/b", json={"name": name}, timeout=10).raise_for_status()
+
+    def empty(self) -> None:
+        """Delete every object of the bucket."""
+        objects = f"{self.url}/storage/v1/b/{self.bucket}/o"
+        for item in httpx.get(objects, timeout=10).raise_for_status().json().get("items", []):
+            httpx.delete(f"{objects}/{quote(item['name'], safe='')}", timeout=10).raise_for_status()
 
     def upload(self, folder: Path, prefix: str) -> None:
         """Copy the files of a folder into the bucket, those below it not."""

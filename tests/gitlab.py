@@ -29,13 +29,7 @@ _MERGE_REQUEST = {
 
 
 # Isolation hides the files of earlier jobs, so that a missing artifact fails.
-_ISOLATED = (
-    "--force-shell-executor",
-    "--shell-isolation",
-    "--no-artifacts-to-source",
-    "--variable",
-    "GITLAB_OIDC_TOKEN=fake",
-)
+_ISOLATED = ("--force-shell-executor", "--shell-isolation", "--no-artifacts-to-source")
 
 
 def require_runner() -> None:
@@ -70,6 +64,8 @@ class Project:
     """Environment variables of the jobs, in addition to this process's."""
     variables: dict[str, str] = field(default_factory=dict)
     """CI/CD variables of the project."""
+    scoped: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """CI/CD variables whose values depend on the environment of a job, and file variables."""
 
     def push(self, message: str, files: dict[str, str | bytes]) -> None:
         """Commit files, by path, and push them to the default branch.
@@ -143,6 +139,9 @@ class Project:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         shutil.rmtree(self.clone / ".gitlab-ci-local" / "output", ignore_errors=True)
+        settings = self.clone.parent / ".gitlab-ci-local" / "variables.yml"
+        settings.parent.mkdir(exist_ok=True)
+        settings.write_text(yaml.safe_dump({"global": self.scoped}))
         # Another home directory: bash with a socket as input may read PATH from ~/.bashrc.
         environment = {**os.environ, "NO_COLOR": "1", "HOME": str(self.clone.parent), **self.environment}
         for name in ("PYTHONPATH", "MLFLOW_TRACKING_URI"):

@@ -1,7 +1,8 @@
 """What real Cloud Storage refuses and the emulator does not: a layer before it.
 
 Preconditions of deletions, patches and media uploads, the metageneration, temporary holds, and a resumable upload that
-can be asked how far it came or be sent its last part twice.
+can be asked how far it came or be sent its last part twice. A layer with grants refuses callers without an access token
+or a permission.
 """
 
 from __future__ import annotations
@@ -20,11 +21,18 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import httpx
 
 from tests.emulator import Emulator
+from tests.fake_gcp import iam
+from tests.fake_gcp.access import Access
+from tests.fake_gcp.errors import ApiError
 
 _PASSED_ON = ("Content-Type", "Content-Range", "ETag", "Last-Modified", "x-goog-generation", "x-goog-hash")
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/(.+)")
 _LISTING = re.compile(r"/storage/v1/b/([^/]+)/o")
 _UPLOAD = re.compile(r"/upload/storage/v1/b/([^/]+)/o")
+# An address of the XML API, which the function's library uses.
+_XML_OBJECT = re.compile(r"/(?!storage/|upload/|download/)([^/]+)/(.+)")
+# Google Cloud, "IAM permissions for JSON methods".
+_OBJECT_PERMISSIONS = {"GET": ["get"], "PATCH": ["get", "update"], "DELETE": ["delete"]}
 
 
 @dataclass
@@ -59,10 +67,48 @@ class StrictStorage:
     """The emulator, with Cloud Storage's rules."""
 
     upstream: httpx.Client
+    access: Access | None = None
+    """Who may do what; None for everybody everything."""
+    account: str = ""
+    """The account of every caller, like that of a machine; "" for the account of the access token."""
     metadata: dict[tuple[str, str], _Metadata] = field(default_factory=dict)
     sessions: dict[str, _Session] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=itertools.count)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def authorize(self, authorization: str | None, method: str, path: str, query: dict[str, str], body: bytes) -> None:
+        """Refuse a caller without an access token or a permission.
+
+        An overwrite needs the permission to delete, and who may not list is not told that an object is absent.
+
+        Raises:
+            ApiError: 401 or 403.
+        """
+        # A session of an upload is authorized when it begins.
+        if self.access is None or (method == "PUT" and _UPLOAD.fullmatch(path)):
+            return
+        members = [self.account] if self.account else iam.caller(authorization)
+        for bucket, permission, name in self._needed(method, path, query, body):
+            resource = f"projects/_/buckets/{bucket}/objects/{name}"
+            self.access.require(members, f"storage.{permission}", f"bucket {bucket}", resource)
+
+    def _needed(self, method: str, path: str, query: dict[str, str], body: bytes) -> Iterator[tuple[str, str, str]]:
+        """Bucket, permission and name of the object, for each permission that a request needs."""
+        path = unquote(path)
+        if upload := _UPLOAD.fullmatch(path):
+            name = _uploaded(query, body)
+            yield upload[1], "objects.create", name
+            if self.current(upload[1], name):
+                yield upload[1], "objects.delete", name
+        elif found := _OBJECT.fullmatch(path) or _XML_OBJECT.fullmatch(path):
+            name = found[2]
+            yield from ((found[1], f"objects.{permission}", name) for permission in _OBJECT_PERMISSIONS[method])
+            if self.current(found[1], name) is None:
+                yield found[1], "objects.list", name
+        elif listing := _LISTING.fullmatch(path):
+            yield listing[1], "objects.list", ""
+        else:
+            yield path.rpartition("/")[2], "buckets.get", ""
 
     def completed(self, item: dict[str, Any]) -> dict[str, Any]:
         """An object's resource with what the emulator leaves out."""
@@ -113,7 +159,10 @@ class _Wire(BaseHTTPRequestHandler):
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         try:
             with self.storage.lock:
+                self.storage.authorize(self.headers.get("Authorization"), self.command, parts.path, query, body)
                 self._route(parts.path, query, body)
+        except ApiError as error:
+            self._send(httpx.Response(error.code, json=error.body()))
         except _RefusalError as refusal:
             self._send(httpx.Response(refusal.status, json={"error": {"code": refusal.status, "message": "strict"}}))
 
@@ -153,8 +202,7 @@ class _Wire(BaseHTTPRequestHandler):
     def _upload(self, bucket: str, query: dict[str, str], body: bytes) -> None:
         if self.command == "PUT":
             return self._continue(self.storage.sessions[query["upload_id"]], body)
-        described = body if query["uploadType"] == "resumable" else body.split(b"\r\n\r\n")[1].split(b"\r\n--")[0]
-        name = query.get("name") or json.loads(described)["name"]
+        name = _uploaded(query, body)
         self.storage.require(bucket, name, query, removes=True)
         if query["uploadType"] != "resumable":
             return self._send(self._forward(body))
@@ -162,7 +210,8 @@ class _Wire(BaseHTTPRequestHandler):
         self.storage.sessions[session] = _Session(bucket, name, query)
         # As the client knows this storage, behind whatever other layer.
         host = self.headers.get("X-Forwarded-Host", self.headers["Host"])
-        location = f"http://{host}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={session}"
+        scheme = "https" if host.endswith(".googleapis.com") else "http"
+        location = f"{scheme}://{host}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={session}"
         return self._send(httpx.Response(200, headers={"Location": location}))
 
     def _continue(self, session: _Session, body: bytes) -> None:
@@ -210,11 +259,17 @@ class _Wire(BaseHTTPRequestHandler):
         """Be quiet."""
 
 
+def _uploaded(query: dict[str, str], body: bytes) -> str:
+    """The name of the object that a request uploads."""
+    described = body if query["uploadType"] == "resumable" else body.split(b"\r\n\r\n")[1].split(b"\r\n--")[0]
+    return str(query.get("name") or json.loads(described)["name"])
+
+
 @contextmanager
-def strict(emulator: Emulator) -> Iterator[Emulator]:
-    """The same storage under an address that keeps Cloud Storage's rules."""
+def strict(emulator: Emulator, access: Access | None = None, account: str = "") -> Iterator[Emulator]:
+    """The same storage under an address that keeps Cloud Storage's rules, and asks for `access` of `account`."""
     with httpx.Client(base_url=emulator.url, timeout=30) as upstream:
-        wire = type("BoundWire", (_Wire,), {"storage": StrictStorage(upstream)})
+        wire = type("BoundWire", (_Wire,), {"storage": StrictStorage(upstream, access, account)})
         with ThreadingHTTPServer(("127.0.0.1", 0), wire) as server:
             server.daemon_threads = True
             server.block_on_close = False

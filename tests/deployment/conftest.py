@@ -13,9 +13,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import federation
 from tests.conftest import FUNCTION, ROOT
 from tests.emulator import Emulator
+from tests.fake_gcp.access import planned
+from tests.fake_gcp.internet import internet
 from tests.fake_gcp.server import FakeCloud, cloud
+from tests.strict_storage import strict
 from training.deployment import build, deploy
 from training.deployment.build import BuiltImage
 from training.deployment.config import DeployConfig
@@ -28,7 +32,8 @@ from training.registry.registry import Registry
 FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
 # A line of serving/api.py that runs for every prediction request.
 STATS = "            images, asked = request_parsing.read(request, self._settings)\n"
-_PROJECT = ServiceName("a-project", "europe-west1", "")
+_PROJECT = ServiceName(planned().project, "europe-west1", "")
+_RELEASES = f"{_PROJECT.project}-releases"
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Setup:
     fake_cloud: FakeCloud
     service: CloudRunService
     registry: Registry
+    owned: Registry
+    """The same registry with the rights of the project's owner."""
     folder: Path
     image: BuiltImage
     """Image of the unchanged function/."""
@@ -62,7 +69,9 @@ class Setup:
 
     def served(self) -> str:
         """Return the version that users get."""
-        version: str = httpx.get(f"{self.service.address()}/health").json()["model"]["version"]
+        address = self.service.address()
+        found = httpx.get(f"{address}/health", headers=self.fake_cloud.user(address)).raise_for_status()
+        version: str = found.json()["model"]["version"]
         return version
 
     def production(self) -> str:
@@ -84,17 +93,26 @@ FAST = DeployConfig(poll_seconds=0.05)
 
 
 @pytest.fixture(scope="session")
-def storage(emulator: Emulator) -> Iterator[Emulator]:
-    emulator.create_bucket(_PROJECT.source_bucket)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
-        yield emulator
+def storage(emulator: Emulator) -> Emulator:
+    """The buckets of infra/ without permissions, as its owner sees them."""
+    for name in (_PROJECT.source_bucket, _RELEASES):
+        emulator.create_bucket(name)
+    return Emulator(emulator.url, _RELEASES)
 
 
 @pytest.fixture(scope="session")
 def fake_cloud(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCloud]:
-    with cloud(tmp_path_factory.mktemp("cloud")) as running, pytest.MonkeyPatch.context() as patch:
-        for name, value in running.environment().items():
+    """Google Cloud, where the tests have the identity of a job that deploys."""
+    folder = tmp_path_factory.mktemp("cloud")
+    with (
+        strict(storage, planned(), "builder") as sources,
+        strict(storage, planned(), "runtime") as releases,
+        cloud(folder, sources.url, releases.url) as running,
+        strict(storage, planned()) as guarded,
+        internet(folder, {**running.hosts(), "storage.googleapis.com": guarded.url}) as reached,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in {**reached, **federation.job(folder, "production")}.items():
             patch.setenv(name, value)
         yield running
 
@@ -110,11 +128,16 @@ def setup(fake_cloud: FakeCloud, storage: Emulator, image: BuiltImage, tmp_path:
     # Settings by Terraform, which every revision keeps.
     name = replace(_PROJECT, name=f"service-{len(fake_cloud.services)}")
     fake_cloud.create_service(str(name), HEADS="age,gender")
-    registry = Registry(f"gs://{storage.bucket}/{name.name}")
-    registry.publish(FIRST, release_of(FIRST))
-    registry.publish(SECOND, release_of(SECOND))
-    registry.promote(FIRST)
-    yield Setup(fake_cloud, CloudRunService(name, FAST), registry, tmp_path, image)
+    uri = f"gs://{storage.bucket}"
+    storage.empty()
+    with pytest.MonkeyPatch.context() as patch:
+        # The deployer may not publish.
+        patch.setenv("STORAGE_EMULATOR_HOST", storage.url)
+        owned = Registry(uri)
+        owned.publish(FIRST, release_of(FIRST))
+        owned.publish(SECOND, release_of(SECOND))
+        owned.promote(FIRST)
+    yield Setup(fake_cloud, CloudRunService(name, FAST), Registry(uri), owned, tmp_path, image)
     fake_cloud.services[str(name)].stop()
 
 

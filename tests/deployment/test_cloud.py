@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.deployment.conftest import Setup
+from tests.fake_gcp import tokens
 
 Json = dict[str, Any]
 PINNED = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
@@ -61,9 +62,10 @@ def stale_etag(service: Json) -> None:
 )
 def test_fake_cloud_refuses_invalid_services(setup: Setup, spoil: Callable[[Json], None], code: int) -> None:
     address = f"{setup.fake_cloud.url}/v2/{setup.service.name}"
-    service = httpx.get(address).json()
-    assert httpx.patch(address, json=service).status_code == 200
-    service = httpx.get(address).json()
+    owner = httpx.Client(headers=setup.fake_cloud.user(tokens.ACCESS))
+    service = owner.get(address).json()
+    assert owner.patch(address, json=service).status_code == 200
+    service = owner.get(address).json()
     spoil(service)
-    refused = httpx.patch(address, json=service)
+    refused = owner.patch(address, json=service)
     assert refused.status_code == refused.json()["error"]["code"] == code

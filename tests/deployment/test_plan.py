@@ -32,7 +32,7 @@ def _publish(setup: Setup) -> None:
     files = release_of(MADE)
     manifest = json.loads(files["manifest.json"])
     manifest["provenance"]["made_from"] = WANTED
-    setup.registry.publish(MADE, {**files, "manifest.json": json.dumps(manifest).encode()})
+    setup.owned.publish(MADE, {**files, "manifest.json": json.dumps(manifest).encode()})
 
 
 def test_a_state_without_a_release_is_trained(setup: Setup) -> None:
@@ -65,8 +65,8 @@ def test_a_release_whose_rollout_was_cancelled_is_deployed_without_a_training(se
 
 def test_a_state_that_the_gate_refused_is_not_trained_again(setup: Setup) -> None:
     setup.go_live()
-    setup.registry.refuse(WANTED, "age error")
-    setup.registry.refuse(WANTED, "another pipeline, the same state")
+    setup.owned.refuse(WANTED, "age error")
+    setup.owned.refuse(WANTED, "another pipeline, the same state")
     found = _plan(setup, WANTED)
     assert found.action == NOTHING
     assert "refused" in found.reason
@@ -75,7 +75,7 @@ def test_a_state_that_the_gate_refused_is_not_trained_again(setup: Setup) -> Non
 
 
 def test_a_refused_training_does_not_hold_up_the_function(setup: Setup) -> None:
-    setup.registry.refuse(WANTED, "age error")
+    setup.owned.refuse(WANTED, "age error")
     assert _plan(setup, WANTED).action == DEPLOY
 
 

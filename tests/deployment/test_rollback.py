@@ -48,9 +48,9 @@ def test_rollback_refuses_a_release_that_does_not_respond(setup: Setup) -> None:
     before = setup.service.traffic()
     # The stopped revision has to start from a release that is damaged now.
     setup.fake_cloud.services[str(setup.service.name)].revisions[first].stop()
-    damaged = setup.registry.storage.read(f"{FIRST}/manifest.json")
+    damaged = setup.owned.storage.read(f"{FIRST}/manifest.json")
     assert damaged
-    setup.registry.storage.replace(
+    setup.owned.storage.replace(
         f"{FIRST}/manifest.json", damaged.data.replace(b"bilinear", b"nearest"), damaged.generation
     )
     with pytest.raises(StepError, match="the traffic is unchanged"):

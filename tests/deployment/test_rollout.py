@@ -223,7 +223,8 @@ def test_answers_to_the_rollouts_own_requests_are_no_users_answers(setup: Setup)
     own = ServiceLog(setup.service.name).requests(revision, since)
     assert (own.requests, own.answered, own.answers) == (1, 0, {})
     face = draw(age=30, gender=1, ethnicity=2, seed=0)
-    httpx.post(f"{setup.service.address()}/predict", content=face, headers={"Content-Type": "image/jpeg"})
+    headers = {"Content-Type": "image/jpeg", **setup.fake_cloud.user(setup.service.address())}
+    httpx.post(f"{setup.service.address()}/predict", content=face, headers=headers).raise_for_status()
     found = _when(lambda: ServiceLog(setup.service.name).requests(revision, since), lambda log: log.answered == 1)
     assert sum(found.answers["gender"].values()) == 1
     assert sum(found.answers["warnings"].values()) == 1

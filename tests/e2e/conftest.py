@@ -56,8 +56,9 @@ def first(delivery: Stage) -> After:
 
 @pytest.fixture(scope="session")
 def retrained(delivery: Stage, first: After) -> After:
-    """A push that improves the model."""
-    return _after(delivery, "Train longer", {_CHOICES: _options(delivery, "--set epochs=16")})
+    """A push that improves the model: a longer training, which begins with the first release in the registry."""
+    weights = f"{delivery.gitlab.variables['REGISTRY']}/{first.production}"
+    return _after(delivery, "Train longer", {_CHOICES: _options(delivery, f"--set epochs=12 --init-from {weights}")})
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
 """From `git push` to a prediction, with the real .gitlab-ci.yml.
 
-gitlab-ci-local runs each job in a copy of the tracked files with only the artifacts that it needs. An emulator provides
-the buckets. Google's libraries connect to a fake Google Cloud that runs the real function for each revision and splits
-its traffic. The tests follow one project in order. A single test first runs all earlier pipelines. The jobs check, test
-and audit only print their commands, since these tests are part of them.
+gitlab-ci-local runs each job in a copy of the tracked files with only the artifacts that it needs. Google's libraries
+exchange GitLab's token of the job and connect to a fake Google Cloud, which asks for the permissions that `infra/`
+grants, runs the real function for each revision and splits its traffic. An emulator provides the buckets. The tests
+follow one project in order. A single test first runs all earlier pipelines. The jobs check, test and audit only print
+their commands, since these tests are part of them.
 """
 
 from __future__ import annotations
@@ -29,10 +30,15 @@ def test_change_of_the_training_deploys_a_new_release(first: After, retrained: A
     assert f"significantly worse than that of {first.production}" in retrained.pipeline.logs["gate"]
 
 
+def test_a_training_begins_with_a_release_of_the_registry(delivery: Stage, first: After, retrained: After) -> None:
+    initial = delivery.manifest(retrained.production)["provenance"]["trained"]["releases"]
+    assert [release["version"] for release in initial.values()] == [first.production]
+
+
 def test_a_second_training_finds_the_prepared_faces_in_the_bucket(first: After, retrained: After) -> None:
     assert "nothing there" in first.pipeline.logs["prepare"]
     assert "files in build/pipeline/data" in first.pipeline.logs["train"]
-    assert "gs://work/model-" in retrained.pipeline.logs["convert"]
+    assert "-work/model-" in retrained.pipeline.logs["convert"]
 
 
 def test_release_is_signed_and_deploy_verifies_it(retrained: After) -> None:

@@ -4,15 +4,15 @@ The fake parses REST requests with Google's message types, so it refuses unknown
 names. It also refuses stale etags and traffic splits that do not add up to 100 %. Builds and revisions are real: a
 build unpacks and compiles the uploaded source, and every revision runs that source with functions-framework.
 
-To run it as a process (STORAGE_EMULATOR_HOST names the storage with the bucket `run-sources-PROJECT-REGION`):
+Every call needs an access token with the permission that the call has in `roles`, as infra/ grants it (`access`), and
+every request to a service needs an identity token. `iam` issues both for GitLab's token.
 
-    python -m tests.fake_gcp --port 8090 --state build/cloud --service projects/P/locations/R/services/NAME
+To run it as a process, with the addresses of the storage that builds and revisions read:
+
+    python -m tests.fake_gcp --state build/cloud --sources URL --releases URL --service projects/P/…/services/NAME
 
 The process runs until SIGTERM or SIGINT and keeps no state. It starts with a service that runs Google's placeholder
-image, as Terraform creates it. `--state` contains the built sources only. Clients find the fake through
-
-    CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_CLOUDBUILD and …_LOGGING=http://127.0.0.1:8090/
-
-and users find the service at http://127.0.0.1:8090/run/NAME (`…/run/NAME@TAG` for a tag). The fake is ready when
-`GET /` returns status 200.
+image, as Terraform creates it. `--state` contains the built sources only. Clients find the fake at Google's addresses
+(`internet`), and users find the service at https://faces.a.run.app/run/NAME (`…/run/NAME@TAG` for a tag). The fake is
+ready when `GET /` returns status 200.
 """

@@ -15,11 +15,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="port (default: any free port)")
     parser.add_argument("--state", type=Path, required=True, help="folder of the built sources")
     parser.add_argument("--service", action="append", default=[], help="projects/P/locations/R/services/NAME")
+    for name in ("sources", "releases"):
+        parser.add_argument(f"--{name}", required=True, help=f"address of the storage of {name}")
     options = parser.parse_args()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with cloud(options.state, options.port) as running:
+    with cloud(options.state, options.sources, options.releases, options.port) as running:
         for name in options.service:
             running.create_service(name)
         print(running.url, flush=True)

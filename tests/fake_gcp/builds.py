@@ -35,6 +35,8 @@ class FakeImage:
 
     folder: Path
     target: str
+    storage: str
+    """Address of the storage that it reads."""
 
 
 @dataclass
@@ -42,6 +44,10 @@ class FakeBuilds:
     """All builds, and the images by address."""
 
     state: Path
+    sources: str
+    """Address of the storage as builds may read it."""
+    releases: str
+    """Address of the storage as revisions may read it."""
     images: dict[str, FakeImage] = field(default_factory=dict)
     _builds: dict[str, cloudbuild_v1.Build] = field(default_factory=dict)
 
@@ -76,14 +82,14 @@ class FakeBuilds:
         build.status = Status.WORKING
         folder = self.state / "images" / build.id
         try:
-            _unpack(request.storage_source, folder)
+            _unpack(self.sources, request.storage_source, folder)
             _compile(folder, dict(request.buildpack_build.environment_variables))
         except _BuildError as error:
             shutil.rmtree(folder, ignore_errors=True)
             build.status_detail = str(error)
             build.status = Status.FAILURE
             return
-        self.images[request.image_uri] = FakeImage(folder, request.buildpack_build.function_target)
+        self.images[request.image_uri] = FakeImage(folder, request.buildpack_build.function_target, self.releases)
         build.status = Status.SUCCESS
 
 
@@ -108,10 +114,8 @@ def _check(request: run_v2.SubmitBuildRequest) -> None:
         raise ApiError(400, "service_account is not projects/PROJECT/serviceAccounts/EMAIL")
 
 
-def _unpack(source: run_v2.StorageSource, folder: Path) -> None:
-    address = (
-        f"{os.environ['STORAGE_EMULATOR_HOST']}/storage/v1/b/{source.bucket}/o/{source.object_.replace('/', '%2F')}"
-    )
+def _unpack(storage: str, source: run_v2.StorageSource, folder: Path) -> None:
+    address = f"{storage}/storage/v1/b/{source.bucket}/o/{source.object_.replace('/', '%2F')}"
     found = httpx.get(f"{address}?alt=media&generation={source.generation}", timeout=30)
     if found.is_error:
         raise _BuildError(f"the source gs://{source.bucket}/{source.object_} cannot be read: {found.status_code}")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-_STATUSES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 409: "ABORTED"}
+_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+}
 
 
 class ApiError(Exception):

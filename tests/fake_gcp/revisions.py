@@ -115,7 +115,7 @@ class FakeRevision:
     def _run(self, image: FakeImage) -> subprocess.Popen[str]:
         environment = {
             "PATH": os.environ["PATH"],
-            "STORAGE_EMULATOR_HOST": os.environ["STORAGE_EMULATOR_HOST"],
+            "STORAGE_EMULATOR_HOST": image.storage,
             "FUNCTION_TARGET": image.target,
             "K_SERVICE": self.message.service.rpartition("/")[2],
             "K_REVISION": self.short,

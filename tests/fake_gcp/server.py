@@ -19,13 +19,19 @@ from google.longrunning import operations_pb2
 from google.protobuf import json_format
 from werkzeug.serving import make_server
 
+from tests.fake_gcp import iam, tokens
+from tests.fake_gcp.access import OWNER, Access, planned
 from tests.fake_gcp.builds import FakeBuilds
 from tests.fake_gcp.errors import ApiError
 from tests.fake_gcp.logs import FakeLog
+from tests.fake_gcp.roles import CALLS
 from tests.fake_gcp.services import FakeService, placeholder
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
 _SERVICE = "/v2/projects/<project>/locations/<location>/services/<service>"
+HOSTS = ("run", "cloudbuild", "logging", "sts", "iamcredentials")
+"""APIs of googleapis.com that the fake has."""
+_USERS = "https://faces.a.run.app"
 
 
 @dataclass
@@ -34,24 +40,31 @@ class FakeCloud:
 
     url: str
     builds: FakeBuilds
+    access: Access = field(default_factory=planned)
     log: FakeLog = field(default_factory=FakeLog)
     services: dict[str, FakeService] = field(default_factory=dict)
     operations: dict[str, operations_pb2.Operation] = field(default_factory=dict)
+    written: list[dict[str, Any]] = field(default_factory=list)
+    """Log entries that clients wrote."""
 
     def create_service(self, name: str, **environment: str) -> None:
         """Create a service with the placeholder image and these environment variables."""
         if not re.fullmatch(r"projects/[^/]+/locations/[^/]+/services/[a-z]([a-z0-9-]{0,47}[a-z0-9])?", name):
             raise ApiError(400, f"{name} names no service")
-        uri = f"{self.url}/run/{name.rpartition('/')[2]}"
+        uri = f"{_USERS}/run/{name.rpartition('/')[2]}"
         message = placeholder(name, uri, environment)
         service = self.services[name] = FakeService(run_v2.Service(message), self.builds, self.log)
         operation = service.update(message, [])
         while not operation.done:
             threading.Event().wait(0.01)
 
-    def environment(self) -> dict[str, str]:
-        """Return the variables that direct clients to the fake."""
-        return {f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}": f"{self.url}/" for api in ("RUN", "CLOUDBUILD", "LOGGING")}
+    def hosts(self) -> dict[str, str]:
+        """Return the addresses that the fake has in the loopback internet."""
+        return {f"{name}.googleapis.com": self.url for name in HOSTS} | {"*.run.app": self.url}
+
+    def user(self, audience: str) -> dict[str, str]:
+        """Return the headers of a user of a service, who owns the project."""
+        return {"Authorization": f"Bearer {tokens.issue(audience, members=[OWNER])}"}
 
     def service(self, name: str) -> FakeService:
         if name not in self.services:
@@ -65,13 +78,22 @@ class FakeCloud:
 
 
 @contextmanager
-def cloud(state: Path, port: int = 0) -> Iterator[FakeCloud]:
-    """Run the fake on a port. `state` is the folder of the built sources."""
+def cloud(state: Path, sources: str = "", releases: str = "", port: int = 0) -> Iterator[FakeCloud]:
+    """Run the fake on a port.
+
+    Args:
+        state: folder of the built sources.
+        sources: address of the storage as builds may read it.
+        releases: address of the storage as revisions may read it.
+        port: 0 for any free port.
+    """
     shutil.rmtree(state / "images", ignore_errors=True)
     app = flask.Flask("cloud")
     server = make_server("127.0.0.1", port, app, threaded=True)
-    running = FakeCloud(f"http://127.0.0.1:{server.port}", FakeBuilds(state))
+    running = FakeCloud(f"http://127.0.0.1:{server.port}", FakeBuilds(state, sources, releases))
     app.register_error_handler(ApiError, lambda error: (error.body(), error.code))
+    app.before_request(lambda: _require_permission(running))
+    iam.routes(app, running.access)
     for routes in (_service_routes, _revision_routes, _other_routes, _user_routes):
         routes(app, running)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -82,6 +104,30 @@ def cloud(state: Path, port: int = 0) -> Iterator[FakeCloud]:
         server.shutdown()
         server.server_close()
         running.stop()
+
+
+def _require_permission(cloud: FakeCloud) -> None:
+    """Refuse a call of an API without an access token, or without the permission."""
+    call = flask.request.endpoint or ""
+    if call not in CALLS:
+        return
+    members = iam.caller(flask.request.headers.get("Authorization"))
+    cloud.access.require(
+        members, CALLS[call], "service age-gender" if "/services/" in flask.request.path else "project"
+    )
+    if call == "update_service":
+        # A revision runs as the runtime's account, with an image that the caller may read.
+        cloud.access.require(members, "iam.serviceAccounts.actAs", "account runtime")
+        cloud.access.require(members, "artifactregistry.repositories.downloadArtifacts", "repository")
+    if call == "submit_build":
+        cloud.access.require(members, "iam.serviceAccounts.actAs", "account builder")
+
+
+def _require_invoker(cloud: FakeCloud, service: FakeService) -> None:
+    """Refuse a request of a user without an identity token for the service, or without the permission to invoke it."""
+    token = tokens.bearer(flask.request.headers.get("Authorization"))
+    members = tokens.claims(token, service.message.uri)["members"]
+    cloud.access.require(members, "run.routes.invoke", "service age-gender")
 
 
 def _service_routes(app: flask.Flask, cloud: FakeCloud) -> None:
@@ -136,6 +182,11 @@ def _other_routes(app: flask.Flask, cloud: FakeCloud) -> None:
     def list_entries() -> dict[str, Any]:
         return cloud.log.listed(flask.request.get_json())
 
+    @app.post("/v2/entries:write")
+    def write_entries() -> dict[str, Any]:
+        cloud.written.extend(flask.request.get_json()["entries"])
+        return {}
+
 
 def _user_routes(app: flask.Flask, cloud: FakeCloud) -> None:
     @app.get("/")
@@ -148,6 +199,8 @@ def _user_routes(app: flask.Flask, cloud: FakeCloud) -> None:
     def ask(service: str, path: str) -> flask.Response:
         name, _, tag = service.partition("@")
         found = [each for each in cloud.services.values() if each.message.name.endswith(f"/services/{name}")]
+        if found:
+            _require_invoker(cloud, found[0])
         revision = found[0].chosen(tag) if found else None
         if revision is None:
             return flask.Response("404 Page not found", 404)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra import provider
+from tests.infra.plan import copy_module
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -34,9 +35,7 @@ def reattached() -> Iterator[dict[str, str]]:
 @pytest.fixture
 def module(tmp_path: Path) -> Path:
     """Return a copy of infra/ that tests may change."""
-    for file in [*INFRA.glob("*.tf"), *INFRA.glob("*.sh")]:
-        shutil.copy(file, tmp_path)
-    shutil.copytree(Path(__file__).with_name("plans"), tmp_path / "tests")
+    copy_module(tmp_path)
     return tmp_path
 
 

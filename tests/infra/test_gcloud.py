@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.conftest import ROOT, Terraform, outputs
+from tests import federation
+from tests.infra.conftest import INFRA, ROOT, Terraform, outputs
 
 # Replace placeholders such as <bucket> with words that the linter accepts.
 PLACEHOLDER = re.compile(r"<([\w-]+)>")
@@ -37,6 +39,22 @@ def test_gcloud_accepts_the_commands_in_outputs(gcloud: str, terraform: Terrafor
     commands = _in_script("\n".join(outputs(terraform).values()))
     assert {command.split()[1] for command in commands} >= {"iam", "run", "storage", "secrets", "compute"}
     assert _refused(gcloud, commands, tmp_path) == {}
+
+
+@pytest.mark.parametrize("identity", ["training", "deployer"])
+def test_gcloud_makes_the_credential_files_of_the_tests(
+    gcloud: str, terraform: Terraform, tmp_path: Path, identity: str
+) -> None:
+    made = f"{identity}.json"
+    script = outputs(terraform)["gitlab_setup"].splitlines()
+    (call,) = [line for line in script if line.startswith("credential ") and made in line]
+    functions = (INFRA / "gitlab_setup.sh").read_text()
+    # Only the upload to GitLab is left out.
+    offline = "glab() { :; }\nput() { :; }\nrequire() { :; }\n"
+    environment = {**os.environ, "CLOUDSDK_CONFIG": str(tmp_path / "gcloud")}
+    command = ["sh", "-c", functions + offline + call]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert json.loads((tmp_path / made).read_text()) == json.loads(federation.credentials(identity))
 
 
 def test_gcloud_refuses_a_misspelt_flag(gcloud: str, tmp_path: Path) -> None:

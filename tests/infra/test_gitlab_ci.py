@@ -339,3 +339,31 @@ def test_reported_files_are_artifacts_of_the_job_that_writes_them() -> None:
 
 def test_all_files_have_the_same_cache_of_packages() -> None:
     assert PIPELINE[".packages"]["cache"] == PIPELINE["default"]["cache"]
+
+
+def _tokens(name: str) -> set[str]:
+    """Return the tokens of a job: `extends` merges those of all its parents."""
+    parents = PIPELINE[name].get("extends", [])
+    inherited = [_tokens(parent) for parent in ([parents] if isinstance(parents, str) else parents)]
+    return set(PIPELINE[name].get("id_tokens", {})).union(*inherited)
+
+
+def _expanded_lines(lines: list[Any]) -> Iterator[str]:
+    """Write out references in a script."""
+    for line in lines:
+        if isinstance(line, str):
+            yield line
+        else:
+            yield from _expanded_lines(PIPELINE[line[0]][line[1]])
+
+
+def test_jobs_that_open_gs_addresses_have_a_token() -> None:
+    """GitLab, "CI/CD YAML syntax", `id_tokens`: only a job that declares a token gets one."""
+    addresses = re.compile(r"\$\{?(REGISTRY|DATA_BUCKET|LOG_URI|WORK_BUCKET|SERVICE|TRAIN_ARGS)\b")
+    opening = {name for name, job in JOBS.items() if any(addresses.search(line) for line in _lines(job))}
+    assert {"prepare", "train", "evaluate", "plan", "rollback"} <= opening
+    for name in opening:
+        assert "GITLAB_OIDC_TOKEN" in _tokens(name), name
+        lines = [*_expanded_lines(_effective(name, "before_script")), *(_effective(name, "script") or [])]
+        first = next(place for place, line in enumerate(lines) if addresses.search(line))
+        assert any("> build/gitlab-oidc-token" in line for line in lines[:first]), name

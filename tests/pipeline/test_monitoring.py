@@ -7,17 +7,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 
 from serving.request_stats import age_band
+from tests import federation
 from tests.conftest import FUNCTION
 from tests.emulator import Emulator
+from tests.fake_gcp.internet import internet
+from tests.fake_gcp.server import FakeCloud, cloud
 from tests.loglines import BUNDLED, RELEASE, STORED, entry, line, with_http, written
 from tests.server import Server, serve
 from training.__main__ import main
@@ -213,41 +214,24 @@ def test_real_faces_answer_as_the_test_faces_and_children_alone_do_not(
     assert "drifted: age" in capsys.readouterr().out
 
 
-@contextmanager
-def cloud_logging(status: int = 200) -> Iterator[tuple[str, list[Any]]]:
-    """Stands in for Cloud Logging: its address, and the entries that were written."""
-    entries: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            assert self.path.startswith("/v2/entries:write")
-            entries.extend(body["entries"])
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}/", entries
-        running.shutdown()
+@pytest.fixture
+def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCloud]:
+    """Google Cloud, and the identity of the job `drift`."""
+    with cloud(tmp_path) as running, internet(tmp_path, running.hosts()) as reached:
+        for name, value in {**reached, **federation.job(tmp_path)}.items():
+            monkeypatch.setenv(name, value)
+        yield running
 
 
 def test_the_verdict_becomes_an_entry_that_an_alert_can_look_for(
-    stretches: Stretches, usual: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stretches: Stretches, usual: str, tmp_path: Path, google: FakeCloud
 ) -> None:
     log = "projects/some-project/logs/age-gender-drift"
     options = ["--release", str(BUNDLED), "--reference", usual, "--log-to", log]
-    with cloud_logging() as (url, entries):
-        monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", url)
-        assert drift(tmp_path, stretches.narrow, *options) == 1
-        assert drift(tmp_path, stretches.later, *options) == 0
+    assert drift(tmp_path, stretches.narrow, *options) == 1
+    assert drift(tmp_path, stretches.later, *options) == 0
     # Google's library introduces itself by an entry of its own.
-    drifted, stable = (one for one in entries if "severity" in one)
+    drifted, stable = (one for one in google.written if "severity" in one)
     assert drifted["logName"] == stable["logName"] == log
     assert (drifted["severity"], stable["severity"]) == ("WARNING", "INFO")
     payload = drifted["jsonPayload"]
@@ -258,12 +242,13 @@ def test_the_verdict_becomes_an_entry_that_an_alert_can_look_for(
 
 
 def test_an_entry_that_cannot_be_written_is_said(
-    stretches: Stretches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stretches: Stretches, tmp_path: Path, google: FakeCloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--release", str(BUNDLED), "--log-to"]
-    with cloud_logging(status=403) as (url, _):
-        monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", url)
-        assert drift(tmp_path, stretches.usual, *options, "projects/p/logs/drift") == 3
+    # The deployer may not write entries.
+    federation.job(tmp_path, "production")
+    assert drift(tmp_path, stretches.usual, *options, "projects/p/logs/drift") == 3
+    assert google.written == []
     assert "drift: projects/p/logs/drift: " in capsys.readouterr().err
     assert drift(tmp_path, stretches.usual, *options, "drift") == 3
     assert "'drift' is not the name of a log; expected projects/<project>/logs/<name>" in capsys.readouterr().err

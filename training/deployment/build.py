@@ -80,7 +80,7 @@ def build(folder: Path, service: ServiceName, commit: str, config: DeployConfig)
         service_account=service.builder,
     )
     with calling(f"build of {object_name}"):
-        submitted = client(run_v2.BuildsClient, "RUN").submit_build(request=request)
+        submitted = client(run_v2.BuildsClient).submit_build(request=request)
     metadata = cloudbuild_v1.BuildOperationMetadata()
     submitted.build_operation.metadata.Unpack(cloudbuild_v1.BuildOperationMetadata.pb(metadata))
     _wait(metadata.build.name, config)
@@ -92,7 +92,7 @@ def _digest(data: bytes) -> str:
 
 
 def _wait(name: str, config: DeployConfig) -> None:
-    builds = client(cloudbuild_v1.CloudBuildClient, "CLOUDBUILD")
+    builds = client(cloudbuild_v1.CloudBuildClient)
     status = cloudbuild_v1.Build.Status
     deadline = time.monotonic() + config.build_seconds
     while True:

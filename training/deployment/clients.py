@@ -1,18 +1,13 @@
-"""Clients of Google Cloud over REST, with gcloud's endpoint overrides.
-
-Production uses REST too, so the tests exercise the same wire format.
-"""
+"""Clients of Google Cloud over REST, which a proxy can read."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from google.api_core.exceptions import Conflict, GoogleAPIError, PreconditionFailed
 from google.api_core.retry import Retry
-from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import logging as cloud_logging
 
@@ -24,18 +19,14 @@ from training.registry.storage import ConflictError
 READING = Retry(initial=0.5, maximum=10.0, timeout=60.0)
 
 
-def override(api: str) -> str:
-    """Return the endpoint of an API (RUN, CLOUDBUILD, LOGGING) from gcloud's variable, or "" for Google's endpoint."""
-    return os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}", "").rstrip("/")
+def client(kind: Any) -> Any:
+    """Return a client of one of Google's generated libraries.
 
-
-def client(kind: Any, api: str) -> Any:
-    """Return a client of one of Google's generated libraries."""
+    Raises:
+        StepError: There are no credentials.
+    """
     with calling("Google Cloud"):
-        address = override(api)
-        if not address:
-            return kind(transport="rest")
-        return kind(transport=kind.get_transport_class("rest")(host=address, credentials=AnonymousCredentials()))
+        return kind(transport="rest")
 
 
 def logging_client(project: str) -> cloud_logging.Client:
@@ -44,10 +35,8 @@ def logging_client(project: str) -> cloud_logging.Client:
     Raises:
         StepError: There are no credentials.
     """
-    address = override("LOGGING")
-    options = {"client_options": {"api_endpoint": address}, "credentials": AnonymousCredentials()} if address else {}
     with calling("Cloud Logging"):
-        return cloud_logging.Client(project=project, _use_grpc=False, **options)
+        return cloud_logging.Client(project=project, _use_grpc=False)
 
 
 @contextmanager

@@ -51,8 +51,8 @@ class CloudRunService:
             StepError: There are no credentials.
         """
         self.name, self._config = name, config
-        self._services = client(run_v2.ServicesClient, "RUN")
-        self._revisions = client(run_v2.RevisionsClient, "RUN")
+        self._services = client(run_v2.ServicesClient)
+        self._revisions = client(run_v2.RevisionsClient)
 
     def read(self) -> run_v2.Service:
         """Return the current state of the service.

@@ -81,6 +81,7 @@ run "a_budget_alerts_before_it_is_spent" {
   variables {
     billing_account = "012345-6789AB-CDEF01"
     monthly_budget  = 80
+    alert_emails    = []
   }
   assert {
     condition     = google_billing_budget.project[0].amount[0].specified_amount[0].units == "80"
@@ -89,5 +90,20 @@ run "a_budget_alerts_before_it_is_spent" {
   assert {
     condition     = contains([for rule in google_billing_budget.project[0].threshold_rules : rule.spend_basis], "FORECASTED_SPEND")
     error_message = "There is no alert before the budget is spent."
+  }
+  assert {
+    condition     = length(google_billing_budget.project[0].all_updates_rule) == 0
+    error_message = "A rule without a recipient is refused."
+  }
+}
+
+run "a_budget_alerts_the_recipients" {
+  variables {
+    billing_account = "012345-6789AB-CDEF01"
+    alert_emails    = ["team@example.com"]
+  }
+  assert {
+    condition     = length(google_billing_budget.project[0].all_updates_rule[0].monitoring_notification_channels) == 1
+    error_message = "The recipients get no alert."
   }
 }

@@ -6,6 +6,7 @@ variables {
   gitlab_project_id   = "4711"
   gitlab_project_path = "group/age-gender"
   gpu_runner_zone     = "europe-west1-b"
+  gpu_runner_sha256   = "0000000000000000000000000000000000000000000000000000000000000000"
   settings            = { HEADS = "age,gender", LOG_LEVEL = "WARNING" }
 }
 

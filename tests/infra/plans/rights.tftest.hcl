@@ -54,17 +54,24 @@ run "old_pointers_and_pruned_releases_have_separate_retention" {
   }
 }
 
-run "only_protected_refs_of_one_project_have_access" {
+run "only_one_protected_branch_of_one_project_has_access" {
   assert {
     condition = alltrue([
       for provider in [google_iam_workload_identity_pool_provider.training, google_iam_workload_identity_pool_provider.deployer] :
-      startswith(provider.attribute_condition, "assertion.project_id == \"4711\" && assertion.ref_protected == \"true\"")
+      startswith(provider.attribute_condition, "assertion.project_id == \"4711\" && assertion.ref_protected == \"true\" && assertion.ref_path == \"refs/heads/main\"")
     ])
-    error_message = "Another project or an unprotected branch has access."
+    error_message = "Another project, another branch or a tag has access."
   }
   assert {
     condition     = endswith(google_iam_workload_identity_pool_provider.deployer.attribute_condition, "&& assertion.environment in [\"candidate\",\"production\"]")
     error_message = "A job outside the deployment environments can use the deployer."
+  }
+  assert {
+    condition = alltrue([
+      for provider in [google_iam_workload_identity_pool_provider.training, google_iam_workload_identity_pool_provider.deployer] :
+      !strcontains(provider.attribute_mapping["google.subject"], "assertion.sub")
+    ])
+    error_message = "The subject contains the path of the project, which can exceed Google's 127 bytes."
   }
   assert {
     condition = { for name, each in google_service_account_iam_member.gitlab_deployer : name => each.member } == {
@@ -72,6 +79,36 @@ run "only_protected_refs_of_one_project_have_access" {
       name => "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/attribute.environment/${name}"
     }
     error_message = "The deployer is not bound to the deployment environments."
+  }
+}
+
+run "only_the_pipelines_file_and_protected_environments_have_access" {
+  variables {
+    gitlab_project_path    = "group/age-gender"
+    gitlab_branch          = "trunk"
+    protected_environments = true
+  }
+  assert {
+    condition = alltrue([
+      for provider in [google_iam_workload_identity_pool_provider.training, google_iam_workload_identity_pool_provider.deployer] :
+      strcontains(provider.attribute_condition, "assertion.ref_path == \"refs/heads/trunk\" && assertion.ci_config_ref_uri == \"gitlab.com/group/age-gender//.gitlab-ci.yml@refs/heads/trunk\"")
+    ])
+    error_message = "Another file can define the jobs that have access."
+  }
+  assert {
+    condition     = endswith(google_iam_workload_identity_pool_provider.deployer.attribute_condition, "&& assertion.environment_protected == \"true\"")
+    error_message = "A job of an unprotected environment can use the deployer."
+  }
+  assert {
+    condition     = strcontains(output.gitlab_setup, "variable TRUSTED_IDENTITY 'https://gitlab.com/group/age-gender//.gitlab-ci.yml@refs/heads/trunk'")
+    error_message = "Releases must be signed by another branch: ${output.gitlab_setup}"
+  }
+}
+
+run "training_reads_the_service_and_changes_nothing" {
+  assert {
+    condition     = google_project_iam_custom_role.plan.permissions == toset(["run.revisions.get", "run.services.get"]) && google_cloud_run_v2_service_iam_member.training_reads.role == "projects/p/roles/plan"
+    error_message = "The training account must read the service, and not change it."
   }
 }
 

@@ -113,7 +113,10 @@ run "gpu_runner_is_optional" {
 }
 
 run "gpu_runner_is_spot_and_unreachable" {
-  variables { gpu_runner_zone = "europe-west1-b" }
+  variables {
+    gpu_runner_zone   = "europe-west1-b"
+    gpu_runner_sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+  }
   assert {
     condition     = google_compute_instance.gpu_runner["age-gender-gpu-runner"].scheduling[0].provisioning_model == "SPOT" && google_compute_instance.gpu_runner["age-gender-gpu-runner"].scheduling[0].instance_termination_action == "STOP"
     error_message = "The machine is not a spot machine that stops."

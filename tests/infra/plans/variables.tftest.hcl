@@ -90,6 +90,24 @@ run "zero_budget_is_refused" {
   expect_failures = [var.monthly_budget]
 }
 
+run "ref_as_branch_is_refused" {
+  command = plan
+  variables { gitlab_branch = "refs/heads/main" }
+  expect_failures = [var.gitlab_branch]
+}
+
+run "gpu_runner_without_a_digest_is_refused" {
+  command = plan
+  variables { gpu_runner_zone = "europe-west1-b" }
+  expect_failures = [var.gpu_runner_sha256]
+}
+
+run "latest_as_version_of_the_runner_is_refused" {
+  command = plan
+  variables { gpu_runner_version = "latest" }
+  expect_failures = [var.gpu_runner_version]
+}
+
 run "region_as_zone_is_refused" {
   command = plan
   variables { gpu_runner_zone = "europe-west1" }

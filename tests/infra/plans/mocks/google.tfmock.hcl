@@ -24,6 +24,14 @@ override_resource {
   values = { name = "projects/p/roles/build" }
 }
 override_resource {
+  target = google_service_account.gpu_runner
+  values = { member = "gpu", email = "gpu@example.com", name = "projects/p/serviceAccounts/gpu" }
+}
+override_resource {
+  target = google_project_iam_custom_role.plan
+  values = { name = "projects/p/roles/plan" }
+}
+override_resource {
   target = google_project_iam_custom_role.hold
   values = { name = "projects/p/roles/hold" }
 }
@@ -34,6 +42,14 @@ override_resource {
 override_resource {
   target = google_iam_workload_identity_pool.gitlab
   values = { name = "projects/1/locations/global/workloadIdentityPools/age-gender-gitlab" }
+}
+override_resource {
+  target = google_iam_workload_identity_pool_provider.training
+  values = { name = "projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/providers/training" }
+}
+override_resource {
+  target = google_iam_workload_identity_pool_provider.deployer
+  values = { name = "projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/providers/deployer" }
 }
 override_resource {
   target = google_cloud_run_v2_service.function
