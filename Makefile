@@ -43,7 +43,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-partial bench-gate bench-finetune fuzz score clean
+.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -190,6 +190,9 @@ bench-partial: faces-named $(DEV_ENV)/.ready ## measure what coarse labels add o
 bench-gate: $(DEV_ENV)/.ready ## measure the gate's error rates with OTHER=<release> on DATA=<prepared faces>
 	@test -n "$(DATA)" -a -n "$(OTHER)" || { echo 'make bench-gate needs DATA=<prepared faces> and OTHER=<a release>' >&2; exit 2; }
 	$(DEV_ENV)/bin/python -m tests.bench_gate "$(DATA)" "$(OTHER)"
+
+bench-rollout: $(DEV_ENV)/.ready ## how often a rollout sends equal and worse candidates back, simulated
+	PYTHONPATH=.:function $(DEV_ENV)/bin/python -m tests.bench_rollout
 
 bench-finetune: faces-named $(DEV_ENV)/.ready ## fine-tune the bundled release for simulated customers on DATA=<UTKFace>
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score

@@ -162,23 +162,6 @@ def test_no_artifact_and_no_cache_has_faces() -> None:
         assert not [path for path in paths if re.match(r"build/(faces|pipeline/(data|model/?$))", path)], name
 
 
-def test_jobs_that_open_a_bucket_have_a_token() -> None:
-    """GitLab, "ID token authentication": only a job with `id_tokens` can prove who it is."""
-    opening = {
-        name
-        for name, job in JOBS.items()
-        if name != ".smoke" and not str(job.get("extends", "")).count(".smoke")
-        for line in _lines(job)
-        if re.search(r"\$(DATA_BUCKET|WORK_BUCKET|REGISTRY|REFUSALS|LOG_URI|SERVICE|TRAIN_ARGS)\b", line)
-    }
-    assert {"plan", "prepare", "train", "evaluate", "gate", "publish", "deploy", "rollback", "drift"} <= opening
-    for name in opening:
-        assert "GITLAB_OIDC_TOKEN" in (_effective(name, "id_tokens") or {}) or "id_tokens" in JOBS[name], name
-        first = _effective(name, "before_script")[0]
-        # `.faces` begins with `.google`.
-        assert first in ([".google", "before_script"], [".faces", "before_script"]) or name == "pages", name
-
-
 def test_model_code_lists_the_function_modules_that_training_imports() -> None:
     listed = " ".join(MODEL_CODE)
     modules = {
