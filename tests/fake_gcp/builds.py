@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -89,7 +90,12 @@ class FakeBuilds:
             build.status_detail = str(error)
             build.status = Status.FAILURE
             return
-        self.images[request.image_uri] = FakeImage(folder, request.buildpack_build.function_target, self.releases)
+        digest = f"sha256:{hashlib.sha256(build.id.encode()).hexdigest()}"
+        repository = request.image_uri.rpartition(":")[0] or request.image_uri
+        image = FakeImage(folder, request.buildpack_build.function_target, self.releases)
+        # A tag means the newest build of it.
+        self.images |= {request.image_uri: image, f"{repository}@{digest}": image}
+        build.results.images = [cloudbuild_v1.BuiltImage(name=request.image_uri, digest=digest)]
         build.status = Status.SUCCESS
 
 

@@ -32,7 +32,7 @@ class BuiltImage:
     """An image built by Cloud Build."""
 
     uri: str
-    """Address with tag."""
+    """Address with digest: a tag may be moved by a later build, and Cloud Run would follow it."""
     base_image_uri: str
     """Base image, which Cloud Run patches without a rebuild."""
     source: str = ""
@@ -83,15 +83,17 @@ def build(folder: Path, service: ServiceName, commit: str, config: DeployConfig)
         submitted = client(run_v2.BuildsClient).submit_build(request=request)
     metadata = cloudbuild_v1.BuildOperationMetadata()
     submitted.build_operation.metadata.Unpack(cloudbuild_v1.BuildOperationMetadata.pb(metadata))
-    _wait(metadata.build.name, config)
-    return BuiltImage(request.image_uri, submitted.base_image_uri, source)
+    built = _wait(metadata.build.name, config)
+    if not built.results.images:
+        raise StepError(f"the build {built.name} names no image; build log: {built.log_url}")
+    return BuiltImage(f"{service.image}@{built.results.images[0].digest}", submitted.base_image_uri, source)
 
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:40]
 
 
-def _wait(name: str, config: DeployConfig) -> None:
+def _wait(name: str, config: DeployConfig) -> cloudbuild_v1.Build:
     builds = client(cloudbuild_v1.CloudBuildClient)
     status = cloudbuild_v1.Build.Status
     deadline = time.monotonic() + config.build_seconds
@@ -99,7 +101,7 @@ def _wait(name: str, config: DeployConfig) -> None:
         with calling(f"build {name}"):
             build = builds.get_build(request=cloudbuild_v1.GetBuildRequest(name=name), retry=READING)
         if build.status == status.SUCCESS:
-            return
+            return build
         if build.status not in (status.PENDING, status.QUEUED, status.WORKING):
             detail = build.status_detail or build.failure_info.detail
             raise StepError(f"the build ended with {status(build.status).name}: {detail}; build log: {build.log_url}")
