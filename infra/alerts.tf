@@ -11,15 +11,24 @@ locals {
 
   measured = {
     errors = {
-      title = "${var.name}: requests fail"
+      title    = "${var.name}: requests fail"
+      duration = "300s"
       # One failure among three requests is a large share, but not an incident.
       query = "${local.failed_share} > ${var.alert_beyond.failed_share} and sum(increase(run_googleapis_com:request_count{${local.platform},response_code_class=\"5xx\"}[10m])) >= 5"
       help  = "More than ${100 * var.alert_beyond.failed_share} % of the requests in ten minutes failed with a 5xx status. The log names each with its release. If it began with a deployment, run the job `rollback`."
     }
     latency = {
-      title = "${var.name}: responses are slow"
-      query = "${local.p95} > ${1000 * var.alert_beyond.p95_seconds} and sum(increase(run_googleapis_com:request_count{${local.platform}}[10m])) >= 20"
-      help  = "5 % of the requests in ten minutes took longer than ${var.alert_beyond.p95_seconds} s. Check the number of instances against `max_instances`, large images and batches, and cold starts."
+      title    = "${var.name}: responses are slow"
+      duration = "300s"
+      query    = "${local.p95} > ${1000 * var.alert_beyond.p95_seconds} and sum(increase(run_googleapis_com:request_count{${local.platform}}[10m])) >= 20"
+      help     = "5 % of the requests in ten minutes took longer than ${var.alert_beyond.p95_seconds} s. Check the number of instances against `max_instances`, large images and batches, and cold starts."
+    }
+    split = {
+      title    = "${var.name}: two revisions have traffic"
+      duration = "3000s"
+      # A rollout takes 45 minutes at most. Its test requests are too few to count.
+      query = "count(sum by (revision_name) (increase(run_googleapis_com:request_count{${local.platform}}[10m])) > 200) > 1"
+      help  = "Users have been on two revisions for longer than a rollout takes. Run `python -m training settle`, or the scheduled pipeline with SCHEDULE=drift."
     }
   }
 
@@ -52,7 +61,7 @@ resource "google_monitoring_alert_policy" "measured" {
     display_name = each.value.title
     condition_prometheus_query_language {
       query               = each.value.query
-      duration            = "300s"
+      duration            = each.value.duration
       evaluation_interval = "60s"
       # The platform's metrics exist only after the first request.
       disable_metric_validation = true

@@ -99,10 +99,22 @@ def test_rollout_fails_without_logged_requests(setup: Setup, monkeypatch: pytest
     candidate = setup.deploy(SECOND)
     monkeypatch.setattr(setup.fake_cloud.log, "request", lambda *_: None)
     with pytest.raises(
-        StepError, match=f"shows 0 requests to {candidate}; the rollout needs 6.*Does the project exclude"
+        StepError,
+        match=f"shows 0 requests to {candidate} or {production}; the rollout needs 6.*Does the project exclude",
     ):
         rollout(setup.service, setup.registry, candidate, CONFIG, ignored)
     assert setup.service.traffic().split == {production: 100}
+
+
+def test_a_rollout_waits_for_a_log_that_is_late(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.go_live(FIRST)
+    broken = setup.changed_function("serving/api.py", STATS, f'            raise RuntimeError("no")\n{STATS}')
+    candidate = setup.deploy(SECOND, broken)
+    monkeypatch.setattr(setup.fake_cloud.log, "late", 3.0)
+    # Every look is over before the log has a line.
+    config = replace(CONFIG, log_seconds=20, least_requests=12)
+    with pytest.raises(StepError, match=r"requests failed, 100\.0%"):
+        rollout(setup.service, setup.registry, candidate, config, ignored)
 
 
 def test_rollout_keeps_a_pointer_that_another_process_moved(setup: Setup) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.fake_gcp.errors import ApiError
@@ -24,6 +24,8 @@ class FakeLog:
     """All entries in order of arrival."""
 
     def __init__(self) -> None:
+        # Seconds after which an entry can be read.
+        self.late = 0.0
         self._entries: list[Entry] = []
         self._lock = threading.Lock()
 
@@ -50,11 +52,14 @@ class FakeLog:
             raise ApiError(400, f"unknown fields {sorted(unknown)}")
         projects = {name.removeprefix("projects/") for name in request["resourceNames"]}
         terms = _terms(request.get("filter", ""))
+        until = datetime.now(UTC) - timedelta(seconds=self.late)
         with self._lock:
             found = [
                 entry
                 for entry in self._entries
-                if entry["logName"].split("/")[1] in projects and all(_holds(entry, *term) for term in terms)
+                if entry["logName"].split("/")[1] in projects
+                and datetime.fromisoformat(entry["timestamp"]) <= until
+                and all(_holds(entry, *term) for term in terms)
             ]
         if request.get("orderBy", "timestamp asc") == "timestamp desc":
             found.reverse()

@@ -112,12 +112,13 @@ def watch(
             each.predict(_FACE)
         look()
         time.sleep(60 * minutes / looks)
-    # The log arrives with some seconds of delay.
+    # The log arrives with some seconds of delay. Without the requests to both there is nothing to compare.
+    waited = [revision, production] if comparable else [revision]
     deadline = time.monotonic() + config.log_seconds
-    while (logged := log.requests(revision, since)).requests < config.least_requests:
+    while (logged := min(log.requests(each, since).requests for each in waited)) < config.least_requests:
         if time.monotonic() > deadline:
             raise StepError(
-                f"the log run.googleapis.com/requests shows {logged.requests} requests to {revision}; the rollout "
+                f"the log run.googleapis.com/requests shows {logged} requests to {' or '.join(waited)}; the rollout "
                 f"needs {config.least_requests}. Does the project exclude this log?"
             )
         time.sleep(config.log_pause)

@@ -152,7 +152,10 @@ class CloudRunService:
 
     def _change(self, service: run_v2.Service, *fields: str) -> str:
         """Apply a change and wait for it. Return Cloud Run's error message, or ""."""
-        request = run_v2.UpdateServiceRequest(service=service, update_mask=FieldMask(paths=fields))
+        sent = run_v2.Service(name=service.name, etag=service.etag)
+        for field in fields:
+            setattr(sent, field, getattr(service, field))
+        request = run_v2.UpdateServiceRequest(service=sent, update_mask=FieldMask(paths=fields))
         pause = self._config.poll_seconds
         polling = DEFAULT_POLLING.with_delay(initial=pause, maximum=10 * pause)
         with calling(f"service {self.name}"):
