@@ -40,7 +40,7 @@ def plan(options: argparse.Namespace) -> int:
         # A person may train with other values than this commit's: what the gate refuses then is another state.
         refusals = "" if options.train else options.registry
         stated = {"PLAN": found.action, "MADE_FROM": wanted, "REFUSALS": refusals}
-        write_text(options.env_file, "".join(f"{name}={value}\n" for name, value in stated.items()))
+        write_text(options.env_file, "".join(f"{name}={value}\n" for name, value in stated.items() if value))
     return 0
 
 
