@@ -82,6 +82,8 @@ def test_a_push_to_another_branch_is_checked_alone(gitlab: Project) -> None:
 def test_a_merge_request_is_checked_and_trained_on_drawn_faces(gitlab: Project, changed: str, smoke: set[str]) -> None:
     gitlab.push(f"Change {changed}", {changed: "# anew"})
     assert set(gitlab.jobs(branch=None)) == CHECKS | smoke
+    noted = {"smoke-note"} if smoke else set()
+    assert set(gitlab.jobs(branch=None, **{"NOTE_TOKEN": "any"})) == CHECKS | smoke | noted
 
 
 def test_a_tag_is_checked_alone(gitlab: Project) -> None:
@@ -93,12 +95,13 @@ def test_a_schedule_plans_a_delivery(gitlab: Project) -> None:
 
 
 def test_a_schedule_looks_for_drift(gitlab: Project) -> None:
-    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="drift")) == {"drift"}
+    assert set(gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="drift")) == {"drift", "settle"}
 
 
 def test_drift_plans_a_delivery_where_that_is_wanted(gitlab: Project) -> None:
     found = gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="drift", RETRAIN_ON_DRIFT="true")
-    assert found == {"drift": "on_success", "plan": "on_failure", "delivery": "on_success"}
+    drifting = {"drift": "on_success", "settle": "on_success"}
+    assert found == {**drifting, "plan": "on_failure", "delivery": "on_success"}
 
 
 def test_a_pipeline_started_by_hand_plans_a_delivery(gitlab: Project) -> None:
