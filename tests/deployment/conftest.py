@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,9 +101,16 @@ def storage(emulator: Emulator) -> Emulator:
     return Emulator(emulator.url, _RELEASES)
 
 
+@dataclass(frozen=True)
+class _Google:
+    """Google Cloud, and the environment of a job that deploys there."""
+
+    cloud: FakeCloud
+    environment: dict[str, str]
+
+
 @pytest.fixture(scope="session")
-def fake_cloud(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCloud]:
-    """Google Cloud, where the tests have the identity of a job that deploys."""
+def google(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Google]:
     folder = tmp_path_factory.mktemp("cloud")
     with (
         strict(storage, planned(), "builder") as sources,
@@ -110,21 +118,21 @@ def fake_cloud(storage: Emulator, tmp_path_factory: pytest.TempPathFactory) -> I
         cloud(folder, sources.url, releases.url) as running,
         strict(storage, planned()) as guarded,
         internet(folder, {**running.hosts(), "storage.googleapis.com": guarded.url}) as reached,
-        pytest.MonkeyPatch.context() as patch,
     ):
-        for name, value in {**reached, **federation.job(folder, "production")}.items():
-            patch.setenv(name, value)
-        yield running
+        yield _Google(running, {**reached, **federation.job(folder, "production")})
 
 
 @pytest.fixture(scope="session")
-def image(fake_cloud: FakeCloud) -> BuiltImage:
+def image(google: _Google) -> BuiltImage:
     """Build the image once for all tests."""
-    return build.build(FUNCTION, replace(_PROJECT, name="first"), "", FAST)
+    with _inside(google):
+        return build.build(FUNCTION, replace(_PROJECT, name="first"), "", FAST)
 
 
 @pytest.fixture
-def setup(fake_cloud: FakeCloud, storage: Emulator, image: BuiltImage, tmp_path: Path) -> Iterator[Setup]:
+def setup(google: _Google, storage: Emulator, image: BuiltImage, tmp_path: Path) -> Iterator[Setup]:
+    """A service as Terraform creates it, for a test that has the identity of a job that deploys."""
+    fake_cloud = google.cloud
     # Settings by Terraform, which every revision keeps.
     name = replace(_PROJECT, name=f"service-{len(fake_cloud.services)}")
     fake_cloud.create_service(str(name), HEADS="age,gender")
@@ -137,8 +145,18 @@ def setup(fake_cloud: FakeCloud, storage: Emulator, image: BuiltImage, tmp_path:
         owned.publish(FIRST, release_of(FIRST))
         owned.publish(SECOND, release_of(SECOND))
         owned.promote(FIRST)
-    yield Setup(fake_cloud, CloudRunService(name, FAST), Registry(uri), owned, tmp_path, image)
+    with _inside(google):
+        yield Setup(fake_cloud, CloudRunService(name, FAST), Registry(uri), owned, tmp_path, image)
     fake_cloud.services[str(name)].stop()
+
+
+@contextmanager
+def _inside(google: _Google) -> Iterator[None]:
+    """Set the environment for as long as a test lasts: tests of other folders share the process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in google.environment.items():
+            patch.setenv(name, value)
+        yield
 
 
 def release_of(version: str) -> dict[str, bytes]:
