@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,9 @@ def test_fake_cloud_refuses_invalid_services(setup: Setup, spoil: Callable[[Json
     owner = httpx.Client(headers=setup.fake_cloud.user(tokens.ACCESS))
     service = owner.get(address).json()
     assert owner.patch(address, json=service).status_code == 200
-    service = owner.get(address).json()
+    # The change ends in the background, with another etag.
+    while (service := owner.get(address).json()).get("reconciling"):
+        time.sleep(0.05)
     spoil(service)
     refused = owner.patch(address, json=service)
     assert refused.status_code == refused.json()["error"]["code"] == code

@@ -31,7 +31,7 @@ def train(options: argparse.Namespace) -> int:
     # Imported after the options are checked, because it takes as long as the rest together.
     from training import runs
     from training.commands import skips
-    from training.learning import curve, devices, inputs
+    from training.learning import curve, inputs
 
     data, folder = options.work / "data", options.work / "model"
     trust = signing.trust_if_any(options)
@@ -52,9 +52,11 @@ def train(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     hide_runtime_messages()
+    from training.learning import devices
+    from training.train import Record, train, train_curve
+
     if options.device == GPU:
         devices.require_gpu()
-    from training.train import Record, train, train_curve
 
     record = Record(step.key, _backup(folder, options.backup))
     print(f"best model: {train(data, folder, config, options.preset, resume, trust, record)}")
