@@ -1,8 +1,8 @@
 """What real Cloud Storage refuses and the emulator does not: a layer before it.
 
 Preconditions of deletions, patches and media uploads, the metageneration, temporary holds, and a resumable upload that
-can be asked how far it came or be sent its last part twice. A layer with grants refuses callers without an access token
-or a permission.
+can be asked how far it came or be sent its last part twice. Requests and answers of the JSON API are checked against
+Google's discovery document. A layer with grants refuses callers without an access token or a permission.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import httpx
 
 from tests.emulator import Emulator
-from tests.fake_gcp import iam
+from tests.fake_gcp import discovery, iam
 from tests.fake_gcp.access import Access
 from tests.fake_gcp.errors import ApiError
 
@@ -31,6 +31,7 @@ _LISTING = re.compile(r"/storage/v1/b/([^/]+)/o")
 _UPLOAD = re.compile(r"/upload/storage/v1/b/([^/]+)/o")
 # An address of the XML API, which the function's library uses.
 _XML_OBJECT = re.compile(r"/(?!storage/|upload/|download/)([^/]+)/(.+)")
+_JSON = re.compile(r"/(?:upload/|download/)?storage/v1/")
 # Google Cloud, "IAM permissions for JSON methods".
 _OBJECT_PERMISSIONS = {"GET": ["get"], "PATCH": ["get", "update"], "DELETE": ["delete"]}
 
@@ -159,6 +160,7 @@ class _Wire(BaseHTTPRequestHandler):
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         try:
             with self.storage.lock:
+                _require_described(self.command, parts.path, query, body)
                 self.storage.authorize(self.headers.get("Authorization"), self.command, parts.path, query, body)
                 self._route(parts.path, query, body)
         except ApiError as error:
@@ -234,6 +236,9 @@ class _Wire(BaseHTTPRequestHandler):
         return self.storage.upstream.request(self.command, self.path, content=body, headers=headers)
 
     def _send(self, response: httpx.Response) -> None:
+        path, resource = urlsplit(self.path).path, "alt=media" not in self.path and "upload_id=" not in self.path
+        if _JSON.match(path) and resource and response.status_code == 200 and response.content:
+            discovery.method(self.command, path).check_response(response.json())
         self.send_response(response.status_code)
         for name in (*_PASSED_ON, "x-goog-metageneration", "Location", "Range"):
             if name in response.headers:
@@ -259,10 +264,31 @@ class _Wire(BaseHTTPRequestHandler):
         """Be quiet."""
 
 
+def _require_described(verb: str, path: str, query: dict[str, str], body: bytes) -> None:
+    """Refuse a request that the discovery document does not describe.
+
+    The XML API and the further requests of a resumable upload are not in it.
+
+    Raises:
+        ApiError: 400 or 404.
+    """
+    upload = _UPLOAD.fullmatch(path)
+    if not _JSON.match(path) or (upload and verb == "PUT"):
+        return
+    described = _described(query, body) if upload else body
+    discovery.method(verb, path).check_request(query, json.loads(described) if described else None)
+
+
+def _described(query: dict[str, str], body: bytes) -> bytes:
+    """The resource in an upload: the whole body, its first part, or nothing."""
+    if query["uploadType"] == "multipart":
+        return body.split(b"\r\n\r\n")[1].split(b"\r\n--")[0]
+    return body if query["uploadType"] == "resumable" else b""
+
+
 def _uploaded(query: dict[str, str], body: bytes) -> str:
     """The name of the object that a request uploads."""
-    described = body if query["uploadType"] == "resumable" else body.split(b"\r\n\r\n")[1].split(b"\r\n--")[0]
-    return str(query.get("name") or json.loads(described)["name"])
+    return str(query.get("name") or json.loads(_described(query, body))["name"])
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """A fake Google Cloud on loopback: Cloud Run, Cloud Build and Cloud Logging, as far as deployments use them.
 
-The fake parses REST requests with Google's message types, so it refuses unknown fields, wrong enums and malformed
-names. It also refuses stale etags and traffic splits that do not add up to 100 %. Builds and revisions are real: a
-build unpacks and compiles the uploaded source, and every revision runs that source with functions-framework.
+The fake checks each request and each of its own answers against Google's discovery documents (`discovery`): method,
+path, parameters and body. It also refuses stale etags and traffic splits that do not add up to 100 %. Builds and
+revisions are real: a build unpacks and compiles the uploaded source, and every revision runs that source with
+functions-framework.
 
 Every call needs an access token with the permission that the call has in `roles`, as infra/ grants it (`access`), and
 every request to a service needs an identity token. `iam` issues both for GitLab's token.

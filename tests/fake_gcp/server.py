@@ -19,7 +19,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import json_format
 from werkzeug.serving import make_server
 
-from tests.fake_gcp import iam, tokens
+from tests.fake_gcp import discovery, iam, tokens
 from tests.fake_gcp.access import OWNER, Access, planned
 from tests.fake_gcp.builds import FakeBuilds
 from tests.fake_gcp.errors import ApiError
@@ -32,6 +32,8 @@ _SERVICE = "/v2/projects/<project>/locations/<location>/services/<service>"
 HOSTS = ("run", "cloudbuild", "logging", "sts", "iamcredentials")
 """APIs of googleapis.com that the fake has."""
 _USERS = "https://faces.a.run.app"
+# Routes that are no API.
+_OF_USERS = ("ready", "ask")
 
 
 @dataclass
@@ -92,7 +94,9 @@ def cloud(state: Path, sources: str = "", releases: str = "", port: int = 0) -> 
     server = make_server("127.0.0.1", port, app, threaded=True)
     running = FakeCloud(f"http://127.0.0.1:{server.port}", FakeBuilds(state, sources, releases))
     app.register_error_handler(ApiError, lambda error: (error.body(), error.code))
+    app.before_request(_require_described)
     app.before_request(lambda: _require_permission(running))
+    app.after_request(_described)
     iam.routes(app, running.access)
     for routes in (_service_routes, _revision_routes, _other_routes, _user_routes):
         routes(app, running)
@@ -104,6 +108,27 @@ def cloud(state: Path, sources: str = "", releases: str = "", port: int = 0) -> 
         server.shutdown()
         server.server_close()
         running.stop()
+
+
+def _require_described() -> None:
+    """Refuse a request of an API that Google's discovery document does not describe."""
+    if flask.request.endpoint not in _OF_USERS:
+        method = discovery.method(flask.request.method, flask.request.path)
+        method.check_request(flask.request.args.to_dict(), _body())
+
+
+def _described(response: flask.Response) -> flask.Response:
+    """Assert that Google's discovery document describes an answer of an API."""
+    if flask.request.endpoint not in _OF_USERS and response.status_code == 200:
+        discovery.method(flask.request.method, flask.request.path).check_response(response.get_json())
+    return response
+
+
+def _body() -> object:
+    """Return the JSON of a request, or None without a body. A token is asked for by a form, as OAuth has it."""
+    if form := flask.request.form:
+        return {_camel(name): value for name, value in form.items()}
+    return flask.request.get_json() if flask.request.get_data() else None
 
 
 def _require_permission(cloud: FakeCloud) -> None:
@@ -216,6 +241,10 @@ def _name() -> str:
 
 def _snake(path: str) -> str:
     return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", path)
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_([a-z])", lambda letter: letter[1].upper(), name)
 
 
 def _parsed(kind: type[proto.Message]) -> Any:

@@ -30,8 +30,6 @@ _WRITABLE = (
     "client",
     "build_config",
 )
-# Fields that Google's discovery document of run.v2 marks with readOnly, as far as the double fills them.
-_READ_ONLY = ("uid", "generation", "create_time", "update_time", "traffic_statuses", "conditions", "uri")
 # template fields that a revision copies
 _KEPT = (
     "labels",
@@ -69,8 +67,6 @@ class FakeService:
                 raise ApiError(
                     409, f"the etag {wanted.etag} is not that of the service, {self.message.etag}: it was modified"
                 )
-            if mask and (odd := [name for name in _READ_ONLY if getattr(wanted, name)]):
-                raise ApiError(400, f"service.{odd[0]} is an output")
             changed = run_v2.Service(self.message)
             for name in mask or _WRITABLE:
                 if name not in _WRITABLE:
