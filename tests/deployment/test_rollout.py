@@ -49,14 +49,15 @@ def test_rollout_judges_an_idle_service_by_probe_requests(setup: Setup) -> None:
     assert rollout(setup.service, setup.registry, candidate, CONFIG, ignored) == SECOND
 
 
-def test_requests_that_no_revision_knows_are_no_failures_of_the_candidate(setup: Setup) -> None:
+def test_requests_that_no_revision_can_answer_are_no_failures_of_the_candidate(setup: Setup) -> None:
     revision = setup.go_live(FIRST)
     served, since = setup.fake_cloud.services[str(setup.service.name)].revisions[revision], datetime.now(UTC)
-    for status in (200, 400, 501, 501, 500, 503):
+    for status in (200, 400, 429, 501, 501, 500, 503):
         request = {"requestMethod": "POST", "requestUrl": "/", "status": status, "latency": "0.1s"}
         served.log.request(setup.service.name.project, served._resource(), request)
     found = ServiceLog(setup.service.name).requests(revision, since)
-    assert (found.requests, found.errors) == (6, 2)
+    assert (found.requests, found.errors, found.refused, found.limited) == (6, 2, 1, 1)
+    assert len(found.latencies) == 6
 
 
 def test_rollout_refuses_a_release_that_is_not_as_it_was_signed(setup: Setup) -> None:
@@ -115,6 +116,18 @@ def test_a_rollout_waits_for_a_log_that_is_late(setup: Setup, monkeypatch: pytes
     config = replace(CONFIG, log_seconds=20, least_requests=12)
     with pytest.raises(StepError, match=r"requests failed, 100\.0%"):
         rollout(setup.service, setup.registry, candidate, config, ignored)
+
+
+def test_requests_that_find_no_free_instance_say_nothing_about_the_candidate(setup: Setup) -> None:
+    production, said = setup.go_live(FIRST), list[str]()
+    candidate = setup.deploy(SECOND)
+    since = datetime.now(UTC)
+    setup.fake_cloud.services[str(setup.service.name)].full = 0.4
+    assert rollout(setup.service, setup.registry, candidate, CONFIG, said.append) == SECOND
+    found = [ServiceLog(setup.service.name).requests(each, since) for each in (candidate, production)]
+    assert all(log.limited and not log.errors and not log.refused for log in found)
+    assert all(len(log.latencies) == log.requests for log in found)
+    assert any("found no free instance (429)" in line for line in said)
 
 
 def test_rollout_keeps_a_pointer_that_another_process_moved(setup: Setup) -> None:

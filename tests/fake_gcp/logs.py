@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import threading
 from datetime import UTC, datetime, timedelta
@@ -24,9 +25,11 @@ class FakeLog:
     """All entries in order of arrival."""
 
     def __init__(self) -> None:
-        # Seconds after which an entry can be read.
+        # Seconds after which every entry can be read. Some can much sooner, so entries become readable out of order.
         self.late = 0.0
-        self._entries: list[Entry] = []
+        # Each with its part of this delay.
+        self._entries: list[tuple[Entry, float]] = []
+        self._random = random.Random(0)  # noqa: S311 - a test repeats
         self._lock = threading.Lock()
 
     def request(self, project: str, resource: dict[str, str], http: dict[str, Any]) -> None:
@@ -52,13 +55,13 @@ class FakeLog:
             raise ApiError(400, f"unknown fields {sorted(unknown)}")
         projects = {name.removeprefix("projects/") for name in request["resourceNames"]}
         terms = _terms(request.get("filter", ""))
-        until = datetime.now(UTC) - timedelta(seconds=self.late)
+        now, late = datetime.now(UTC), timedelta(seconds=self.late)
         with self._lock:
             found = [
                 entry
-                for entry in self._entries
+                for entry, part in self._entries
                 if entry["logName"].split("/")[1] in projects
-                and datetime.fromisoformat(entry["timestamp"]) <= until
+                and datetime.fromisoformat(entry["timestamp"]) + late * part <= now
                 and all(_holds(entry, *term) for term in terms)
             ]
         if request.get("orderBy", "timestamp asc") == "timestamp desc":
@@ -75,7 +78,9 @@ class FakeLog:
             **rest,
         }
         with self._lock:
-            self._entries.append({**entry, "insertId": str(len(self._entries))})
+            # Cloud Logging takes 10 to 60 s, in proportion.
+            part = self._random.uniform(1 / 6, 1)
+            self._entries.append(({**entry, "insertId": str(len(self._entries))}, part))
 
 
 def _terms(text: str) -> list[tuple[str, str, str]]:

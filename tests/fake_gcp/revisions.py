@@ -58,14 +58,13 @@ class FakeRevision:
         """Forward a request and log it like Cloud Run."""
         started = time.perf_counter()
         status, content, sent = self._ask(method, path, headers, body)
-        http = {
-            "requestMethod": method,
-            "requestUrl": path,
-            "status": status,
-            "latency": f"{time.perf_counter() - started:.6f}s",
-        }
-        self.log.request(self.message.name.split("/")[1], self._resource(), http)
+        self._log_request(method, path, status, time.perf_counter() - started)
         return status, content, sent
+
+    def refuse(self, method: str, path: str) -> tuple[int, bytes, dict[str, str]]:
+        """Log a request and answer it with 429, without the container."""
+        self._log_request(method, path, 429, 0.0)
+        return 429, b"Rate exceeded.", {"Content-Type": "text/plain"}
 
     def stop(self) -> None:
         """Scale to zero."""
@@ -74,6 +73,10 @@ class FakeRevision:
                 self._process.terminate()
                 self._process.wait(30)
             self._process = None
+
+    def _log_request(self, method: str, path: str, status: int, seconds: float) -> None:
+        http = {"requestMethod": method, "requestUrl": path, "status": status, "latency": f"{seconds:.6f}s"}
+        self.log.request(self.message.name.split("/")[1], self._resource(), http)
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, dict[str, str]]:
         if self._image is None:

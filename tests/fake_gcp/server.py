@@ -230,7 +230,8 @@ def _user_routes(app: flask.Flask, cloud: FakeCloud) -> None:
         if revision is None:
             return flask.Response("404 Page not found", 404)
         request = flask.request
-        status, body, headers = revision.respond(request.method, f"/{path}", dict(request.headers), request.get_data())
+        sent = request.method, f"/{path}", dict(request.headers), request.get_data()
+        status, body, headers = found[0].respond(revision, *sent)
         return flask.Response(body, status, headers)
 
 

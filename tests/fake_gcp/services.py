@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 import time
@@ -56,6 +57,9 @@ class FakeService:
     _due: dict[str, float] = field(default_factory=dict)
     lag: float = 0.0
     """Seconds for which a tag that was moved still answers for its former revision. A new tag is unknown meanwhile."""
+    full: float = 0.0
+    """Share of the requests for which no instance is free. All revisions share the maximum of the service."""
+    _random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - a test repeats
     # tag -> when it was moved, and its former revision
     _moved: dict[str, tuple[float, str]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -100,6 +104,14 @@ class FakeService:
             name = max(shares, key=lambda name: self._due[name])
             self._due[name] -= 100
             return self.revisions[name]
+
+    def respond(
+        self, revision: FakeRevision, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """Return the response of a revision, or 429 if no instance is free."""
+        with self._lock:
+            full = self._random.random() < self.full
+        return revision.refuse(method, path) if full else revision.respond(method, path, headers, body)
 
     def stop(self) -> None:
         """Stop all revisions."""

@@ -36,14 +36,15 @@ class RequestLog:
     """Logged requests of one revision."""
 
     requests: int = 0
+    """Without those that found no free instance."""
     errors: int = 0
     """Responses with a 5xx status other than 501."""
     latencies: tuple[float, ...] = ()
     """In seconds."""
     refused: int = 0
-    """Responses with a 4xx status other than 429, which Cloud Run gives where no instance is free."""
+    """Responses with a 4xx status."""
     limited: int = 0
-    """Responses with the status 429."""
+    """Further requests: Cloud Run answered 429 before they reached the revision."""
     answers: dict[str, Counts] = field(default_factory=dict)
     """Predictions for users by measure (a head, `warnings`) and bin."""
     answered: int = 0
@@ -86,15 +87,16 @@ class ServiceLog:
         """
         entries = self._entries(self._filter(_REQUESTS, revision, since), MOST_REQUESTS)
         found = [entry.http_request for entry in entries if entry.http_request]
-        statuses = [int(request.get("status", 0)) for request in found]
+        reached = [request for request in found if int(request.get("status", 0)) != HTTPStatus.TOO_MANY_REQUESTS]
+        statuses = [int(request.get("status", 0)) for request in reached]
         answers, answered = self._answers(revision, since)
         begin = entries[-1].timestamp if len(entries) >= MOST_REQUESTS else since
         return RequestLog(
-            requests=len(found),
+            requests=len(reached),
             errors=sum(map(_failed, statuses)),
-            latencies=tuple(float(request["latency"].rstrip("s")) for request in found if "latency" in request),
+            latencies=tuple(float(request["latency"].rstrip("s")) for request in reached if "latency" in request),
             refused=sum(map(_refused, statuses)),
-            limited=statuses.count(HTTPStatus.TOO_MANY_REQUESTS),
+            limited=len(found) - len(reached),
             answers=answers,
             answered=answered,
             window=(datetime.now(UTC) - begin).total_seconds(),
@@ -162,9 +164,7 @@ def _failed(status: int) -> bool:
 
 
 def _refused(status: int) -> bool:
-    return (
-        HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS
-    )
+    return HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _text(entry: Any) -> str:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -17,6 +18,8 @@ from training.deployment.service import CloudRunService
 
 # seconds after which a tag answers for the revision that it names
 PATIENCE = 30
+# Seconds to wait before each further try of a request for which no instance was free
+_PAUSES = (0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,17 @@ class ServiceClient:
         return cls(service.address(tag), service.address(), api_key, seconds)
 
     def request(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> ServiceResponse:
-        """Send one request and measure its latency. Its id says that it is no user's."""
+        """Send one request and measure its latency. Its id says that it is no user's.
+
+        Cloud Run answers 429 without asking the revision while no instance is free. Such a request is sent again.
+        """
+        for pause in _PAUSES:
+            if (found := self._once(method, path, body, content_type)).status != HTTPStatus.TOO_MANY_REQUESTS:
+                return found
+            time.sleep(pause)
+        return self._once(method, path, body, content_type)
+
+    def _once(self, method: str, path: str, body: bytes, content_type: str) -> ServiceResponse:
         headers = {"X-Request-Id": f"{PROBE}{os.urandom(8).hex()}"}
         headers |= {"Content-Type": content_type} if content_type else {}
         started = time.perf_counter()
