@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,6 +12,8 @@ from training.config import Augmentation
 # Sides of a coarse face as shares of its side. A batch has faces of each.
 _COARSE_SIDES = (0.2, 0.3, 0.45)
 _JPEG_QUALITIES = (15, 75)
+
+Entries: TypeAlias = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def augment(faces: tf.Tensor, config: Augmentation, generator: tf.random.Generator) -> tf.Tensor:
@@ -38,18 +42,18 @@ def _moved(faces: tf.Tensor, config: Augmentation, generator: tf.random.Generato
     def draw(spread: float) -> tf.Tensor:
         return generator.uniform((count,), -spread, spread)
 
+    matrix = _matrix(
+        mirror=tf.sign(draw(1.0)),
+        angle=draw(config.rotation * np.pi / 180),
+        zoom=tf.exp(draw(config.scale)),
+        aspect=tf.exp(draw(config.stretch / 2)),
+        shear=draw(config.stretch),
+    )
+    tilt = draw(config.perspective), draw(config.perspective)
+    shift = draw(config.shift * side), draw(config.shift * side)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=faces,
-        transforms=_transforms(
-            mirror=tf.sign(draw(1.0)),
-            angle=draw(config.rotation * np.pi / 180),
-            zoom=tf.exp(draw(config.scale)),
-            aspect=tf.exp(draw(config.stretch / 2)),
-            shear=draw(config.stretch),
-            tilt=(draw(config.perspective), draw(config.perspective)),
-            shift=(draw(config.shift * side), draw(config.shift * side)),
-            center=(side - 1) / 2,
-        ),
+        transforms=_transforms(matrix, tilt, shift, center=(side - 1) / 2),
         output_shape=(side, side),
         fill_value=0.0,
         interpolation="BILINEAR",
@@ -57,38 +61,37 @@ def _moved(faces: tf.Tensor, config: Augmentation, generator: tf.random.Generato
     )
 
 
+def _matrix(mirror: tf.Tensor, angle: tf.Tensor, zoom: tf.Tensor, aspect: tf.Tensor, shear: tf.Tensor) -> Entries:
+    """Return the entries a, b, c, d, (N,) each, of matrices that turn, scale and stretch."""
+    cosine, sine = tf.cos(angle) * zoom, tf.sin(angle) * zoom
+    wide = mirror * aspect
+    return cosine * wide, (cosine * shear - sine) / aspect, sine * wide, (sine * shear + cosine) / aspect
+
+
 def _transforms(
-    mirror: tf.Tensor,
-    angle: tf.Tensor,
-    zoom: tf.Tensor,
-    aspect: tf.Tensor,
-    shear: tf.Tensor,
-    tilt: tuple[tf.Tensor, tf.Tensor],
-    shift: tuple[tf.Tensor, tf.Tensor],
-    center: float,
+    matrix: Entries, tilt: tuple[tf.Tensor, tf.Tensor], shift: tuple[tf.Tensor, tf.Tensor], center: float
 ) -> tf.Tensor:
     """Return (N, 8) projective transforms from output to input pixels: around the center, then shifted.
 
-    With u and v as distances from the center, x = center + shift + (a u + b v) / (1 + p u + q v), likewise y.
+    With u and v as distances from the center, x = center + shift + (a u + b v) / (1 + p u + q v), likewise y. The tilt
+    is p and q, times the distance from the center to an edge.
     """
-    cosine, sine = tf.cos(angle) * zoom, tf.sin(angle) * zoom
-    a, b = cosine * mirror * aspect, (cosine * shear - sine) / aspect
-    c, d = sine * mirror * aspect, (sine * shear + cosine) / aspect
+    a, b, c, d = matrix
     p, q = tilt[0] / center, tilt[1] / center
-    # The same in pixels from the corner: the denominator is w (1 + p' x + q' y).
-    w = 1 - p * center - q * center
     x, y = center + shift[0], center + shift[1]
+    # The same with pixels counted from the corner. The last entry of the homogeneous matrix has to be 1.
+    last = 1 - (p + q) * center
     rows = [
         a + x * p,
         b + x * q,
-        x * w - (a + b) * center,
+        x * last - (a + b) * center,
         c + y * p,
         d + y * q,
-        y * w - (c + d) * center,
+        y * last - (c + d) * center,
         p,
         q,
     ]
-    return tf.stack(rows, axis=1) / w[:, None]
+    return tf.stack(rows, axis=1) / last[:, None]
 
 
 def _lit(faces: tf.Tensor, config: Augmentation, generator: tf.random.Generator) -> tf.Tensor:
