@@ -64,6 +64,16 @@ class Augmentation:
     """Probability of a blur, which imitates a cheap camera."""
     erase: float = 0.25
     """Probability that a rectangle becomes grey."""
+    stretch: float = 0.0
+    """Largest shear, and largest change of the ratio of width to height, as a share."""
+    perspective: float = 0.0
+    """Largest change of scale from the middle to an edge, as a share: a head that is turned."""
+    coarse: float = 0.0
+    """Probability of a lower resolution, down to a fifth of the side: a small face."""
+    noise: float = 0.0
+    """Largest standard deviation of the noise of a sensor, as a share of the full range."""
+    jpeg: float = 0.0
+    """Probability of a JPEG compression with a quality from 15 to 75."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from training.config import BUNDLED, GateConfig, PrepareConfig, TrainConfig
+from training.config import BUNDLED, Augmentation, GateConfig, PrepareConfig, TrainConfig
 
 # Thresholds for a smoke test or a baseline network, which almost every model meets.
 _ANYTHING = GateConfig(
@@ -34,6 +34,22 @@ class Preset:
     """How to prepare the faces."""
 
 
+# Photographs of phones and webcams: heads that are turned, detectors that cut differently, small, noisy and compressed
+# faces.
+_PHOTOGRAPHS = Augmentation(
+    rotation=25.0,
+    scale=0.2,
+    light=0.25,
+    tint=0.12,
+    blur=0.25,
+    erase=0.3,
+    stretch=0.12,
+    perspective=0.15,
+    coarse=0.25,
+    noise=0.04,
+    jpeg=0.25,
+)
+
 # These networks halve their input four times. They resolve wrinkles in aligned faces of 128 pixels, and more at 160.
 _STUDENT_FACES = PrepareConfig(size=160)
 _TEACHER_FACES = PrepareConfig(size=128)
@@ -54,6 +70,7 @@ PRESETS = {
             init_from="faceres",
             frozen_blocks=3,
             teacher_share=0.6,
+            augmentation=_PHOTOGRAPHS,
         ),
         GateConfig(),
         _STUDENT_FACES,

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
 import tensorflow as tf
 
 from serving.heads import AGE
-from training.config import Augmentation, TrainConfig
+from training.config import TrainConfig
 from training.data import shards
 from training.data.shards import LABEL_COLUMNS, Shard
 from training.labels import AGE_CLASSES, CHOICES, MISSING, age_range, by_head, exact_ages, ranged_ages
 from training.learning import teacher
+from training.learning.augmentation import augment
 from training.learning.teacher import PREDICTION_COLUMNS, PREDICTION_WIDTHS
 
 Heads: TypeAlias = dict[str, tf.Tensor]
@@ -95,7 +95,7 @@ def learnable(records: tf.data.Dataset, folder: Path, config: TrainConfig, seed:
         pixels, labels, *answered = _decode(strings, size)
         faces = tf.cast(pixels, tf.float32)
         if config.augmentation is not None:
-            faces = _augment(faces, config.augmentation, generator)
+            faces = augment(faces, config.augmentation, generator)
         return faces, targets(labels, config, *answered)
 
     return records.map(finish).prefetch(tf.data.AUTOTUNE)
@@ -204,58 +204,3 @@ def _decode(records: tuple[tf.Tensor, ...], size: int) -> list[tf.Tensor]:
         tf.reshape(tf.io.decode_raw(strings, kind), (-1, *shape))
         for strings, (kind, shape) in zip(records, _layout(size), strict=False)
     ]
-
-
-def _augment(faces: tf.Tensor, config: Augmentation, generator: tf.random.Generator) -> tf.Tensor:
-    """Flip, move, light, tint, blur and erase (N, H, W, 3) float32 faces from 0 to 255, at random for each face."""
-    count, side = tf.shape(faces)[0], faces.shape[1]
-
-    def draw(spread: float, *shape: int) -> tf.Tensor:
-        return generator.uniform((count, *shape), -spread, spread)
-
-    faces = tf.raw_ops.ImageProjectiveTransformV3(
-        images=faces,
-        transforms=_transforms(
-            mirror=tf.sign(draw(1.0)),
-            angle=draw(config.rotation * np.pi / 180),
-            zoom=tf.exp(draw(config.scale)),
-            shift=(draw(config.shift * side), draw(config.shift * side)),
-            center=(side - 1) / 2,
-        ),
-        output_shape=(side, side),
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-    )
-    contrast = 1 + draw(config.light, 1, 1, 1)
-    brightness = draw(config.light, 1, 1, 1) * 255 / 2
-    tint = 1 + draw(config.tint, 1, 1, 3)
-    mean = tf.reduce_mean(faces, axis=(1, 2, 3), keepdims=True)
-    faces = tf.clip_by_value(((faces - mean) * contrast + mean + brightness) * tint, 0.0, 255.0)
-    blurred = generator.uniform((count, 1, 1, 1)) < config.blur
-    faces = tf.where(blurred, tf.nn.avg_pool2d(faces, 3, 1, "SAME"), faces)
-    return tf.where(_erased(count, side, config.erase, generator)[..., None], mean, faces)
-
-
-def _transforms(
-    mirror: tf.Tensor, angle: tf.Tensor, zoom: tf.Tensor, shift: tuple[tf.Tensor, tf.Tensor], center: float
-) -> tf.Tensor:
-    """Return (N, 8) projective transforms from output to input pixels: around the center, then shifted."""
-    cosine, sine = tf.cos(angle) * zoom, tf.sin(angle) * zoom
-    a, b = cosine * mirror, -sine
-    c, d = sine * mirror, cosine
-    x = center - a * center - b * center + shift[0]
-    y = center - c * center - d * center + shift[1]
-    zero = tf.zeros_like(a)
-    return tf.stack([a, b, x, c, d, y, zero, zero], axis=1)
-
-
-def _erased(count: tf.Tensor, side: int, probability: float, generator: tf.random.Generator) -> tf.Tensor:
-    """Return (N, side, side) bool masks: in a share of the faces, a rectangle of 10 % to 35 % of each side."""
-    height, width = (generator.uniform((count, 1), 0.1 * side, 0.35 * side) for _ in range(2))
-    top, left = generator.uniform((count, 1), 0.0, side - height), generator.uniform((count, 1), 0.0, side - width)
-    steps = tf.range(side, dtype=tf.float32)[None, :]
-    rows = (steps >= top) & (steps < top + height)
-    columns = (steps >= left) & (steps < left + width)
-    chosen = generator.uniform((count, 1)) < probability
-    return rows[:, :, None] & columns[:, None, :] & chosen[:, :, None]
