@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from serving import input_check as serving_input_check
+from serving.demographics import confusion as serving_confusion
+from serving.prediction import FacePrediction
 from serving.predictor import Predictor
-from serving.release import Release, ReleaseError
+from serving.release import MANIFEST, Release, ReleaseError
 from training import openmetrics, runs
-from training.calibration import input_check
+from training.calibration import confusion, input_check
 from training.config import EvaluateConfig
 from training.data import shards
+from training.data.shards import LabelArray
 from training.errors import StepError
 from training.evaluation import baseline, before_after, comparison, learning_curve, metrics, report, samples, summary
 from training.evaluation import champion as champions
@@ -56,6 +59,7 @@ def evaluate(
             f"the faces in {data} were prepared at {fingerprint.size} pixels by {fingerprint.resize}, but the release "
             f"expects {challenger.size} pixels by {challenger.resize}; prepare them again"
         )
+    write_confusion(folder, predictor, data)
     faces = score(predictor, data)
     measured = {"version": challenger.version, "sha256": challenger.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
@@ -136,10 +140,25 @@ def score(predictor: Predictor, data: Path) -> samples.ScoredSamples:
     Raises:
         StepError: there are no test faces.
     """
+    return samples.collect(*_predict(predictor, data, "test"))
+
+
+def write_confusion(folder: Path, predictor: Predictor, data: Path) -> None:
+    """Write into the manifest what corrects counts of answers: how the release answers for validation faces."""
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest.pop(serving_confusion.MEMBER, None)
+    predictions, labels = _predict(predictor, data, "validation")
+    if found := confusion.count(predictions, labels, predictor.release.labels):
+        manifest[serving_confusion.MEMBER] = serving_confusion.section(found)
+    write_text(path, json.dumps(manifest, indent=2) + "\n")
+
+
+def _predict(predictor: Predictor, data: Path, split: str) -> tuple[list[FacePrediction], LabelArray]:
     predictions, labels = [], []
-    for shard in progress(shards.shards(data, "test"), "evaluate", "shard"):
+    for shard in progress(shards.shards(data, split), f"evaluate: {split}", "shard"):
         pixels, rows = shard.load()
         for faces in shards.pieces(pixels, predictor.release.size):
             predictions += predictor.predict(faces)
         labels.append(rows)
-    return samples.collect(predictions, np.concatenate(labels))
+    return predictions, np.concatenate(labels)

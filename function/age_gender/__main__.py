@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import logging
 import os
 import sys
@@ -86,6 +87,24 @@ def batch(options: argparse.Namespace) -> int:
     print(f"{printable(options.output)}: {_counted(summary)}, {summary['failed']} errors")
     _report_passed_over(Counter(summary.get("passed_over", {})))
     return SOME_FAILED if summary["failed"] else OK
+
+
+def summarize(options: argparse.Namespace) -> int:
+    """Estimate shares of gender and age from answers, corrected for the errors of the release that gave them."""
+    from age_gender import summarize as files
+    from serving import release
+    from serving.demographics import confusion, summary
+    from serving.demographics.tally import Tally
+
+    settings = sources.settings_of(None, options.model)
+    loaded = release.load(settings.model_uri, settings.pins)
+    known = confusion.parse(loaded.manifest, loaded.labels)
+    tally = Tally(known)
+    for name in options.answers:
+        with Path(name).open("rb") as stream:
+            files.count(files.lines(stream), tally)
+    print(json.dumps(summary.Corrector(known).summary(tally.crowd()).as_json()))
+    return OK
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -228,6 +247,7 @@ def parser() -> argparse.ArgumentParser:
         formats.add_argument(
             f"--{name}", dest="format", action="store_const", const=name, help=f"print {meaning} instead of a table"
         )
+    _probabilities_option(one)
     _local_options(one)
     many = commands.add_parser(
         "batch", help=batch.__doc__, description=batch.__doc__, epilog=_CODES, allow_abbrev=False
@@ -240,6 +260,10 @@ def parser() -> argparse.ArgumentParser:
     )
     many.add_argument("--part-size", type=_positive, default=500, help="images in one part (default: 500)")
     _local_options(many)
+    counted = commands.add_parser("summarize", help=summarize.__doc__, description=summarize.__doc__)
+    counted.set_defaults(run=summarize)
+    counted.add_argument("answers", nargs="+", metavar="file", help="answers with probabilities: .jsonl or .parquet")
+    counted.add_argument("--model", help="the release that answered (default: $MODEL_URI, else the bundled release)")
     return result
 
 
@@ -265,6 +289,12 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return int(text)
+
+
+def _probabilities_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--probabilities", action="store_true", help="also write what each estimate was chosen from, for `summarize`"
+    )
 
 
 def _local_options(parser: argparse.ArgumentParser) -> None:

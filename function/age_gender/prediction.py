@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Self, TypeVar, get_type_hints
 
 from serving.heads import AGE
-from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
+from serving.prediction import PROBABILITIES, AgeEstimate, InputWarning, LabelEstimate
 
 Estimate = AgeEstimate | LabelEstimate
 E = TypeVar("E", AgeEstimate, LabelEstimate)
@@ -41,6 +41,8 @@ class Estimates:
     """Label estimates by head. Left out of the hash because a dict has none."""
     warnings: tuple[InputWarning, ...] = ()
     """Empty for a face without complaint."""
+    probabilities: Mapping[str, Sequence[int]] = field(default_factory=dict, hash=False)
+    """What the estimates were chosen from, by head, if it was asked for: see `serving.demographics.answers`."""
 
     @property
     def gender(self) -> LabelEstimate | None:
@@ -60,6 +62,8 @@ class Estimates:
     def as_json(self) -> dict[str, Any]:
         """Return the function's own JSON; members without a value are left out."""
         members: dict[str, Any] = {head: estimate._asdict() for head, estimate in self.estimates.items()}
+        if self.probabilities:
+            members[PROBABILITIES] = {head: list(numbers) for head, numbers in self.probabilities.items()}
         if self.warnings:
             members[WARNINGS] = [warning._asdict() for warning in self.warnings]
         return members
@@ -140,6 +144,10 @@ def parse_estimates(prediction: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(value, Mapping) and "label" in value
         },
         "warnings": parse_warnings(prediction),
+        "probabilities": {
+            str(head): [int(number) for number in numbers]
+            for head, numbers in prediction.get(PROBABILITIES, {}).items()
+        },
     }
 
 

@@ -154,10 +154,11 @@ class Api:
 
     def _respond(self, request: Request, *, detect: bool = False) -> Response:
         with self._reserved(request) as deadline:
-            images, asked = request_parsing.read(request, self._settings)
-            g.stats = RequestStats(len(images))
-            infer = self._inference.detect if detect or asked else self._inference.predict
-            return _json({"predictions": infer(images, deadline, g.stats), "model": self._model})
+            asked = request_parsing.read(request, self._settings)
+            g.stats = RequestStats(len(asked.images))
+            infer = self._inference.detect if detect or asked.detect else self._inference.predict
+            predictions = infer(asked.images, deadline, g.stats, probabilities=asked.probabilities)
+            return _json({"predictions": predictions, "model": self._model})
 
     def _manifest(self, _: Request) -> Response:
         # Imported on the first request: the start does not pay for it.

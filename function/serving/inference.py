@@ -15,7 +15,7 @@ from serving.heads import AGE
 from serving.images import DecodedImage
 from serving.input_check import Wording
 from serving.memory import Budget
-from serving.prediction import AgeEstimate, LabelEstimate
+from serving.prediction import PROBABILITIES, AgeEstimate, LabelEstimate
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.release import DETECTOR, ReleaseError
@@ -66,27 +66,39 @@ class InferenceService:
         self._workers = ThreadPoolExecutor(processors, thread_name_prefix="inference")
 
     def predict(
-        self, encoded: Sequence[bytes | Problem], deadline: Deadline, stats: RequestStats | None = None
+        self,
+        encoded: Sequence[bytes | Problem],
+        deadline: Deadline,
+        stats: RequestStats | None = None,
+        *,
+        probabilities: bool = False,
     ) -> list[PredictionJson]:
         """Return one prediction per image, in order: the selected heads, or `{"error": problem}`.
 
-        Successful predictions are added to `stats`.
+        Successful predictions are added to `stats`. With `probabilities`, each has what it was chosen from.
 
         Raises:
             Problem: every image failed. For several images, the member `errors` lists the problem of each. 503 if the
                 deadline passed first.
         """
-        return self._each(encoded, lambda image: self._aligned(image, len(encoded), deadline, stats))
+        results = self._each(encoded, lambda image: self._aligned(image, len(encoded), deadline, stats))
+        return results if probabilities else [_without_probabilities(each) for each in results]
 
     def detect(
-        self, encoded: Sequence[bytes | Problem], deadline: Deadline, stats: RequestStats | None = None
+        self,
+        encoded: Sequence[bytes | Problem],
+        deadline: Deadline,
+        stats: RequestStats | None = None,
+        *,
+        probabilities: bool = False,
     ) -> list[PredictionJson]:
         """Find the faces of whole images: one result per image, in order, or `{"error": problem}`.
 
         Errors are those of `predict`. An image without a face is no error.
         """
         try:
-            return self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+            results = self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+            return results if probabilities else [_photo_without_probabilities(each) for each in results]
         finally:
             memory.trim()
 
@@ -202,9 +214,20 @@ class InferenceService:
         warnings = self._input_check.warnings(face, wording)
         heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
         prediction: PredictionJson = {head: heads[head]._asdict() for head in self._settings.heads}
+        prediction[PROBABILITIES] = {head: estimates.probabilities[head] for head in self._settings.heads}
         if warnings:
             prediction["warnings"] = [warning._asdict() for warning in warnings]
         return prediction
+
+
+def _without_probabilities(prediction: PredictionJson) -> PredictionJson:
+    return {name: member for name, member in prediction.items() if name != PROBABILITIES}
+
+
+def _photo_without_probabilities(photo: PredictionJson) -> PredictionJson:
+    if "faces" not in photo:
+        return photo
+    return {**photo, "faces": [_without_probabilities(face) for face in photo["faces"]]}
 
 
 def _attempt(process: Callable[[bytes], PredictionJson], image: bytes | Problem) -> PredictionJson | Problem:

@@ -17,6 +17,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDeco
 from serving import formats
 from serving.connections import UnreadBodyError
 from serving.gunicorn_settings import MalformedError
+from serving.prediction import PROBABILITIES
 from serving.problems import Problem
 from serving.settings import Settings
 
@@ -57,6 +58,8 @@ class ImageRequest(NamedTuple):
     images: Images
     detect: bool
     """Whether the images are whole, and their faces are to be found."""
+    probabilities: bool
+    """Whether each prediction is to have what it was chosen from."""
 
 
 def read(request: Request, settings: Settings) -> ImageRequest:
@@ -67,17 +70,20 @@ def read(request: Request, settings: Settings) -> ImageRequest:
     """
     data = body(request, settings)
     found: Images
-    detect = _query_flag(request, DETECT)
+    detect, probabilities = _query_flag(request, DETECT), _query_flag(request, PROBABILITIES)
     if request.mimetype == JSON_TYPE:
-        found, parameter = _instances(data)
-        detect = parameter if detect is None else detect
+        found, parameters = _instances(data)
+        detect = parameters.get(DETECT) if detect is None else detect
+        probabilities = parameters.get(PROBABILITIES) if probabilities is None else probabilities
     elif request.mimetype == FORM_TYPE:
         found = _form(data, request.mimetype_params.get("boundary", ""))
     elif request.mimetype.startswith("image/") or (request.mimetype in _UNSPECIFIC_TYPES and _is_image(data)):
         found = [data]
     else:
         raise _unsupported(request.mimetype)
-    return ImageRequest(check_count(found, settings), settings.detect if detect is None else detect)
+    return ImageRequest(
+        check_count(found, settings), settings.detect if detect is None else detect, probabilities or False
+    )
 
 
 def _query_flag(request: Request, name: str) -> bool | None:
@@ -256,8 +262,8 @@ def _too_large(settings: Settings) -> Problem:
     )
 
 
-def _instances(data: bytes) -> tuple[list[bytes | Problem], bool | None]:
-    """Return the images of a JSON body, and its parameter DETECT."""
+def _instances(data: bytes) -> tuple[list[bytes | Problem], dict[str, Any]]:
+    """Return the images of a JSON body, and its parameters."""
     content = parse_json(data, _EXPECTED_JSON)
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
@@ -265,9 +271,10 @@ def _instances(data: bytes) -> tuple[list[bytes | Problem], bool | None]:
     # Vertex AI's clients send null for none.
     parameters = content.get("parameters")
     parameters = {} if parameters is None else parameters
-    if not isinstance(parameters, dict) or not isinstance(parameters.get(DETECT, False), bool):
-        raise Problem(HTTPStatus.BAD_REQUEST, f'"parameters" is not an object with "{DETECT}": true or false')
-    return [_image(instance, number) for number, instance in enumerate(instances)], parameters.get(DETECT)
+    for name in (DETECT, PROBABILITIES):
+        if not isinstance(parameters, dict) or not isinstance(parameters.get(name, False), bool):
+            raise Problem(HTTPStatus.BAD_REQUEST, f'"parameters" is not an object with "{name}": true or false')
+    return [_image(instance, number) for number, instance in enumerate(instances)], parameters
 
 
 def _image(instance: object, number: int) -> bytes | Problem:
