@@ -21,6 +21,7 @@ from serving.routes import Operation, Routes
 from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
 
+_SUMMARIZES = "Estimate the shares of genders and ages in many images, or in earlier answers"
 _KSERVE = "Open Inference Protocol"
 _PREDICTS = "Estimate age and gender of one or more aligned faces, in the order sent"
 _DETECTS = "Find the faces of one or more whole images, and estimate age and gender of each"
@@ -77,10 +78,19 @@ class Api:
             keyed=True,
             body="tensors",
         )
+        summarize = predict._replace(
+            handler=self._summarize,
+            tag="Demographics",
+            summary=_SUMMARIZES,
+            schema="Demographics",
+            problems=(*_PREDICTION_PROBLEMS, HTTPStatus.CONFLICT, HTTPStatus.NOT_IMPLEMENTED),
+            body="",
+        )
         v1, v2 = f"/v1/models/{release.name}", f"/v2/models/{release.name}"
         table: Routes = {
             "/predict": {"POST": predict},
             "/detect": {"POST": detect},
+            "/summarize": {"POST": summarize},
             "/": {"GET": _file("index.html", "The web page"), "POST": predict},
             "/model": {
                 "GET": Operation(
@@ -151,6 +161,16 @@ class Api:
 
     def _detect(self, request: Request) -> Response:
         return self._respond(request, detect=True)
+
+    def _summarize(self, request: Request) -> Response:
+        return self._summaries(request)
+
+    @cached_property
+    def _summaries(self) -> Handler:
+        # Imported on the first request: whoever never summarizes does not pay for it.
+        from serving import summaries
+
+        return summaries.handler(self._settings, self._inference, self._reserved)
 
     def _respond(self, request: Request, *, detect: bool = False) -> Response:
         with self._reserved(request) as deadline:

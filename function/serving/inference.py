@@ -140,7 +140,7 @@ class InferenceService:
         """Predict one aligned face of `count` in the request."""
         size = self.predictor.release.size
         encoded = images.inspect(image, self._settings.limits, count)
-        with self._reserved(encoded.memory(size), deadline):
+        with self.reserved(encoded.memory(size), deadline):
             face = encoded.read(size)
             prediction = self._prediction(face, input_check.SENT)
         if stats is not None:
@@ -156,7 +156,7 @@ class InferenceService:
         most = photos.most_faces(self._settings.max_faces, count, len(image))
         searched = photos.search_reduction(encoded)
         # One search at a time: its networks take 20 MB. It is reserved before a processor, so a wait occupies none.
-        with self._reserved(encoded.upright_memory(searched), deadline, self._searches) as end_of_search:
+        with self.reserved(encoded.upright_memory(searched), deadline, self._searches) as end_of_search:
             photo = photos.Photo(encoded.upright(searched), [])
             found = self._finder.find(photo.image.pixels, self._options)
             end_of_search()
@@ -166,7 +166,7 @@ class InferenceService:
                 return self._photo(photo, len(found), encoded.kind, deadline, stats)
             del photo
         # The faces need more pixels than the search. Memory is reserved anew, never twice at once.
-        with self._reserved(encoded.upright_memory(reduction), deadline):
+        with self.reserved(encoded.upright_memory(reduction), deadline):
             larger = encoded.upright(reduction)
             faces = [face.in_larger(searched / reduction) for face in found[:most]]
             return self._photo(photos.Photo(larger, faces), len(found), encoded.kind, deadline, stats)
@@ -197,8 +197,16 @@ class InferenceService:
         return result
 
     @contextmanager
-    def _reserved(self, needed: int, deadline: Deadline, also: Budget | None = None) -> Iterator[Callable[[], None]]:
+    def reserved(self, needed: int, deadline: Deadline, also: Budget | None = None) -> Iterator[Callable[[], None]]:
         """Reserve memory, one unit of `also`, and a processor. Return what ends the reservation of `also` early.
+
+        Args:
+            needed: bytes, of those for decoding.
+            deadline: of the request.
+            also: another budget.
+
+        Raises:
+            DeadlineError: the deadline passed first.
 
         Everybody reserves in this order, so nobody blocks another.
         """

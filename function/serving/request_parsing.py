@@ -69,21 +69,33 @@ def read(request: Request, settings: Settings) -> ImageRequest:
         Problem: 400, 413 or 415 with what was found, 408 for a body that did not arrive in time, 503 for full buffers.
     """
     data = body(request, settings)
-    found: Images
-    detect, probabilities = _query_flag(request, DETECT), _query_flag(request, PROBABILITIES)
     if request.mimetype == JSON_TYPE:
-        found, parameters = _instances(data)
-        detect = parameters.get(DETECT) if detect is None else detect
-        probabilities = parameters.get(PROBABILITIES) if probabilities is None else probabilities
-    elif request.mimetype == FORM_TYPE:
+        return from_json(request, parse_json(data, _EXPECTED_JSON), settings)
+    found: Images
+    if request.mimetype == FORM_TYPE:
         found = _form(data, request.mimetype_params.get("boundary", ""))
     elif request.mimetype.startswith("image/") or (request.mimetype in _UNSPECIFIC_TYPES and _is_image(data)):
         found = [data]
     else:
         raise _unsupported(request.mimetype)
-    return ImageRequest(
-        check_count(found, settings), settings.detect if detect is None else detect, probabilities or False
-    )
+    return _asked(request, found, {}, settings)
+
+
+def from_json(request: Request, content: Any, settings: Settings) -> ImageRequest:
+    """Return what `read` does, of a request whose JSON body has this content.
+
+    Raises:
+        Problem: 400 or 413 with what was found.
+    """
+    return _asked(request, *_instances(content), settings)
+
+
+def _asked(request: Request, found: Images, parameters: dict[str, Any], settings: Settings) -> ImageRequest:
+    """Return the images and the choices of a request. The query precedes the parameters of a JSON body."""
+    defaults = {DETECT: settings.detect, PROBABILITIES: False}
+    asked = {name: _query_flag(request, name) for name in defaults}
+    chosen = defaults | parameters | {name: value for name, value in asked.items() if value is not None}
+    return ImageRequest(check_count(found, settings), chosen[DETECT], chosen[PROBABILITIES])
 
 
 def _query_flag(request: Request, name: str) -> bool | None:
@@ -136,14 +148,14 @@ def body(request: Request, settings: Settings) -> bytes:
     return data
 
 
-def parse_json(data: bytes, expected: str) -> Any:
-    """Return the content of a JSON body.
+def parse_json(data: bytes, expected: str, most: int = MAX_JSON_VALUES) -> Any:
+    """Return the content of a JSON body with at most so many values.
 
     Raises:
         Problem: 400 with `expected`.
     """
-    if sum(map(data.count, (b",", b"{", b"["))) > MAX_JSON_VALUES:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"the body has more than {MAX_JSON_VALUES} JSON values; {expected}")
+    if sum(map(data.count, (b",", b"{", b"["))) > most:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body has more than {most} JSON values; {expected}")
     try:
         return json.loads(_ascii(data))
     except (ValueError, RecursionError) as error:
@@ -262,9 +274,8 @@ def _too_large(settings: Settings) -> Problem:
     )
 
 
-def _instances(data: bytes) -> tuple[list[bytes | Problem], dict[str, Any]]:
+def _instances(content: Any) -> tuple[list[bytes | Problem], dict[str, Any]]:
     """Return the images of a JSON body, and its parameters."""
-    content = parse_json(data, _EXPECTED_JSON)
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
         raise Problem(HTTPStatus.BAD_REQUEST, f'the body has no list "instances"; {_EXPECTED_JSON}')

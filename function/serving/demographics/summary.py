@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,7 +90,7 @@ class Corrector:
         """Keep the statistics; the responses are estimated at the first use."""
         self.known = known
         self._replicates = replicates
-        self._responses = cache(self._estimated)
+        self._estimated: dict[str, tuple[Responses, Responses]] = {}
 
     def summary(self, crowd: Crowd, bands: tuple[Band, ...] = age_bands.DEFAULT) -> Summary:
         """Return the figures of a crowd.
@@ -127,7 +126,9 @@ class Corrector:
         if not crowd.faces:
             raise EmptyCrowdError("there is no face to summarize")
         grid = crowd.grids[head].astype(np.float64)
-        one, many = self._responses(head)
+        if head not in self._estimated:
+            self._estimated[head] = self._responses(head)
+        one, many = self._estimated[head]
         found = mixture.shares(grid[None], one)
         random = np.random.default_rng(crowd.faces)
         draws = random.multinomial(crowd.faces, (grid / crowd.faces).ravel(), size=self._replicates)
@@ -141,7 +142,7 @@ class Corrector:
             return next(iter(self.known.heads.values())).age_only()
         return self.known.heads[head]
 
-    def _estimated(self, head: str) -> tuple[Responses, Responses]:
+    def _responses(self, head: str) -> tuple[Responses, Responses]:
         counts = self._counts(head)
         random = np.random.default_rng(self.known.faces)
         return responses.of(self.known, counts), responses.replicates(self.known, counts, self._replicates, random)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from serving import access, connections, gunicorn_settings, middleware, problems, protocols, request_parsing
 from serving.heads import AGE
+from serving.openapi import demographics
 from serving.openapi.schemas import JsonObject, interval_coverage, ref, schemas
 from serving.prediction import LANDMARKS, FaceBox
 from serving.release import Release
@@ -77,6 +78,7 @@ def document(settings: Settings, release: Release, routes: Routes) -> JsonObject
             **({"securitySchemes": _SCHEMES} if settings.api_key else {}),
         },
     }
+    demographics.add(described, settings, release)
     if settings.deepface or settings.rekognition:
         from serving.openapi import dropins
 
@@ -260,6 +262,8 @@ def _every(static: bool = False) -> JsonObject:
 _REFUSALS = {
     HTTPStatus.BAD_REQUEST: "The body is malformed or incomplete, or contains no image",
     HTTPStatus.UNAUTHORIZED: "The API key is missing or wrong",
+    HTTPStatus.CONFLICT: "The answers are of another release",
+    HTTPStatus.NOT_IMPLEMENTED: "The release has no statistics to correct counts with",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive within the time limit",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too many bytes, pixels or images",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The function does not support the content type, the content encoding or the "
