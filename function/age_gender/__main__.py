@@ -46,6 +46,8 @@ def predict(options: argparse.Namespace) -> int:
     """Find the faces of images and predict each, on this machine, or with --url on a server."""
     if options.aligned and options.annotate is not None:
         raise UsageError("--annotate draws the faces that were found, and --aligned finds none; leave out one of them")
+    if options.probabilities and options.format == "csv":
+        raise UsageError("CSV has no columns for --probabilities; use --json, which `summarize` reads")
     try:
         found = image_files.find(options.images)
     except image_files.NothingFoundError as error:
@@ -78,7 +80,7 @@ def batch(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise UnusableError(f"a batch needs {error.name}: pip install '.[batch]' installs it") from error
     try:
-        job = Job.of(options.output, settings, detect=options.detect)
+        job = Job.of(options.output, settings, detect=options.detect, probabilities=options.probabilities)
         summary = run(options.images, job, options.part_size, options.beam)
     except BatchError as error:
         raise UsageError(str(error)) from error
@@ -91,19 +93,26 @@ def batch(options: argparse.Namespace) -> int:
 
 def summarize(options: argparse.Namespace) -> int:
     """Estimate shares of gender and age from answers, corrected for the errors of the release that gave them."""
-    from age_gender import summarize as files
-    from serving import release
-    from serving.demographics import confusion, summary
-    from serving.demographics.tally import Tally
-
     settings = sources.settings_of(None, options.model)
+    # Imported here: the other commands work without numpy.
+    from age_gender import summarize, summary_text
+    from age_gender.answer_files import AnswersError
+    from serving import release
+    from serving.demographics import bands, confusion
+
+    columns = [name for name in (options.by or "").split(",") if name]
     loaded = release.load(settings.model_uri, settings.pins)
     known = confusion.parse(loaded.manifest, loaded.labels)
-    tally = Tally(known)
-    for name in options.answers:
-        with Path(name).open("rb") as stream:
-            files.count(files.lines(stream), tally)
-    print(json.dumps(summary.Corrector(known).summary(tally.crowd()).as_json()))
+    try:
+        chosen = bands.parse(options.bands) if options.bands else bands.DEFAULT
+        found = summarize.summarize(options.answers, known, loaded.version, chosen, columns)
+    except (AnswersError, bands.BandsError) as error:
+        raise UsageError(str(error)) from error
+    if options.format == "json":
+        print(json.dumps(found.as_json()))
+    else:
+        lines = summary_text.comma_separated if options.format == "csv" else summary_text.table
+        print("\n".join(lines(found)))
     return OK
 
 
@@ -113,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
         _encode(stream)
     program = parser()
     options, beam = program.parse_known_args(arguments)
-    if options.run is predict and beam:
+    if options.run is not batch and beam:
         program.error(f"unknown arguments: {' '.join(beam)}")
     options.beam = beam
     try:
@@ -242,11 +251,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="write a copy of each image into this folder, with the faces drawn in",
     )
-    formats = one.add_mutually_exclusive_group()
-    for name, meaning in {"json": "a line of JSON for each image", "csv": "CSV for a spreadsheet"}.items():
-        formats.add_argument(
-            f"--{name}", dest="format", action="store_const", const=name, help=f"print {meaning} instead of a table"
-        )
+    _format_options(one, {"json": "a line of JSON for each image", "csv": "CSV for a spreadsheet"})
     _probabilities_option(one)
     _local_options(one)
     many = commands.add_parser(
@@ -258,11 +263,20 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument(
         "--detect", action="store_true", help="find the faces of whole images: one row a face, one for an image without"
     )
+    _probabilities_option(many)
     many.add_argument("--part-size", type=_positive, default=500, help="images in one part (default: 500)")
     _local_options(many)
     counted = commands.add_parser("summarize", help=summarize.__doc__, description=summarize.__doc__)
     counted.set_defaults(run=summarize)
-    counted.add_argument("answers", nargs="+", metavar="file", help="answers with probabilities: .jsonl or .parquet")
+    counted.add_argument(
+        "answers",
+        nargs="+",
+        metavar="file",
+        help="answers with probabilities, of `predict --json` or `batch`: .jsonl, .parquet, or - for standard input",
+    )
+    counted.add_argument("--bands", metavar="0-17,18-24,…", help="age bands, the last one like 65+")
+    counted.add_argument("--by", metavar="COLUMN,…", help="a summary for each value of these columns of the answers")
+    _format_options(counted, {"json": "one JSON object", "csv": "CSV for a spreadsheet"})
     counted.add_argument("--model", help="the release that answered (default: $MODEL_URI, else the bundled release)")
     return result
 
@@ -289,6 +303,14 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return int(text)
+
+
+def _format_options(parser: argparse.ArgumentParser, meanings: dict[str, str]) -> None:
+    formats = parser.add_mutually_exclusive_group()
+    for name, meaning in meanings.items():
+        formats.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"print {meaning} instead of a table"
+        )
 
 
 def _probabilities_option(parser: argparse.ArgumentParser) -> None:

@@ -59,11 +59,13 @@ class Job:
     """Use the release of this package, wherever a worker has that installed."""
     detect: bool
     """Find the faces of whole images, instead of taking each image as one aligned face."""
+    probabilities: bool = False
+    """Also write what each estimate was chosen from."""
 
     @classmethod
-    def of(cls, output: str, settings: Settings, *, detect: bool) -> Job:
+    def of(cls, output: str, settings: Settings, *, detect: bool, probabilities: bool = False) -> Job:
         """Return the job for these settings on this machine."""
-        return cls(output, settings, settings.model_uri == str(BUNDLED_RELEASE), detect)
+        return cls(output, settings, settings.model_uri == str(BUNDLED_RELEASE), detect, probabilities)
 
     @property
     def kind(self) -> type[Prediction] | type[Detection]:
@@ -101,7 +103,8 @@ class Job:
 
     def local(self) -> LocalPredictor:
         """Load the release on this machine."""
-        return LocalPredictor(replace(self.settings, model_uri=str(BUNDLED_RELEASE)) if self.bundled else self.settings)
+        settings = replace(self.settings, model_uri=str(BUNDLED_RELEASE)) if self.bundled else self.settings
+        return LocalPredictor(settings, probabilities=self.probabilities)
 
 
 class PredictPart(beam.DoFn):
@@ -235,6 +238,7 @@ def _plan(images: str, job: Job, release: Release) -> dict[str, Any]:
         "heads": list(job.settings.heads),
         "limits": job.settings.limits._asdict(),
         "detect": _finding(job.settings) if job.detect else None,
+        "probabilities": job.probabilities,
     }
 
 
@@ -253,8 +257,8 @@ def _finding(settings: Settings) -> dict[str, Any]:
 def _compare(plan: dict[str, Any], path: str, job: Job) -> None:
     found = _json(storage.read(path))
     if isinstance(found, dict):
-        # A batch of an earlier version took aligned faces only.
-        found = {"detect": None, **found}
+        # A batch of an earlier version took aligned faces only, and wrote no probabilities.
+        found = {"detect": None, "probabilities": False, **found}
     if not isinstance(found, dict) or not plan.keys() <= found.keys():
         raise BatchError(f"{path} is not of a batch; move it away, or choose another --output")
     counts = asdict(Counts())
@@ -321,6 +325,6 @@ def _finish(parts: int, job: Job) -> None:
     heads = job.settings.heads if job.output.endswith(PARQUET) else None
     lines = (line for number in range(parts) for line in storage.read(job.part(number)).splitlines(keepends=True))
     with storage.written(job.errors, job.parts) as errors, storage.written(job.output, job.parts) as predictions:
-        counts = merge(lines, predictions, errors, heads, job.kind)
+        counts = merge(lines, predictions, errors, heads, job.kind, probabilities=job.probabilities)
     summary = {**json.loads(storage.read(job.plan)), **asdict(counts)}
     storage.write(job.summary, json.dumps(summary, indent=2).encode(), job.parts)

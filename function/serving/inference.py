@@ -15,7 +15,7 @@ from serving.heads import AGE
 from serving.images import DecodedImage
 from serving.input_check import Wording
 from serving.memory import Budget
-from serving.prediction import PROBABILITIES, AgeEstimate, LabelEstimate
+from serving.prediction import PROBABILITIES, RELEASE, AgeEstimate, LabelEstimate
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.release import DETECTOR, ReleaseError
@@ -223,13 +223,14 @@ class InferenceService:
         heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
         prediction: PredictionJson = {head: heads[head]._asdict() for head in self._settings.heads}
         prediction[PROBABILITIES] = {head: estimates.probabilities[head] for head in self._settings.heads}
+        prediction[RELEASE] = self.predictor.release.version
         if warnings:
             prediction["warnings"] = [warning._asdict() for warning in warnings]
         return prediction
 
 
 def _without_probabilities(prediction: PredictionJson) -> PredictionJson:
-    return {name: member for name, member in prediction.items() if name != PROBABILITIES}
+    return {name: member for name, member in prediction.items() if name not in (PROBABILITIES, RELEASE)}
 
 
 def _photo_without_probabilities(photo: PredictionJson) -> PredictionJson:

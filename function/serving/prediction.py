@@ -31,7 +31,9 @@ class LabelEstimate(NamedTuple):
 
 
 PROBABILITIES = "probabilities"
-"""Optional member of a prediction: calibrated probabilities by head."""
+"""Optional member of a prediction: calibrated probabilities by head. The member RELEASE comes with it."""
+RELEASE = "release"
+"""Member of a prediction with probabilities: the version of the release, which alone can correct them."""
 PARTS = 10_000
 """Unit of the probabilities: a part in 10,000."""
 

@@ -17,7 +17,7 @@ from serving.demographics.responses import Responses
 STEPS = 60
 """Steps from even shares. More change the shares of age bands by less than 0.002."""
 # Years; the width of the smoothing over ages in each step.
-_WIDTH = 1.6
+_WIDTH = 1.3
 # Faces in a crowd that speak for equal shares of the labels at every age. A face of a baby hardly shows its gender:
 # where faces say little, their ages get the shares of the others.
 _ALIKE = 100.0

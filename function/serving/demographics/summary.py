@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,11 +17,13 @@ from serving.demographics.crowd import NOTHING, Crowd
 from serving.demographics.fit import Fit
 from serving.demographics.responses import Responses
 
-REPLICATES = 200
+REPLICATES = 100
 """Bootstrap replicates. Each resamples the crowd and the validation faces behind the release's statistics."""
 # Steps of a replicate, which starts from the shares of the crowd itself.
 _REPLICATE_STEPS = 20
-_TAILS = (0.025, 0.975)
+# Standard deviations from the estimate to each end of a 95 % interval. Percentiles of the replicates are no better
+# centred, because noisy responses draw replicates together.
+_DEVIATIONS = 1.96
 
 
 class EmptyCrowdError(ValueError):
@@ -130,7 +133,8 @@ class Corrector:
             self._estimated[head] = self._responses(head)
         one, many = self._estimated[head]
         found = mixture.shares(grid[None], one)
-        random = np.random.default_rng(crowd.faces)
+        # Equal crowds get equal intervals, and others independent ones.
+        random = np.random.default_rng(zlib.crc32(crowd.grids[head].tobytes()))
         draws = random.multinomial(crowd.faces, (grid / crowd.faces).ravel(), size=self._replicates)
         replicates = mixture.shares(
             draws.reshape(-1, *grid.shape).astype(np.float64), many, start=found[0], steps=_REPLICATE_STEPS
@@ -179,13 +183,13 @@ def _bands(bands: tuple[Band, ...], shares: Array, replicates: Array, counted: A
 def _age(measure: Callable[[Array], Array], found: Estimate, counted: Array) -> Figure:
     """Return the figure of a measure of (..., YEARS) shares."""
     return _figure(
-        measure(found.shares.sum(axis=0)), measure(found.replicates.sum(axis=1)), measure(counted.sum(axis=0))
+        measure(found.shares.sum(axis=0)), measure(found.replicates.sum(axis=1)), measure(counted.sum(axis=0)), YEARS
     )
 
 
-def _figure(value: Any, replicates: Array, counted: Any) -> Figure:
-    low, high = np.quantile(replicates, _TAILS)
-    return Figure(float(value), min(float(low), float(value)), max(float(high), float(value)), float(counted))
+def _figure(value: Any, replicates: Array, counted: Any, largest: float = 1.0) -> Figure:
+    half = _DEVIATIONS * float(np.std(replicates))
+    return Figure(float(value), max(float(value) - half, 0.0), min(float(value) + half, largest), float(counted))
 
 
 def _json(figures: dict[str, Figure]) -> dict[str, dict[str, float]]:

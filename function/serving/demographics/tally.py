@@ -1,7 +1,8 @@
-"""Counts the answers of many faces, as JSON of the function, into a crowd."""
+"""Counts the answers for many faces, JSON of the function, into a crowd."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,26 +12,31 @@ from serving.demographics.answers import read_choice, read_mean_ages
 from serving.demographics.confusion import Confusion
 from serving.demographics.crowd import NOTHING, Crowd
 from serving.heads import AGE
-from serving.prediction import PROBABILITIES
+from serving.prediction import PROBABILITIES, RELEASE, TOO_MANY_FACES
 
 # Faces that wait to be counted together, which is a hundred times faster than one by one.
 _BLOCK = 4096
+_GARBLED = (KeyError, TypeError, ValueError, OverflowError, IndexError)
 
 
 class AnswerError(ValueError):
-    """An answer cannot be counted. The message says why."""
-
-
-class MissingProbabilitiesError(AnswerError):
-    """An answer was made without probabilities."""
+    """An answer cannot be counted. The message says why and what to do."""
 
 
 class Tally:
-    """Counts answers of one release."""
+    """Counts answers of one release. Faces with a warning are left out: the release was not measured on such images."""
 
-    def __init__(self, known: Confusion) -> None:
-        """Begin with no face."""
+    def __init__(self, known: Confusion, version: str) -> None:
+        """Begin with no face.
+
+        Args:
+            known: the statistics of the release.
+            version: of that release.
+        """
+        self.warned: Counter[str] = Counter()
+        """Faces that were left out, by the code of their first warning."""
         self._known = known
+        self._version = version
         self._waiting: list[tuple[int, Mapping[str, Sequence[int]]]] = []
         self._crowd: Crowd | None = None
 
@@ -38,18 +44,33 @@ class Tally:
         """Count one face: a prediction of the function with `probabilities`.
 
         Raises:
-            MissingProbabilitiesError: it has none.
-            AnswerError: its age or its probabilities are garbled, or other heads than those of the first face.
+            AnswerError: it has none, another release made it, or its values are garbled.
         """
-        if PROBABILITIES not in face:
-            raise MissingProbabilitiesError("an answer without probabilities")
-        try:
-            self.add_values(int(face[AGE]["years"]), face[PROBABILITIES])
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise AnswerError(f"an answer that lacks or garbles {error}") from error
+        # What concerns the whole image says nothing about the face.
+        codes = [str(warning["code"]) for warning in face.get("warnings", ())]
+        self.add_values(face.get(RELEASE), face.get(AGE, {}).get("years"), face.get(PROBABILITIES), codes)
 
-    def add_values(self, years: int, probabilities: Mapping[str, Sequence[int]]) -> None:
-        """Count one face by its answered age in years and its probabilities by head."""
+    def add_values(self, release: Any, years: Any, probabilities: Any, warnings: Sequence[str] = ()) -> None:
+        """Count one face by its release, its answered age in years, its probabilities by head, and its warnings.
+
+        Raises:
+            AnswerError: as `add`.
+        """
+        if warnings := [code for code in warnings if code != TOO_MANY_FACES]:
+            self.warned[warnings[0]] += 1
+            return
+        if not probabilities:
+            raise AnswerError(
+                "has no probabilities: it was made without --probabilities, or by an earlier version; "
+                "predict the images again with --probabilities"
+            )
+        if release != self._version:
+            raise AnswerError(
+                f"is of release {release}, and the statistics are of release {self._version}: only its own release "
+                "can correct an answer; summarize the answers of each release alone, and name it with --model"
+            )
+        if not isinstance(years, int) or AGE not in probabilities:
+            raise AnswerError(f"has no age; predict with HEADS={AGE} and others")
         self._waiting.append((years, probabilities))
         if len(self._waiting) >= _BLOCK:
             self._count()
@@ -68,8 +89,8 @@ class Tally:
             return
         years, each = zip(*self._waiting, strict=True)
         self._waiting = []
-        crowd = self._crowd or Crowd.empty(self._known, tuple(each[0]))
         try:
+            crowd = self._crowd or Crowd.empty(self._known, tuple(each[0]))
             crowd.add(
                 self._known,
                 np.array(years),
@@ -80,6 +101,6 @@ class Tally:
                     if head != NOTHING
                 },
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise AnswerError(f"answers that lack or garble {error}") from error
+        except _GARBLED as error:
+            raise AnswerError(f"or one of the {len(years)} before it lacks or garbles {error}") from error
         self._crowd = crowd
