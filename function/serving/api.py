@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Request, Response, g
 
@@ -20,6 +20,9 @@ from serving.request_stats import RequestStats
 from serving.routes import Operation, Routes
 from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
+
+if TYPE_CHECKING:
+    from serving.summaries import Summaries
 
 _SUMMARIZES = "Estimate the shares of genders and ages in many images, or in earlier answers"
 _KSERVE = "Open Inference Protocol"
@@ -163,14 +166,14 @@ class Api:
         return self._respond(request, detect=True)
 
     def _summarize(self, request: Request) -> Response:
-        return self._summaries(request)
+        return self._summaries.summarize(request)
 
     @cached_property
-    def _summaries(self) -> Handler:
+    def _summaries(self) -> Summaries:
         # Imported on the first request: whoever never summarizes does not pay for it.
-        from serving import summaries
+        from serving.summaries import Summaries
 
-        return summaries.handler(self._settings, self._inference, self._reserved)
+        return Summaries(self._settings, self._inference, self._reserved)
 
     def _respond(self, request: Request, *, detect: bool = False) -> Response:
         with self._reserved(request) as deadline:

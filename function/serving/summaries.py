@@ -13,16 +13,14 @@ from typing import Any
 from flask import Request, Response, g
 
 from serving import memory, request_parsing
-from serving.access import Handler
 from serving.demographics import bands, confusion, disclosure
 from serving.demographics.bands import Band, BandsError
-from serving.demographics.confusion import Confusion
 from serving.demographics.crowd import Crowd
-from serving.demographics.summary import Corrector
+from serving.demographics.summary import Corrector, Summary
 from serving.demographics.tally import AnswerError, Tally
 from serving.heads import AGE
 from serving.inference import InferenceService, PredictionJson, busy
-from serving.prediction import PROBABILITIES
+from serving.prediction import PROBABILITIES, RELEASE
 from serving.problems import Problem, json_text
 from serving.release import ReleaseError
 from serving.request_parsing import JSON_TYPE
@@ -49,77 +47,84 @@ _EXPECTED = (
 )
 
 
-def handler(settings: Settings, inference: InferenceService, reserve: Reserve) -> Handler:
-    """Return the handler.
+class Summaries:
+    """The handler of `POST /summarize` for one release. Nothing of a crowd is kept."""
 
-    Raises:
-        Problem: 501, the release has no statistics to correct counts with, or the ages are off.
-    """
-    release = inference.predictor.release
-    if AGE not in settings.heads:
-        raise Problem(HTTPStatus.NOT_IMPLEMENTED, f"HEADS is without {AGE}, which every summary needs; add it")
-    try:
-        known = confusion.parse(release.manifest, release.labels)
-    except ReleaseError as error:
-        raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(error)) from error
+    def __init__(self, settings: Settings, inference: InferenceService, reserve: Reserve) -> None:
+        """Read the release's statistics.
 
-    def answers(request: Request, deadline: Deadline) -> list[PredictionJson]:
-        if request.mimetype == JSON_TYPE:
-            data = request_parsing.body(request, settings)
-            content = request_parsing.parse_json(data, _EXPECTED, MAX_VALUES)
-            if isinstance(content, dict) and PREDICTIONS in content:
-                g.stats = RequestStats(0)
-                return _earlier(content, release.identity())
-            asked = request_parsing.from_json(request, content, settings)
-        else:
-            asked = request_parsing.read(request, settings)
-        g.stats = RequestStats(len(asked.images))
-        infer = inference.detect if asked.detect else inference.predict
-        return infer(asked.images, deadline, g.stats, probabilities=True)
+        Raises:
+            Problem: 501, the release has none, or the ages are off.
+        """
+        self._settings, self._inference, self._reserve = settings, inference, reserve
+        self._release = inference.predictor.release
+        if AGE not in settings.heads:
+            raise Problem(HTTPStatus.NOT_IMPLEMENTED, f"HEADS is without {AGE}, which every summary needs; add it")
+        try:
+            self._known = confusion.parse(self._release.manifest, self._release.labels)
+        except ReleaseError as error:
+            raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(error)) from error
 
-    def summarize(request: Request) -> Response:
+    def summarize(self, request: Request) -> Response:
+        """Respond with the figures of the faces in a request.
+
+        Raises:
+            Problem: the request is none of images or of answers, of too few faces, or reached its deadline.
+        """
         wanted, left_out = _bands(request), Counter[str]()
-        with reserve(request) as deadline:
-            crowd = _crowd(known, _faces(answers(request, deadline), left_out), settings.heads)
-            if crowd.faces < settings.min_group:
+        smallest = self._settings.min_group
+        with self._reserve(request) as deadline:
+            crowd = self._crowd(self._answers(request, deadline), left_out)
+            if crowd.faces < smallest:
                 raise Problem(
                     HTTPStatus.UNPROCESSABLE_ENTITY,
-                    f"{crowd.faces} faces were counted, and groups of fewer than {settings.min_group} people are not "
-                    f"shown{_reasons(left_out)}; send more",
+                    f"{crowd.faces} faces were counted, and groups of fewer than {smallest} people are not shown"
+                    f"{_reasons(left_out)}; send more",
                 )
-            shown = figures(crowd, wanted, deadline)
+            shown = disclosure.published(self._figures(crowd, wanted, deadline), smallest)
         body = {
             "summary": shown,
             "not_counted": {name: left_out[name] for name in NOT_COUNTED},
-            "min_group": settings.min_group,
-            "model": release.identity(),
+            "min_group": smallest,
+            "model": self._release.identity(),
         }
         return Response(json_text(body), mimetype=JSON_TYPE)
 
-    def figures(crowd: Crowd, wanted: tuple[Band, ...], deadline: Deadline) -> dict[str, Any]:
-        # Nothing of the correction is kept: an instance's memory is for images.
+    def _answers(self, request: Request, deadline: Deadline) -> list[PredictionJson]:
+        """Return the earlier answers in a request, or the answers for its images."""
+        if request.mimetype == JSON_TYPE:
+            data = request_parsing.body(request, self._settings)
+            content = request_parsing.parse_json(data, _EXPECTED, MAX_VALUES)
+            if isinstance(content, dict) and PREDICTIONS in content:
+                g.stats = RequestStats(0)
+                return _earlier(content, self._release.identity())
+            asked = request_parsing.from_json(request, content, self._settings)
+        else:
+            asked = request_parsing.read(request, self._settings)
+        g.stats = RequestStats(len(asked.images))
+        infer = self._inference.detect if asked.detect else self._inference.predict
+        return infer(asked.images, deadline, g.stats, probabilities=True)
+
+    def _crowd(self, results: Iterable[PredictionJson], left_out: Counter[str]) -> Crowd:
+        tally = Tally(self._known, self._release.version)
         try:
-            with inference.reserved(memory.SUMMARY, deadline):
-                found = Corrector(known, _REPLICATES).summary(crowd, wanted)
+            for face in _faces(results, left_out):
+                tally.add({**_enabled(face, self._settings.heads), RELEASE: self._release.version})
+            crowd = tally.crowd()
+        except AnswerError as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"an answer {error}") from error
+        left_out["warned"] = tally.warned.total()
+        return crowd
+
+    def _figures(self, crowd: Crowd, wanted: tuple[Band, ...], deadline: Deadline) -> Summary:
+        # The corrector is not kept: an instance's memory is for images.
+        try:
+            with self._inference.reserved(memory.SUMMARY, deadline):
+                return Corrector(self._known, _REPLICATES).summary(crowd, wanted)
         except DeadlineError as error:
             raise busy() from error
         finally:
             memory.trim()
-        return disclosure.published(found, settings.min_group)
-
-    return summarize
-
-
-def _crowd(known: Confusion, faces: Iterable[PredictionJson], heads: tuple[str, ...]) -> Crowd:
-    tally = Tally(known)
-    try:
-        for face in faces:
-            tally.add(_enabled(face, heads))
-        return tally.crowd()
-    except AnswerError as error:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST, f"{error}; ask for answers with {PROBABILITIES}=true, all with the same heads"
-        ) from error
 
 
 def _bands(request: Request) -> tuple[Band, ...]:
@@ -147,23 +152,18 @@ def _earlier(content: dict[str, Any], model: dict[str, str]) -> list[PredictionJ
 
 
 def _faces(results: Iterable[PredictionJson], left_out: Counter[str]) -> Iterator[PredictionJson]:
-    """Return the faces that count, and count the others by their reason."""
+    """Return all faces, and count the images without one by their reason."""
     for result in results:
         if "error" in result:
             left_out["failed"] += 1
             continue
         faces = result.get("faces", [result])
-        if not faces:
-            left_out["without_face"] += 1
-        for face in faces:
-            if face.get("warnings"):
-                left_out["warned"] += 1
-            else:
-                yield face
+        left_out["without_face"] += not faces
+        yield from faces
 
 
 def _enabled(face: PredictionJson, heads: tuple[str, ...]) -> PredictionJson:
-    """Return a face without the probabilities of other heads: an earlier answer may have more than this server."""
+    """Return a face without the probabilities of heads that are off: an earlier answer may have them."""
     stated = face.get(PROBABILITIES)
     if not isinstance(stated, dict):
         return face
