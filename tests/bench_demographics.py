@@ -10,72 +10,41 @@ from __future__ import annotations
 import argparse
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from PIL import Image
 
 from serving import release
-from serving.demographics import answers, bands, confusion
-from serving.demographics.confusion import YEARS, Array, Confusion
-from serving.demographics.crowd import Crowd
-from serving.demographics.summary import Corrector, Figure, mean_age, median_age
+from serving.demographics import confusion
+from serving.demographics.confusion import Array
+from serving.demographics.summary import Corrector
+from serving.detection.search import FaceFinder, Options
 from serving.prediction import FacePrediction
 from serving.predictor import Predictor
 from serving.release import Release
+from serving.settings import Settings
+from tests import bench_photos
 from training.calibration import confusion as counting
 from training.data import shards
 from training.data.shards import LabelArray
+from training.evaluation.crowds import HEAD, PROFILES, SHARE, Faces, Measured, crowds
 from training.labels import GENDERS, by_head
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / "build" / "demographics"
 CROWDS, SEED = 500, 1
-# Faces in a crowd, and the share of women that it is drawn with.
-SIZES, SHARES = (100, 1000), (0.05, 0.95)
-# Points of a shift of the gender shares from even, beyond which half of plain counting's error is demanded.
+# A shift of the gender shares from even, beyond which half of plain counting's error is demanded.
 SHIFTED = 0.2
-HEAD = "gender"
-WOMEN = "women"
-PROFILES = ("young", "old", "two peaks")
 
-
-@dataclass(frozen=True)
-class Faces:
-    """N faces: what is true, and what the release answers."""
-
-    ages: npt.NDArray[np.int64]
-    """(N,) years, or the middle of a band."""
-    women: npt.NDArray[np.bool_]
-    years: npt.NDArray[np.int64]
-    means: npt.NDArray[np.float64]
-    probabilities: npt.NDArray[np.float64]
-    """(N, 2) of GENDERS."""
-
-    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Faces:
-        return Faces(self.ages[rows], self.women[rows], self.years[rows], self.means[rows], self.probabilities[rows])
-
-    def __len__(self) -> int:
-        return len(self.ages)
-
-
-class Drawn(NamedTuple):
-    """A crowd, and what it was drawn with."""
-
-    rows: npt.NDArray[np.int64]
-    women: float
-    ages: npt.NDArray[np.float64]
-    """(YEARS,) shares."""
-    profile: int
+Predicted = tuple[list[FacePrediction], LabelArray]
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("data", type=Path)
-    parser.add_argument("photos", type=Path, nargs="?")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="output of `prepare`")
+    parser.add_argument("photos", type=Path, nargs="?", help="folder with metadata.csv")
     parser.add_argument("--cross-fit", type=int, metavar="SPLITS", help="halve the validation faces so many times")
     parser.add_argument("--crowds", type=int, default=CROWDS)
     options = parser.parse_args()
@@ -84,17 +53,17 @@ def main() -> None:
         rows = list(_cross_fit(bundled, options.data, options.cross_fit, options.crowds))
         _table(f"validation faces, {options.cross_fit} halvings", rows)
         return
-    known = confusion.parse(bundled.manifest, bundled.labels)
-    faces = _faces(_predicted(bundled, options.data, "test"))
-    print(f"release {bundled.version}, statistics of {known.faces} validation faces")
-    _table(f"{len(faces)} test faces", list(_measure(faces, known, options.crowds, np.random.default_rng(SEED))))
+    corrector = Corrector(confusion.parse(bundled.manifest, bundled.labels))
+    print(f"release {bundled.version}, statistics of {corrector.known.faces} validation faces")
+    places = {"test faces": _faces(_predicted(bundled, options.data, "test"))}
     if options.photos:
-        pictures = _photographed(bundled, options.photos)
-        rows = list(_measure(pictures, known, options.crowds, np.random.default_rng(SEED)))
-        _table(f"{len(pictures)} photographs", rows)
+        places["photographs"] = _photographed(bundled, options.photos)
+    for name, faces in places.items():
+        rows = list(crowds(faces, corrector, options.crowds, np.random.default_rng(SEED)))
+        _table(f"{len(faces.ages)} {name}", rows)
 
 
-def _cross_fit(bundled: Release, data: Path, splits: int, crowds: int) -> Iterator[Measured]:
+def _cross_fit(bundled: Release, data: Path, splits: int, number: int) -> Iterator[Measured]:
     predictions, labels = _predicted(bundled, data, "validation")
     random = np.random.default_rng(SEED)
     for _ in range(splits):
@@ -103,76 +72,12 @@ def _cross_fit(bundled: Release, data: Path, splits: int, crowds: int) -> Iterat
         fitted = counting.count([predictions[row] for row in known], labels[known], {HEAD: GENDERS})
         assert fitted
         faces = _faces(([predictions[row] for row in drawn], labels[drawn]))
-        yield from _measure(faces, fitted, crowds // splits, random)
+        yield from crowds(faces, Corrector(fitted), number // splits, random)
 
 
-class Measured(NamedTuple):
-    """One crowd: figures beside the truth."""
-
-    profile: int
-    figures: dict[str, Figure]
-    truth: dict[str, float]
-    """The shares that the crowd was drawn with."""
-    own: dict[str, float]
-    """The shares of the faces that were drawn."""
-    poor: bool
-
-
-def _measure(faces: Faces, known: Confusion, crowds: int, random: np.random.Generator) -> Iterator[Measured]:
-    corrector = Corrector(known)
-    for _ in range(crowds):
-        drawn = _drawn(faces, random)
-        people = faces[drawn.rows]
-        crowd = Crowd.empty(known, (HEAD,))
-        crowd.add(known, people.years, people.means, {HEAD: people.probabilities})
-        found = corrector.summary(crowd)
-        figures = {
-            WOMEN: found.heads[HEAD][GENDERS[1]],
-            **found.bands,
-            "mean age": found.mean_age,
-            "median age": found.median_age,
-        }
-        own = np.bincount(np.minimum(people.ages, YEARS - 1), minlength=YEARS) / len(people)
-        truth, faced = _truth(drawn.women, drawn.ages), _truth(float(people.women.mean()), own)
-        yield Measured(drawn.profile, figures, truth, faced, found.fit.poor)
-
-
-def _truth(women: float, ages: npt.NDArray[np.float64]) -> dict[str, float]:
-    return {
-        WOMEN: women,
-        **{band.name: float(band.share(ages)) for band in bands.DEFAULT},
-        "mean age": float(mean_age(ages)),
-        "median age": float(median_age(ages)),
-    }
-
-
-def _drawn(faces: Faces, random: np.random.Generator) -> Drawn:
-    women, size = random.uniform(*SHARES), int(random.integers(SIZES[0], SIZES[1] + 1))
-    profile = int(random.integers(len(PROFILES)))
-    weights = _profile(profile, random)[faces.ages]
-    shares = np.where(faces.women, women, 1 - women) * weights
-    for gender in (faces.women, ~faces.women):
-        shares[gender] /= weights[gender].sum()
-    ages: Array = np.bincount(np.minimum(faces.ages, YEARS - 1), weights=shares, minlength=YEARS).astype(np.float64)
-    return Drawn(random.choice(len(faces), size, p=shares), women, ages, profile)
-
-
-def _profile(profile: int, random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return weights of ages: one or two peaks, and a few of all ages."""
-    years = np.arange(200)
-
-    def peak(first: float, last: float, narrowest: float, widest: float) -> Array:
-        center, width = random.uniform(first, last), random.uniform(narrowest, widest)
-        heights: Array = np.exp(-0.5 * ((years - center) / width) ** 2)
-        return heights
-
-    if profile == 0:
-        weights = peak(5, 25, 8, 15)
-    elif profile == 1:
-        weights = peak(50, 75, 10, 20)
-    else:
-        weights = peak(5, 25, 5, 10) + random.uniform(0.5, 2) * peak(50, 75, 5, 12)
-    return weights + 0.02
+def _faces(predicted: Predicted) -> Faces:
+    predictions, labels = predicted
+    return Faces.of(predictions, by_head(labels)["age"], by_head(labels)[HEAD])
 
 
 def _table(title: str, rows: list[Measured]) -> None:
@@ -184,11 +89,11 @@ def _table(title: str, rows: list[Measured]) -> None:
     )
     for name in rows[0].figures:
         _row(name, rows, name)
-    shifted = [abs(row.truth[WOMEN] - 0.5) > SHIFTED for row in rows]
-    _row("women, shift > 20 points", [row for row, far in zip(rows, shifted, strict=True) if far], WOMEN)
-    _row("women, other", [row for row, far in zip(rows, shifted, strict=True) if not far], WOMEN)
+    shifted = [abs(row.truth[SHARE] - 0.5) > SHIFTED for row in rows]
+    _row("women, shift > 20 points", [row for row, far in zip(rows, shifted, strict=True) if far], SHARE)
+    _row("women, other", [row for row, far in zip(rows, shifted, strict=True) if not far], SHARE)
     for number, profile in enumerate(PROFILES):
-        _row(f"women, {profile}", [row for row in rows if row.profile == number], WOMEN)
+        _row(f"women, {profile}", [row for row in rows if row.profile == number], SHARE)
 
 
 def _row(title: str, rows: list[Measured], name: str) -> None:
@@ -207,7 +112,7 @@ def _errors(value: Array, counted: Array, truth: Array) -> str:
     return f"{error:8.2f}{plain:9.2f}{error / plain:7.2f}"
 
 
-def _predicted(bundled: Release, data: Path, split: str) -> tuple[list[FacePrediction], LabelArray]:
+def _predicted(bundled: Release, data: Path, split: str) -> Predicted:
     """Return the predictions for a split, from a file of an earlier run of the same model and faces."""
     labels = shards.labels(data, split)
     path = CACHE / f"{bundled.sha256[:12]}-{split}-{len(labels)}.pickle"
@@ -224,21 +129,19 @@ def _predicted(bundled: Release, data: Path, split: str) -> tuple[list[FacePredi
     return pickle.loads(path.read_bytes()), labels  # noqa: S301 - written above
 
 
-def _faces(predicted: tuple[list[FacePrediction], LabelArray]) -> Faces:
-    predictions, labels = predicted
-    known = by_head(labels)
-    return Faces(
-        ages=known["age"].astype(np.int64),
-        women=known[HEAD] == 1,
-        years=np.array([each.age.years for each in predictions]),
-        means=answers.read_mean_ages([each.probabilities["age"] for each in predictions]),
-        probabilities=answers.read_choice([each.probabilities[HEAD] for each in predictions], len(GENDERS)),
-    )
-
-
 def _photographed(bundled: Release, folder: Path) -> Faces:
-    """Return the faces in the middle of the photographs, with a random age of the annotated band."""
-    raise NotImplementedError
+    """Return the faces in the middle of photographs, with the middle of the annotated ages."""
+    settings, finder, predictor = Settings(), FaceFinder(), Predictor(bundled)
+    options = Options(settings.min_face_score, settings.min_face_size)
+    found, photos = [], []
+    for photo in bench_photos.annotated(folder):
+        image = bench_photos.opened(photo.path)
+        if face := bench_photos.in_the_middle(image, finder.find(image, options)):
+            aligned = bench_photos.aligned(image, face).resize((bundled.size, bundled.size), Image.Resampling.BILINEAR)
+            found += predictor.predict(np.asarray(aligned, np.uint8)[None])
+            photos.append(photo)
+    gender = [GENDERS.index(photo.gender.lower()) for photo in photos]
+    return Faces.of(found, np.array([photo.middle for photo in photos]), np.array(gender))
 
 
 if __name__ == "__main__":
