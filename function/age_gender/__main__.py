@@ -95,7 +95,7 @@ def summarize(options: argparse.Namespace) -> int:
     """Estimate shares of gender and age from answers, corrected for the errors of the release that gave them."""
     settings = sources.settings_of(None, options.model)
     # Imported here: the other commands work without numpy.
-    from age_gender import summarize, summary_text
+    from age_gender import summarize, summary_page, summary_text
     from age_gender.answer_files import AnswersError
     from serving import release
     from serving.demographics import bands, confusion
@@ -111,7 +111,9 @@ def summarize(options: argparse.Namespace) -> int:
     if options.format == "json":
         print(json.dumps(found.as_json()))
     else:
-        lines = summary_text.comma_separated if options.format == "csv" else summary_text.table
+        lines = {"csv": summary_text.comma_separated, "html": summary_page.page}.get(options.format, summary_text.table)
+        if not sys.stdout.isatty():
+            _encode(sys.stdout, "utf-8")
         print("\n".join(lines(found)))
     return OK
 
@@ -276,7 +278,7 @@ def parser() -> argparse.ArgumentParser:
     )
     counted.add_argument("--bands", metavar="0-17,18-24,…", help="age bands, the last one like 65+")
     counted.add_argument("--by", metavar="COLUMN,…", help="a summary for each value of these columns of the answers")
-    _format_options(counted, {"json": "one JSON object", "csv": "CSV for a spreadsheet"})
+    _format_options(counted, {"json": "one JSON object", "csv": "CSV for a spreadsheet", "html": "a page"})
     counted.add_argument("--model", help="the release that answered (default: $MODEL_URI, else the bundled release)")
     return result
 

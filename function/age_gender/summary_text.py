@@ -12,8 +12,8 @@ from serving.demographics.summary import Figure, Summary
 from serving.text import printable, spreadsheet_cell
 
 _NAME = 24
-_POOR_FIT = (
-    "warning: no shares explain these answers well; the images may be of another kind than those that the release "
+POOR_FIT = (
+    "no shares explain these answers well; the images may be of another kind than those that the release "
     "was measured on, and the corrected figures may be wrong"
 )
 _FOOT = (
@@ -27,7 +27,7 @@ def table(result: Result) -> Iterator[str]:
     yield from _table(f"{result.whole.faces} faces, release {result.release}", result.whole)
     for group, summary in result.groups.items():
         yield ""
-        yield from _table(f"{_named(result, group)}: {summary.faces} faces", summary)
+        yield from _table(f"{named(result, group)}: {summary.faces} faces", summary)
     if result.columns:
         yield ""
         yield from _differences(result)
@@ -35,7 +35,7 @@ def table(result: Result) -> Iterator[str]:
     if missed := described(result.not_counted):
         yield f"not counted: {missed}"
     if any(summary.fit.poor for summary in (result.whole, *result.groups.values())):
-        yield _POOR_FIT
+        yield f"warning: {POOR_FIT}"
     yield _FOOT
 
 
@@ -43,7 +43,7 @@ def comma_separated(result: Result) -> Iterator[str]:
     """Return the lines of CSV: one figure a row, of the whole and of each group. No cell is a formula."""
     yield _csv_line((*map(spreadsheet_cell, result.columns), "figure", "estimated", "low", "high", "counted"))
     for group, summary in {("",) * len(result.columns): result.whole, **result.groups}.items():
-        for name, figure in _figures(summary):
+        for name, figure in figures(summary):
             yield _csv_line(
                 (*map(spreadsheet_cell, group), spreadsheet_cell(name), *(f"{value:.4f}" for value in figure))
             )
@@ -52,14 +52,15 @@ def comma_separated(result: Result) -> Iterator[str]:
 def _table(title: str, summary: Summary) -> Iterator[str]:
     yield printable(title)
     yield f"{'':{_NAME}}{'estimated':>10}{'between':>16}{'counted':>10}"
-    for name, figure in _figures(summary):
+    for name, figure in figures(summary):
         years = name.endswith("age")
         unit, scale = ("   ", 1) if years else (" %", 100)
         value, low, high, counted = (f"{scale * each:.1f}" for each in figure)
         yield f"{printable(name):{_NAME}}{value:>8}{unit:2}{f'{low} - {high}':>16}{counted:>8}{unit}".rstrip()
 
 
-def _figures(summary: Summary) -> Iterator[tuple[str, Figure]]:
+def figures(summary: Summary) -> Iterator[tuple[str, Figure]]:
+    """Return all figures with their names."""
     for figures in summary.heads.values():
         yield from figures.items()
     yield from summary.bands.items()
@@ -80,12 +81,13 @@ def _differences(result: Result) -> Iterator[str]:
         scale, unit = (1, "years") if each.figure == MEAN_AGE else (100, "points")
         low, high = scale * each.low, scale * each.high
         yield (
-            f"  {_named(result, each.group)}, {printable(each.figure)}: {scale * each.difference:+.1f} {unit} "
+            f"  {named(result, each.group)}, {printable(each.figure)}: {scale * each.difference:+.1f} {unit} "
             f"({low:+.1f} to {high:+.1f})"
         )
 
 
-def _named(result: Result, group: Group) -> str:
+def named(result: Result, group: Group) -> str:
+    """Return the columns of a group with their values."""
     return ", ".join(f"{name} {value}" for name, value in zip(result.columns, map(printable, group), strict=True))
 
 
