@@ -12,8 +12,9 @@ from serving.demographics.answers import read_choice, read_mean_ages
 from serving.demographics.confusion import DEGREES, LEVELS, Confusion, Counts, HeadCounts, answer
 from serving.heads import AGE, Labels
 from serving.prediction import FacePrediction
+from serving.request_stats import AGE_BANDS
 from training.data.shards import LabelArray
-from training.labels import AGE_CLASSES, MISSING, by_head, exact_ages
+from training.labels import AGE_CLASSES, MISSING, band, by_head, exact_ages
 
 SMALLEST_GROUP = 25
 """Faces in a group of true ages: enough for a distribution, and too many to recognize one."""
@@ -47,8 +48,12 @@ def count(predictions: list[FacePrediction], labels: LabelArray, names: Labels) 
     scale = np.round(np.quantile(means, [NormalDist().cdf(bound) for bound in _BOUNDS]), 3)
     known = Confusion(len(ages), scale, _centers(ages, starts), {})
     group = np.searchsorted(starts, ages, side="right") - 1
+    years = np.array([each.age.years for each, counts in zip(predictions, counted, strict=True) if counts])
+    bands = np.zeros((len(starts), len(AGE_BANDS)), np.int64)
+    np.add.at(bands, (group, band(years)), 1)
     return replace(
         known,
+        bands=bands,
         heads={
             head: _head(
                 each,

@@ -16,12 +16,14 @@ import numpy.typing as npt
 
 from serving.heads import Labels
 from serving.release import ReleaseError
+from serving.request_stats import AGE_BANDS
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 MEMBER = "demographics"
 """Optional section of a manifest."""
+_BANDS = "bands"
 CERTAINTY = (0.6, 0.75, 0.9, 0.97)
 """Bounds between degrees of certainty: probabilities of the answered label."""
 DEGREES = len(CERTAINTY) + 1
@@ -62,6 +64,8 @@ class Confusion:
     """(G,) mean true age of each group, in years, rising."""
     heads: Mapping[str, HeadCounts]
     """By classification head."""
+    bands: Counts | None = None
+    """(G, bands): faces by group of true ages and answered band of the request log, None if it was not counted."""
 
     def level(self, means: npt.NDArray[Any]) -> Counts:
         """Return the level of each mean of an age distribution, (N,) years -> (N,)."""
@@ -89,6 +93,7 @@ def section(confusion: Confusion) -> dict[str, Any]:
         "faces": confusion.faces,
         "scale": [round(float(bound), 3) for bound in confusion.scale],
         "centers": [round(float(center), 2) for center in confusion.centers],
+        **({_BANDS: _rows(confusion.bands)} if confusion.bands is not None else {}),
         **{
             head: {"levels": _written(counts.levels), "answers": _written(counts.answers)}
             for head, counts in confusion.heads.items()
@@ -134,12 +139,19 @@ def _confusion(stated: Mapping[str, Any], labels: Labels) -> Confusion:
     }
     if not heads:
         raise ValueError(f"every head of {', '.join(labels)}")
-    return Confusion(int(stated["faces"]), scale, centers, heads)
+    bands = None
+    if _BANDS in stated:
+        bands = _read([stated[_BANDS]], (1, len(centers), len(AGE_BANDS)))[0]
+    return Confusion(int(stated["faces"]), scale, centers, heads, bands)
 
 
 def _written(counts: Counts) -> list[list[str]]:
     """Return rows of counts as text, a number a cell; the last cells of a row are left out where they are 0."""
-    return [[" ".join(map(str, np.trim_zeros(row, "b"))) for row in group] for group in counts]
+    return [_rows(group) for group in counts]
+
+
+def _rows(counts: Counts) -> list[str]:
+    return [" ".join(map(str, np.trim_zeros(row, "b"))) for row in counts]
 
 
 def _read(rows: list[list[str]], shape: tuple[int, ...]) -> Counts:

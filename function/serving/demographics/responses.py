@@ -13,8 +13,10 @@ import numpy as np
 from serving.demographics.confusion import LEVELS, Array, Confusion, Counts, HeadCounts
 
 # Standard deviations of the kernels over groups of ages: for the shape of the estimated age's distribution, for its
-# mean, for the distance between labels, and for the answered label.
+# mean, for the distance between labels, for the answered label, and for the answered band.
 _SHAPE, _MEAN, _DISTANCE, _ANSWER = 1.5, 0.5, 3.0, 1.0
+# The same for the answered band.
+_BAND = 0.5
 # Faces that weigh as much for no distance between labels as the counted faces weigh for the observed one.
 _NO_DISTANCE = 10.0
 # Faces of all ages that each distribution of answered labels borrows.
@@ -58,6 +60,19 @@ def replicates(confusion: Confusion, counts: HeadCounts, number: int, random: np
     return Responses(np.concatenate([part.levels for part in parts]), np.concatenate([part.answers for part in parts]))
 
 
+def of_bands(confusion: Confusion, number: int, random: np.random.Generator) -> tuple[Array, Array]:
+    """Return the distributions of the answered band, (1, YEARS, bands), and (number, YEARS, bands) replicates.
+
+    Raises:
+        ValueError: the release has no counts of bands.
+    """
+    if confusion.bands is None:
+        raise ValueError("a release without counts of answered bands")
+    counts = confusion.bands[None]
+    one = _answers(confusion.age_weights, counts[None].astype(np.float64), _BAND)[:, 0]
+    return one, _answers(confusion.age_weights, _resampled(counts, number, random), _BAND)[:, 0]
+
+
 def _resampled(counts: Counts, number: int, random: np.random.Generator) -> Array:
     """Return resamples of each row: (L, G, cells) -> (number, L, G, cells)."""
     totals = counts.sum(axis=-1)
@@ -92,9 +107,9 @@ def _levels(age_weights: Array, counts: Array) -> Array:
     return result
 
 
-def _answers(age_weights: Array, counts: Array) -> Array:
+def _answers(age_weights: Array, counts: Array, width: float = _ANSWER) -> Array:
     """Return the distributions of the answered label: (B, L, G, columns) counts -> (B, L, YEARS, columns)."""
-    near = np.einsum("blgc,gh->blhc", counts, _kernel(counts.shape[-2], _ANSWER))
+    near = np.einsum("blgc,gh->blhc", counts, _kernel(counts.shape[-2], width))
     everyone = counts.sum(axis=-2, keepdims=True) + 0.1
     borrowed = near + _BORROWED * everyone / everyone.sum(axis=-1, keepdims=True)
     result: Array = age_weights @ (borrowed / borrowed.sum(axis=-1, keepdims=True))

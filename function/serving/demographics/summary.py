@@ -129,9 +129,7 @@ class Corrector:
         if not crowd.faces:
             raise EmptyCrowdError("there is no face to summarize")
         grid = crowd.grids[head].astype(np.float64)
-        if head not in self._estimated:
-            self._estimated[head] = self._responses(head)
-        one, many = self._estimated[head]
+        one, many = self.responses(head)
         found = mixture.shares(grid[None], one)
         # Equal crowds get equal intervals, and others independent ones.
         random = np.random.default_rng(zlib.crc32(crowd.grids[head].tobytes()))
@@ -146,16 +144,22 @@ class Corrector:
             return next(iter(self.known.heads.values())).age_only()
         return self.known.heads[head]
 
-    def _responses(self, head: str) -> tuple[Responses, Responses]:
-        counts = self._counts(head)
-        random = np.random.default_rng(self.known.faces)
-        return responses.of(self.known, counts), responses.replicates(self.known, counts, self._replicates, random)
+    def responses(self, head: str) -> tuple[Responses, Responses]:
+        """Return the responses of one head, as a single replicate and as bootstrap replicates."""
+        if head not in self._estimated:
+            counts = self._counts(head)
+            random = np.random.default_rng(self.known.faces)
+            self._estimated[head] = (
+                responses.of(self.known, counts),
+                responses.replicates(self.known, counts, self._replicates, random),
+            )
+        return self._estimated[head]
 
     def _labels(self, crowd: Crowd, head: str, found: Estimate) -> dict[str, Figure]:
         counted = crowd.grids[head].sum(axis=0).reshape(-1, DEGREES).sum(axis=1) / crowd.faces
         shares, replicates = found.shares.sum(axis=1), found.replicates.sum(axis=2)
         return {
-            label: _figure(shares[number], replicates[:, number], counted[number])
+            label: figure(shares[number], replicates[:, number], counted[number])
             for number, label in enumerate(self._counts(head).labels)
         }
 
@@ -177,17 +181,18 @@ def median_age(ages: Array) -> Array:
 
 def _bands(bands: tuple[Band, ...], shares: Array, replicates: Array, counted: Array) -> dict[str, Figure]:
     """Return the figure of each band, from (YEARS,), (B, YEARS) and (YEARS,) shares."""
-    return {band.name: _figure(band.share(shares), band.share(replicates), band.share(counted)) for band in bands}
+    return {band.name: figure(band.share(shares), band.share(replicates), band.share(counted)) for band in bands}
 
 
 def _age(measure: Callable[[Array], Array], found: Estimate, counted: Array) -> Figure:
     """Return the figure of a measure of (..., YEARS) shares."""
-    return _figure(
+    return figure(
         measure(found.shares.sum(axis=0)), measure(found.replicates.sum(axis=1)), measure(counted.sum(axis=0)), YEARS
     )
 
 
-def _figure(value: Any, replicates: Array, counted: Any, largest: float = 1.0) -> Figure:
+def figure(value: Any, replicates: Array, counted: Any, largest: float = 1.0) -> Figure:
+    """Return an estimate with the 95 % interval of its (B,) replicates, from 0 to `largest`."""
     half = _DEVIATIONS * float(np.std(replicates))
     return Figure(float(value), max(float(value) - half, 0.0), min(float(value) + half, largest), float(counted))
 
