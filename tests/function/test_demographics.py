@@ -141,7 +141,10 @@ def test_a_crowd_without_a_face_has_no_figures(corrector: Corrector, known: Conf
 
 
 def test_groups_differ_by_more_than_chance_or_not(corrector: Corrector, known: Confusion) -> None:
-    equal = {("a",): crowd(known, shares(0.4, 30), 500, 1), ("b",): crowd(known, shares(0.4, 30), 500, 2)}
+    equal: dict[comparison.Group, Crowd] = {
+        ("a",): crowd(known, shares(0.4, 30), 500, 1),
+        ("b",): crowd(known, shares(0.4, 30), 500, 2),
+    }
     found = comparison.differences(corrector, equal, bands.DEFAULT)
     assert {each.group for each in found} == {("a",)}
     assert not any(each.significant for each in found)
@@ -197,7 +200,7 @@ def test_an_age_without_shares_is_refused(numbers: list[int]) -> None:
 
 def test_a_release_without_statistics_says_what_to_do(bundled: Release) -> None:
     manifest = {name: value for name, value in bundled.manifest.items() if name != confusion.MEMBER}
-    with pytest.raises(ReleaseError, match="has no statistics to correct counts with.*training evaluate"):
+    with pytest.raises(ReleaseError, match=r"has no statistics to correct counts with.*training evaluate"):
         confusion.parse(manifest, bundled.labels)
 
 
