@@ -95,17 +95,15 @@ def _parquet(name: str) -> Iterator[Row]:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise AnswersError(f"{name} needs pyarrow: pip install '.[batch]' installs it, or give JSON lines") from error
-    try:
-        with parquet.ParquetFile(name) as file:
+    with _opened(name) as stream:
+        try:
             rows = 0
-            for group in file.iter_batches(_ROWS):
+            for group in parquet.ParquetFile(stream).iter_batches(_ROWS):
                 for row in group.to_pylist():
                     rows += 1
                     yield _of_columns(row, f"row {rows} of {name}")
-    except FileNotFoundError as error:
-        raise AnswersError(f"{name} cannot be read: {error.strerror}") from error
-    except (OSError, ValueError) as error:
-        raise AnswersError(f"{name} is no Parquet file ({error})") from error
+        except (OSError, ValueError) as error:
+            raise AnswersError(f"{name} is no Parquet file ({error})") from error
 
 
 def _of_columns(row: dict[str, Any], place: str) -> Row:

@@ -17,7 +17,7 @@ from serving.demographics.responses import Responses
 # Levels of the estimated age in one cell of the test.
 _POOLED = 8
 # A poor fit is improbable, and concerns so large a share of the answers that figures change.
-_IMPROBABLE = 0.01
+_IMPROBABLE = 0.025
 _NOTICEABLE = 0.03
 
 

@@ -20,7 +20,7 @@ STEPS = 60
 _WIDTH = 1.3
 # Faces in a crowd that speak for equal shares of the labels at every age. A face of a baby hardly shows its gender:
 # where faces say little, their ages get the shares of the others.
-_ALIKE = 100.0
+_ALIKE = 200.0
 
 
 def _smoothing() -> Array:

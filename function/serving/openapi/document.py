@@ -13,7 +13,7 @@ from serving import access, connections, gunicorn_settings, middleware, problems
 from serving.heads import AGE
 from serving.openapi import demographics
 from serving.openapi.schemas import JsonObject, interval_coverage, ref, schemas
-from serving.prediction import LANDMARKS, FaceBox
+from serving.prediction import LANDMARKS, PROBABILITIES, FaceBox
 from serving.release import Release
 from serving.request_parsing import DETECT
 from serving.routes import Operation, Routes
@@ -128,10 +128,26 @@ def _operation(path: str, method: str, operation: Operation, settings: Settings,
         "tags": [operation.tag],
         "summary": operation.summary,
         **({"security": [{name: []} for name in _SCHEMES]} if guarded else {}),
-        **({"parameters": [_detect_parameter(settings)]} if operation.choosable else {}),
+        **({"parameters": found} if (found := _parameters(operation, settings)) else {}),
         **({"requestBody": _BODIES[operation.body](settings)} if operation.body else {}),
         "responses": responses,
     }
+
+
+def _parameters(operation: Operation, settings: Settings) -> list[JsonObject]:
+    return [
+        *([_detect_parameter(settings)] if operation.choosable else []),
+        *([_PROBABILITIES_PARAMETER] if operation.body == "images" else []),
+    ]
+
+
+_PROBABILITIES_PARAMETER: JsonObject = {
+    "name": PROBABILITIES,
+    "in": "query",
+    "description": "Whether each prediction also has what its estimates were chosen from. `age-gender summarize` needs "
+    "that. It precedes `parameters` of a JSON body. Default: `false`.",
+    "schema": {"type": "boolean", "default": False},
+}
 
 
 def _detect_parameter(settings: Settings) -> JsonObject:
