@@ -109,7 +109,7 @@ class Summaries:
         tally = Tally(self._known, self._release.version)
         try:
             for face in _faces(results, left_out):
-                tally.add({**_enabled(face, self._settings.heads), RELEASE: self._release.version})
+                tally.add({RELEASE: self._release.version, **_enabled(face, self._settings.heads)})
             crowd = tally.crowd()
         except AnswerError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"an answer {error}") from error

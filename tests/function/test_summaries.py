@@ -125,6 +125,12 @@ def test_small_groups_are_withheld(server: Server) -> None:
         (earlier(*[face("male", probabilities={"age": [1, 2]})] * 12), "", 200, ""),
         (earlier(*[face("male", probabilities={"gender": [1, 2]})] * 12), "", 400, "has no age"),
         (earlier(*[face("male", probabilities={"age": [1, 2], "gender": [1]})] * 12), "", 400, "garbles"),
+        (
+            json.dumps({"predictions": [face("male", release="20250101-abc")] * 12}).encode(),
+            "",
+            400,
+            "is of release 2025",
+        ),
         (json.dumps({"predictions": "12"}).encode(), "", 400, '"predictions" is no list'),
         (json.dumps({"predictions": [1]}).encode(), "", 400, '"predictions" is no list'),
         (json.dumps({"instances": []}).encode(), "", 400, "contains no image"),

@@ -14,7 +14,6 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from age_gender import summary_text
 from age_gender.__main__ import main
 from age_gender.client import Client
 from age_gender.prediction import Prediction, probability_columns
@@ -212,7 +211,6 @@ def test_a_release_without_statistics_is_refused(tmp_path: Path, run: Run) -> No
 def test_a_poor_fit_is_said(tmp_path: Path, run: Run) -> None:
     unsure = [answer(0.45 + 0.1 * (face % 2), 30) for face in range(300)]
     assert "no shares explain these answers well" in run(written(tmp_path / "a.jsonl", unsure))[1]
-    assert summary_text._POOR_FIT.startswith("warning: no shares")
 
 
 def test_probabilities_come_only_where_they_are_asked_for(server: Server, tmp_path: Path) -> None:
