@@ -80,13 +80,21 @@ def batch(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise UnusableError(f"a batch needs {error.name}: pip install '.[batch]' installs it") from error
     try:
-        job = Job.of(options.output, settings, detect=options.detect, probabilities=options.probabilities)
+        job = Job.of(
+            options.output,
+            settings,
+            detect=options.detect,
+            probabilities=options.probabilities,
+            summarize=options.summary,
+        )
         summary = run(options.images, job, options.part_size, options.beam)
     except BatchError as error:
         raise UsageError(str(error)) from error
     except InterruptedBatchError as error:
         raise UnusableError(str(error)) from error
     print(f"{printable(options.output)}: {_counted(summary)}, {summary['failed']} errors")
+    if options.summary:
+        print(f"{printable(job.demographics)}: shares and ages of all faces")
     _report_passed_over(Counter(summary.get("passed_over", {})))
     return SOME_FAILED if summary["failed"] else OK
 
@@ -266,6 +274,11 @@ def parser() -> argparse.ArgumentParser:
         "--detect", action="store_true", help="find the faces of whole images: one row a face, one for an image without"
     )
     _probabilities_option(many)
+    many.add_argument(
+        "--summary",
+        action="store_true",
+        help="also write shares of genders and ages, corrected as by `summarize`, to <output>.demographics.json",
+    )
     many.add_argument("--part-size", type=_positive, default=500, help="images in one part (default: 500)")
     _local_options(many)
     counted = commands.add_parser("summarize", help=summarize.__doc__, description=summarize.__doc__)

@@ -48,7 +48,7 @@ def read(name: str) -> Iterator[Row]:
         yield from _parquet(name)
     else:
         with _opened(name) as stream:
-            yield from _lines(stream, "standard input" if name == STDIN else name)
+            yield from of_lines(stream, "standard input" if name == STDIN else name)
 
 
 @contextmanager
@@ -63,7 +63,12 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         raise AnswersError(f"{name} cannot be read: {error.strerror}") from error
 
 
-def _lines(stream: Iterable[bytes], name: str) -> Iterator[Row]:
+def of_lines(stream: Iterable[bytes], name: str) -> Iterator[Row]:
+    """Return the rows of JSON lines from a file of this name.
+
+    Raises:
+        AnswersError: as `read`.
+    """
     for number, line in enumerate(stream, 1):
         if not line.strip():
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from serving.demographics import comparison
 from serving.demographics.bands import Band
 from serving.demographics.comparison import Difference, Group
 from serving.demographics.confusion import Confusion
+from serving.demographics.crowd import Crowd
 from serving.demographics.summary import Corrector, Summary
 from serving.demographics.tally import AnswerError, Tally
 
@@ -31,6 +32,15 @@ class NotCounted:
     warned: Counter[str] = field(default_factory=Counter)
     """Faces with a warning, by its code."""
 
+    def __add__(self, other: NotCounted) -> NotCounted:
+        return NotCounted(
+            self.errors + other.errors, self.without_face + other.without_face, self.warned + other.warned
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers as JSON."""
+        return {"errors": self.errors, "without_face": self.without_face, "warnings": dict(self.warned)}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -47,25 +57,21 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Return all figures as JSON."""
-        result: dict[str, Any] = {
+        found: dict[str, Any] = {
             "release": self.release,
             **self.whole.as_json(),
-            "not_counted": {
-                "errors": self.not_counted.errors,
-                "without_face": self.not_counted.without_face,
-                "warnings": dict(self.not_counted.warned),
-            },
+            "not_counted": self.not_counted.as_json(),
         }
         if self.columns:
-            result["groups"] = [
+            found["groups"] = [
                 {**dict(zip(self.columns, group, strict=True)), **summary.as_json()}
                 for group, summary in self.groups.items()
             ]
-            result["differences"] = [
+            found["differences"] = [
                 {**each._asdict(), "group": dict(zip(self.columns, each.group, strict=True))}
                 for each in self.differences
             ]
-        return result
+        return found
 
 
 def summarize(
@@ -83,10 +89,25 @@ def summarize(
     Raises:
         AnswersError: a file cannot be read, has no face, mixes releases, or lacks a column or probabilities.
     """
+    rows = (row for name in names for row in answer_files.read(name))
+    crowds, missed = count(rows, known, version, columns)
+    if not crowds:
+        raise AnswersError(f"there is no face to count: {described(missed) or 'no image'}")
+    return result(crowds, missed, known, version, bands, columns)
+
+
+def count(
+    rows: Iterable[Row], known: Confusion, version: str, columns: Sequence[str] = ()
+) -> tuple[dict[Group, Crowd], NotCounted]:
+    """Return the crowds of answers that have a face, by group, and what they leave out.
+
+    Raises:
+        AnswersError: there is no row, or it is as for `summarize`.
+    """
     tallies: dict[Group, Tally] = {}
     missed = NotCounted()
     row: Row | None = None
-    for row in (row for name in names for row in answer_files.read(name)):
+    for row in rows:
         missed.errors += row.failed
         missed.without_face += not row.faces and not row.failed
         if row.faces:
@@ -100,9 +121,18 @@ def summarize(
         raise AnswersError(f"the last answer {error}") from error
     for tally in tallies.values():
         missed.warned += tally.warned
-    crowds = {group: crowd for group, crowd in crowds.items() if crowd.faces}
-    if not crowds:
-        raise AnswersError(f"there is no face to count: {described(missed) or 'no image'}")
+    return {group: crowd for group, crowd in crowds.items() if crowd.faces}, missed
+
+
+def result(
+    crowds: Mapping[Group, Crowd],
+    missed: NotCounted,
+    known: Confusion,
+    version: str,
+    bands: tuple[Band, ...],
+    columns: Sequence[str] = (),
+) -> Result:
+    """Return the demographics of at least one crowd with faces."""
     whole, *others = crowds.values()
     for crowd in others:
         whole = whole + crowd
