@@ -43,7 +43,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
+.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-demographics bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -183,6 +183,10 @@ screenshots: $(DEV_ENV)/.ready ## update the images in docs/
 bench-warnings: faces-named $(DEV_ENV)/.ready ## measure input warnings on DATA=<UTKFace> and on other images [PHOTOS=<folder>]
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
 	$(DEV_ENV)/bin/python -m tests.bench_warnings build/score/data $(PHOTOS)
+
+bench-demographics: faces-named $(DEV_ENV)/.ready ## measure corrected demographics of crowds drawn from DATA=<UTKFace> [PHOTOS=<folder with metadata.csv>]
+	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
+	$(DEV_ENV)/bin/python -m tests.bench_demographics build/score/data $(PHOTOS)
 
 bench-partial: faces-named $(DEV_ENV)/.ready ## measure what coarse labels add on DATA=<UTKFace> [EPOCHS=<number>] [SIZE=<pixels>]
 	$(DEV_ENV)/bin/python -m tests.bench_partial "$(DATA)" $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(SIZE),--size $(SIZE))

@@ -59,17 +59,17 @@ Estimates = list[Estimate | None]
 
 def main() -> None:
     """Print one table for all photographs, and the rows of the product by age band."""
-    photos = list(_photos(Path(sys.argv[1])))
-    pixels = [_pixels(photo.path) for photo in photos]
+    photos = list(annotated(Path(sys.argv[1])))
+    pixels = [opened(photo.path) for photo in photos]
     predictor, finder = Predictor(release.load(str(ROOT / "function" / "model"))), FaceFinder()
     settings = Settings()
     options = Options(settings.min_face_score, settings.min_face_size)
     faces = [finder.find(image, options) for image in pixels]
-    found = [_in_the_middle(image, each) for image, each in zip(pixels, faces, strict=True)]
+    found = [in_the_middle(image, each) for image, each in zip(pixels, faces, strict=True)]
     print(f"{len(photos)} photographs, release {predictor.release.version}, {sum(map(len, faces))} faces found")
     _head()
     _row("whole image", photos, [_estimate(predictor, _square(image)) for image in pixels])
-    for name, cut in (("box with margin 0.2", _box), ("detected and aligned", _aligned)):
+    for name, cut in (("box with margin 0.2", _box), ("detected and aligned", aligned)):
         estimates = _each(predictor, pixels, found, cut)
         _row(name, photos, estimates)
     _row("face-api.js", photos, list(_peer(pixels)))
@@ -79,18 +79,21 @@ def main() -> None:
             _row(f"aligned, {first} to {last}", [photos[row] for row in rows], [estimates[row] for row in rows])
 
 
-def _photos(folder: Path) -> Iterator[Photo]:
+def annotated(folder: Path) -> Iterator[Photo]:
+    """Return the photographs of metadata.csv."""
     with (folder / "metadata.csv").open(newline="", encoding="utf-8") as table:
         for row in csv.DictReader(table):
             low, _, high = row["age"].removesuffix("+").partition("-")
             yield Photo(folder / row["file_name"], int(low), int(high or OLDEST), row["gender"])
 
 
-def _pixels(path: Path) -> Image.Image:
+def opened(path: Path) -> Image.Image:
+    """Return an upright image."""
     return images.inspect(path.read_bytes()).upright(1).pixels
 
 
-def _in_the_middle(image: Image.Image, faces: list[Face]) -> Face | None:
+def in_the_middle(image: Image.Image, faces: list[Face]) -> Face | None:
+    """Return the face in the middle of an image, if there is one."""
     middle = complex(*image.size) / 2
     near = [face for face in faces if _distance(face.center, middle) < face.side / 2]
     return min(near, key=lambda face: _distance(face.center, middle), default=None)
@@ -113,7 +116,8 @@ def _box(image: Image.Image, face: Face) -> Image.Image:
     return crops.square(image, left, top, side, crops.ALIGNED_SIDE)
 
 
-def _aligned(image: Image.Image, face: Face) -> Image.Image:
+def aligned(image: Image.Image, face: Face) -> Image.Image:
+    """Return the face as `POST /detect` cuts it out."""
     return crops.warp(image, face.frame, crops.ALIGNED_SIDE)
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, FilePayload, Page, Route, ViewportSize,
 
 PHONE = ViewportSize(width=360, height=740)
 # addresses of the page's requests
-DETECT, PREDICT = "**/detect", "**/predict?detect=false"
+DETECT, PREDICT = "**/detect?probabilities=true", "**/predict?detect=false&probabilities=true"
 # colours of the two halves of a test image
 _RED, _BLUE = (220, 30, 30), (30, 30, 220)
 

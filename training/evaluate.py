@@ -10,14 +10,28 @@ from typing import Any
 import numpy as np
 
 from serving import input_check as serving_input_check
+from serving.demographics import confusion as serving_confusion
+from serving.demographics.confusion import Confusion
+from serving.prediction import FacePrediction
 from serving.predictor import Predictor
-from serving.release import Release, ReleaseError
+from serving.release import MANIFEST, Release, ReleaseError
 from training import openmetrics, runs
-from training.calibration import input_check
+from training.calibration import confusion, input_check
 from training.config import EvaluateConfig
 from training.data import shards
+from training.data.shards import LabelArray
 from training.errors import StepError
-from training.evaluation import baseline, before_after, comparison, learning_curve, metrics, report, samples, summary
+from training.evaluation import (
+    baseline,
+    before_after,
+    comparison,
+    crowds,
+    learning_curve,
+    metrics,
+    report,
+    samples,
+    summary,
+)
 from training.evaluation import champion as champions
 from training.evaluation.champion import Champion
 from training.evaluation.comparison import Comparison
@@ -34,6 +48,8 @@ def evaluate(
     data: Path, trained: Path, folder: Path, config: EvaluateConfig, champion: Champion = champions.NONE
 ) -> dict[str, Any]:
     """Score the test faces with the release in `folder`; write metrics.json, comparison.json and report.html into it.
+
+    The manifest gets the statistics with which `age-gender summarize` corrects counts, from validation faces.
 
     Files outside of the release, beside `folder`: a local report that shows faces, comparison.md, and metrics.txt for
     GitLab.
@@ -56,13 +72,17 @@ def evaluate(
             f"the faces in {data} were prepared at {fingerprint.size} pixels by {fingerprint.resize}, but the release "
             f"expects {challenger.size} pixels by {challenger.resize}; prepare them again"
         )
-    faces = score(predictor, data)
+    known = write_confusion(folder, predictor, data)
+    predictions, labels = _predict(predictor, data, "test")
+    faces = samples.collect(predictions, labels)
     measured = {"version": challenger.version, "sha256": challenger.sha256, "faces": len(faces.labels)}
     measured |= metrics.measure(faces, config)
     measured["config"] = asdict(config)
     coverage = challenger.manifest["calibration"]["age"]["coverage"]
     measured["baseline"] = baseline.measure(shards.labels(data, "train"), faces.labels, coverage)
     measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
+    if (corrected := crowds.measure(predictions, labels, known)) is not None:
+        measured[crowds.MEMBER] = corrected
     if before := before_after.initial(challenger):
         measured[before_after.MEMBER] = _before(before, challenger, faces, data, config)
     if (curve := learning_curve.section(trained, challenger, data, config)) is not None:
@@ -136,10 +156,36 @@ def score(predictor: Predictor, data: Path) -> samples.ScoredSamples:
     Raises:
         StepError: there are no test faces.
     """
+    return samples.collect(*_predict(predictor, data, "test"))
+
+
+def write_confusion(folder: Path, predictor: Predictor, data: Path) -> Confusion | None:
+    """Write into the manifest what corrects counts of answers: how the release answers for validation faces.
+
+    Args:
+        folder: the release.
+        predictor: of that release.
+        data: output folder of `prepare`.
+
+    Returns:
+        The statistics; None where too few faces have labels, and then the manifest has no section.
+    """
+    path = folder / MANIFEST
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest.pop(serving_confusion.MEMBER, None)
+    predictions, labels = _predict(predictor, data, "validation")
+    found = confusion.count(predictions, labels, predictor.release.labels)
+    if found:
+        manifest[serving_confusion.MEMBER] = serving_confusion.section(found)
+    write_text(path, json.dumps(manifest, indent=2) + "\n")
+    return found
+
+
+def _predict(predictor: Predictor, data: Path, split: str) -> tuple[list[FacePrediction], LabelArray]:
     predictions, labels = [], []
-    for shard in progress(shards.shards(data, "test"), "evaluate", "shard"):
+    for shard in progress(shards.shards(data, split), f"evaluate: {split}", "shard"):
         pixels, rows = shard.load()
         for faces in shards.pieces(pixels, predictor.release.size):
             predictions += predictor.predict(faces)
         labels.append(rows)
-    return samples.collect(predictions, np.concatenate(labels))
+    return predictions, np.concatenate(labels)

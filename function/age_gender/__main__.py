@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import logging
 import os
 import sys
@@ -45,6 +46,8 @@ def predict(options: argparse.Namespace) -> int:
     """Find the faces of images and predict each, on this machine, or with --url on a server."""
     if options.aligned and options.annotate is not None:
         raise UsageError("--annotate draws the faces that were found, and --aligned finds none; leave out one of them")
+    if options.probabilities and options.format == "csv":
+        raise UsageError("CSV has no columns for --probabilities; use --json, which `summarize` reads")
     try:
         found = image_files.find(options.images)
     except image_files.NothingFoundError as error:
@@ -77,15 +80,50 @@ def batch(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise UnusableError(f"a batch needs {error.name}: pip install '.[batch]' installs it") from error
     try:
-        job = Job.of(options.output, settings, detect=options.detect)
+        job = Job.of(
+            options.output,
+            settings,
+            detect=options.detect,
+            probabilities=options.probabilities,
+            summarize=options.summary,
+        )
         summary = run(options.images, job, options.part_size, options.beam)
     except BatchError as error:
         raise UsageError(str(error)) from error
     except InterruptedBatchError as error:
         raise UnusableError(str(error)) from error
     print(f"{printable(options.output)}: {_counted(summary)}, {summary['failed']} errors")
+    if options.summary:
+        print(f"{printable(job.demographics)}: shares and ages of all faces")
     _report_passed_over(Counter(summary.get("passed_over", {})))
     return SOME_FAILED if summary["failed"] else OK
+
+
+def summarize(options: argparse.Namespace) -> int:
+    """Estimate shares of gender and age from answers, corrected for the errors of the release that gave them."""
+    settings = sources.settings_of(None, options.model)
+    # Imported here: the other commands work without numpy.
+    from age_gender import summarize, summary_page, summary_text
+    from age_gender.answer_files import AnswersError
+    from serving import release
+    from serving.demographics import bands, confusion
+
+    columns = [name for name in (options.by or "").split(",") if name]
+    loaded = release.load(settings.model_uri, settings.pins)
+    known = confusion.parse(loaded.manifest, loaded.labels)
+    try:
+        chosen = bands.parse(options.bands) if options.bands else bands.DEFAULT
+        found = summarize.summarize(options.answers, known, loaded.version, chosen, columns)
+    except (AnswersError, bands.BandsError) as error:
+        raise UsageError(str(error)) from error
+    if options.format == "json":
+        print(json.dumps(found.as_json()))
+    else:
+        lines = {"csv": summary_text.comma_separated, "html": summary_page.page}.get(options.format, summary_text.table)
+        if not sys.stdout.isatty():
+            _encode(sys.stdout, "utf-8")
+        print("\n".join(lines(found)))
+    return OK
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
         _encode(stream)
     program = parser()
     options, beam = program.parse_known_args(arguments)
-    if options.run is predict and beam:
+    if options.run is not batch and beam:
         program.error(f"unknown arguments: {' '.join(beam)}")
     options.beam = beam
     try:
@@ -223,11 +261,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="write a copy of each image into this folder, with the faces drawn in",
     )
-    formats = one.add_mutually_exclusive_group()
-    for name, meaning in {"json": "a line of JSON for each image", "csv": "CSV for a spreadsheet"}.items():
-        formats.add_argument(
-            f"--{name}", dest="format", action="store_const", const=name, help=f"print {meaning} instead of a table"
-        )
+    _format_options(one, {"json": "a line of JSON for each image", "csv": "CSV for a spreadsheet"})
+    _probabilities_option(one)
     _local_options(one)
     many = commands.add_parser(
         "batch", help=batch.__doc__, description=batch.__doc__, epilog=_CODES, allow_abbrev=False
@@ -238,8 +273,26 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument(
         "--detect", action="store_true", help="find the faces of whole images: one row a face, one for an image without"
     )
+    _probabilities_option(many)
+    many.add_argument(
+        "--summary",
+        action="store_true",
+        help="also write shares of genders and ages, corrected as by `summarize`, to <output>.demographics.json",
+    )
     many.add_argument("--part-size", type=_positive, default=500, help="images in one part (default: 500)")
     _local_options(many)
+    counted = commands.add_parser("summarize", help=summarize.__doc__, description=summarize.__doc__)
+    counted.set_defaults(run=summarize)
+    counted.add_argument(
+        "answers",
+        nargs="+",
+        metavar="file",
+        help="answers with probabilities, of `predict --json` or `batch`: .jsonl, .parquet, or - for standard input",
+    )
+    counted.add_argument("--bands", metavar="0-17,18-24,…", help="age bands, the last one like 65+")
+    counted.add_argument("--by", metavar="COLUMN,…", help="a summary for each value of these columns of the answers")
+    _format_options(counted, {"json": "one JSON object", "csv": "CSV for a spreadsheet", "html": "a page"})
+    counted.add_argument("--model", help="the release that answered (default: $MODEL_URI, else the bundled release)")
     return result
 
 
@@ -265,6 +318,20 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
     return int(text)
+
+
+def _format_options(parser: argparse.ArgumentParser, meanings: dict[str, str]) -> None:
+    formats = parser.add_mutually_exclusive_group()
+    for name, meaning in meanings.items():
+        formats.add_argument(
+            f"--{name}", dest="format", action="store_const", const=name, help=f"print {meaning} instead of a table"
+        )
+
+
+def _probabilities_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--probabilities", action="store_true", help="also write what each estimate was chosen from, for `summarize`"
+    )
 
 
 def _local_options(parser: argparse.ArgumentParser) -> None:

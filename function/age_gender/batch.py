@@ -10,26 +10,30 @@ from __future__ import annotations
 import json
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
-from age_gender import pipelines, runner, storage
+from age_gender import answer_files, pipelines, runner, storage, summarize
 from age_gender.detection import Detection
 from age_gender.image_files import listed
 from age_gender.local import LocalPredictor
 from age_gender.prediction import Prediction
 from age_gender.results import PARQUET, SUFFIXES, Counts, merge
+from age_gender.summarize import NotCounted
 from age_gender.table import json_line
-from serving import addresses
+from serving import addresses, release
 from serving.addresses import AddressError
+from serving.demographics import bands, confusion
+from serving.demographics.confusion import Confusion
+from serving.demographics.crowd import Crowd
 from serving.release import Release
 from serving.settings import BUNDLED_RELEASE, Settings
 
@@ -48,6 +52,22 @@ class InterruptedBatchError(Exception):
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """What corrects the demographics of a release's answers."""
+
+    known: Confusion
+    version: str
+
+
+class Counted(NamedTuple):
+    """The faces of some parts."""
+
+    crowd: Crowd | None
+    """None without a face."""
+    missed: NotCounted
+
+
+@dataclass(frozen=True)
 class Job:
     """The output and the settings of a batch; the same on every worker."""
 
@@ -59,11 +79,18 @@ class Job:
     """Use the release of this package, wherever a worker has that installed."""
     detect: bool
     """Find the faces of whole images, instead of taking each image as one aligned face."""
+    probabilities: bool = False
+    """Also write what each estimate was chosen from."""
+    summarize: bool = False
+    """Also write the demographics of all faces, which need the probabilities."""
 
     @classmethod
-    def of(cls, output: str, settings: Settings, *, detect: bool) -> Job:
+    def of(
+        cls, output: str, settings: Settings, *, detect: bool, probabilities: bool = False, summarize: bool = False
+    ) -> Job:
         """Return the job for these settings on this machine."""
-        return cls(output, settings, settings.model_uri == str(BUNDLED_RELEASE), detect)
+        bundled = settings.model_uri == str(BUNDLED_RELEASE)
+        return cls(output, settings, bundled, detect, probabilities or summarize, summarize)
 
     @property
     def kind(self) -> type[Prediction] | type[Detection]:
@@ -86,6 +113,11 @@ class Job:
         return f"{self.output}.summary.json"
 
     @property
+    def demographics(self) -> str:
+        """JSON: the demographics, as `age-gender summarize --json` prints them."""
+        return f"{self.output}.demographics.json"
+
+    @property
     def plan(self) -> str:
         """JSON: the images, the model, the heads, the limits and how faces are found."""
         return f"{self.parts}/plan.json"
@@ -101,7 +133,20 @@ class Job:
 
     def local(self) -> LocalPredictor:
         """Load the release on this machine."""
-        return LocalPredictor(replace(self.settings, model_uri=str(BUNDLED_RELEASE)) if self.bundled else self.settings)
+        return LocalPredictor(self._here, probabilities=self.probabilities)
+
+    def statistics(self) -> Statistics:
+        """Load what corrects the demographics.
+
+        Raises:
+            ReleaseError: the release has no such statistics.
+        """
+        loaded = release.load(self._here.model_uri, self._here.pins)
+        return Statistics(confusion.parse(loaded.manifest, loaded.labels), loaded.version)
+
+    @property
+    def _here(self) -> Settings:
+        return replace(self.settings, model_uri=str(BUNDLED_RELEASE)) if self.bundled else self.settings
 
 
 class PredictPart(beam.DoFn):
@@ -134,6 +179,34 @@ class PredictPart(beam.DoFn):
                     yield from runner.predict(some, contents, self._predictor.predict, Prediction)
 
 
+class CountPart(beam.DoFn):
+    """Count the faces of a finished part, given its number."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        """Load the release's statistics, or take those that this process has."""
+        self._statistics = self._shared.acquire(self._job.statistics)
+
+    def process(self, number: int) -> Iterator[Counted]:
+        """Yield the faces of the part."""
+        path = self._job.part(number)
+        rows = answer_files.of_lines(storage.read(path).splitlines(), path)
+        crowds, missed = summarize.count(rows, self._statistics.known, self._statistics.version)
+        yield Counted(next(iter(crowds.values()), None), missed)
+
+
+def _sum(counted: Iterable[Counted]) -> Counted:
+    crowd, missed = None, NotCounted()
+    for each in counted:
+        missed += each.missed
+        if each.crowd:
+            crowd = crowd + each.crowd if crowd else each.crowd
+    return Counted(crowd, missed)
+
+
 def run(images: str, job: Job, part_size: int, beam_options: Sequence[str]) -> dict[str, Any]:
     """Predict every image of a folder or pattern, or continue an interrupted batch.
 
@@ -154,10 +227,12 @@ def run(images: str, job: Job, part_size: int, beam_options: Sequence[str]) -> d
     _in_cloud(images)
     _check_output(job)
     options = _options(beam_options)
-    release = job.local().release
+    loaded = job.local().release
+    if job.summarize:
+        job.statistics()
     # Every worker must have the same release.
-    job = replace(job, settings=replace(job.settings, model_sha256=release.sha256))
-    plan = _plan(images, job, release)
+    job = replace(job, settings=replace(job.settings, model_sha256=loaded.sha256))
+    plan = _plan(images, job, loaded)
     try:
         return _run(plan, job, part_size, options)
     except (BatchError, InterruptedBatchError):
@@ -227,14 +302,16 @@ def _options(given: Sequence[str]) -> PipelineOptions:
         raise BatchError(f"unknown to age-gender and to Beam: {error}") from error
 
 
-def _plan(images: str, job: Job, release: Release) -> dict[str, Any]:
+def _plan(images: str, job: Job, loaded: Release) -> dict[str, Any]:
     """Return what all runs of one batch have in common."""
     return {
         "images": images,
-        "model": {"name": release.name, "version": release.version, "sha256": release.sha256},
+        "model": {"name": loaded.name, "version": loaded.version, "sha256": loaded.sha256},
         "heads": list(job.settings.heads),
         "limits": job.settings.limits._asdict(),
         "detect": _finding(job.settings) if job.detect else None,
+        "probabilities": job.probabilities,
+        "demographics": job.summarize,
     }
 
 
@@ -253,8 +330,8 @@ def _finding(settings: Settings) -> dict[str, Any]:
 def _compare(plan: dict[str, Any], path: str, job: Job) -> None:
     found = _json(storage.read(path))
     if isinstance(found, dict):
-        # A batch of an earlier version took aligned faces only.
-        found = {"detect": None, **found}
+        # A batch of an earlier version took aligned faces only, and wrote neither probabilities nor demographics.
+        found = {"detect": None, "probabilities": False, "demographics": False, **found}
     if not isinstance(found, dict) or not plan.keys() <= found.keys():
         raise BatchError(f"{path} is not of a batch; move it away, or choose another --output")
     counts = asdict(Counts())
@@ -268,7 +345,7 @@ def _compare(plan: dict[str, Any], path: str, job: Job) -> None:
 
 
 def _begin(plan: dict[str, Any], job: Job, part_size: int) -> None:
-    for path in (job.output, job.errors):
+    for path in (job.output, job.errors, *((job.demographics,) if job.summarize else ())):
         if storage.exists(path):
             raise BatchError(f"{path} exists and is not of this batch; move it away, or choose another --output")
     for path in storage.list_folder(job.parts):
@@ -314,13 +391,29 @@ def _work(job: Job, options: PipelineOptions) -> None:
     with beam.Pipeline(options=options) as pipeline:
         done = pipelines.lines(pipeline, job.inputs) | "Predict" >> beam.ParDo(PredictPart(job))
         # The count waits for the last part.
-        _ = done | "Count" >> beam.combiners.Count.Globally() | "Finish" >> beam.Map(_finish, job)
+        parts = done | "Count" >> beam.combiners.Count.Globally()
+        if job.summarize:
+            counted = done | "Faces" >> beam.ParDo(CountPart(job)) | "Crowd" >> beam.CombineGlobally(_sum)
+            parts = parts | "Demographics" >> beam.Map(_summarize, beam.pvalue.AsSingleton(counted), job)
+        _ = parts | "Finish" >> beam.Map(_finish, job)
+
+
+def _summarize(parts: int, counted: Counted, job: Job) -> int:
+    """Write the demographics, and return the number of parts."""
+    statistics = job.statistics()
+    found: dict[str, Any] = {"release": statistics.version, "faces": 0, "not_counted": counted.missed.as_json()}
+    if counted.crowd:
+        found = summarize.result(
+            {(): counted.crowd}, counted.missed, statistics.known, statistics.version, bands.DEFAULT
+        ).as_json()
+    storage.write(job.demographics, json.dumps(found, indent=2).encode(), job.parts)
+    return parts
 
 
 def _finish(parts: int, job: Job) -> None:
     heads = job.settings.heads if job.output.endswith(PARQUET) else None
     lines = (line for number in range(parts) for line in storage.read(job.part(number)).splitlines(keepends=True))
     with storage.written(job.errors, job.parts) as errors, storage.written(job.output, job.parts) as predictions:
-        counts = merge(lines, predictions, errors, heads, job.kind)
+        counts = merge(lines, predictions, errors, heads, job.kind, probabilities=job.probabilities)
     summary = {**json.loads(storage.read(job.plan)), **asdict(counts)}
     storage.write(job.summary, json.dumps(summary, indent=2).encode(), job.parts)

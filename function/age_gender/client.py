@@ -17,6 +17,7 @@ from age_gender.detection import Detection, Result, detect_all
 from age_gender.image_files import Image, contents
 from age_gender.prediction import Prediction, PredictionError, parse_problem
 from age_gender.transport import RETRIED, Response, ServerError, Transport, check_header
+from serving.prediction import PROBABILITIES
 
 # Statuses that concern an image. Other failures concern the request or the server.
 _IMAGE_STATUSES = (
@@ -55,6 +56,7 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         identity_token: str | Callable[[], str] | None = None,
+        probabilities: bool = False,
     ) -> None:
         """Prepare without connecting. HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY of the environment apply.
 
@@ -64,6 +66,7 @@ class Client:
             timeout: seconds for connecting, and for each read.
             attempts: attempts at one request; 429, 502, 503, 504 and broken connections are retried.
             headers: more headers of every request.
+            probabilities: ask for what each prediction was chosen from, which `age-gender summarize` needs.
             identity_token: sent as `Authorization: Bearer`, for a private Cloud Run service; or a function that returns
                 a valid one for each attempt, such as `age_gender.identity.IdentityTokens(url)`.
 
@@ -73,6 +76,7 @@ class Client:
         """
         self._headers = {**(headers or {}), **({"X-API-Key": api_key} if api_key else {})}
         self._token = identity_token
+        self._probabilities = probabilities
         for name, value in self._headers.items():
             check_header(name, value)
         if isinstance(identity_token, str):
@@ -142,7 +146,8 @@ class Client:
             yield portion
 
     def _request(self, images: list[bytes], path: str, kind: type[Result]) -> list[Result]:
-        response = self._transport.post(path, *_form(images))
+        query = f"{'&' if '?' in path else '?'}{PROBABILITIES}=true" if self._probabilities else ""
+        response = self._transport.post(path + query, *_form(images))
         if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and len(images) > 1:
             half = len(images) // 2
             return self._request(images[:half], path, kind) + self._request(images[half:], path, kind)

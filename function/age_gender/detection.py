@@ -130,6 +130,7 @@ class Detection:
                 "score": face.score if face else None,
                 **(face or Estimates()).as_cells(heads),
                 WARNINGS: codes((*(face.warnings if face else ()), *self.warnings)),
+                **(face or Estimates()).as_probability_cells(),
             }
             for number, face in self._numbered()
         ]

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from tempfile import TemporaryFile
 
 from age_gender.detection import Detection, Result, detect_all
@@ -23,15 +24,18 @@ from serving.timeouts import Deadline
 class LocalPredictor:
     """The function's own decoder, model and calibration in this process. Safe for several threads."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Load the release that `settings` names.
+    def __init__(self, settings: Settings, *, probabilities: bool = False) -> None:
+        """Load the release that `settings` names. With `probabilities`, each prediction has what it was chosen from.
 
         Raises:
             ReleaseError: it cannot be read or run.
         """
         loaded = release.load(settings.model_uri, settings.pins)
         with _without_notes():
-            self._inference = InferenceService(Predictor(loaded), settings)
+            inference = InferenceService(Predictor(loaded), settings)
+        self._inference = inference
+        self._predict = partial(inference.predict, probabilities=probabilities)
+        self._find = partial(inference.detect, probabilities=probabilities)
 
     @property
     def release(self) -> release.Release:
@@ -48,7 +52,7 @@ class LocalPredictor:
             TypeError: something is no image.
             OSError: a file cannot be read.
         """
-        return _results(list(contents(images)), self._inference.predict, Prediction)
+        return _results(list(contents(images)), self._predict, Prediction)
 
     def detect(self, images: Image | Iterable[Image]) -> list[Detection]:
         """Return the faces of each image, in order; an image that could not be searched has an `error`.
@@ -66,7 +70,7 @@ class LocalPredictor:
         return detect_all(list(contents(images)), self._detect)
 
     def _detect(self, images: list[bytes]) -> list[Detection]:
-        return _results(images, self._inference.detect, Detection)
+        return _results(images, self._find, Detection)
 
 
 def _results(

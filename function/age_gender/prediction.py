@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Self, TypeVar, get_type_hints
 
 from serving.heads import AGE
-from serving.prediction import AgeEstimate, InputWarning, LabelEstimate
+from serving.prediction import PROBABILITIES, RELEASE, AgeEstimate, InputWarning, LabelEstimate
 
 Estimate = AgeEstimate | LabelEstimate
 E = TypeVar("E", AgeEstimate, LabelEstimate)
@@ -41,6 +41,10 @@ class Estimates:
     """Label estimates by head. Left out of the hash because a dict has none."""
     warnings: tuple[InputWarning, ...] = ()
     """Empty for a face without complaint."""
+    probabilities: Mapping[str, Sequence[int]] = field(default_factory=dict, hash=False)
+    """What the estimates were chosen from, by head, if it was asked for: see `serving.demographics.answers`."""
+    release: str = ""
+    """Version of the release that the probabilities are of."""
 
     @property
     def gender(self) -> LabelEstimate | None:
@@ -60,6 +64,9 @@ class Estimates:
     def as_json(self) -> dict[str, Any]:
         """Return the function's own JSON; members without a value are left out."""
         members: dict[str, Any] = {head: estimate._asdict() for head, estimate in self.estimates.items()}
+        if self.probabilities:
+            members[PROBABILITIES] = {head: list(numbers) for head, numbers in self.probabilities.items()}
+            members[RELEASE] = self.release
         if self.warnings:
             members[WARNINGS] = [warning._asdict() for warning in self.warnings]
         return members
@@ -71,6 +78,15 @@ class Estimates:
             names = _columns(head)
             cells |= zip(names, self.estimates.get(head) or [None] * len(names), strict=True)
         return cells
+
+    def as_probability_cells(self) -> dict[str, Any]:
+        """Return the values of `probability_columns`; none where nobody asked for them."""
+        if not self.probabilities:
+            return {}
+        return {
+            **{_probabilities(head): list(each) for head, each in self.probabilities.items()},
+            RELEASE: self.release,
+        }
 
 
 @dataclass(frozen=True)
@@ -110,12 +126,22 @@ class Prediction(Estimates):
 
     def as_rows(self, name: str, heads: Sequence[str]) -> list[dict[str, Any]]:
         """Return one row: the values of `columns(heads)` for the image called `name`; None where there is no value."""
-        return [{FILE: name, **self.as_cells(heads), WARNINGS: codes(self.warnings)}]
+        return [{FILE: name, **self.as_cells(heads), WARNINGS: codes(self.warnings), **self.as_probability_cells()}]
 
 
 def head_columns(heads: Sequence[str]) -> dict[str, type]:
     """Return the columns of the heads: the first field under the head's own name, the others as `<head>_<field>`."""
     return {name: kind for head in heads for name, kind in _columns(head).items()}
+
+
+def probability_columns(heads: Sequence[str]) -> dict[str, type]:
+    """Return the columns that a file of predictions with probabilities has after the others."""
+    return {**{_probabilities(head): list for head in heads}, RELEASE: str}
+
+
+def read_probabilities(row: Mapping[str, Any], heads: Sequence[str]) -> dict[str, Any]:
+    """Return the probabilities by head that a row of a file has."""
+    return {head: found for head in heads if (found := row.get(_probabilities(head))) is not None}
 
 
 def codes(warnings: Iterable[InputWarning]) -> str | None:
@@ -140,6 +166,11 @@ def parse_estimates(prediction: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(value, Mapping) and "label" in value
         },
         "warnings": parse_warnings(prediction),
+        "probabilities": {
+            str(head): [int(number) for number in numbers]
+            for head, numbers in prediction.get(PROBABILITIES, {}).items()
+        },
+        "release": str(prediction.get(RELEASE, "")),
     }
 
 
@@ -166,6 +197,10 @@ def parse_problem(problem: Mapping[str, Any]) -> PredictionError:
 
 def _estimate(kind: type[E], value: Mapping[str, Any]) -> E:
     return kind(**{name: read(value[name]) for name, read in _FIELDS[kind].items()})
+
+
+def _probabilities(head: str) -> str:
+    return f"{head}_{PROBABILITIES}"
 
 
 @cache

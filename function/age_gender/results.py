@@ -12,12 +12,17 @@ import pyarrow
 from pyarrow import parquet
 
 from age_gender.detection import SIDES, Detection
-from age_gender.prediction import FILE, Prediction
+from age_gender.prediction import FILE, Prediction, probability_columns
 
 PARQUET = ".parquet"
 SUFFIXES = (PARQUET, ".jsonl")
 # The type of a field -> the type of its column. Ages are at most 116 years, and MAX_FACES at most 1000.
-_TYPES = {int: pyarrow.int16(), float: pyarrow.float64(), str: pyarrow.string()}
+_TYPES = {
+    int: pyarrow.int16(),
+    float: pyarrow.float64(),
+    str: pyarrow.string(),
+    list: pyarrow.list_(pyarrow.int16()),
+}
 _SIDE = pyarrow.int32()
 # Rows in one row group: this many are in memory at once.
 _GROUP = 50_000
@@ -61,7 +66,13 @@ class FaceCounts(Counts):
 
 
 def merge(
-    lines: Iterable[bytes], predictions: BinaryIO, errors: BinaryIO, heads: tuple[str, ...] | None, kind: Kind
+    lines: Iterable[bytes],
+    predictions: BinaryIO,
+    errors: BinaryIO,
+    heads: tuple[str, ...] | None,
+    kind: Kind,
+    *,
+    probabilities: bool = False,
 ) -> Counts:
     """Divide the lines of a batch into predictions and errors, and count them.
 
@@ -72,12 +83,14 @@ def merge(
         errors: receives the lines of images without a prediction.
         heads: the enabled heads.
         kind: of the lines.
+        probabilities: whether the Parquet has columns for them.
     """
     counts = FaceCounts() if kind is Detection else Counts()
     answered = _answered(lines, errors, counts)
     if heads is not None:
         rows = (row for _, each in answered for row in kind.parse(each).as_rows(each[FILE], heads))
-        _write_parquet(rows, predictions, kind.columns(heads))
+        more = probability_columns(heads) if probabilities else {}
+        _write_parquet(rows, predictions, {**kind.columns(heads), **more})
     elif kind is Detection:
         predictions.writelines(line for _, row in answered for line in _face_lines(row))
     else:

@@ -45,7 +45,13 @@ def server(options: argparse.Namespace) -> Client:
         raise UsageError(f"--identity-token took the file {token} as its value; write it after the images")
     try:
         key = os.environ.get(API_KEY, "").strip()
-        return Client(options.url, key, headers=dict(options.header), identity_token=token)
+        return Client(
+            options.url,
+            key,
+            headers=dict(options.header),
+            identity_token=token,
+            probabilities=options.probabilities,
+        )
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -64,7 +70,7 @@ def local(options: argparse.Namespace) -> LocalPredictor:
     with _with_hint():
         from age_gender.local import LocalPredictor
 
-        return LocalPredictor(settings)
+        return LocalPredictor(settings, probabilities=options.probabilities)
 
 
 def annotated_copies(folder: Path, names: Sequence[str]) -> Copies:

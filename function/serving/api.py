@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Request, Response, g
 
@@ -21,6 +21,10 @@ from serving.routes import Operation, Routes
 from serving.settings import Settings
 from serving.timeouts import Deadline, DeadlineError
 
+if TYPE_CHECKING:
+    from serving.summaries import Summaries
+
+_SUMMARIZES = "Estimate the shares of genders and ages in many images, or in earlier answers"
 _KSERVE = "Open Inference Protocol"
 _PREDICTS = "Estimate age and gender of one or more aligned faces, in the order sent"
 _DETECTS = "Find the faces of one or more whole images, and estimate age and gender of each"
@@ -77,10 +81,19 @@ class Api:
             keyed=True,
             body="tensors",
         )
+        summarize = predict._replace(
+            handler=self._summarize,
+            tag="Demographics",
+            summary=_SUMMARIZES,
+            schema="Demographics",
+            problems=(*_PREDICTION_PROBLEMS, HTTPStatus.CONFLICT, HTTPStatus.NOT_IMPLEMENTED),
+            body="",
+        )
         v1, v2 = f"/v1/models/{release.name}", f"/v2/models/{release.name}"
         table: Routes = {
             "/predict": {"POST": predict},
             "/detect": {"POST": detect},
+            "/summarize": {"POST": summarize},
             "/": {"GET": _file("index.html", "The web page"), "POST": predict},
             "/model": {
                 "GET": Operation(
@@ -152,12 +165,23 @@ class Api:
     def _detect(self, request: Request) -> Response:
         return self._respond(request, detect=True)
 
+    def _summarize(self, request: Request) -> Response:
+        return self._summaries.summarize(request)
+
+    @cached_property
+    def _summaries(self) -> Summaries:
+        # Imported on the first request: whoever never summarizes does not pay for it.
+        from serving.summaries import Summaries
+
+        return Summaries(self._settings, self._inference, self._reserved)
+
     def _respond(self, request: Request, *, detect: bool = False) -> Response:
         with self._reserved(request) as deadline:
-            images, asked = request_parsing.read(request, self._settings)
-            g.stats = RequestStats(len(images))
-            infer = self._inference.detect if detect or asked else self._inference.predict
-            return _json({"predictions": infer(images, deadline, g.stats), "model": self._model})
+            asked = request_parsing.read(request, self._settings)
+            g.stats = RequestStats(len(asked.images))
+            infer = self._inference.detect if detect or asked.detect else self._inference.predict
+            predictions = infer(asked.images, deadline, g.stats, probabilities=asked.probabilities)
+            return _json({"predictions": predictions, "model": self._model})
 
     def _manifest(self, _: Request) -> Response:
         # Imported on the first request: the start does not pay for it.

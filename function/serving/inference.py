@@ -15,7 +15,7 @@ from serving.heads import AGE
 from serving.images import DecodedImage
 from serving.input_check import Wording
 from serving.memory import Budget
-from serving.prediction import AgeEstimate, LabelEstimate
+from serving.prediction import PROBABILITIES, RELEASE, AgeEstimate, LabelEstimate
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.release import DETECTOR, ReleaseError
@@ -66,27 +66,39 @@ class InferenceService:
         self._workers = ThreadPoolExecutor(processors, thread_name_prefix="inference")
 
     def predict(
-        self, encoded: Sequence[bytes | Problem], deadline: Deadline, stats: RequestStats | None = None
+        self,
+        encoded: Sequence[bytes | Problem],
+        deadline: Deadline,
+        stats: RequestStats | None = None,
+        *,
+        probabilities: bool = False,
     ) -> list[PredictionJson]:
         """Return one prediction per image, in order: the selected heads, or `{"error": problem}`.
 
-        Successful predictions are added to `stats`.
+        Successful predictions are added to `stats`. With `probabilities`, each has what it was chosen from.
 
         Raises:
             Problem: every image failed. For several images, the member `errors` lists the problem of each. 503 if the
                 deadline passed first.
         """
-        return self._each(encoded, lambda image: self._aligned(image, len(encoded), deadline, stats))
+        results = self._each(encoded, lambda image: self._aligned(image, len(encoded), deadline, stats))
+        return results if probabilities else [_without_probabilities(each) for each in results]
 
     def detect(
-        self, encoded: Sequence[bytes | Problem], deadline: Deadline, stats: RequestStats | None = None
+        self,
+        encoded: Sequence[bytes | Problem],
+        deadline: Deadline,
+        stats: RequestStats | None = None,
+        *,
+        probabilities: bool = False,
     ) -> list[PredictionJson]:
         """Find the faces of whole images: one result per image, in order, or `{"error": problem}`.
 
         Errors are those of `predict`. An image without a face is no error.
         """
         try:
-            return self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+            results = self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+            return results if probabilities else [_photo_without_probabilities(each) for each in results]
         finally:
             memory.trim()
 
@@ -128,7 +140,7 @@ class InferenceService:
         """Predict one aligned face of `count` in the request."""
         size = self.predictor.release.size
         encoded = images.inspect(image, self._settings.limits, count)
-        with self._reserved(encoded.memory(size), deadline):
+        with self.reserved(encoded.memory(size), deadline):
             face = encoded.read(size)
             prediction = self._prediction(face, input_check.SENT)
         if stats is not None:
@@ -144,7 +156,7 @@ class InferenceService:
         most = photos.most_faces(self._settings.max_faces, count, len(image))
         searched = photos.search_reduction(encoded)
         # One search at a time: its networks take 20 MB. It is reserved before a processor, so a wait occupies none.
-        with self._reserved(encoded.upright_memory(searched), deadline, self._searches) as end_of_search:
+        with self.reserved(encoded.upright_memory(searched), deadline, self._searches) as end_of_search:
             photo = photos.Photo(encoded.upright(searched), [])
             found = self._finder.find(photo.image.pixels, self._options)
             end_of_search()
@@ -154,7 +166,7 @@ class InferenceService:
                 return self._photo(photo, len(found), encoded.kind, deadline, stats)
             del photo
         # The faces need more pixels than the search. Memory is reserved anew, never twice at once.
-        with self._reserved(encoded.upright_memory(reduction), deadline):
+        with self.reserved(encoded.upright_memory(reduction), deadline):
             larger = encoded.upright(reduction)
             faces = [face.in_larger(searched / reduction) for face in found[:most]]
             return self._photo(photos.Photo(larger, faces), len(found), encoded.kind, deadline, stats)
@@ -185,8 +197,16 @@ class InferenceService:
         return result
 
     @contextmanager
-    def _reserved(self, needed: int, deadline: Deadline, also: Budget | None = None) -> Iterator[Callable[[], None]]:
+    def reserved(self, needed: int, deadline: Deadline, also: Budget | None = None) -> Iterator[Callable[[], None]]:
         """Reserve memory, one unit of `also`, and a processor. Return what ends the reservation of `also` early.
+
+        Args:
+            needed: bytes, of those for decoding.
+            deadline: of the request.
+            also: another budget.
+
+        Raises:
+            DeadlineError: the deadline passed first.
 
         Everybody reserves in this order, so nobody blocks another.
         """
@@ -202,9 +222,21 @@ class InferenceService:
         warnings = self._input_check.warnings(face, wording)
         heads: dict[str, AgeEstimate | LabelEstimate] = {AGE: estimates.age, **estimates.choices}
         prediction: PredictionJson = {head: heads[head]._asdict() for head in self._settings.heads}
+        prediction[PROBABILITIES] = {head: estimates.probabilities[head] for head in self._settings.heads}
+        prediction[RELEASE] = self.predictor.release.version
         if warnings:
             prediction["warnings"] = [warning._asdict() for warning in warnings]
         return prediction
+
+
+def _without_probabilities(prediction: PredictionJson) -> PredictionJson:
+    return {name: member for name, member in prediction.items() if name not in (PROBABILITIES, RELEASE)}
+
+
+def _photo_without_probabilities(photo: PredictionJson) -> PredictionJson:
+    if "faces" not in photo:
+        return photo
+    return {**photo, "faces": [_without_probabilities(face) for face in photo["faces"]]}
 
 
 def _attempt(process: Callable[[bytes], PredictionJson], image: bytes | Problem) -> PredictionJson | Problem:

@@ -23,6 +23,8 @@ SMALL_BODY = MIB // 16
 """Bytes of a body whose parsing needs no reservation."""
 SMALL_DECODE = 2 * MIB
 """Bytes of a decode that needs no reservation, so a cropped face never waits for memory. A processor runs one."""
+SUMMARY = 128 * MIB
+"""Bytes that a summary of a crowd takes, of those for decoding."""
 _PARSED_BODIES = 2
 
 # Options of glibc's malloc.h.

@@ -5,6 +5,8 @@ It needs the standard library only, so that a client can import it without numpy
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -28,12 +30,22 @@ class LabelEstimate(NamedTuple):
     """Calibrated probability of that label, 0 to 1."""
 
 
+PROBABILITIES = "probabilities"
+"""Optional member of a prediction: calibrated probabilities by head. The member RELEASE comes with it."""
+RELEASE = "release"
+"""Member of a prediction with probabilities: the version of the release, which alone can correct them."""
+PARTS = 10_000
+"""Unit of the probabilities: a part in 10,000."""
+
+
 class FacePrediction(NamedTuple):
     """The prediction for one face."""
 
     age: AgeEstimate
     choices: dict[str, LabelEstimate]
     """Label estimates by head, in the order of the manifest."""
+    probabilities: Mapping[str, list[int]] = MappingProxyType({})
+    """What the estimates were chosen from, by head, in parts of PARTS. See `serving.demographics.answers`."""
 
 
 class InputWarning(NamedTuple):

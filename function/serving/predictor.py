@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serving import self_test
+from serving.demographics import answers
 from serving.heads import AGE
 from serving.images import RESIZE_RULE, Pixels
 from serving.prediction import AgeEstimate, FacePrediction, LabelEstimate
@@ -61,6 +62,10 @@ class Predictor:
             FacePrediction(
                 AgeEstimate(*ages[:, row].tolist()),
                 {head: _choice(chosen[head][row], names) for head, names in labels.items()},
+                {
+                    AGE: answers.write_age(outputs[AGE][row]),
+                    **{head: answers.write(chosen[head][row]) for head in labels},
+                },
             )
             for row in range(len(faces))
         ]

@@ -17,6 +17,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDeco
 from serving import formats
 from serving.connections import UnreadBodyError
 from serving.gunicorn_settings import MalformedError
+from serving.prediction import PROBABILITIES
 from serving.problems import Problem
 from serving.settings import Settings
 
@@ -57,6 +58,8 @@ class ImageRequest(NamedTuple):
     images: Images
     detect: bool
     """Whether the images are whole, and their faces are to be found."""
+    probabilities: bool
+    """Whether each prediction is to have what it was chosen from."""
 
 
 def read(request: Request, settings: Settings) -> ImageRequest:
@@ -66,18 +69,33 @@ def read(request: Request, settings: Settings) -> ImageRequest:
         Problem: 400, 413 or 415 with what was found, 408 for a body that did not arrive in time, 503 for full buffers.
     """
     data = body(request, settings)
-    found: Images
-    detect = _query_flag(request, DETECT)
     if request.mimetype == JSON_TYPE:
-        found, parameter = _instances(data)
-        detect = parameter if detect is None else detect
-    elif request.mimetype == FORM_TYPE:
+        return from_json(request, parse_json(data, _EXPECTED_JSON), settings)
+    found: Images
+    if request.mimetype == FORM_TYPE:
         found = _form(data, request.mimetype_params.get("boundary", ""))
     elif request.mimetype.startswith("image/") or (request.mimetype in _UNSPECIFIC_TYPES and _is_image(data)):
         found = [data]
     else:
         raise _unsupported(request.mimetype)
-    return ImageRequest(check_count(found, settings), settings.detect if detect is None else detect)
+    return _asked(request, found, {}, settings)
+
+
+def from_json(request: Request, content: Any, settings: Settings) -> ImageRequest:
+    """Return what `read` does, of a request whose JSON body has this content.
+
+    Raises:
+        Problem: 400 or 413 with what was found.
+    """
+    return _asked(request, *_instances(content), settings)
+
+
+def _asked(request: Request, found: Images, parameters: dict[str, Any], settings: Settings) -> ImageRequest:
+    """Return the images and the choices of a request. The query precedes the parameters of a JSON body."""
+    defaults = {DETECT: settings.detect, PROBABILITIES: False}
+    asked = {name: _query_flag(request, name) for name in defaults}
+    chosen = defaults | parameters | {name: value for name, value in asked.items() if value is not None}
+    return ImageRequest(check_count(found, settings), chosen[DETECT], chosen[PROBABILITIES])
 
 
 def _query_flag(request: Request, name: str) -> bool | None:
@@ -130,14 +148,14 @@ def body(request: Request, settings: Settings) -> bytes:
     return data
 
 
-def parse_json(data: bytes, expected: str) -> Any:
-    """Return the content of a JSON body.
+def parse_json(data: bytes, expected: str, most: int = MAX_JSON_VALUES) -> Any:
+    """Return the content of a JSON body with at most so many values.
 
     Raises:
         Problem: 400 with `expected`.
     """
-    if sum(map(data.count, (b",", b"{", b"["))) > MAX_JSON_VALUES:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"the body has more than {MAX_JSON_VALUES} JSON values; {expected}")
+    if sum(map(data.count, (b",", b"{", b"["))) > most:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body has more than {most} JSON values; {expected}")
     try:
         return json.loads(_ascii(data))
     except (ValueError, RecursionError) as error:
@@ -256,18 +274,18 @@ def _too_large(settings: Settings) -> Problem:
     )
 
 
-def _instances(data: bytes) -> tuple[list[bytes | Problem], bool | None]:
-    """Return the images of a JSON body, and its parameter DETECT."""
-    content = parse_json(data, _EXPECTED_JSON)
+def _instances(content: Any) -> tuple[list[bytes | Problem], dict[str, Any]]:
+    """Return the images of a JSON body, and its parameters."""
     instances = content.get("instances") if isinstance(content, dict) else None
     if not isinstance(instances, list):
         raise Problem(HTTPStatus.BAD_REQUEST, f'the body has no list "instances"; {_EXPECTED_JSON}')
     # Vertex AI's clients send null for none.
     parameters = content.get("parameters")
     parameters = {} if parameters is None else parameters
-    if not isinstance(parameters, dict) or not isinstance(parameters.get(DETECT, False), bool):
-        raise Problem(HTTPStatus.BAD_REQUEST, f'"parameters" is not an object with "{DETECT}": true or false')
-    return [_image(instance, number) for number, instance in enumerate(instances)], parameters.get(DETECT)
+    for name in (DETECT, PROBABILITIES):
+        if not isinstance(parameters, dict) or not isinstance(parameters.get(name, False), bool):
+            raise Problem(HTTPStatus.BAD_REQUEST, f'"parameters" is not an object with "{name}": true or false')
+    return [_image(instance, number) for number, instance in enumerate(instances)], parameters
 
 
 def _image(instance: object, number: int) -> bytes | Problem:

@@ -253,6 +253,9 @@ class Settings:
     rekognition: bool = _variable(
         "REKOGNITION", "false", "Whether `POST /` answers `DetectFaces` of Amazon Rekognition's clients.", _flag
     )
+    min_group: int = _variable(
+        "MIN_GROUP", "10", "People in the smallest group of which `/summarize` shows figures.", _small_count
+    )
     request_timeout: int = _variable("REQUEST_TIMEOUT", 30, "Seconds after which a request ends.", _seconds)
     api_key: str = _variable(
         "API_KEY",

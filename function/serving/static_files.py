@@ -13,6 +13,7 @@ _MODULES = (
     "adjuster",
     "answers",
     "camera",
+    "crowd",
     "elements",
     "examples",
     "face",
@@ -30,7 +31,7 @@ _MODULES = (
 )
 FILES = {
     "/": "index.html",
-    **{f"/{name}.css": f"{name}.css" for name in ("page", "photo", "predictions", "docs")},
+    **{f"/{name}.css": f"{name}.css" for name in ("page", "photo", "predictions", "crowd", "docs")},
     **{f"/{name}.js": f"{name}.js" for name in _MODULES},
     **{f"/example-{number}.jpg": f"example-{number}.jpg" for number in (1, 2, 3)},
 }

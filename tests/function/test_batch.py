@@ -382,3 +382,30 @@ def test_no_file_of_others_is_overwritten_or_removed(folder: Path, tmp_path: Pat
     assert batch(folder, output).returncode == 1
     assert notes.read_text() == "theirs"
     assert [path.name for path in notes.parent.parent.iterdir()] == ["thesis"]
+
+
+def test_the_summary_of_faces_is_that_of_the_command(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "predictions.jsonl"
+    # Several parts on several workers add up to one crowd.
+    done = batch(folder, output, "--part-size", "7", "--summary")
+    assert done.returncode == 1, done.stderr
+    assert f"{output}.demographics.json: shares and ages of all faces" in done.stdout
+    found = json.loads(Path(f"{output}.demographics.json").read_text())
+    wanted = json.loads(age_gender("summarize", output, "--json").stdout)
+    # The file of predictions has no line for an image with an error.
+    assert found["not_counted"].pop("errors") == 2
+    assert wanted["not_counted"].pop("errors") == 0
+    assert found == wanted
+    assert found["faces"] + sum(found["not_counted"]["warnings"].values()) == FACES
+    again = batch(folder, output, "--part-size", "7")
+    assert again.returncode == 2
+    assert "demographics True, not False" in again.stderr
+
+
+def test_a_batch_without_a_face_has_no_shares(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.jpg").write_text("no image")
+    output = tmp_path / "predictions.jsonl"
+    assert batch(tmp_path / "in", output, "--summary").returncode == 1
+    found = json.loads(Path(f"{output}.demographics.json").read_text())
+    assert (found["faces"], found["not_counted"]["errors"]) == (0, 1)

@@ -12,7 +12,7 @@ from tests.server import Server
 
 
 def test_page_shows_the_prediction_of_the_http_api(page: Page, server: Server, framed_face: bytes) -> None:
-    detection = server.post(framed_face, path="/detect").json()["predictions"][0]
+    detection = server.post(framed_face, path="/detect?probabilities=true").json()["predictions"][0]
     (wanted,) = detection["faces"]
     assert "warnings" not in wanted
     with page.expect_response(DETECT) as response:

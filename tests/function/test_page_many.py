@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import DETECT, PREDICT, choose, edges, file, frame_by_hand, halves, image_of, jpeg
@@ -40,6 +41,36 @@ def test_page_shows_several_photos_as_a_grid(page: Page, sent: list[bytes], fram
     expect(tiles.nth(2)).to_be_focused()
     expect(tiles.nth(2)).to_contain_text("Low contrast")
     expect(page.get_by_role("heading", name="4 photos, 7 faces")).to_be_visible()
+
+
+def test_page_summarizes_more_than_a_dozen_faces(page: Page, framed_face: bytes) -> None:
+    several = [file(framed_face, f"{number}.jpg") for number in range(13)]
+    choose(page, *several[:12])
+    expect(page.get_by_role("heading", name="12 photos, 12 faces")).to_be_visible(timeout=MANY)
+    expect(page.get_by_role("heading", name="Who is in these photos")).to_be_hidden()
+
+    choose(page, *several)
+    expect(page.get_by_role("heading", name="Who is in these photos")).to_be_visible(timeout=MANY)
+    rows = page.locator("#crowd tr")
+    expect(rows.first).to_have_text("groupestimated95 % intervalcounted")
+    expect(rows.filter(has_text="mean age")).to_contain_text("years")
+    expect(page.locator("#crowd")).to_contain_text("13 faces counted")
+    expect(page.locator("#crowd")).to_contain_text("counted twice")
+    assert Axe().run(page).response["violations"] == []
+
+    choose(page, *several[:2])
+    expect(page.get_by_role("heading", name="Who is in these photos")).to_be_hidden()
+
+
+def test_page_says_why_there_is_no_summary(browser: Browser, framed_face: bytes) -> None:
+    with serve(FUNCTION, MIN_GROUP="99") as cautious:
+        page = browser.new_page(base_url=cautious.url)
+        page.goto("/")
+        choose(page, *[file(framed_face, f"{number}.jpg") for number in range(13)])
+        expect(page.locator("#crowd")).to_contain_text(
+            "13 faces were counted, and groups of fewer than 99", timeout=MANY
+        )
+        page.close()
 
 
 def test_page_steps_through_photos(page: Page, sent: list[bytes], framed_face: bytes) -> None:

@@ -1,8 +1,9 @@
-"""Monitoring of a deployed release: `drift`."""
+"""Monitoring of a deployed release: `drift` and `audience`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
@@ -32,13 +33,8 @@ def drift(options: argparse.Namespace) -> int:
 def _drift(options: argparse.Namespace) -> int:
     from training import notices, openmetrics
     from training.monitoring import drift_report
-    from training.registry.registry import Registry
 
-    release = options.release
-    if options.registry is not None:
-        registry = Registry(options.registry)
-        release = registry.address(registry.in_production())
-    report = drift_report.create(release, options.logs, DriftConfig(), options.reference, options.since)
+    report = drift_report.create(_release(options), options.logs, DriftConfig(), options.reference, options.since)
     print(drift_report.table(report))
     if options.metrics:
         options.metrics.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +48,30 @@ def _drift(options: argparse.Namespace) -> int:
     return 1 if report.drifted else 0
 
 
-def _drift_arguments(parser: argparse.ArgumentParser) -> None:
+def audience(options: argparse.Namespace) -> int:
+    """Estimate the shares of genders and age bands among the faces in a release's log, corrected for its errors."""
+    from training.monitoring import audience as estimates
+
+    try:
+        found = estimates.estimate(_release(options), options.logs, options.since)
+    except StepError as error:
+        print(f"audience: {error}", file=sys.stderr)
+        return FAILED
+    print(json.dumps(found.as_json()) if options.json else "\n".join(estimates.table(found)))
+    return 0
+
+
+def _release(options: argparse.Namespace) -> str:
+    """Return the address of the release that the options name."""
+    from training.registry.registry import Registry
+
+    if options.registry is None:
+        return str(options.release)
+    registry = Registry(options.registry)
+    return registry.address(registry.in_production())
+
+
+def _log_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--logs",
         required=True,
@@ -62,16 +81,25 @@ def _drift_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--release", help="folder or gs:// address of the release to check")
     which.add_argument("--registry", help="folder or gs://bucket/path of a registry: check its production release")
     parser.add_argument(
-        "--reference",
-        metavar="LOGS",
-        default="",
-        help="earlier logs to compare with, instead of the release's predictions for its test faces",
-    )
-    parser.add_argument(
         "--since",
         type=_moment,
         metavar="WHEN",
         help="ignore earlier requests: 36h, 7d, or a date with an optional time, UTC",
+    )
+
+
+def _audience_arguments(parser: argparse.ArgumentParser) -> None:
+    _log_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def _drift_arguments(parser: argparse.ArgumentParser) -> None:
+    _log_arguments(parser)
+    parser.add_argument(
+        "--reference",
+        metavar="LOGS",
+        default="",
+        help="earlier logs to compare with, instead of the release's predictions for its test faces",
     )
     parser.add_argument("--metrics", type=Path, metavar="FILE", help="write the metrics to this file, as OpenMetrics")
     parser.add_argument(
@@ -90,4 +118,4 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-COMMANDS = (Command(drift, _drift_arguments),)
+COMMANDS = (Command(drift, _drift_arguments), Command(audience, _audience_arguments))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from serving.heads import labels
-from training.evaluation import baseline, tables
+from training.evaluation import baseline, crowds, tables
 from training.evaluation.metric_table import FALSE_POSITIVES
 from training.templating import render
 
@@ -47,6 +47,7 @@ def render_card(manifest: dict[str, Any], measured: dict[str, Any]) -> str:
         labelled=tables.labelled(measured),
         false_positives=FALSE_POSITIVES,
         labels=labels(manifest),
+        demographics=crowds.sentence(measured),
     )
 
 

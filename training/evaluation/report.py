@@ -16,7 +16,7 @@ from PIL import Image
 from serving.images import Pixels
 from serving.release import Release
 from serving.request_stats import AGE_BANDS
-from training.evaluation import baseline, before_after, learning_curve, metrics, plots, tables
+from training.evaluation import baseline, before_after, crowds, learning_curve, metrics, plots, tables
 from training.evaluation.comparison import Mask
 from training.evaluation.metric_table import CALIBRATION_ERRORS, SPECS
 from training.evaluation.samples import Array, ScoredSamples
@@ -59,6 +59,7 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         methods=tables.METHODS,
         interval=tables.interval_title(evaluation.measured),
         baseline=baseline.sentence(evaluation.measured),
+        demographics=crowds.sentence(evaluation.measured),
         before=before_after.words(evaluation.measured),
         initial=evaluation.measured.get(before_after.MEMBER, {}).get("version", ""),
         curve=_curve(evaluation.measured),

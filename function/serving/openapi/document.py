@@ -11,8 +11,9 @@ from PIL import Image
 
 from serving import access, connections, gunicorn_settings, middleware, problems, protocols, request_parsing
 from serving.heads import AGE
+from serving.openapi import demographics
 from serving.openapi.schemas import JsonObject, interval_coverage, ref, schemas
-from serving.prediction import LANDMARKS, FaceBox
+from serving.prediction import LANDMARKS, PROBABILITIES, FaceBox
 from serving.release import Release
 from serving.request_parsing import DETECT
 from serving.routes import Operation, Routes
@@ -77,6 +78,7 @@ def document(settings: Settings, release: Release, routes: Routes) -> JsonObject
             **({"securitySchemes": _SCHEMES} if settings.api_key else {}),
         },
     }
+    demographics.add(described, settings, release)
     if settings.deepface or settings.rekognition:
         from serving.openapi import dropins
 
@@ -126,10 +128,26 @@ def _operation(path: str, method: str, operation: Operation, settings: Settings,
         "tags": [operation.tag],
         "summary": operation.summary,
         **({"security": [{name: []} for name in _SCHEMES]} if guarded else {}),
-        **({"parameters": [_detect_parameter(settings)]} if operation.choosable else {}),
+        **({"parameters": found} if (found := _parameters(operation, settings)) else {}),
         **({"requestBody": _BODIES[operation.body](settings)} if operation.body else {}),
         "responses": responses,
     }
+
+
+def _parameters(operation: Operation, settings: Settings) -> list[JsonObject]:
+    return [
+        *([_detect_parameter(settings)] if operation.choosable else []),
+        *([_PROBABILITIES_PARAMETER] if operation.body == "images" else []),
+    ]
+
+
+_PROBABILITIES_PARAMETER: JsonObject = {
+    "name": PROBABILITIES,
+    "in": "query",
+    "description": "Whether each prediction also has what its estimates were chosen from. `age-gender summarize` needs "
+    "that. It precedes `parameters` of a JSON body. Default: `false`.",
+    "schema": {"type": "boolean", "default": False},
+}
 
 
 def _detect_parameter(settings: Settings) -> JsonObject:
@@ -260,6 +278,8 @@ def _every(static: bool = False) -> JsonObject:
 _REFUSALS = {
     HTTPStatus.BAD_REQUEST: "The body is malformed or incomplete, or contains no image",
     HTTPStatus.UNAUTHORIZED: "The API key is missing or wrong",
+    HTTPStatus.CONFLICT: "The answers are of another release",
+    HTTPStatus.NOT_IMPLEMENTED: "The release has no statistics to correct counts with",
     HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive within the time limit",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too many bytes, pixels or images",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The function does not support the content type, the content encoding or the "

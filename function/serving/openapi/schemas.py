@@ -7,13 +7,26 @@ from typing import Any, get_type_hints
 from serving.detection import files
 from serving.heads import AGE
 from serving.input_check import CODES
-from serving.prediction import LANDMARKS, TOO_MANY_FACES, AgeEstimate, FaceBox, InputWarning, LabelEstimate
+from serving.prediction import (
+    LANDMARKS,
+    PARTS,
+    PROBABILITIES,
+    RELEASE,
+    TOO_MANY_FACES,
+    AgeEstimate,
+    FaceBox,
+    InputWarning,
+    LabelEstimate,
+)
 from serving.protocols import INPUT, output_tensors
 from serving.release import DETECTOR, Release
 from serving.request_parsing import DETECT
 from serving.settings import Settings
 
 JsonObject = dict[str, Any]
+
+# Members of a prediction that are there in some cases only.
+_OPTIONAL = (PROBABILITIES, RELEASE, "warnings")
 
 _BASE64_IMAGE = {
     "type": "string",
@@ -95,7 +108,7 @@ def _detection(release: Release, settings: Settings) -> JsonObject:
     prediction = _prediction(release, settings)
     face = _object(
         "One face, and the prediction for it. A box or a landmark may lie outside the image.",
-        ("warnings",),
+        _OPTIONAL,
         box=_object("", **dict.fromkeys(FaceBox._fields, share)),
         landmarks=_object("Right and left are those of the person.", **dict.fromkeys(LANDMARKS, point)),
         score={"type": "number", "minimum": 0, "maximum": 1, "description": "How sure the detector is."},
@@ -124,7 +137,8 @@ def _instances(settings: Settings) -> JsonObject:
             "parameters": {
                 "type": ["object", "null"],
                 "properties": {
-                    DETECT: {"type": "boolean", "description": "The query parameter's value, unless that is there."}
+                    name: {"type": "boolean", "description": "The query parameter's value, unless that is there."}
+                    for name in (DETECT, PROBABILITIES)
                 },
             },
         },
@@ -148,10 +162,26 @@ def _prediction(release: Release, settings: Settings) -> JsonObject:
     }
     return _object(
         "The prediction for one face: an estimate of the label that annotators would choose.",
-        ("warnings",),
+        _OPTIONAL,
         **{head: heads[head] for head in settings.heads},
+        **{PROBABILITIES: _probabilities(release, settings)},
+        **{RELEASE: {"const": release.version, "description": "The release that the probabilities are of."}},
         warnings={"type": "array", "minItems": 1, "items": ref("PredictionWarning")},
     )
+
+
+def _probabilities(release: Release, settings: Settings) -> JsonObject:
+    parts = {"type": "integer", "minimum": 0, "description": f"Parts in {PARTS}; for the age first a year."}
+    years = "The first year with a share, then the share of that year and of each year after it."
+    numbers = {
+        AGE: {"type": "array", "minItems": 2, "items": parts, "description": years},
+        **{
+            head: {"type": "array", "minItems": len(labels), "maxItems": len(labels), "items": parts}
+            for head, labels in release.labels.items()
+        },
+    }
+    described = f"Only if the request asks for `{PROBABILITIES}`: what the estimates were chosen from."
+    return _object(described, **{head: numbers[head] for head in settings.heads})
 
 
 def _label(labels: tuple[str, ...]) -> JsonObject:

@@ -5,6 +5,7 @@ import { faceTitle, framedAnswer, preface, spoken, title } from "./answers.js";
 import { button, counted, fileName } from "./elements.js";
 import { show as showExamples } from "./examples.js";
 import { Face } from "./face.js";
+import * as crowd from "./crowd.js";
 import * as grid from "./grid.js";
 import { listen } from "./intake.js";
 import { Photo } from "./photo.js";
@@ -33,6 +34,7 @@ function receive(files, reason) {
   notify("");
   const several = uploads.length > 1;
   grid.show(several ? uploads : [], open);
+  crowd.clear();
   if (several) showGrid();
   else open(uploads[0]);
   if (several) part("many-title").focus();
@@ -43,7 +45,9 @@ async function request(wanted) {
   const mine = uploads;
   try {
     await findFaces(wanted, () => mine === uploads, found);
-    if (mine === uploads) say(uploads.length === 1 ? spoken(uploads[0]) : progress());
+    if (mine !== uploads) return;
+    say(uploads.length === 1 ? spoken(uploads[0]) : progress());
+    await crowd.show(mine, () => mine === uploads);
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
     for (const upload of wanted.filter(({ waiting }) => waiting)) {

@@ -7,6 +7,11 @@ import { errorText, warningText, warningTitle, withholding } from "./messages.js
 const OLDEST = 100;
 const TICKS = [0, 20, 40, 60, 80, 100];
 
+// The last two are for summaries. They are never shown.
+function members({ age, warnings = [], error, probabilities, release, ...labels }) {
+  return { age, warnings, error, labels };
+}
+
 /** Return whether a face's estimate is withheld: it would mean nothing, and the user has not asked for it. */
 export function withheld({ prediction, revealed }) {
   return Boolean(withholding(prediction?.warnings)) && !revealed;
@@ -14,7 +19,7 @@ export function withheld({ prediction, revealed }) {
 
 /** Return a face's prediction as a sentence for screen readers. */
 export function sentence(face) {
-  const { age, warnings = [], error, ...labels } = face.prediction;
+  const { age, warnings, error, labels } = members(face.prediction);
   if (error) return errorText(error, true);
   const cautions = warnings.map((warning) => `Warning: ${warningText(warning)}`);
   if (withheld(face)) return ["No estimate.", ...cautions].join(" ");
@@ -26,7 +31,7 @@ export function sentence(face) {
 /** Return a face's prediction in a few words, for a row, a tile or a line. */
 export function summary(face) {
   if (!face.prediction) return element("span", "quiet", face.waiting ? "…" : "no prediction");
-  const { age, warnings = [], error, ...labels } = face.prediction;
+  const { age, warnings, error, labels } = members(face.prediction);
   if (error) return element("span", "problem", errorText(error, true));
   if (withheld(face)) return element("span", "warned", warningTitle(withholding(warnings)));
   const lines = element("span", "summary");
@@ -40,7 +45,7 @@ export function summary(face) {
 
 /** Return a face's prediction in one or two words, for its box. */
 export function shortest(face) {
-  const { age, error, ...labels } = face.prediction ?? { error: true };
+  const { age, error, labels } = members(face.prediction ?? { error: true });
   if (error || withheld(face)) return "?";
   return age ? String(Math.round(age.years)) : (Object.values(labels)[0]?.label ?? "");
 }
@@ -48,7 +53,7 @@ export function shortest(face) {
 /** Return a face's prediction with all details, or the warning in place of a withheld one. */
 export function details(face) {
   if (!face.prediction) return summary(face);
-  const { age, warnings = [], error, ...labels } = face.prediction;
+  const { age, warnings, error, labels } = members(face.prediction);
   if (error) return errorDetails(error, true);
   const all = element("div");
   if (warnings.length) all.append(warningList(warnings));

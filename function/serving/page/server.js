@@ -4,6 +4,9 @@
 const MAX_IMAGES = 8;
 const MAX_BYTES = 8 * 2 ** 20;
 
+// What a summary of many predictions needs.
+const PROBABILITIES = "probabilities=true";
+
 // Kept in memory only, until the page is closed.
 let apiKey = "";
 
@@ -36,13 +39,20 @@ export function* batches(uploads) {
 
 /** Return {faces, warnings} or {error: problem} for each whole photo, in order. Throws RequestError. */
 export function detect(blobs) {
-  return post("detect", blobs);
+  return post(`detect?${PROBABILITIES}`, blobs);
 }
 
 /** Return the prediction or {error: problem} for one framed face. Throws RequestError. */
 export async function predict(blob) {
   // A deployment may look for faces by default. This one is framed.
-  return (await post("predict?detect=false", [blob]))[0];
+  return (await post(`predict?detect=false&${PROBABILITIES}`, [blob]))[0];
+}
+
+/** Return {summary, not_counted} of earlier predictions, or {error: problem}. Throws RequestError. */
+export async function summarize(predictions) {
+  const headers = { "Content-Type": "application/json", ...key() };
+  const { response, body } = await fetchJson("summarize", { method: "POST", body: JSON.stringify({ predictions }), headers });
+  return response.ok ? body : { error: body };
 }
 
 /** Return {name, version} of the served model, or null. */
@@ -54,12 +64,15 @@ export async function model() {
   }
 }
 
+function key() {
+  return apiKey ? { "X-API-Key": apiKey } : {};
+}
+
 async function post(path, blobs) {
   const form = new FormData();
   // The file's name stays private.
   for (const blob of blobs) form.append("image", blob, "image");
-  const headers = apiKey ? { "X-API-Key": apiKey } : {};
-  const { response, body } = await fetchJson(path, { method: "POST", body: form, headers });
+  const { response, body } = await fetchJson(path, { method: "POST", body: form, headers: key() });
   if (response.ok) return body.predictions;
   if (response.status === 422 && body.errors?.length === blobs.length) return body.errors.map((error) => ({ error }));
   if ([400, 413, 415, 422].includes(response.status)) {
