@@ -128,11 +128,16 @@ def test_equal_crowds_have_equal_figures(known: Confusion) -> None:
 
 def test_ages_alone_are_corrected_too(corrector: Corrector, known: Confusion) -> None:
     alone = Crowd.empty(known, ("age",))
-    alone.add(known, np.full(300, 30), np.random.default_rng(1).normal(30, 5, 300), {})
+    ages = shares(0.5, 30).sum(axis=0)
+    levels = ages @ responses.of(known, known.heads["gender"].age_only()).levels[0, 0]
+    drawn = np.random.default_rng(1).choice(len(levels), 300, p=levels / levels.sum())
+    means = np.concatenate([known.scale, [90]])[drawn] - 1e-6
+    alone.add(known, np.full(300, 30), means, {})
     found = corrector.summary(alone)
     assert list(alone.grids) == [NOTHING]
     assert (found.heads, found.pyramid) == ({}, {})
-    assert found.bands["20-39"].value > 0.8
+    assert found.bands["20-39"].low < ages[20:40].sum() < found.bands["20-39"].high
+    assert not found.fit.poor
 
 
 def test_a_crowd_without_a_face_has_no_figures(corrector: Corrector, known: Confusion) -> None:

@@ -137,14 +137,19 @@ def test_the_default_of_detect_is_described(document: Document) -> None:
         page = whole.get("/docs").text
     for each, default in ((document, False), (described, True)):
         operation = each["paths"]["/predict"]["post"]
-        (parameter,) = operation["parameters"]
+        parameter, probabilities = operation["parameters"]
         assert (parameter["name"], parameter["in"], parameter["schema"]["default"]) == ("detect", "query", default)
+        assert (probabilities["name"], probabilities["schema"]["default"]) == ("probabilities", False)
         assert operation["summary"].startswith("Find the faces") is default
         example = operation["responses"]["200"]["content"]["application/json"]["example"]
         validate(example, "Detections" if default else "Predictions", each)
         assert f"default is `{json.dumps(default)}`" in " ".join(each["info"]["description"].split())
     assert "Query parameters" in page
-    offered = {path for path, _, operation in operations(described) if "parameters" in operation}
+    offered = {
+        path
+        for path, _, operation in operations(described)
+        if "detect" in [parameter["name"] for parameter in operation.get("parameters", [])]
+    }
     # /detect always finds faces, and infer never does.
     assert offered == {"/", "/predict", "/summarize", "/v1/models/age-gender-detection:predict"}
 
@@ -152,10 +157,11 @@ def test_the_default_of_detect_is_described(document: Document) -> None:
 def test_faces_of_a_whole_image_follow_the_description(guarded: Server, document: Document) -> None:
     image = base64.b64encode(saved(photo((200, 100, 200)), "JPEG")).decode()
     body = json.dumps({"instances": [{"b64": image}, {"b64": "AAAA"}]}).encode()
-    for path in ("/detect", "/predict?detect=true"):
+    for path in ("/detect", "/predict?detect=true", "/detect?probabilities=true"):
         url, headers = guarded.url + path, {"X-API-Key": KEY, "Content-Type": "application/json"}
         found = httpx.post(url, content=body, headers=headers, timeout=30).json()
-        assert len(found["predictions"][0]["faces"]) == 1
+        (face,) = found["predictions"][0]["faces"]
+        assert ("probabilities" in face) is path.endswith("?probabilities=true")
         validate(found, "Detections", document)
 
 
@@ -166,7 +172,7 @@ def test_the_limits_described_are_those_of_the_settings() -> None:
         response = narrow.post(json.dumps(example).encode(), "application/json")
     schemas = described["components"]["schemas"]
     assert schemas["Instances"]["properties"]["instances"]["maxItems"] == 3
-    assert set(schemas["Prediction"]["properties"]) == {"gender", "warnings"}
+    assert set(schemas["Prediction"]["properties"]) == {"gender", "probabilities", "release", "warnings"}
     body = described["paths"]["/predict"]["post"]["requestBody"]
     for limit in ("3 images", "54321 bytes", "shorter side of at least 40 pixels"):
         assert limit in body["description"]

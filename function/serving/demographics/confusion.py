@@ -48,8 +48,10 @@ class HeadCounts:
 
     def age_only(self) -> HeadCounts:
         """Return the same faces without the label."""
-        answers = self.answers.sum(axis=(0, 2))[None, :, None]
-        return HeadCounts(UNDIVIDED, self.levels.sum(axis=0, keepdims=True), np.repeat(answers, DEGREES, axis=2))
+        answers = np.zeros((len(UNDIVIDED), self.answers.shape[1], len(UNDIVIDED) * DEGREES), np.int64)
+        # A crowd counts every face without a label in the first column.
+        answers[0, :, 0] = self.answers.sum(axis=(0, 2))
+        return HeadCounts(UNDIVIDED, self.levels.sum(axis=0, keepdims=True), answers)
 
 
 @dataclass(frozen=True)
