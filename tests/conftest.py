@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import isolation
 from tests.emulator import Emulator, cloud_storage
 from tests.server import Server, serve
 from tests.strict_storage import strict
@@ -35,18 +36,14 @@ LONGEST = (
 )
 
 
+# Before any fixture: trainings of the tests are not tracked where the pipeline's are, and so on.
+isolation.isolate()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
         places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
         items.sort(key=lambda item: places.get(item.path, len(places)))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _untracked() -> Iterator[None]:
-    """Where the pipeline's trainings are tracked, those of the tests are not."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ from training.registry.registry import Registry
 
 FIRST, SECOND = "20261101-aaaaaaaa", "20261102-bbbbbbbb"
 # A line of serving/api.py that runs for every prediction request.
-STATS = "            images, asked = request_parsing.read(request, self._settings)\n"
+STATS = "            asked = request_parsing.read(request, self._settings)\n"
 _PROJECT = ServiceName(planned().project, "europe-west1", "")
 _RELEASES = f"{_PROJECT.project}-releases"
 
