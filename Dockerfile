@@ -1,5 +1,5 @@
 # Two images: `docker build --target training .` and `docker build --target function .`
-# Base images are pinned by version, not by digest, so that a rebuild includes their security fixes.
+# Renovate pins the base images by digest and proposes newer ones (.gitlab/renovate.json).
 
 # Any base with Python 3.11 works, also for GPUs: wheels contain CUDA, the NVIDIA container runtime provides the driver.
 ARG TRAINING_BASE=python:3.11-slim-bookworm
