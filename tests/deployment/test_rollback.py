@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.deployment.conftest import FIRST, SECOND, Setup
+from training.deployment.releases import KEPT, recent
 from training.deployment.rollback import rollback
 from training.deployment.service import environment
 from training.errors import StepError
@@ -21,6 +22,15 @@ def test_rollback_finds_the_former_production_revision(setup: Setup) -> None:
     assert traffic.split == {first: 100}
     assert "candidate" not in traffic.tags
     assert (setup.served(), setup.production()) == (FIRST, FIRST)
+
+
+def test_only_the_newest_releases_keep_an_address() -> None:
+    old, new = "r20250101-0a", [f"r202601{day:02}-ff" for day in range(1, KEPT + 1)]
+    others = {"production": "live", "candidate": "live", "refused": "older", "until-1790000000": "live", "raven": "own"}
+    tags = {old: "oldest", "r20241231-0b": "live", **dict.fromkeys(new, "some"), **others}
+    # The live revision may serve an old release again.
+    assert set(tags) - set(recent(tags, "live")) == {old}
+    assert recent(others, "live") == others
 
 
 def test_rollback_adds_a_revision_from_the_production_image(setup: Setup) -> None:

@@ -15,7 +15,12 @@ from training.registry import releases
 from training.registry.registry import Registry
 from training.registry.signing import Trust
 
+KEPT = 10
+"""Releases whose revisions keep their tags, and with them an address each."""
+
 _NAME = re.compile(r"[^a-z0-9-]+")
+# A version begins with its day, so tags of releases sort by age.
+_RELEASE_TAG = re.compile(r"r\d{8}-.+")
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,15 @@ def plain(text: str) -> str:
 def tag_of(version: str) -> str:
     """Return the tag of the revision that served a release with all traffic. `rollback` uses it."""
     return f"r{plain(version)}"
+
+
+def recent(tags: Mapping[str, str], live: str) -> dict[str, str]:
+    """Return the tags of the KEPT newest releases, of the revision `live`, and all that are of no release.
+
+    `rollback` to another release adds a revision of it.
+    """
+    old = sorted(filter(_RELEASE_TAG.fullmatch, tags))[:-KEPT]
+    return {tag: revision for tag, revision in tags.items() if tag not in old or revision == live}
 
 
 def reference(variables: Mapping[str, str]) -> tuple[InferenceService, Settings]:

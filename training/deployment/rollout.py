@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from training.deployment.config import RolloutConfig
 from training.deployment.judgement import detectable, verdict
 from training.deployment.logs import RequestLog, ServiceLog
-from training.deployment.releases import find, served, tag_of
+from training.deployment.releases import find, recent, served, tag_of
 from training.deployment.service import CANDIDATE, PRODUCTION, REFUSED, CloudRunService, environment
 from training.deployment.service_client import ServiceClient
 from training.deployment.settle import watched, without_watch
@@ -73,7 +73,7 @@ def rollout(
             say(f"{percent} % of the traffic goes to {revision}, the rest to {production}")
             watch(service, revision, production, percent, config, say)
         tags = {tag: each for tag, each in tags.items() if (tag, each) != (REFUSED, revision)}
-        service.route({revision: 100}, tags | {tag_of(version): revision})
+        service.route({revision: 100}, recent(tags | {tag_of(version): revision}, revision))
         say(f"all traffic goes to {revision}")
         if registry.production() != pointer:
             raise ConflictError(f"another process moved the production pointer of {registry.uri} concurrently")
