@@ -43,7 +43,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-detection bench-peer screenshots bench-warnings bench-demographics bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
+.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-robustness bench-detection bench-peer screenshots bench-warnings bench-demographics bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -169,6 +169,10 @@ bench-training: faces-named $(DEV_ENV)/.ready $(FACE_WEIGHTS) ## measure speed o
 bench-photos: $(DEV_ENV)/.ready $(NODE_TOOLS) ## measure whole photographs of PHOTOS=<folder with metadata.csv> (needs npm)
 	@test -f "$(PHOTOS)/metadata.csv" || { echo 'make bench-photos needs PHOTOS=<folder with metadata.csv>' >&2; exit 2; }
 	$(DEV_ENV)/bin/python -m tests.bench_photos "$(PHOTOS)"
+
+bench-robustness: faces-named $(DEV_ENV)/.ready ## measure DATA=<UTKFace> as it is, found and aligned, and from a webcam [SPLIT=validation] [RELEASES=<folders>]
+	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
+	$(DEV_ENV)/bin/python -m tests.bench_robustness build/score/data "$(DATA)" $(RELEASES) $(if $(SPLIT),--split $(SPLIT))
 
 bench-detection: faces-named $(DEV_ENV)/.ready ## measure small, turned and false faces with DATA=<UTKFace> [PHOTOS=<no people>]
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score

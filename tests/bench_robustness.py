@@ -2,7 +2,7 @@
 
 python -m tests.bench_robustness <folder that `prepare` wrote> <UTKFace> [--split validation] [<release>…]
 
-A release is a folder; without one, the bundled release is measured. Several releases see the same images.
+A release is a folder. Without one, the bundled release is measured. Several releases see the same images.
 """
 
 from __future__ import annotations

@@ -32,6 +32,9 @@ def table(result: Result) -> Iterator[str]:
         yield ""
         yield from _differences(result)
     yield ""
+    for shares in result.whole.adjusted.values():
+        parts = ", ".join(f"{printable(label)} {100 * share:.1f} %" for label, share in shares.items())
+        yield f"check, adjusted counts of all ages: {parts}"
     if missed := described(result.not_counted):
         yield f"not counted: {missed}"
     if any(summary.fit.poor for summary in (result.whole, *result.groups.values())):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from serving import release
-from serving.demographics import answers, bands, comparison, confusion, mixture, responses
+from serving.demographics import adjusted, answers, bands, comparison, confusion, mixture, responses
 from serving.demographics.bands import BandsError
 from serving.demographics.confusion import YEARS, Array, Confusion
 from serving.demographics.crowd import NOTHING, Crowd
@@ -138,6 +138,24 @@ def test_ages_alone_are_corrected_too(corrector: Corrector, known: Confusion) ->
     assert (found.heads, found.pyramid) == ({}, {})
     assert found.bands["20-39"].low < ages[20:40].sum() < found.bands["20-39"].high
     assert not found.fit.poor
+
+
+def test_adjusted_counts_undo_the_confusion_and_stay_shares(known: Confusion) -> None:
+    for statistics in known.heads.values():
+        number = len(statistics.labels)
+        answered = statistics.answers.sum(axis=1).reshape(number, number, -1).sum(axis=2)
+        truth = np.linspace(1, 3, number) / np.linspace(1, 3, number).sum()
+        counted = truth @ (answered / answered.sum(axis=1, keepdims=True))
+        assert adjusted.shares(counted, statistics) == pytest.approx(truth, abs=1e-9)
+        # No crowd of these labels is answered like this.
+        extreme = adjusted.shares(np.eye(number)[0], statistics)
+        assert extreme.min() >= 0
+        assert extreme.sum() == pytest.approx(1)
+
+
+def test_the_check_agrees_where_ages_are_those_of_the_validation_faces(corrector: Corrector, known: Confusion) -> None:
+    found = corrector.summary(crowd(known, shares(0.3, 34, 18), 1000))
+    assert found.adjusted["gender"]["female"] == pytest.approx(found.heads["gender"]["female"].value, abs=0.05)
 
 
 def test_a_crowd_without_a_face_has_no_figures(corrector: Corrector, known: Confusion) -> None:

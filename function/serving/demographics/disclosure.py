@@ -26,6 +26,8 @@ def published(summary: Summary, smallest: int) -> dict[str, Any]:
         smallest: people in the smallest group that is shown.
     """
     shown = summary.as_json()
+    # A check for those who see the answers. Here it would tell what is withheld.
+    del shown["adjusted"]
     shown["fit"]["poor"] = summary.fit.poor
     for head, figures in summary.heads.items():
         _withhold(shown[head], _withheld(_people(summary, figures), smallest))

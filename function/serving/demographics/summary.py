@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from serving.demographics import adjusted, fit, mixture, responses
 from serving.demographics import bands as age_bands
-from serving.demographics import fit, mixture, responses
 from serving.demographics.bands import Band
 from serving.demographics.confusion import DEGREES, YEARS, Array, Confusion, HeadCounts
 from serving.demographics.crowd import NOTHING, Crowd
@@ -70,6 +70,8 @@ class Summary:
     median_age: Figure
     fit: Fit
     """Of the first head's grid."""
+    adjusted: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Shares of labels by head as adjusted counts give them: a check."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as JSON: shares from 0 to 1, ages in years."""
@@ -83,6 +85,7 @@ class Summary:
                 "pyramid": {label: _json(figures) for label, figures in self.pyramid.items()},
             },
             "fit": self.fit._asdict(),
+            "adjusted": self.adjusted,
         }
 
 
@@ -118,6 +121,7 @@ class Corrector:
             mean_age=_age(mean_age, found, counted),
             median_age=_age(median_age, found, counted),
             fit=found.fit,
+            adjusted={head: self._adjusted(crowd, head) for head in estimates if head != NOTHING},
         )
 
     def estimate(self, crowd: Crowd, head: str) -> Estimate:
@@ -154,6 +158,11 @@ class Corrector:
                 responses.replicates(self.known, counts, self._replicates, random),
             )
         return self._estimated[head]
+
+    def _adjusted(self, crowd: Crowd, head: str) -> dict[str, float]:
+        counted = crowd.grids[head].sum(axis=0).reshape(-1, DEGREES).sum(axis=1) / crowd.faces
+        statistics = self._counts(head)
+        return dict(zip(statistics.labels, adjusted.shares(counted, statistics).tolist(), strict=True))
 
     def _labels(self, crowd: Crowd, head: str, found: Estimate) -> dict[str, Figure]:
         counted = crowd.grids[head].sum(axis=0).reshape(-1, DEGREES).sum(axis=1) / crowd.faces
