@@ -5,17 +5,20 @@ Imported on the first request, because the statistics take time and memory that 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
 from flask import Request, Response, g
 
 from serving import memory, request_parsing
-from serving.demographics import bands, confusion, disclosure
+from serving.demographics import bands, confusion, disclosure, margins, noise
 from serving.demographics.bands import Band, BandsError
 from serving.demographics.crowd import Crowd
+from serving.demographics.margins import NoBandsError
 from serving.demographics.summary import Corrector, Summary
 from serving.demographics.tally import AnswerError, Tally
 from serving.heads import AGE
@@ -31,15 +34,16 @@ from serving.timeouts import Deadline, DeadlineError
 
 BANDS = "bands"
 """Name of the query parameter with the age bands."""
+EPSILON = "epsilon"
+"""Name of the query parameter that asks for noise, and of the member that states it."""
+EPSILONS = (0.1, 10.0)
+"""Smallest and largest epsilon: below, the noise is larger than most crowds, and above it hides nobody."""
 PREDICTIONS = "predictions"
 """Member of a JSON body with earlier answers: the member of the same name of earlier responses."""
 NOT_COUNTED = ("failed", "without_face", "warned")
 """Why an image or a face is not counted: an error, no face in the image, a warning about the face."""
 MAX_VALUES = 100_000
 """Limit of the JSON values of one body with earlier answers: some 2,000 faces. They take 4 MB."""
-
-# Enough for the ends of an interval, in half the memory of `summary.REPLICATES`.
-_REPLICATES = 100
 
 _EXPECTED = (
     f'expected {{"{PREDICTIONS}": […], "model": {{…}}}} as a response with {PROBABILITIES}=true has them, or images as '
@@ -71,10 +75,12 @@ class Summaries:
         Raises:
             Problem: the request is none of images or of answers, of too few faces, or reached its deadline.
         """
-        wanted, left_out = _bands(request), Counter[str]()
+        wanted, epsilon, left_out = _bands(request), _epsilon(request), Counter[str]()
         smallest = self._settings.min_group
         with self._reserve(request) as deadline:
             crowd = self._crowd(self._answers(request, deadline), left_out)
+            if epsilon is not None:
+                return self._private(crowd, epsilon, deadline)
             if crowd.faces < smallest:
                 raise Problem(
                     HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -116,11 +122,42 @@ class Summaries:
         left_out["warned"] = tally.warned.total()
         return crowd
 
+    def _private(self, crowd: Crowd, epsilon: float, deadline: Deadline) -> Response:
+        """Respond with figures of noisy counts alone. No noise hides what was left out, so that is not said."""
+        scale = (1 + len(crowd.grids)) / epsilon
+        bands, labels = disclosure.histograms(crowd)
+        noisy = noise.added(bands, scale)
+        shown: dict[str, Any] = {"faces": round(noisy.sum())}
+        smallest = self._settings.min_group
+        if shown["faces"] < smallest:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"with noise fewer than {smallest} faces were counted; send more, or a larger {EPSILON}",
+            )
+        heads = {head: noise.added(counts, scale) for head, counts in labels.items()}
+        with self._corrector(deadline) as corrector:
+            try:
+                found = margins.figures(noisy, heads, corrector, scale)
+            except NoBandsError as error:
+                raise Problem(HTTPStatus.NOT_IMPLEMENTED, f"{error}; evaluate and publish it again") from error
+        shown |= disclosure.published_shares(found, shown["faces"], smallest)
+        body = {"summary": shown, EPSILON: epsilon, "min_group": smallest, "model": self._release.identity()}
+        return Response(json_text(body), mimetype=JSON_TYPE)
+
     def _figures(self, crowd: Crowd, wanted: tuple[Band, ...], deadline: Deadline) -> Summary:
-        # The corrector is not kept: an instance's memory is for images.
+        with self._corrector(deadline) as corrector:
+            return corrector.summary(crowd, wanted)
+
+    @contextmanager
+    def _corrector(self, deadline: Deadline) -> Iterator[Corrector]:
+        """Reserve memory for a corrector. It is not kept: an instance's memory is for images.
+
+        Raises:
+            Problem: 503, the memory was not free before the deadline.
+        """
         try:
             with self._inference.reserved(memory.SUMMARY, deadline):
-                return Corrector(self._known, _REPLICATES).summary(crowd, wanted)
+                yield Corrector(self._known)
         except DeadlineError as error:
             raise busy() from error
         finally:
@@ -133,6 +170,25 @@ def _bands(request: Request) -> tuple[Band, ...]:
         return bands.DEFAULT if text is None else bands.parse(text)
     except BandsError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the query has {BANDS}={text!r:.80}: {error}") from error
+
+
+def _epsilon(request: Request) -> float | None:
+    text = request.args.get(EPSILON)
+    if text is None:
+        return None
+    try:
+        epsilon = float(text)
+    except ValueError:
+        epsilon = math.nan
+    if not EPSILONS[0] <= epsilon <= EPSILONS[1]:
+        smallest, largest = EPSILONS
+        detail = f"the query has {EPSILON}={text!r:.40}; use a number from {smallest:g} to {largest:g}"
+        raise Problem(HTTPStatus.BAD_REQUEST, detail)
+    if BANDS in request.args:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, f"with {EPSILON} the bands are those of the request log; leave {BANDS} out"
+        )
+    return epsilon
 
 
 def _earlier(content: dict[str, Any], model: dict[str, str]) -> list[PredictionJson]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from serving import release
-from serving.demographics import disclosure
+from serving.demographics import disclosure, noise
 from serving.demographics.fit import Fit
 from serving.demographics.summary import Figure, Summary
 from tests.conftest import FUNCTION
@@ -143,6 +144,44 @@ def test_unusable_requests_are_refused_with_a_reason(
 ) -> None:
     found, detail = refusal(server, body, query)
     assert (found, said in detail) == (status, True), detail
+
+
+def test_with_epsilon_only_noisy_shares_leave(server: Server, crowd: list[Face]) -> None:
+    faces = crowd * 8
+    found = [summarized(server, earlier(*faces), "?epsilon=1") for _ in range(4)]
+    assert all(set(each) == {"summary", "epsilon", "min_group", "model"} for each in found)
+    assert all(set(each["summary"]) == {"faces", "age", "gender"} for each in found)
+    # Each response has its own noise, and all are near the truth.
+    assert len({each["summary"]["faces"] for each in found}) > 1
+    for each in found:
+        assert abs(each["summary"]["faces"] - len(faces)) < 60
+        assert abs(each["summary"]["gender"]["female"]["counted"] - 0.4) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("?epsilon=0", "use a number from 0.1 to 10"),
+        ("?epsilon=nan", "use a number from 0.1 to 10"),
+        ("?epsilon=x", "use a number"),
+        ("?epsilon=1&bands=0-17,18%2B", "leave bands out"),
+    ],
+)
+def test_an_epsilon_that_is_none_is_refused(server: Server, crowd: list[Face], query: str, said: str) -> None:
+    status, detail = refusal(server, earlier(*crowd), query)
+    assert (status, said in detail) == (400, True), detail
+
+
+def test_the_noise_is_that_of_the_geometric_mechanism() -> None:
+    scale, start = 3.0, 1_000_000
+    drawn = noise.added(np.full(200_000, start), scale) - start
+    alpha = np.exp(-1 / scale)
+    for value in range(-5, 6):
+        expected = (1 - alpha) / (1 + alpha) * alpha ** abs(value)
+        assert np.mean(drawn == value) == pytest.approx(expected, abs=0.004)
+    # One face more or less changes no probability by more than this factor.
+    assert np.mean(drawn == 0) / np.mean(drawn == 1) == pytest.approx(np.exp(1 / scale), rel=0.05)
+    assert noise.added(np.zeros(1000, np.int64), scale).min() == 0
 
 
 def test_a_head_that_is_off_stays_off(server: Server) -> None:

@@ -1,8 +1,4 @@
-"""Demographics of a release's traffic, from the coarse counts in the function's log.
-
-The log has age bands and labels apart, so nothing tells which label a band's faces have. The estimate treats both as
-independent; the shares of bands and of labels depend little on it.
-"""
+"""Demographics of a release's traffic, from the coarse counts in the function's log."""
 
 from __future__ import annotations
 
@@ -13,20 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from serving.demographics import confusion, mixture, responses
-from serving.demographics.bands import DEFAULT
-from serving.demographics.confusion import DEGREES, Array
-from serving.demographics.responses import Responses
-from serving.demographics.summary import REPLICATES, Corrector, Figure, figure
+from serving.demographics import confusion, margins
+from serving.demographics.margins import NoBandsError
+from serving.demographics.summary import Corrector, Figure
 from serving.heads import AGE
 from serving.release import ReleaseError
 from training.errors import StepError
 from training.monitoring import logfiles, traffic
 from training.monitoring.traffic import Traffic
 from training.registry import releases
-
-# Steps of a replicate, which starts from the shares of all faces.
-_REPLICATE_STEPS = 60
 
 
 @dataclass(frozen=True)
@@ -84,36 +75,19 @@ def of_traffic(counted: Traffic, corrector: Corrector) -> dict[str, dict[str, Fi
             f"the log counts no age predicted by release {counted.release} ({counted.requests:,} of its requests, "
             f"{counted.of_other_releases:,} lines of others); a service with LOG_PREDICTIONS=age,gender counts them"
         )
-    if corrector.known.bands is None:
-        raise StepError(
-            f"release {counted.release} has no counts of answered age bands: an earlier version evaluated it; run "
-            "`python -m training evaluate` and publish it again"
-        )
-    random = np.random.default_rng(corrector.known.faces)
-    age_bands = responses.of_bands(corrector.known, REPLICATES, random)
-    figures: dict[str, dict[str, Figure]] = {}
-    for head, statistics in corrector.known.heads.items():
-        labels = np.array([*counted.bins.get(head, {}).values()], np.float64)
-        if labels.sum() != bands.sum():
-            continue
-        one, many = (_coarse(*pair) for pair in zip(corrector.responses(head), age_bands, strict=True))
-        shares, replicates = _shares(bands, labels, one, many)
-        if AGE not in figures:
-            figures[AGE] = {
-                band.name: figure(
-                    band.share(shares.sum(axis=0)), band.share(replicates.sum(axis=1)), bands[number] / bands.sum()
-                )
-                for number, band in enumerate(DEFAULT)
-            }
-        figures[head] = {
-            label: figure(shares[number].sum(), replicates[:, number].sum(axis=1), labels[number] / labels.sum())
-            for number, label in enumerate(statistics.labels)
-        }
-    if not figures:
+    labels = {head: np.array([*counted.bins.get(head, {}).values()], np.float64) for head in corrector.known.heads}
+    labels = {head: counts for head, counts in labels.items() if counts.sum() == bands.sum()}
+    if not labels:
         raise StepError(
             "the log counts ages alone; a service with LOG_PREDICTIONS=age,gender counts what the correction needs"
         )
-    return figures
+    try:
+        return margins.figures(bands, labels, corrector)
+    except NoBandsError as error:
+        raise StepError(
+            f"release {counted.release} has no counts of answered age bands: an earlier version evaluated it; run "
+            "`python -m training evaluate` and publish it again"
+        ) from error
 
 
 def table(audience: Audience) -> Iterator[str]:
@@ -131,21 +105,3 @@ def table(audience: Audience) -> Iterator[str]:
         "estimated: corrected for the release's errors, with a 95 % interval; counted: the answers alone. "
         "A person in two requests is counted twice."
     )
-
-
-def _coarse(fine: Responses, bands: Array) -> Responses:
-    """Return the responses as the log has them: age bands instead of levels, labels without a degree."""
-    answers = fine.answers.reshape(*fine.answers.shape[:-1], -1, DEGREES).sum(axis=-1)
-    return Responses(np.repeat(bands[:, None], answers.shape[1], axis=1), answers)
-
-
-def _shares(bands: Array, labels: Array, one: Responses, many: Responses) -> tuple[Array, Array]:
-    """Return (L, YEARS) shares and (B, L, YEARS) replicates, from (bands,) and (L,) counts."""
-    faces = bands.sum()
-    grid = np.outer(bands, labels) / faces
-    found = mixture.shares(grid[None], one, steps=_REPLICATE_STEPS)[0]
-    random = np.random.default_rng(int(faces))
-    number = len(many.levels)
-    drawn = [random.multinomial(int(faces), (each + 0.5) / (each + 0.5).sum(), size=number) for each in (bands, labels)]
-    grids = drawn[0][:, :, None] * drawn[1][:, None, :] / faces
-    return found, mixture.shares(grids, many, steps=_REPLICATE_STEPS)

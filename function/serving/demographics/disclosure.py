@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
+from serving.demographics.confusion import DEGREES, Counts
+from serving.demographics.crowd import Crowd
 from serving.demographics.summary import Figure, Summary
+from serving.heads import AGE
+from serving.request_stats import AGE_BAND_STARTS
 
 # Decimals of a share or an age: less than a person of ten thousand.
 _DIGITS = 4
@@ -40,6 +46,25 @@ def published(summary: Summary, smallest: int) -> dict[str, Any]:
         _withhold(row, _withheld(least, smallest))
     rounded: dict[str, Any] = _rounded(shown)
     return rounded
+
+
+def published_shares(found: Mapping[str, Figures], faces: int, smallest: int) -> dict[str, Any]:
+    """Return the shares by head as JSON, with null for withheld ones. Those of the age are its bands."""
+    shown: dict[str, Any] = {}
+    for head, figures in found.items():
+        shares: dict[str, Any] = {name: figure._asdict() for name, figure in figures.items()}
+        people = {name: faces * min(figure.value, figure.counted) for name, figure in figures.items()}
+        _withhold(shares, _withheld(people, smallest))
+        shown[head] = {"bands": shares} if head == AGE else shares
+    rounded: dict[str, Any] = _rounded(shown)
+    return rounded
+
+
+def histograms(crowd: Crowd) -> tuple[Counts, dict[str, Counts]]:
+    """Return the faces of a crowd by answered age band of the request log, and by answered label of each head."""
+    by_band = np.add.reduceat(crowd.years.sum(axis=0), AGE_BAND_STARTS)
+    labels = {head: grid.sum(axis=0).reshape(-1, DEGREES).sum(axis=1) for head, grid in crowd.grids.items()}
+    return by_band, labels
 
 
 def _withheld(people: Mapping[str, float], smallest: int) -> set[str]:

@@ -30,7 +30,7 @@ def add(document: JsonObject, settings: Settings, release: Release) -> None:
     """
     document["components"]["schemas"] |= _schemas(settings, release)
     operation = document["paths"][PATH]["post"]
-    operation["parameters"].append(_bands())
+    operation["parameters"] += [_bands(), _epsilon()]
     body = copy.deepcopy(document["paths"]["/predict"]["post"]["requestBody"])
     body["description"] += (
         f" Or the `{summaries.PREDICTIONS}` of earlier responses with `{PROBABILITIES}=true`, as JSON: at most "
@@ -50,6 +50,17 @@ def _bands() -> JsonObject:
         "in": "query",
         "description": f"Age bands, such as `0-17,18-24,25+`. Default: `{default}`.",
         "schema": {"type": "string", "pattern": r"^\d+-\d+(,\d+-\d+)*,\d+\+$"},
+    }
+
+
+def _epsilon() -> JsonObject:
+    smallest, largest = summaries.EPSILONS
+    return {
+        "name": summaries.EPSILON,
+        "in": "query",
+        "description": "Add noise to the counts, so that the response is differentially private with this epsilon. It "
+        f"then has shares only, for the default bands. Not with `{summaries.BANDS}`.",
+        "schema": {"type": "number", "minimum": smallest, "maximum": largest},
     }
 
 
@@ -95,11 +106,15 @@ def _schemas(settings: Settings, release: Release) -> JsonObject:
             "Shares and ages with 95 % intervals, corrected for the release's errors. `counted` is what the answers "
             "alone give. A person in several images counts several times.",
             # Earlier answers may have fewer heads than this deployment.
-            summary=_object("", faces=_COUNT, **labels, **{AGE: age}, fit=fit) | {"required": ["faces", AGE, "fit"]},
+            summary=_object("", faces=_COUNT, **labels, **{AGE: age | {"required": ["bands"]}}, fit=fit)
+            | {"required": ["faces", AGE]},
+            epsilon={"type": "number", "description": "Of the noise, if it was asked for."},
             not_counted=_object("", **{name: _COUNT | {"description": text} for name, text in reasons.items()}),
             min_group=_COUNT | {"description": "People in the smallest group that is shown."},
             model=ref("Model"),
-        ),
+        )
+        # With noise there are shares only.
+        | {"required": ["summary", "min_group", "model"]},
     }
 
 
