@@ -113,7 +113,7 @@ def test_a_failure_is_one_line_with_its_place_and_without_its_data(tmp_path: Pat
     broken = tmp_path / "function"
     shutil.copytree(FUNCTION, broken, ignore=shutil.ignore_patterns("__pycache__"))
     with (broken / "serving" / "inference.py").open("a") as source:
-        source.write("\n\ndef _fail(_, images, *__):\n    raise RuntimeError(f'cannot use {images[0]!r}')\n")
+        source.write("\n\ndef _fail(_, images, *__, **___):\n    raise RuntimeError(f'cannot use {images[0]!r}')\n")
         source.write("\nInferenceService.predict = _fail\n")
     with serve(broken) as server:
         response = server.post(face)
