@@ -28,7 +28,8 @@ class Emulator:
 
     def create_bucket(self, name: str) -> None:
         """Add an empty bucket; a name of one letter is none to the server."""
-        httpx.post(f"{self.url}/storage/v1/b", json={"name": name}, timeout=10).raise_for_status()
+        asked = {"project": "tests"}
+        httpx.post(f"{self.url}/storage/v1/b", params=asked, json={"name": name}, timeout=10).raise_for_status()
 
     def empty(self) -> None:
         """Delete every object of the bucket."""
