@@ -41,6 +41,12 @@ def test_what_google_documents_is_accepted() -> None:
     discovery.method("PATCH", _SERVICE).check_request({"$alt": "json", "allowMissing": "true"}, body)
 
 
+def test_a_field_may_have_its_name_in_protobuf() -> None:
+    discovery.method("PATCH", _SERVICE).check_request({}, {"launch_stage": "GA"})
+    with pytest.raises(ApiError, match="observed_generation is an output"):
+        discovery.method("PATCH", _SERVICE).check_request({"updateMask": "x"}, {"observed_generation": "3"})
+
+
 @pytest.mark.parametrize(("verb", "path"), [("PUT", _SERVICE), ("GET", f"{_SERVICE}/revisons"), ("GET", _RESUMABLE)])
 def test_methods_that_no_api_has(verb: str, path: str) -> None:
     with pytest.raises(ApiError) as refused:

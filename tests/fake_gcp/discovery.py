@@ -186,7 +186,8 @@ def _fits(described: Json, value: object) -> bool:
 def _object_fault(api: str, described: Json, value: Json, place: str) -> str:
     properties, further = described.get("properties", {}), described.get("additionalProperties")
     for name, item in value.items():
-        inner = properties.get(name, further)
+        # Parsers of protobuf's JSON accept a field's own name besides its lowerCamelCase form.
+        inner = properties.get(name, properties.get(_camel_case(name), further))
         if inner is None:
             return f"Unknown name \"{name}\" at '{place}': Cannot find field."
         if fault := _fault(api, inner, item, f"{place}.{name}".lstrip(".")):
@@ -194,7 +195,15 @@ def _object_fault(api: str, described: Json, value: Json, place: str) -> str:
     return ""
 
 
+def _camel_case(name: str) -> str:
+    return re.sub("_([a-z])", lambda match: match[1].upper(), name)
+
+
 def _read_only(api: str, described: Json, body: Json) -> list[str]:
     """The fields of a body with a value that only the API sets."""
     properties = _document(api)["schemas"][described["$ref"]]["properties"]
-    return [name for name, value in body.items() if value and properties[name].get("readOnly")]
+    return [
+        name
+        for name, value in body.items()
+        if value and properties.get(name, properties.get(_camel_case(name), {})).get("readOnly")
+    ]
