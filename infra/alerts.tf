@@ -48,6 +48,15 @@ locals {
       }
       help = "Release $${log.extracted_label.release}: $${log.extracted_label.found}. The users or their images changed, or the model fails. Read the table in the log of the job `drift` before retraining."
     }
+    feedback = {
+      title  = "${var.name}: predictions are worse by true labels"
+      filter = "log_id(\"${local.feedback_log}\") AND severity>=WARNING"
+      labels = {
+        found   = "EXTRACT(jsonPayload.message)"
+        release = "EXTRACT(jsonPayload.release)"
+      }
+      help = "Release $${log.extracted_label.release}: $${log.extracted_label.found}. Faces with true labels show it. Read the table in the log of the job `feedback`, and train with such faces."
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 locals {
-  # One line per request by the function: the prediction in coarse bins, neither image nor user.
+  # One line per request by the function: the prediction in coarse bins (or of each face, with LOG_FACES), no image or user.
   request_lines = join(" AND ", [
     "resource.type=\"cloud_run_revision\"",
     "resource.labels.service_name=\"${var.name}\"",
@@ -10,6 +10,9 @@ locals {
 
   # Log of `python -m training drift --log-to`: a warning if the predictions drift.
   drift_log = "age-gender-drift"
+
+  # Log of `python -m training feedback --log-to`: a warning if live faces with true labels show a worse release.
+  feedback_log = "age-gender-feedback"
 }
 
 # Request lines of the function, which the drift check compares with the evaluation of the release.

@@ -333,3 +333,23 @@ class DriftConfig:
     """Probability by chance alone below which an index counts."""
     independent: int = 100
     """Smallest number of requests or test faces in a sample. Images of one request often resemble each other."""
+
+
+@dataclass(frozen=True)
+class FeedbackConfig:
+    """When live faces with true labels show that a release got worse than on its test faces."""
+
+    years: float = 1.0
+    """Smallest worsening of the age MAE that counts, in years."""
+    share: float = 0.05
+    """Smallest worsening of an accuracy or a calibration that counts."""
+    coverage: float = 0.1
+    """Smallest change of the coverage of the age interval that counts."""
+    false_alarms: float = 0.01
+    """Probability that anything counts as worse although nothing is."""
+    power: float = 0.8
+    """Probability with which a worsening of the smallest size that counts should be found."""
+    requests: int = 50
+    """Smallest number of requests with labels that are judged. Faces of one request often resemble each other."""
+    confidence: float = 0.95
+    """Confidence level of the intervals."""

@@ -15,15 +15,20 @@ from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import FAIR, GateCheck, GateResult, Override, at_least, at_most, not_worse
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE, enough, worst_subgroup
 from training.labels import LABELS
+from training.monitoring.feedback import FeedbackStatus
+from training.monitoring.feedback_report import LiveVerdict
 
 
-def gate(folder: Path, config: GateConfig, override: Override | None = None) -> GateResult:
+def gate(
+    folder: Path, config: GateConfig, override: Override | None = None, live: LiveVerdict | None = None
+) -> GateResult:
     """Check the release in `folder`; write gate.json, the gate's section of the reports, and comparison.md.
 
     Args:
         folder: the evaluated release.
         config: the thresholds, and the significance levels of the comparison with the champion.
         override: who publishes it although a check failed, and why; dropped if no check failed.
+        live: verdict of `feedback`, which counts if it is on this very release.
 
     Raises:
         StepError: the release was not evaluated.
@@ -34,11 +39,13 @@ def gate(folder: Path, config: GateConfig, override: Override | None = None) -> 
     checks = [*_age(measured, config), *_accuracy(measured, config), *_intervals(measured, manifest, config)]
     checks += [*_calibration(measured, config), *_groups(measured, config)]
     checks += [at_most("bytes", manifest["model"]["bytes"], config.max_bytes), *against(compared, config)]
+    checks += _live(manifest["version"], live)
     useless = baseline.not_better(measured)
     remarks = (
         *compared.remarks,
         *_unchecked(measured, config),
         *_unlabelled(measured),
+        *_not_live(manifest["version"], live),
         *([useless] if useless else []),
     )
     found = GateResult(measured["sha256"], compared.champion, remarks, tuple(checks), override)
@@ -125,6 +132,22 @@ def _groups(measured: dict[str, Any], config: GateConfig) -> Iterator[GateCheck]
     if worst := worst_subgroup(measured):
         mean = measured["from_13_years"]["gender_accuracy"]["value"]
         yield at_most("worst_subgroup_gap", round(mean - worst["gender_accuracy"]["value"], 4), config.subgroup_gap)
+
+
+def _live(version: str, live: LiveVerdict | None) -> Iterator[GateCheck]:
+    if live and live.release == version:
+        yield at_most("live_worse", len(live.worse), 0)
+
+
+def _not_live(version: str, live: LiveVerdict | None) -> Iterator[str]:
+    if live is None:
+        return
+    if live.release != version:
+        yield f"The feedback is on release {live.release}, not on {version}, and is not judged."
+    elif live.worse:
+        yield f"Worse on live faces: {'; '.join(live.worse)}."
+    elif live.status is FeedbackStatus.TOO_FEW:
+        yield "The live faces with labels are too few to show that no metric is worse on them."
 
 
 def against(compared: Comparison, config: GateConfig) -> Iterator[GateCheck]:

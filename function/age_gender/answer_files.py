@@ -1,4 +1,4 @@
-"""Files of answers: what `predict --json` and `batch` write with --probabilities, as faces one by one."""
+"""Files of answers, as faces one by one: what `predict --json` and `batch` write, or saved responses, one a line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from serving.heads import AGE, HEADS
 from serving.prediction import RELEASE
 
 STDIN = "-"
+# The number of an image in a saved response.
+IMAGE = "image"
 PARQUET = ".parquet"
 _WROTE = "give a file that `age-gender predict --json` or `batch` wrote"
 # Rows of a Parquet file in memory at once.
@@ -79,7 +81,17 @@ def of_lines(stream: Iterable[bytes], name: str) -> Iterator[Row]:
             raise AnswersError(f"{place} is no JSON ({error}); {_WROTE}") from error
         if not isinstance(row, dict):
             raise AnswersError(f"{place} is no JSON object; {_WROTE}")
-        yield Row(place, row, _faces(row, place), "error" in row)
+        for image in _images(row):
+            yield Row(place, image, _faces(image, place), "error" in image)
+
+
+def _images(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the images of a saved response, numbered from 1, each with the response's other members; or the row."""
+    images = row.get("predictions")
+    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
+        return [row]
+    others = {name: value for name, value in row.items() if name != "predictions"}
+    return [{**others, IMAGE: number, **image} for number, image in enumerate(images, 1)]
 
 
 def _faces(row: dict[str, Any], place: str) -> list[Mapping[str, Any]]:

@@ -81,7 +81,7 @@ class InferenceService:
             Problem: every image failed. For several images, the member `errors` lists the problem of each. 503 if the
                 deadline passed first.
         """
-        results = self._each(encoded, lambda image: self._aligned(image, len(encoded), deadline, stats))
+        results = self._each(encoded, lambda image: self._aligned(image, len(encoded), deadline, stats), stats)
         return results if probabilities else [_without_probabilities(each) for each in results]
 
     def detect(
@@ -97,7 +97,7 @@ class InferenceService:
         Errors are those of `predict`. An image without a face is no error.
         """
         try:
-            results = self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats))
+            results = self._each(encoded, lambda image: self._detected(image, len(encoded), deadline, stats), stats)
             return results if probabilities else [_photo_without_probabilities(each) for each in results]
         finally:
             memory.trim()
@@ -124,7 +124,10 @@ class InferenceService:
         return Options(self._settings.min_face_score, self._settings.min_face_size)
 
     def _each(
-        self, encoded: Sequence[bytes | Problem], process: Callable[[bytes], PredictionJson]
+        self,
+        encoded: Sequence[bytes | Problem],
+        process: Callable[[bytes], PredictionJson],
+        stats: RequestStats | None,
     ) -> list[PredictionJson]:
         if len(encoded) == 1:
             # Processed in this thread, which saves the switch to another one.
@@ -134,7 +137,10 @@ class InferenceService:
         problems = [result for result in results if isinstance(result, Problem)]
         if len(problems) == len(results):
             raise _none(problems)
-        return [{"error": result.details()} if isinstance(result, Problem) else result for result in results]
+        found = [{"error": result.details()} if isinstance(result, Problem) else result for result in results]
+        if stats is not None:
+            stats.keep(found)
+        return found
 
     def _aligned(self, image: bytes, count: int, deadline: Deadline, stats: RequestStats | None) -> PredictionJson:
         """Predict one aligned face of `count` in the request."""

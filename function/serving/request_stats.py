@@ -1,4 +1,7 @@
-"""Counts of a request's images and predictions for the log, in bins too coarse to identify a person."""
+"""A request's images and predictions for the log: counts in bins too coarse to identify a person.
+
+The estimates of each face are logged only where a setting asks for them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,11 @@ SIDE_STARTS = (0, 32, 64, 128, 256, 512)
 """Lower bound of each bin of the shorter side of an image or of a face's crop, in pixels."""
 SIDES = ("0-31", "32-63", "64-127", "128-255", "256-511", "512+")
 
+MOST_LOGGED = 1000
+"""Faces of one request whose estimates a log line can have. A line of Cloud Logging has at most 256 KiB."""
+
 Counts = dict[str, int]
+Logged = list[list[dict[str, Any]] | None]
 
 
 class _Predicted(NamedTuple):
@@ -33,6 +40,7 @@ class RequestStats:
         self.images = images
         # The predictions of each image, and whether it is a whole one.
         self._done: list[tuple[bool, list[_Predicted]]] = []
+        self._results: list[dict[str, Any]] = []
 
     def add(self, prediction: dict[str, Any], image: DecodedImage) -> None:
         """Count a prediction and its image."""
@@ -42,6 +50,25 @@ class RequestStats:
     def add_photo(self, faces: list[tuple[dict[str, Any], DecodedImage]]) -> None:
         """Count a whole image, and the prediction and the crop of each face in it."""
         self._done.append((True, [_predicted(*face) for face in faces]))
+
+    def keep(self, results: list[dict[str, Any]]) -> None:
+        """Remember the result of each image, in order, for `estimates`."""
+        self._results = results
+
+    def estimates(self, heads: tuple[str, ...]) -> Logged:
+        """Return the estimates of `heads` for each face of each image, in order; None for an image with an error.
+
+        An age is [years, low, high], a label [label, probability]. After MOST_LOGGED faces the list ends.
+        """
+        logged: Logged = []
+        faces = 0
+        for result in self._results:
+            found = None if "error" in result else result.get("faces", [result])
+            faces += len(found or ())
+            if faces > MOST_LOGGED:
+                break
+            logged.append(found and [_estimates(face, heads) for face in found])
+        return logged
 
     def fields(self, heads: tuple[str, ...]) -> dict[str, Any]:
         """Return fields of a log line: `images`, `failed` (images with an error), and the counts by bin.
@@ -74,6 +101,10 @@ class RequestStats:
 
 def _predicted(prediction: dict[str, Any], image: DecodedImage) -> _Predicted:
     return _Predicted(prediction, image.kind, min(image.width, image.height))
+
+
+def _estimates(face: dict[str, Any], heads: tuple[str, ...]) -> dict[str, Any]:
+    return {head: [*face[head].values()] for head in heads if head in face}
 
 
 def age_band(years: int) -> str:

@@ -282,6 +282,13 @@ class Settings:
         "Heads whose predictions are counted in the log, in coarse bins. `none` turns it off.",
         _counted,
     )
+    log_faces: bool = _variable(
+        "LOG_FACES",
+        "false",
+        "Whether the log has the estimates of each face, for the heads of `LOG_PREDICTIONS`: personal data, which "
+        "`python -m training feedback` compares with true labels.",
+        _flag,
+    )
     project: str = _variable("GOOGLE_CLOUD_PROJECT", "", "Project whose traces the log entries name.")
     http_port: int | None = _variable("AIP_HTTP_PORT", "", "Vertex AI: the port instead of `PORT`.", _port)
     health_route: str = _variable("AIP_HEALTH_ROUTE", "", "Vertex AI: another path of `/health`.", _path)

@@ -16,7 +16,7 @@ from serving.images import DecodedImage
 from serving.input_check import CODES
 from serving.predictor import Predictor
 from serving.release import load
-from serving.request_stats import AGE_BANDS, SIDES, RequestStats, age_band
+from serving.request_stats import AGE_BANDS, MOST_LOGGED, SIDES, RequestStats, age_band
 from serving.settings import BUNDLED_RELEASE, SettingsError, from_environment
 from tests.conftest import FUNCTION
 from tests.function.test_logs import Line, lines
@@ -93,6 +93,27 @@ def test_only_the_named_answers_are_counted(face: bytes, heads: str, counted: st
     line, _ = line_of_a_batch([face], heads, counted)
     assert (set(line["predictions"]) if "predictions" in line else None) == expected
     assert {"images", "failed", "sides", "formats"} <= line.keys()
+
+
+def test_each_face_is_logged_only_where_a_setting_asks_for_it(drawn: list[bytes]) -> None:
+    images = [*drawn[:2], b"no image"]
+    with serve(FUNCTION, LOG_LEVEL="INFO", LOG_FACES="true", HEADS=ALL) as server:
+        predictions = batch(server.url, images)
+        (line,) = [line for line in lines(server) if line["httpRequest"]["requestUrl"] == "/predict"]
+    assert line.keys() <= FIELDS | COUNTED | {"estimates"}
+    assert line["estimates"] == [
+        # Ethnicity is not among the default of LOG_PREDICTIONS.
+        *([{head: [*each[head].values()] for head in ("age", "gender")}] for each in predictions[:2]),
+        None,
+    ]
+
+
+def test_the_faces_of_a_whole_image_are_logged_in_their_order_up_to_a_limit() -> None:
+    stats = RequestStats(3)
+    face = {"age": {"years": 30, "low": 25, "high": 35}, "box": {"left": 0.1}}
+    other = {**face, "age": {"years": 40, "low": 35, "high": 45}}
+    stats.keep([{"faces": [face, other]}, {"faces": []}, {"faces": [face] * (MOST_LOGGED - 1)}])
+    assert stats.estimates(("age", "gender")) == [[{"age": [30, 25, 35]}, {"age": [40, 35, 45]}], []]
 
 
 def test_a_request_without_an_answer_has_only_failed_images(face: bytes) -> None:

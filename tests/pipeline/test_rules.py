@@ -98,6 +98,12 @@ def test_a_schedule_looks_for_drift(gitlab: Project) -> None:
     assert set(gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="drift")) == {"drift", "settle"}
 
 
+def test_a_table_of_true_labels_adds_feedback_to_the_schedule(gitlab: Project) -> None:
+    found = gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="drift", FEEDBACK_LABELS="gs://l/labels.csv")
+    assert set(found) == {"drift", "feedback", "settle"}
+    assert "feedback" not in gitlab.jobs(FEEDBACK_LABELS="gs://l/labels.csv")
+
+
 def test_drift_plans_a_delivery_where_that_is_wanted(gitlab: Project) -> None:
     found = gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="drift", RETRAIN_ON_DRIFT="true")
     drifting = {"drift": "on_success", "settle": "on_success"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pyarrow
@@ -54,6 +55,13 @@ def test_windows_1252_is_read_and_told(tmp_path: Path) -> None:
     table = opened(tmp_path / "table.csv", "file_name,age\nJosé.jpg,25\n".encode("cp1252"))
     assert cells(table) == [("José.jpg", "25")]
     assert table.remark == "table.csv is not UTF-8 and is read as Windows-1252"
+
+
+def test_parquet_without_its_library_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet.write_table(pyarrow.table({"file": ["a.jpg"]}), tmp_path / "table")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(StepError, match="table is Parquet, and pyarrow is not installed; save the table as CSV"):
+        label_tables.read(label_tables.local(tmp_path / "table"))
 
 
 def test_parquet_is_read_by_batches(tmp_path: Path) -> None:

@@ -261,12 +261,14 @@ def gate(options: argparse.Namespace) -> int:
     from training import notices
     from training.evaluation.gate_result import Override
     from training.gate import gate
+    from training.monitoring import feedback_report
     from training.registry.registry import Registry
     from training.runs import load
 
     chosen = options.preset or load(options.work / "model").preset
     override = Override(options.by, options.override) if options.override else None
-    found = gate(options.work / "release", PRESETS[chosen].gate, override)
+    live = feedback_report.load(options.feedback) if options.feedback else None
+    found = gate(options.work / "release", PRESETS[chosen].gate, override, live)
     print(*found.checks, *found.notes, sep="\n")
     if not found.failed:
         against = f", and no metric is significantly worse than that of {found.champion}" if found.champion else ""
@@ -297,6 +299,12 @@ def _gate_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REASON",
         default="",
         help="publish although a check failed; the manifest records why",
+    )
+    parser.add_argument(
+        "--feedback",
+        type=Path,
+        metavar="FILE",
+        help="output of `feedback` on this release; the gate fails if a metric is worse on live faces",
     )
     parser.add_argument(
         "--by",

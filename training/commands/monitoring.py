@@ -1,4 +1,4 @@
-"""Monitoring of a deployed release: `drift` and `audience`."""
+"""Monitoring of a deployed release: `drift`, `feedback` and `audience`."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ def _drift(options: argparse.Namespace) -> int:
     report = drift_report.create(_release(options), options.logs, DriftConfig(), options.reference, options.since)
     print(drift_report.table(report))
     if options.metrics:
-        options.metrics.parent.mkdir(parents=True, exist_ok=True)
-        write_text(options.metrics, openmetrics.render(drift_report.gauges(report)))
+        _write(options.metrics, openmetrics.render(drift_report.gauges(report)))
     if options.log_to:
         from training.monitoring import cloudlog
 
@@ -46,6 +45,45 @@ def _drift(options: argparse.Namespace) -> int:
     if report.drifted:
         notices.send(f"the predictions drifted: {', '.join(report.drifted)}")
     return 1 if report.drifted else 0
+
+
+def feedback(options: argparse.Namespace) -> int:
+    """Compare a release's answers for faces with true labels with its metrics on its test faces.
+
+    Exit codes: 0 not worse or too few labels, 1 worse, 3 error, for example if no row labels a face.
+    """
+    try:
+        return _feedback(options)
+    except StepError as error:
+        print(f"feedback: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _feedback(options: argparse.Namespace) -> int:
+    from training import notices, openmetrics
+    from training.config import FeedbackConfig
+    from training.monitoring import feedback_report, true_labels
+
+    labels = true_labels.read(options.labels, options.columns, options.values)
+    source = feedback_report.Source(options.answers or (), options.logs or "", options.since)
+    report = feedback_report.create(_release(options), labels, source, FeedbackConfig())
+    print(feedback_report.table(report))
+    if options.output:
+        _write(options.output, json.dumps(feedback_report.as_json(report), indent=1))
+    if options.metrics:
+        _write(options.metrics, openmetrics.render(feedback_report.gauges(report)))
+    if options.log_to:
+        from training.monitoring import cloudlog
+
+        cloudlog.write(options.log_to, feedback_report.entry(report), "WARNING" if report.worse else "INFO")
+    if report.worse:
+        notices.send(f"live faces show that release {report.release} got worse: {'; '.join(report.worse)}")
+    return 1 if report.worse else 0
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, text)
 
 
 def audience(options: argparse.Namespace) -> int:
@@ -72,11 +110,19 @@ def _release(options: argparse.Namespace) -> str:
 
 
 def _log_arguments(parser: argparse.ArgumentParser) -> None:
+    _logs_argument(parser, required=True)
+    _release_arguments(parser)
+
+
+def _logs_argument(parser: argparse._ActionsContainer, *, required: bool = False) -> None:
     parser.add_argument(
         "--logs",
-        required=True,
+        required=required,
         help="file, folder or gs://bucket/folder with log lines of the function or entries of Cloud Logging",
     )
+
+
+def _release_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--release", help="folder or gs:// address of the release to check")
     which.add_argument("--registry", help="folder or gs://bucket/path of a registry: check its production release")
@@ -101,6 +147,33 @@ def _drift_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="earlier logs to compare with, instead of the release's predictions for its test faces",
     )
+    _result_arguments(parser)
+
+
+def _feedback_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--labels",
+        required=True,
+        metavar="TABLE",
+        help="table (CSV, JSON Lines, Parquet; a file or gs://…) with request_id or file, image and face as numbers "
+        "from 1 where there are several, and age, gender, ethnicity",
+    )
+    parser.add_argument("--columns", default="", metavar="NAME=COLUMN,…", help="other names of columns, as in prepare")
+    parser.add_argument("--values", type=Path, metavar="FILE", help="words for labels, as in prepare")
+    answers = parser.add_mutually_exclusive_group(required=True)
+    answers.add_argument(
+        "--answers",
+        nargs="+",
+        metavar="FILE",
+        help="files of `age-gender predict --json` or `batch`, or of responses with their request_id, one a line",
+    )
+    _logs_argument(answers)
+    _release_arguments(parser)
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the report to this file, as JSON")
+    _result_arguments(parser)
+
+
+def _result_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", type=Path, metavar="FILE", help="write the metrics to this file, as OpenMetrics")
     parser.add_argument(
         "--log-to", metavar="LOG", help="write the verdict to the log projects/<project>/logs/<name>, for an alert"
@@ -118,4 +191,8 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-COMMANDS = (Command(drift, _drift_arguments), Command(audience, _audience_arguments))
+COMMANDS = (
+    Command(drift, _drift_arguments),
+    Command(feedback, _feedback_arguments),
+    Command(audience, _audience_arguments),
+)

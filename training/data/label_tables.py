@@ -200,9 +200,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parquet(file: TableFile) -> Table:
-    # It takes half a second, and few tables need it.
-    import pyarrow
-    from pyarrow import parquet
+    # It takes half a second, few tables need it, and the jobs after the gate do without.
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise StepError(
+            f"{file.name} is Parquet, and pyarrow is not installed; save the table as CSV or JSON Lines"
+        ) from error
 
     def opened() -> Any:
         try:

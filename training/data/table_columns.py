@@ -15,6 +15,10 @@ FILE = "file"
 # What `--columns` can name.
 TARGETS = (FILE, *COLUMNS)
 
+# Columns of a table about answers: a request's id, and the numbers of an image in it and of a face in that, from 1.
+REQUEST = "request_id"
+IMAGE, FACE = "image", "face"
+
 # Hugging Face's ImageFolder asks for this name, so it wins where others are possible too.
 FILE_NAME = "file_name"
 # Names of columns without regard to case, spaces and punctuation.
@@ -68,13 +72,37 @@ def find(header: Sequence[str], named: Mapping[str, str], group: str, table: str
         StepError: a column is missing, twice in the table, or cannot be chosen among several.
     """
     finder = _Finder(header, table)
-    labels = {target: place for target in COLUMNS if (place := finder.label(target, named)) is not None}
-    if not labels:
-        raise StepError(
-            f"{table} has no column of {', '.join(COLUMNS)}; {finder.found}; name one: --columns age=COLUMN"
-        )
+    labels = finder.labels(named)
     birth = next((name for name in header if AGE not in labels and _BIRTH.fullmatch(_normal(name))), "")
     return Columns(finder.file(named), labels, finder.named(group) if group else None, birth)
+
+
+@dataclass(frozen=True)
+class FaceColumns:
+    """Places of columns in the header of a table about answers."""
+
+    name: int
+    """Place of the request's id or the file's name."""
+    numbers: dict[str, int]
+    """Places of IMAGE and FACE, as far as the table has them."""
+    labels: dict[str, int]
+    """Place of each head's label, without heads that have no column."""
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Return the places to read: name, numbers, labels."""
+        return (self.name, *self.numbers.values(), *self.labels.values())
+
+
+def find_faces(header: Sequence[str], named: Mapping[str, str], table: str) -> FaceColumns:
+    """Return the columns of a table about answers. Arguments and errors are those of `find`."""
+    finder = _Finder(header, table)
+    labels = finder.labels(named)
+    by_request = not named.get(FILE) and REQUEST in map(_normal, header)
+    name = finder.like(REQUEST) if by_request else finder.file(named)[0]
+    # Without ids, `image` is a usual name for the file's column.
+    numbers = {what: finder.like(what) for what in (IMAGE, FACE)[not by_request :] if what in map(_normal, header)}
+    return FaceColumns(name, {what: place for what, place in numbers.items() if place != name}, labels)
 
 
 @dataclass(frozen=True)
@@ -102,6 +130,15 @@ class _Finder:
             )
         return (self._only(places, FILE),)
 
+    def labels(self, named: Mapping[str, str]) -> dict[str, int]:
+        """Return the place of each head's label, in the order of COLUMNS."""
+        labels = {target: place for target in COLUMNS if (place := self.label(target, named)) is not None}
+        if not labels:
+            raise StepError(
+                f"{self.table} has no column of {', '.join(COLUMNS)}; {self.found}; name one: --columns age=COLUMN"
+            )
+        return labels
+
     def label(self, target: str, named: Mapping[str, str]) -> int | None:
         if target in named:
             return self.named(named[target]) if named[target] else None
@@ -115,6 +152,10 @@ class _Finder:
         if not places:
             raise StepError(f"{self.table} has no column {column!r}; {self.found}")
         return self._only(places, column)
+
+    def like(self, name: str) -> int:
+        """Return the place of the column of this name, in any spelling."""
+        return self._only(self._like((name,)), name)
 
     def _like(self, names: Sequence[str]) -> list[int]:
         return [place for place, name in enumerate(self.header) if _normal(name) in names]

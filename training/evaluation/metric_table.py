@@ -152,6 +152,7 @@ SPECS = {
         FALSE_POSITIVES,
         MetricSpec("worst_subgroup_gap", "gender accuracy gap, worst subgroup", Unit.POINTS, Better.LOWER, "gender"),
         MODEL_BYTES,
+        MetricSpec("live_worse", "metrics worse on live faces", Unit.COUNT, Better.LOWER),
         MetricSpec("fair_comparison", "fair comparison with the champion", Unit.COUNT, Better.HIGHER),
     )
 }

@@ -78,7 +78,7 @@ def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
             if {"gender", "ethnicity"} <= known.keys()
         ],
         "calibration_error": {
-            head: _calibration_error(probabilities[known[head]], right[known[head]])
+            head: calibration_error(probabilities[known[head]], right[known[head]])
             for head, probabilities, right in zip(LABELS, faces.probabilities.T, faces.right().T, strict=True)
             if head in known
         },
@@ -126,7 +126,7 @@ def reliability(probabilities: Array, right: npt.NDArray[np.bool_]) -> list[tupl
     ]
 
 
-def _calibration_error(probabilities: Array, right: npt.NDArray[np.bool_]) -> float:
+def calibration_error(probabilities: Array, right: npt.NDArray[np.bool_]) -> float:
     """Return the expected calibration error of the predicted label (Guo et al. 2017, arXiv:1706.04599), a share."""
     rows = reliability(probabilities, right)
     return round(sum(n * abs(stated - found) for n, stated, found in rows) / len(probabilities), 4)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from serving import heads, manifest_v3
+from serving import heads
 from serving.formats import FORMATS
 from serving.heads import AGE
 from serving.input_check import CODES
 from serving.request_stats import AGE_BANDS, SIDES
+from training.monitoring import entries
+from training.monitoring.entries import NotARequestError, as_object
 from training.stability import Counts
 
 # Fields of a line with counts in bins, besides `predictions`.
 _QUALITY = {"sides": SIDES, "formats": FORMATS}
 # More images than a request can have.
 _TOO_MANY = 1_000_000
-
-
-class _NotARequestError(Exception):
-    """The line does not log a prediction request."""
 
 
 @dataclass
@@ -80,10 +77,10 @@ class Traffic:
     def add(self, line: bytes, since: datetime | None = None) -> None:
         """Count one line."""
         try:
-            parts = _parts(line)
+            entry = entries.parse(line)
             self.of_function += 1
-            self._request(*parts, since)
-        except _NotARequestError:
+            self._request(*entry, since)
+        except NotARequestError:
             self.others += 1
         # A line can be truncated or overwritten anywhere. It must not stop the count.
         except (ValueError, TypeError, KeyError, RecursionError):
@@ -98,7 +95,7 @@ class Traffic:
             self.others += 1
             return
         if http["requestMethod"] != "POST":
-            raise _NotARequestError
+            raise NotARequestError
         status = _whole(http["status"])
         if "images" in line:
             self._images(line)
@@ -110,7 +107,7 @@ class Traffic:
         images, failed = _whole(line["images"]), _whole(line.get("failed", 0))
         photos, faces = _whole(line.get("photos", 0)), _whole(line.get("faces", 0))
         answered = _whole(images - failed - photos) + faces
-        counted = {**_object(line.get("predictions", {})), **{name: line[name] for name in _QUALITY if name in line}}
+        counted = {**as_object(line.get("predictions", {})), **{name: line[name] for name in _QUALITY if name in line}}
         checked = {name: _counts(counts, self.bins[name], answered) for name, counts in counted.items()}
         warnings = _known(line.get("warnings", {}), self.warnings)
         # Counted only after the whole line is checked.
@@ -139,47 +136,8 @@ def count(lines: Iterable[bytes], manifest: dict[str, Any], since: datetime | No
     return traffic
 
 
-def _parts(line: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return the function's fields, `httpRequest`, and the time. Cloud Logging moves the last two into its entry."""
-    entry = _object(json.loads(_json(line)))
-    if isinstance(text := entry.get("log"), str) and "release" not in entry:
-        # Docker's json-file driver and log collectors wrap each line.
-        return _parts(text.strip().encode())
-    fields = _object(entry.get("jsonPayload", entry))
-    http = entry.get("httpRequest") or fields.get("httpRequest")
-    if "release" not in fields or not http:
-        raise _NotARequestError
-    return _renamed(fields), _object(http), entry.get("timestamp") or fields.get("time", "")
-
-
-def _json(line: bytes) -> bytes:
-    """Return a line from its first brace on: kubectl, Docker Compose and others write a time or a name before it."""
-    before, brace, rest = line.partition(b"{")
-    if not brace or (before and b'"release"' not in rest):
-        # A line of the runtime or the server.
-        raise _NotARequestError
-    return brace + rest
-
-
-def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return a line of a function that served format 3 with today's names."""
-    if fields.keys().isdisjoint(manifest_v3.LOG_FIELDS):
-        return fields
-    renamed = {manifest_v3.LOG_FIELDS.get(name, name): value for name, value in fields.items()}
-    if isinstance(warnings := renamed.get("warnings"), dict):
-        codes = manifest_v3.WARNING_CODES
-        renamed["warnings"] = {codes.get(code, code): count for code, count in warnings.items()}
-    return renamed
-
-
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is not an object")
-    return value
 
 
 def _whole(value: Any) -> int:
@@ -189,7 +147,7 @@ def _whole(value: Any) -> int:
 
 
 def _known(counts: Any, bins: Counts) -> Counts:
-    if not _object(counts).keys() <= bins.keys():
+    if not as_object(counts).keys() <= bins.keys():
         raise ValueError(f"unknown bins {counts.keys() - bins.keys()}")
     return {name: _whole(value) for name, value in counts.items()}
 
