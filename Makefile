@@ -36,14 +36,14 @@ CHECKOV_ENV := .venv-checkov
 UV := build/uv/bin/uv
 # initial weights of the presets `default` and `teacher`
 FACE_WEIGHTS := node_modules/@vladmandic/human/package.json
-# runs .gitlab-ci.yml locally; the same install has the competitors of `bench-peer`
+# runs .gitlab-ci.yml locally; the same install has the competitors of `bench-peer` and `bench-peers`
 NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 
 # used only to install Python's venv module, which Debian ships separately
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-robustness bench-detection bench-peer screenshots bench-warnings bench-demographics bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
+.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-robustness bench-detection bench-peer bench-peers screenshots bench-warnings bench-demographics bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -177,6 +177,10 @@ bench-robustness: faces-named $(DEV_ENV)/.ready ## measure DATA=<UTKFace> as it 
 bench-detection: faces-named $(DEV_ENV)/.ready ## measure small, turned and false faces with DATA=<UTKFace> [PHOTOS=<no people>]
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
 	$(DEV_ENV)/bin/python -m tests.bench_detection build/score/data "$(DATA)" $(PHOTOS)
+
+bench-peers: faces-named $(DEV_ENV)/.ready $(NODE_TOOLS) $(FACE_WEIGHTS) ## compare with other systems on test faces of DATA=<UTKFace> [PHOTOS=<folder>] [GEAR=<folder with gear.json>] [RELEASES=<folders>] (needs npm)
+	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
+	$(DEV_ENV)/bin/python -m tests.bench_peers build/score/data "$(DATA)" $(RELEASES) $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(GEAR),--gear "$(GEAR)")
 
 bench-peer: $(DEV_ENV)/.ready $(NODE_TOOLS) ## compare the time of one prediction with face-api.js (needs npm)
 	$(DEV_ENV)/bin/python -m tests.bench_peer

@@ -7,8 +7,6 @@ photograph.
 from __future__ import annotations
 
 import csv
-import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +21,8 @@ from serving.detection.faces import Face
 from serving.detection.search import FaceFinder, Options
 from serving.predictor import Predictor
 from serving.settings import Settings
+from tests import peers
+from tests.peers import distance
 
 ROOT = Path(__file__).parent.parent
 # Years, for a band without an upper end.
@@ -65,18 +65,18 @@ def main() -> None:
     settings = Settings()
     options = Options(settings.min_face_score, settings.min_face_size)
     faces = [finder.find(image, options) for image in pixels]
-    found = [in_the_middle(image, each) for image, each in zip(pixels, faces, strict=True)]
+    found = [in_the_middle(image, those) for image, those in zip(pixels, faces, strict=True)]
     print(f"{len(photos)} photographs, release {predictor.release.version}, {sum(map(len, faces))} faces found")
-    _head()
-    _row("whole image", photos, [_estimate(predictor, _square(image)) for image in pixels])
+    head()
+    row("whole image", photos, [estimate(predictor, _square(image)) for image in pixels])
     for name, cut in (("box with margin 0.2", _box), ("detected and aligned", aligned)):
-        estimates = _each(predictor, pixels, found, cut)
-        _row(name, photos, estimates)
-    _row("face-api.js", photos, list(_peer(pixels)))
+        estimates = of_release(predictor, pixels, found, cut)
+        row(name, photos, estimates)
+    row("face-api.js", photos, of_peer(peers.FACE_API, pixels))
     for first, last in BANDS:
         rows = [row for row, photo in enumerate(photos) if first <= photo.low <= last]
         if rows:
-            _row(f"aligned, {first} to {last}", [photos[row] for row in rows], [estimates[row] for row in rows])
+            row(f"aligned, {first} to {last}", [photos[row] for row in rows], [estimates[row] for row in rows])
 
 
 def annotated(folder: Path) -> Iterator[Photo]:
@@ -95,13 +95,8 @@ def opened(path: Path) -> Image.Image:
 def in_the_middle(image: Image.Image, faces: list[Face]) -> Face | None:
     """Return the face in the middle of an image, if there is one."""
     middle = complex(*image.size) / 2
-    near = [face for face in faces if _distance(face.center, middle) < face.side / 2]
-    return min(near, key=lambda face: _distance(face.center, middle), default=None)
-
-
-def _distance(first: complex, second: complex) -> float:
-    apart = first - second
-    return max(abs(apart.real), abs(apart.imag))
+    near = [face for face in faces if distance(face.center, middle) < face.side / 2]
+    return min(near, key=lambda face: distance(face.center, middle), default=None)
 
 
 def _square(image: Image.Image) -> Image.Image:
@@ -121,16 +116,18 @@ def aligned(image: Image.Image, face: Face) -> Image.Image:
     return crops.warp(image, face.frame, crops.ALIGNED_SIDE)
 
 
-def _each(
+def of_release(
     predictor: Predictor,
     pixels: list[Image.Image],
     found: list[Face | None],
     cut: Callable[[Image.Image, Face], Image.Image],
 ) -> Estimates:
-    return [_estimate(predictor, cut(image, face)) if face else None for image, face in zip(pixels, found, strict=True)]
+    """Return the estimates for the face that was found in each image, framed by `cut`."""
+    return [estimate(predictor, cut(image, face)) if face else None for image, face in zip(pixels, found, strict=True)]
 
 
-def _estimate(predictor: Predictor, face: Image.Image) -> Estimate:
+def estimate(predictor: Predictor, face: Image.Image) -> Estimate:
+    """Return the release's estimate for a framed face."""
     size = predictor.release.size
     resized = np.asarray(face.resize((size, size), Image.Resampling.BILINEAR), np.uint8)
     (prediction,) = predictor.predict(resized[None])
@@ -138,25 +135,18 @@ def _estimate(predictor: Predictor, face: Image.Image) -> Estimate:
     return Estimate(age.years, age.low, age.high, prediction.choices["gender"].label)
 
 
-def _peer(pixels: list[Image.Image]) -> Iterator[Estimate | None]:
-    """Return face-api.js's estimates for the face that its own detector finds in the middle."""
-    sent = b"".join(np.array(image.size, "<u4").tobytes() + image.tobytes() for image in pixels)
-    command = ["node", str(ROOT / "tests" / "peer" / "face-api-photos.mjs")]
-    done = subprocess.run(command, input=sent, capture_output=True, check=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith(b"[")]
-    for image, line in zip(pixels, lines, strict=True):
-        middle = complex(*image.size) / 2
-        faces = [(_distance(complex(*face["center"]), middle), face) for face in json.loads(line)]
-        near = [(apart, face) for apart, face in faces if apart < face["side"] / 2]
-        _, nearest = min(near, key=lambda pair: pair[0], default=(0.0, None))
-        yield Estimate(nearest["age"], np.nan, np.nan, nearest["gender"]) if nearest else None
+def of_peer(program: tuple[str, ...], pixels: list[Image.Image]) -> Estimates:
+    """Return the estimates of another system, with its own detector."""
+    found = peers.estimates(program, pixels)
+    return [each and Estimate(each.years, np.nan, np.nan, each.gender) for each in found]
 
 
-def _head() -> None:
+def head() -> None:
+    """Print the names of the columns of `row`."""
     print(f"{'':24}{'n':>5}{'found':>8}{'band':>8}{'outside':>9}{'middle':>8}{'meets':>8}{'gender':>8}{'from 10':>9}")
 
 
-def _row(name: str, photos: list[Photo], estimates: Estimates) -> None:
+def row(name: str, photos: list[Photo], estimates: Estimates) -> None:
     """Print shares in percent, and mean errors in years: to the nearest year of the band, and to its middle."""
     rows = [(photo, found) for photo, found in zip(photos, estimates, strict=True) if found]
     outside = [max(photo.low - found.years, found.years - photo.high, 0) for photo, found in rows]

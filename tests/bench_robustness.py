@@ -49,7 +49,7 @@ Frames = list[npt.NDArray[np.uint8]]
 def main() -> None:
     """Print one row for each release and kind of image."""
     options = _options()
-    files, labels = _faces(options.prepared, options.faces, options.split)
+    files, labels = faces_of(options.prepared, options.faces, options.split)
     chips = [images.inspect(path.read_bytes()).upright(1).pixels for path in files]
     webcam = [_webcam(chip, np.random.default_rng(number)) for number, chip in enumerate(chips)]
     kinds = {
@@ -75,7 +75,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args(sys.argv[1:])
 
 
-def _faces(prepared: Path, faces: Path, split: str) -> tuple[list[Path], LabelArray]:
+def faces_of(prepared: Path, faces: Path, split: str) -> tuple[list[Path], LabelArray]:
     """Return the files of a split and their labels, in the order of the shards."""
     with (prepared / "index.csv").open(newline="", encoding="utf-8") as table:
         # A copy has the place of the face that counts for it.
