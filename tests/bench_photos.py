@@ -23,6 +23,7 @@ from serving.predictor import Predictor
 from serving.settings import Settings
 from tests import peers
 from tests.peers import distance
+from training.evaluation.metrics import calibration_error
 
 ROOT = Path(__file__).parent.parent
 # Years, for a band without an upper end.
@@ -52,6 +53,8 @@ class Estimate(NamedTuple):
     low: float
     high: float
     gender: str
+    probability: float
+    """Of the gender; NaN where a system does not state it."""
 
 
 Estimates = list[Estimate | None]
@@ -132,22 +135,26 @@ def estimate(predictor: Predictor, face: Image.Image) -> Estimate:
     resized = np.asarray(face.resize((size, size), Image.Resampling.BILINEAR), np.uint8)
     (prediction,) = predictor.predict(resized[None])
     age = prediction.age
-    return Estimate(age.years, age.low, age.high, prediction.choices["gender"].label)
+    return Estimate(age.years, age.low, age.high, *prediction.choices["gender"])
 
 
 def of_peer(program: tuple[str, ...], pixels: list[Image.Image]) -> Estimates:
     """Return the estimates of another system, with its own detector."""
     found = peers.estimates(program, pixels)
-    return [each and Estimate(each.years, np.nan, np.nan, each.gender) for each in found]
+    return [each and Estimate(each.years, np.nan, np.nan, each.gender, np.nan) for each in found]
 
 
 def head() -> None:
     """Print the names of the columns of `row`."""
-    print(f"{'':24}{'n':>5}{'found':>8}{'band':>8}{'outside':>9}{'middle':>8}{'meets':>8}{'gender':>8}{'from 10':>9}")
+    ages = f"{'band':>8}{'outside':>9}{'middle':>8}{'meets':>8}"
+    print(f"{'':24}{'n':>5}{'found':>8}{ages}{'gender':>8}{'from 10':>9}{'ECE':>7}")
 
 
 def row(name: str, photos: list[Photo], estimates: Estimates) -> None:
-    """Print shares in percent, and mean errors in years: to the nearest year of the band, and to its middle."""
+    """Print shares in percent, mean errors in years, and the calibration error of gender.
+
+    Errors are to the nearest year of the band, and to its middle.
+    """
     rows = [(photo, found) for photo, found in zip(photos, estimates, strict=True) if found]
     outside = [max(photo.low - found.years, found.years - photo.high, 0) for photo, found in rows]
     middle = [abs(found.years - photo.middle) for photo, found in rows]
@@ -158,8 +165,17 @@ def row(name: str, photos: list[Photo], estimates: Estimates) -> None:
         f"{len(photos):5}{100 * len(rows) / len(photos):8.1f}{100 * np.mean(np.array(outside) == 0):8.1f}"
         f"{np.mean(outside):9.2f}{np.mean(middle):8.2f}{100 * np.mean(meets) if meets else np.nan:8.1f}"
         f"{100 * np.mean([right for _, right in gender]):8.1f}{100 * np.mean(older) if older else np.nan:9.1f}"
+        f"{_calibration_error(rows):7.3f}"
     )
     print(f"{name:24}{columns}")
+
+
+def _calibration_error(rows: list[tuple[Photo, Estimate]]) -> float:
+    """Return the expected calibration error of gender, a share; NaN without probabilities."""
+    probabilities = np.array([found.probability for _, found in rows])
+    if np.isnan(probabilities).any():
+        return np.nan
+    return calibration_error(probabilities, np.array([found.gender == photo.gender for photo, found in rows]))
 
 
 if __name__ == "__main__":
