@@ -126,3 +126,40 @@ def test_without_a_cloud_a_push_is_checked(gitlab: Project) -> None:
         assert set(gitlab.jobs()) == CHECKS | {"pages", "smoke-baseline"}
     finally:
         gitlab.variables = there
+
+
+INFRA = {"STATE_BUCKET": "my-project-terraform", "INFRA_BRANCH": "infra"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "planned"),
+    [("infra/variables.tf", {"infra-check", "infra-plan"}), ("infra/README.md", set())],
+)
+def test_a_push_that_changes_infra_is_planned(gitlab: Project, changed: str, planned: set[str]) -> None:
+    gitlab.push(f"Change {changed}", {changed: "# anew"})
+    assert set(gitlab.jobs()) == PUSHED
+    assert set(gitlab.jobs(**INFRA)) == PUSHED | planned
+    assert set(gitlab.jobs(branch="feature", **INFRA)) == CHECKS | planned - {"infra-plan"}
+
+
+@pytest.mark.parametrize(
+    ("branch", "project", "planned"),
+    [("infra", "4711", {"infra-plan"}), ("feature", "4711", set()), ("infra", "4712", set())],
+    ids=["trusted branch", "other branch", "fork"],
+)
+def test_only_merge_requests_of_the_trusted_branch_are_planned(
+    gitlab: Project, branch: str, project: str, planned: set[str]
+) -> None:
+    source = {"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": branch, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": project}
+    source["CI_PROJECT_ID"] = "4711"
+    gitlab.push("Change infra", {"infra/variables.tf": f"# for {branch} of {project}"})
+    assert set(gitlab.jobs(branch=None, **INFRA, **source)) == CHECKS | {"infra-check"} | planned
+    without = {name: value for name, value in INFRA.items() if name != "INFRA_BRANCH"}
+    assert set(gitlab.jobs(branch=None, **without, **source)) == CHECKS | {"infra-check"}
+
+
+def test_a_schedule_looks_for_drift_of_infra(gitlab: Project) -> None:
+    scheduled = {"CI_PIPELINE_SOURCE": "schedule", "SCHEDULE": "infra-drift"}
+    assert set(gitlab.jobs(**scheduled, **INFRA)) == {"infra-drift", "rollback"}
+    assert set(gitlab.jobs(**scheduled)) == {"rollback"}
+    assert set(gitlab.jobs(branch="feature", **scheduled, **INFRA)) == set()
