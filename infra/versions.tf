@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # The state is in a bucket that only the project's owner can write: GitLab lets every Developer, and so every job, read a
+  # The state is in a bucket that no job can write: GitLab lets every Developer, and so every job, read a
   # state that it stores. Pass the name at `terraform init -backend-config=bucket=…`.
   backend "gcs" {
     prefix = "age-gender"

@@ -147,9 +147,6 @@ run "credentials_are_scoped_to_their_jobs" {
     condition     = strcontains(output.gitlab_setup, " deployer.json 'candidate' 'production'") && strcontains(output.gitlab_setup, " training.json '*'")
     error_message = "A job gets the credentials of another identity: ${output.gitlab_setup}"
   }
-}
-
-run "without_a_state_bucket_no_job_plans" {
   assert {
     condition     = length(google_service_account.infra) + length(google_project_iam_member.infra) + length(google_iam_workload_identity_pool_provider.infra) + length(google_storage_bucket_iam_member.state) == 0
     error_message = "There is an identity of plans without a state that it could read."
