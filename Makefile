@@ -113,7 +113,7 @@ check: site $(CHECKOV_ENV)/.ready ## run ruff, mypy, the other linters, and a st
 	for file in .gitlab-ci.yml training/pipelines/training.yml training/pipelines/deployment.yml; do \
 	    PATH=$(DEV_ENV)/bin:$$PATH $(DEV_ENV)/bin/gitlab-ci-verify --no-lint-api --severity warning --exclude INC-102 --gitlab-ci-file $$file || exit 1; done
 	$(DEV_ENV)/bin/hadolint Dockerfile
-	$(DEV_ENV)/bin/shellcheck .ci/run infra/gpu_runner.sh infra/gitlab_setup.sh
+	$(DEV_ENV)/bin/shellcheck .ci/run infra/gpu_runner.sh infra/gitlab_setup.sh infra/plan.sh
 	env -u TF_CLI_CONFIG_FILE $(CHECKOV_ENV)/bin/checkov --directory infra --skip-download --compact --quiet
 
 hooks: $(DEV_ENV)/.ready ## run `make check` before each `git commit`

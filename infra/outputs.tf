@@ -62,16 +62,18 @@ locals {
   variables = {
     DATA_BUCKET          = "gs://${google_storage_bucket.data.name}"
     GOOGLE_CLOUD_PROJECT = var.project_id
+    INFRA_BRANCH         = var.gitlab_infra_branch
     LOG_URI              = "gs://${google_storage_bucket.logs.name}"
     REGISTRY             = "gs://${google_storage_bucket.releases.name}"
     SERVICE              = local.service
     SERVICE_URL          = google_cloud_run_v2_service.function.uri
+    STATE_BUCKET         = var.state_bucket
     WORK_BUCKET          = "gs://${google_storage_bucket.work.name}"
     # Identity that must sign releases: this project's pipeline on its branch.
     TRUSTED_IDENTITY = local.gitlab_config == "" ? "" : "https://${local.gitlab_config}"
   }
 
-  credentials = {
+  credentials = merge({
     training = {
       email    = google_service_account.training.email
       provider = google_iam_workload_identity_pool_provider.training.name
@@ -82,5 +84,11 @@ locals {
       provider = google_iam_workload_identity_pool_provider.deployer.name
       scopes   = local.gitlab_environments
     }
-  }
+    }, {
+    for identity in local.plan_identity : identity => {
+      email    = google_service_account.infra[identity].email
+      provider = google_iam_workload_identity_pool_provider.infra[identity].name
+      scopes   = [local.plan_environment]
+    }
+  })
 }

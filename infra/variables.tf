@@ -74,6 +74,28 @@ variable "gitlab_branch" {
   }
 }
 
+variable "state_bucket" {
+  description = "Bucket of the Terraform state, which jobs of GitLab then read to plan. Empty for no such jobs."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([a-z0-9][a-z0-9._-]{1,61}[a-z0-9])?$", var.state_bucket))
+    error_message = "state_bucket is \"${var.state_bucket}\"; use the name of the bucket, such as my-project-terraform, without gs://."
+  }
+}
+
+variable "gitlab_infra_branch" {
+  description = "Protected branch whose merge requests are planned. Everyone who may push to it can read the state. Empty for plans of the default branch only."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9][A-Za-z0-9._/-]*)?$", var.gitlab_infra_branch)) && !startswith(var.gitlab_infra_branch, "refs/")
+    error_message = "gitlab_infra_branch is \"${var.gitlab_infra_branch}\"; use the name of the branch, such as infra, without refs/heads/."
+  }
+}
+
 variable "protected_environments" {
   description = "Whether GitLab protects the environments `candidate` and `production` (Premium). Then only jobs of protected environments can deploy."
   type        = bool

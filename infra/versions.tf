@@ -8,8 +8,11 @@ terraform {
     }
   }
 
-  # GitLab stores the state. Pass address and token at `terraform init`.
-  backend "http" {}
+  # The state is in a bucket that no job can write: GitLab lets every Developer, and so every job, read a
+  # state that it stores. Pass the name at `terraform init -backend-config=bucket=…`.
+  backend "gcs" {
+    prefix = "age-gender"
+  }
 }
 
 provider "google" {

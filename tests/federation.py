@@ -41,7 +41,7 @@ def credentials(identity: str, token_file: str = WRITTEN_AT) -> str:
     """Return the file that `gcloud iam workload-identity-pools create-cred-config` makes.
 
     Args:
-        identity: "training" or "deployer".
+        identity: "training", "deployer" or "infra".
         token_file: path of GitLab's token.
     """
     account = f"{identity}@example.com"

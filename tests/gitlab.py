@@ -21,7 +21,15 @@ RUNNER = ROOT / "node_modules" / ".bin" / "gitlab-ci-local"
 _TOOLS = {"git": "git", "rsync": "rsync", "node": "nodejs npm"}
 _NODE = 20
 # predefined variables that a test may set
-_PREDEFINED = ("CI_COMMIT_BRANCH", "CI_COMMIT_TAG", "CI_PIPELINE_SOURCE", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+_PREDEFINED = (
+    "CI_COMMIT_BRANCH",
+    "CI_COMMIT_TAG",
+    "CI_PIPELINE_SOURCE",
+    "CI_PROJECT_ID",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME",
+)
 _MERGE_REQUEST = {
     "CI_PIPELINE_SOURCE": "merge_request_event",
     "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",

@@ -21,9 +21,7 @@ PAGES = [
 ]
 FOLDERS = ("function", "training", "infra", "tests", "docs", ".ci")
 # Variables of other tools.
-FOREIGN = re.compile(
-    r"TF_HTTP_[A-Z_]+|MLFLOW_TRACKING_TOKEN|GOOGLE_SKIP_SIGNATURE|GITLAB_TOKEN|SSL_CERT_FILE|CI_[A-Z_]+"
-)
+FOREIGN = re.compile(r"MLFLOW_TRACKING_TOKEN|GOOGLE_SKIP_SIGNATURE|GITLAB_TOKEN|SSL_CERT_FILE|CI_[A-Z_]+")
 # Options of other tools that a sentence names alone.
 FOREIGN_OPTIONS = {"--update-secrets"}
 

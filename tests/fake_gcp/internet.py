@@ -36,7 +36,11 @@ class _Tunnel(socketserver.StreamRequestHandler):
     tls: ssl.SSLContext
 
     def handle(self) -> None:
-        method, target, _ = self.rfile.readline().decode().split()
+        asked = self.rfile.readline().decode().split()
+        if not asked:
+            # Go's client opens connections that it may not need.
+            return
+        method, target, _ = asked
         while self.rfile.readline().strip():
             pass
         host = target.rpartition(":")[0]

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from tests.fake_gcp import tokens
 from tests.fake_gcp.access import FILE, planned
-from tests.fake_gcp.roles import CALLS, ROLES
-from tests.infra.conftest import Terraform
+from tests.fake_gcp.errors import ApiError
+from tests.fake_gcp.iam import AUDIENCE
+from tests.fake_gcp.roles import CALLS, REFRESH, ROLES
+from tests.federation import job_token
+from tests.infra.conftest import INFRA, Terraform
 from tests.infra.plan import access
 
+_PLANS = "projects/p/roles/infra"
+_FILE = "gitlab.com/group/age-gender//.gitlab-ci.yml@"
 _KNOWN = frozenset().union(*ROLES.values())
 
 
@@ -39,5 +49,57 @@ def test_every_call_needs_a_permission_that_google_has() -> None:
 def test_no_custom_role_has_a_permission_that_no_call_needs() -> None:
     # A change of metadata reads the object, too.
     holds = {"storage.objects.get", "storage.objects.update"}
-    custom = {name: permissions for name, permissions in planned().roles.items() if name not in ROLES}
+    # The next test has the role of plans.
+    custom = {name: permissions for name, permissions in planned().roles.items() if name not in {*ROLES, _PLANS}}
     assert frozenset().union(*custom.values()) <= {*CALLS.values(), *holds}
+
+
+def test_a_plan_may_read_every_resource_and_nothing_else() -> None:
+    """A missing permission fails `terraform plan` with 403; the state itself is read from its bucket."""
+    source = "".join(file.read_text() for file in INFRA.glob("*.tf"))
+    kinds = set(re.findall(r'^resource "(\w+)"', source, re.MULTILINE))
+    assert kinds == set(REFRESH)
+    needed = frozenset().union(*(REFRESH[kind] for kind in kinds)) - REFRESH["google_billing_budget"]
+    of_pools = "roles/iam.workloadIdentityPoolViewer"
+    granted = {(grant["on"], grant["role"]) for grant in planned().grants if grant["member"] == "infra"}
+    state = ("bucket faces-project-terraform", "roles/storage.objectViewer")
+    assert granted == {("project", _PLANS), ("project", of_pools), state}
+    assert ROLES[of_pools] | planned().roles[_PLANS] == needed
+    # Only what the predefined role lacks is in the custom one, but for the project's own name.
+    assert ROLES[of_pools] & planned().roles[_PLANS] == {"resourcemanager.projects.get"}
+
+
+_DEFAULT = {"ref_path": "refs/heads/main", "ci_config_ref_uri": f"{_FILE}refs/heads/main"}
+_TRUSTED = {"ref_path": "refs/heads/infra", "ci_config_ref_uri": f"{_FILE}refs/heads/infra"}
+_OTHER = {"ref_path": "refs/heads/release", "ci_config_ref_uri": f"{_FILE}refs/heads/release"}
+
+
+@pytest.mark.parametrize("claims", [_DEFAULT, _TRUSTED], ids=["default branch", "trusted branch"])
+def test_a_job_that_plans_has_the_identity_of_plans(claims: dict[str, str]) -> None:
+    assert f"principalSet://iam.googleapis.com/{planned().pool}/attribute.environment/infrastructure" in _members(
+        claims
+    )
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        _TRUSTED | {"ref_protected": "false"},
+        _OTHER,
+        # A merge request from a fork: GitLab's claims are those of its source project.
+        _TRUSTED | {"project_id": "4712", "ref_protected": "false"},
+        _TRUSTED | {"project_id": "4712"},
+        _TRUSTED | {"ci_config_ref_uri": f"{_FILE}refs/heads/feature"},
+        _DEFAULT | {"environment": "production"},
+    ],
+    ids=["unprotected", "other branch", "fork", "protected in a fork", "other file", "deployment"],
+)
+def test_no_other_job_has_the_identity_of_plans(claims: dict[str, str]) -> None:
+    with pytest.raises(ApiError, match="rejected by the attribute condition"):
+        _members(claims)
+
+
+def _members(claims: dict[str, Any]) -> list[str]:
+    """Return who a job is to the provider of plans."""
+    assertion = tokens.claims(job_token(**{"environment": "infrastructure"} | claims), AUDIENCE)
+    return planned().federated(f"//iam.googleapis.com/{planned().pool}/providers/infra", assertion)

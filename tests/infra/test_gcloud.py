@@ -41,7 +41,7 @@ def test_gcloud_accepts_the_commands_in_outputs(gcloud: str, terraform: Terrafor
     assert _refused(gcloud, commands, tmp_path) == {}
 
 
-@pytest.mark.parametrize("identity", ["training", "deployer"])
+@pytest.mark.parametrize("identity", ["training", "deployer", "infra"])
 def test_gcloud_makes_the_credential_files_of_the_tests(
     gcloud: str, terraform: Terraform, tmp_path: Path, identity: str
 ) -> None:

@@ -118,6 +118,9 @@ def test_every_command_accepts_its_arguments(words: list[str]) -> None:
             "echo",
             "unset",
             "renovate",
+            "cd",
+            "sh",
+            "terraform",
         }
 
 
@@ -386,3 +389,74 @@ def test_jobs_that_open_gs_addresses_have_a_token() -> None:
         lines = [*_expanded_lines(_effective(name, "before_script")), *(_effective(name, "script") or [])]
         first = next(place for place, line in enumerate(lines) if addresses.search(line))
         assert any("> build/gitlab-oidc-token" in line for line in lines[:first]), name
+
+
+# Jobs of Terraform that have an identity.
+PLANNING = [name for name in JOBS if PIPELINE[name].get("extends") == ".infra"]
+
+
+def test_terraform_reads_the_state_of_the_default_branch_and_of_one_other_branch() -> None:
+    """GitLab, "Merge request pipelines", "Use with forked projects": a project's member can run the code of a fork."""
+    assert PLANNING == ["infra-plan", "infra-drift"]
+    _, own, trusted = JOBS["infra-plan"]["rules"]
+    (drift,) = JOBS["infra-drift"]["rules"]
+    assert own["if"] == '$CI_PIPELINE_SOURCE == "push" && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH'
+    for condition in (
+        "$INFRA_BRANCH",
+        "$CI_MERGE_REQUEST_SOURCE_BRANCH_NAME == $INFRA_BRANCH",
+        "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID",
+    ):
+        assert f"&& {condition}" in trusted["if"]
+    assert "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH" in drift["if"]
+
+
+def test_a_project_without_a_state_in_a_bucket_has_no_job_of_terraform() -> None:
+    """GitLab, "Specify when jobs run with rules": the first rule that matches decides."""
+    for name in ("infra-check", "infra-plan"):
+        assert JOBS[name]["rules"][0] == {"if": "$STATE_BUCKET == null || $SCHEDULE", "when": "never"}
+    assert all("&& $STATE_BUCKET &&" in rule["if"] for rule in JOBS["infra-drift"]["rules"])
+
+
+def test_a_plan_reaches_the_merge_request_as_numbers() -> None:
+    """GitLab, "CI/CD artifacts reports types", `artifacts:reports:terraform`: a report is as visible as its job.
+
+    A plan file has the values of the state, so it is no artifact.
+    """
+    assert JOBS["infra-plan"]["artifacts"]["reports"] == {"terraform": "infra/build/plan.json"}
+    assert [name for name in PLANNING if "paths" in (_effective(name, "artifacts") or {})] == []
+    # A cache is shared between jobs.
+    assert all(_effective(name, "cache") == [] for name in PLANNING)
+
+
+def test_the_environment_of_a_plan_selects_its_identity_and_deploys_nothing() -> None:
+    """GitLab, "CI/CD YAML syntax", `environment:action`: `access` creates no deployment."""
+    identity = (ROOT / "infra" / "plan_identity.tf").read_text()
+    (name,) = re.findall(r'plan_environment = "(\w+)"', identity)
+    assert PIPELINE[".infra"]["environment"] == {"name": name, "action": "access"}
+
+
+def test_terraform_runs_where_the_credential_file_expects_the_token() -> None:
+    """GitLab, "CI/CD YAML syntax", `before_script`: it is one shell with `script`."""
+    assert PIPELINE[".infra"]["before_script"] == ["cd infra || exit 1", [".google", "before_script"]]
+    assert all("GITLAB_OIDC_TOKEN" in _tokens(name) for name in PLANNING)
+
+
+def test_a_check_of_infra_has_no_identity() -> None:
+    """GitLab, "CI/CD YAML syntax", `id_tokens`: only a job that declares a token gets one."""
+    assert not _tokens("infra-check")
+    assert "environment" not in JOBS["infra-check"]
+    assert "terraform init -backend=false" in JOBS["infra-check"]["script"]
+
+
+def test_no_job_applies_or_destroys() -> None:
+    scripts = [*FILES, ROOT / "infra" / "plan.sh"]
+    assert not [
+        path for path in scripts if re.search(r"terraform (-\S+ )*(apply|destroy|import|state)", path.read_text())
+    ]
+
+
+@pytest.mark.parametrize("name", ["infra-check", *PLANNING])
+def test_the_image_of_terraform_runs_a_shell(name: str) -> None:
+    """GitLab, "CI/CD YAML syntax", `image:entrypoint`: the one of this image is the program itself."""
+    assert _effective(name, "image") == {"name": "$TERRAFORM_IMAGE", "entrypoint": [""]}
+    assert PIPELINE["variables"]["TERRAFORM_IMAGE"].startswith("hashicorp/terraform:")

@@ -67,7 +67,7 @@ def test_setup_sets_everything_and_can_be_run_again(script: str, tmp_path: Path)
     assert (tmp_path / "variables" / "REGISTRY-_").read_text().startswith("gs://other-")
     assert (tmp_path / "role").read_text() == "maintainer"
     scopes = [path.name for path in sorted((tmp_path / "variables").glob("GOOGLE_APPLICATION_*"))]
-    assert [name.partition("-")[2] for name in scopes] == ["_", "candidate", "production"]
+    assert [name.partition("-")[2] for name in scopes] == ["_", "candidate", "infrastructure", "production"]
     kept = json.loads((tmp_path / "variables" / "GOOGLE_APPLICATION_CREDENTIALS-production").read_text())
     assert kept["type"] == "external_account"
 

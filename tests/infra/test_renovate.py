@@ -12,7 +12,9 @@ import pytest
 from tests.conftest import ROOT
 
 CONFIG: dict[str, Any] = json.loads((ROOT / ".gitlab" / "renovate.json").read_text())
-IMAGE = re.compile(r"(?<![\w/.-])(?:[a-z0-9.-]+\.io/)?(?:renovatebot/renovate|python|node):\d[\w.-]*")
+IMAGE = re.compile(
+    r"(?<![\w/.-])(?:[a-z0-9.-]+\.io/)?(?:renovatebot/renovate|hashicorp/terraform|python|node):\d[\w.-]*"
+)
 # Renovate's own manager reads FROM and the ARG of a base image.
 DOCKERFILE = re.compile(r"^(?:FROM|ARG TRAINING_BASE=) ?(\S+)", re.MULTILINE)
 

@@ -132,3 +132,36 @@ def test_without_a_cloud_a_push_is_checked(gitlab: Project) -> None:
         assert set(gitlab.jobs()) == CHECKS | {"pages", "smoke-baseline"}
     finally:
         gitlab.variables = there
+
+
+INFRA = {"STATE_BUCKET": "my-project-terraform", "INFRA_BRANCH": "infra", "CI_PROJECT_ID": "4711"}
+
+
+def test_a_push_that_changes_infra_is_planned(gitlab: Project) -> None:
+    gitlab.push("Change infra", {"infra/variables.tf": "# anew"})
+    assert set(gitlab.jobs()) == PUSHED
+    assert set(gitlab.jobs(**INFRA)) == PUSHED | {"infra-check", "infra-plan"}
+    assert set(gitlab.jobs(branch="feature", **INFRA)) == CHECKS | {"infra-check"}
+
+
+def test_a_push_of_a_document_of_infra_plans_nothing(gitlab: Project) -> None:
+    gitlab.push("Describe infra", {"infra/README.md": "# anew"})
+    assert set(gitlab.jobs(**INFRA)) == PUSHED
+
+
+@pytest.mark.parametrize(
+    ("branch", "project", "planned"),
+    [("infra", "4711", {"infra-plan"}), ("feature", "4711", set()), ("infra", "4712", set())],
+    ids=["trusted branch", "other branch", "fork"],
+)
+def test_only_merge_requests_of_the_trusted_branch_are_planned(
+    gitlab: Project, branch: str, project: str, planned: set[str]
+) -> None:
+    source = {"CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": branch, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": project}
+    gitlab.push("Change infra", {"infra/variables.tf": f"# for {branch} of {project}"})
+    assert set(gitlab.jobs(branch=None, **INFRA, **source)) == CHECKS | {"infra-check"} | planned
+
+
+def test_a_schedule_looks_for_drift_of_infra(gitlab: Project) -> None:
+    found = gitlab.jobs(CI_PIPELINE_SOURCE="schedule", SCHEDULE="infra-drift", **INFRA)
+    assert found == {"infra-drift": "on_success", "rollback": "manual"}

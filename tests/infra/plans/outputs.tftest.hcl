@@ -5,6 +5,8 @@ variables {
   project_id          = "faces-project"
   gitlab_project_id   = "4711"
   gitlab_project_path = "group/age-gender"
+  gitlab_infra_branch = "infra"
+  state_bucket        = "faces-project-terraform"
   gpu_runner_zone     = "europe-west1-b"
   gpu_runner_sha256   = "0000000000000000000000000000000000000000000000000000000000000000"
   settings            = { HEADS = "age,gender", LOG_LEVEL = "WARNING" }

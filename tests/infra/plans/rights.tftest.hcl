@@ -147,4 +147,59 @@ run "credentials_are_scoped_to_their_jobs" {
     condition     = strcontains(output.gitlab_setup, " deployer.json 'candidate' 'production'") && strcontains(output.gitlab_setup, " training.json '*'")
     error_message = "A job gets the credentials of another identity: ${output.gitlab_setup}"
   }
+  assert {
+    condition     = length(google_service_account.infra) + length(google_project_iam_member.infra) + length(google_iam_workload_identity_pool_provider.infra) + length(google_storage_bucket_iam_member.state) == 0
+    error_message = "There is an identity of plans without a state that it could read."
+  }
+  assert {
+    condition     = !strcontains(output.gitlab_setup, "STATE_BUCKET") && !strcontains(output.gitlab_setup, "infra.json")
+    error_message = "GitLab gets an identity of plans: ${output.gitlab_setup}"
+  }
+}
+
+run "plans_read_the_state_and_change_nothing" {
+  variables {
+    state_bucket    = "faces-project-terraform"
+    billing_account = "012345-6789AB-CDEF01"
+  }
+  assert {
+    condition     = alltrue([for permission in google_project_iam_custom_role.infra["infra"].permissions : can(regex("\\.(get|getIamPolicy|list|use)$", permission)) && !strcontains(permission, "objects")])
+    error_message = "The identity of plans may change something: ${join(", ", google_project_iam_custom_role.infra["infra"].permissions)}"
+  }
+  assert {
+    condition     = { for use, grant in google_project_iam_member.infra : use => grant.role } == { read = "projects/p/roles/infra", pools = "roles/iam.workloadIdentityPoolViewer" }
+    error_message = "The identity of plans has another permission on the project."
+  }
+  assert {
+    condition     = contains(google_project_iam_custom_role.infra["infra"].permissions, "serviceusage.services.use")
+    error_message = "With a budget, requests name the project."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.state["infra"].bucket == "faces-project-terraform" && google_storage_bucket_iam_member.state["infra"].role == "roles/storage.objectViewer"
+    error_message = "The identity of plans may write the state, or read another bucket."
+  }
+  assert {
+    condition     = google_iam_workload_identity_pool_provider.infra["infra"].attribute_condition == "assertion.project_id == \"4711\" && assertion.ref_protected == \"true\" && assertion.ref_path in [\"refs/heads/main\"] && assertion.environment == \"infrastructure\""
+    error_message = "Another project, branch or environment can plan."
+  }
+  assert {
+    condition     = strcontains(output.gitlab_setup, " infra.json 'infrastructure'") && strcontains(output.gitlab_setup, "variable STATE_BUCKET 'faces-project-terraform'")
+    error_message = "GitLab lacks the identity of plans: ${output.gitlab_setup}"
+  }
+}
+
+run "plans_of_merge_requests_are_those_of_one_other_protected_branch" {
+  variables {
+    state_bucket        = "faces-project-terraform"
+    gitlab_project_path = "group/age-gender"
+    gitlab_infra_branch = "infra"
+  }
+  assert {
+    condition     = strcontains(google_iam_workload_identity_pool_provider.infra["infra"].attribute_condition, "assertion.ref_protected == \"true\" && assertion.ref_path in [\"refs/heads/main\",\"refs/heads/infra\"] && assertion.ci_config_ref_uri == \"gitlab.com/group/age-gender//.gitlab-ci.yml@\" + assertion.ref_path && ")
+    error_message = "Another branch can plan, or another file defines the job."
+  }
+  assert {
+    condition     = !strcontains(google_iam_workload_identity_pool_provider.training.attribute_condition, "infra") && !strcontains(google_iam_workload_identity_pool_provider.deployer.attribute_condition, "infra")
+    error_message = "The branch of infra/ can train or deploy."
+  }
 }

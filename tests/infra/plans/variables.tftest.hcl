@@ -125,3 +125,15 @@ run "model_uri_in_settings_is_refused" {
   variables { settings = { MODEL_URI = "gs://releases/1" } }
   expect_failures = [google_cloud_run_v2_service.function]
 }
+
+run "address_as_state_bucket_is_refused" {
+  command = plan
+  variables { state_bucket = "gs://my-project-terraform" }
+  expect_failures = [var.state_bucket]
+}
+
+run "ref_as_infra_branch_is_refused" {
+  command = plan
+  variables { gitlab_infra_branch = "refs/heads/infra" }
+  expect_failures = [var.gitlab_infra_branch]
+}

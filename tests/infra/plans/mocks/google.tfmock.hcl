@@ -16,6 +16,18 @@ override_resource {
   values = { member = "builder", email = "builder@example.com", name = "projects/p/serviceAccounts/builder" }
 }
 override_resource {
+  target = google_service_account.infra
+  values = { member = "infra", email = "infra@example.com", name = "projects/p/serviceAccounts/infra" }
+}
+override_resource {
+  target = google_project_iam_custom_role.infra
+  values = { name = "projects/p/roles/infra" }
+}
+override_resource {
+  target = google_iam_workload_identity_pool_provider.infra
+  values = { name = "projects/1/locations/global/workloadIdentityPools/age-gender-gitlab/providers/infra" }
+}
+override_resource {
   target = google_project_iam_custom_role.deploy
   values = { name = "projects/p/roles/deploy" }
 }
