@@ -129,8 +129,10 @@ def compare(
     if champion.predictor is None:
         return Comparison(challenger.sha256, champion.version, champion.obstacle, champion.notes)
     terms = champions.terms(champion.predictor.release, challenger, shards.fingerprint(data))
-    differences = comparison.compare(score(champion.predictor, data), faces, terms.heads, config)
-    return Comparison(challenger.sha256, champion.version, terms.obstacle, terms.notes, differences)
+    before = score(champion.predictor, data)
+    differences = comparison.compare(before, faces, terms.heads, config)
+    ages = comparison.compare(before, faces, terms.heads, config, comparison.age_groups(faces.labels))
+    return Comparison(challenger.sha256, champion.version, terms.obstacle, terms.notes, differences, ages)
 
 
 def _before(
