@@ -98,6 +98,7 @@ PRESETS = {
             warmup=0.5,
             init_from="faceres",
             frozen_blocks=4,
+            augmentation=_PHOTOGRAPHS,
         ),
         replace(_ANYTHING, max_bytes=16_000_000),
         _TEACHER_FACES,
