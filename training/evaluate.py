@@ -83,7 +83,7 @@ def evaluate(
     measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
     if (corrected := crowds.measure(predictions, labels, known)) is not None:
         measured[crowds.MEMBER] = corrected
-    if before := before_after.initial(challenger):
+    if before := before_after.initial(challenger, trained):
         measured[before_after.MEMBER] = _before(before, challenger, faces, data, config)
     if (curve := learning_curve.section(trained, challenger, data, config)) is not None:
         measured[learning_curve.MEMBER] = curve
