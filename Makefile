@@ -148,18 +148,20 @@ pipeline: faces-named tables-named preset-named $(if $(FROM),,$(if $(filter defa
 	$(call step,6,publish) --registry "$(REGISTRY)"
 
 # A stage of the recipe has its own work folder. Each of its steps prints its number, its name and the stage.
-stage = @printf '\n%s\n' '$(1)/8 $(2), $(3)' && $(DEV_ENV)/bin/python -m training $(2) --work "$(WORK)/$(3)"
+stage = @printf '\n%s\n' '$(1)/10 $(2), $(3)' && $(DEV_ENV)/bin/python -m training $(2) --work "$(WORK)/$(3)"
 RECIPE_FACES = --preset default --data "$(DATA)"
 
 recipe: faces-named preset-named $(FACE_WEIGHTS) $(DEV_ENV)/.ready ## train the teacher, then the release: DATA=<UTKFace>; continues after a stop [WORK=build/recipe] [SEED=5] [FROM=bundled|<release>]
 	$(call stage,1,prepare,teacher) $(RECIPE_FACES)
 	$(call stage,2,train,teacher) $(TEACHER) --resume
 	$(call stage,3,convert,teacher)
-	$(call stage,4,prepare,student-$(SEED)) $(RECIPE_FACES)
-	$(call stage,5,train,student-$(SEED)) $(STUDENT) --teacher "$(WORK)/teacher/release" --set seed=$(SEED) --resume
-	$(call stage,6,convert,student-$(SEED))
-	$(call stage,7,evaluate,student-$(SEED))
-	$(call stage,8,gate,student-$(SEED))
+	$(call stage,4,evaluate,teacher)
+	$(call stage,5,gate,teacher)
+	$(call stage,6,prepare,student-$(SEED)) $(RECIPE_FACES)
+	$(call stage,7,train,student-$(SEED)) $(STUDENT) --teacher "$(WORK)/teacher/release" --set seed=$(SEED) --resume
+	$(call stage,8,convert,student-$(SEED))
+	$(call stage,9,evaluate,student-$(SEED))
+	$(call stage,10,gate,student-$(SEED))
 
 # each lock and its list; uv resolves for every platform and pins every file by hash
 LOCKS := function/requirements function/requirements-tflite-runtime function/requirements-batch \
