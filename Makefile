@@ -4,7 +4,7 @@ PYTHON ?= python3
 PORT ?= 8080
 DOCS_PORT ?= 8000
 PRESET ?= $(if $(FROM),finetune,default)
-WORK ?= build/$(PRESET)
+WORK ?= build/$(if $(filter recipe,$(MAKECMDGOALS)),recipe,$(PRESET))
 REGISTRY ?= build/registry
 # a release to start from: a folder, a gs:// address, or bundled; it implies PRESET=finetune
 FROM ?=
@@ -12,6 +12,11 @@ FROM ?=
 OTHER ?=
 # further options for `train`, for example --teacher build/teacher/release
 TRAIN_ARGS ?=
+# how `recipe` trains: its teacher, and its student, whose seed names its folder
+TEACHER = --preset teacher --set epochs=10
+SEED ?= 5
+STUDENT = --preset default --init-from "$(or $(FROM),bundled)" --teacher "$(or $(FROM),bundled)" \
+          --set epochs=14 --set learning_rate=4e-4 --set teacher_share=0.7
 # further options for `prepare`, for example --align
 PREPARE_ARGS ?=
 # side of the faces in pixels; default: the preset's
@@ -43,7 +48,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline lock audit wheel bench bench-memory bench-training bench-photos bench-robustness bench-detection bench-peer bench-peers screenshots bench-warnings bench-demographics bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
+.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline recipe lock audit wheel bench bench-memory bench-training bench-photos bench-robustness bench-detection bench-peer bench-peers screenshots bench-warnings bench-demographics bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -141,6 +146,22 @@ pipeline: faces-named tables-named preset-named $(if $(FROM),,$(if $(filter defa
 	$(call step,4,evaluate)
 	$(call step,5,gate)
 	$(call step,6,publish) --registry "$(REGISTRY)"
+
+# A stage of the recipe has its own work folder. Each of its steps prints its number, its name and the stage.
+stage = @printf '\n%s\n' '$(1)/10 $(2), $(3)' && $(DEV_ENV)/bin/python -m training $(2) --work "$(WORK)/$(3)"
+RECIPE_FACES = --preset default --data "$(DATA)"
+
+recipe: faces-named preset-named $(FACE_WEIGHTS) $(DEV_ENV)/.ready ## train the teacher, then the release: DATA=<UTKFace>; continues after a stop [WORK=build/recipe] [SEED=5] [FROM=bundled|<release>]
+	$(call stage,1,prepare,teacher) $(RECIPE_FACES)
+	$(call stage,2,train,teacher) $(TEACHER) --resume
+	$(call stage,3,convert,teacher)
+	$(call stage,4,evaluate,teacher)
+	$(call stage,5,gate,teacher)
+	$(call stage,6,prepare,student-$(SEED)) $(RECIPE_FACES)
+	$(call stage,7,train,student-$(SEED)) $(STUDENT) --teacher "$(WORK)/teacher/release" --set seed=$(SEED) --resume
+	$(call stage,8,convert,student-$(SEED))
+	$(call stage,9,evaluate,student-$(SEED))
+	$(call stage,10,gate,student-$(SEED))
 
 # each lock and its list; uv resolves for every platform and pins every file by hash
 LOCKS := function/requirements function/requirements-tflite-runtime function/requirements-batch \

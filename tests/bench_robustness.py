@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -27,8 +27,9 @@ from serving.settings import Settings
 from training.data import shards
 from training.data.shards import LabelArray
 from training.evaluation import samples
+from training.evaluation.age_groups import AGE_GROUPS, AgeGroup
+from training.evaluation.metric_table import MEASURED
 from training.evaluation.samples import METRICS, ScoredSamples
-from training.labels import by_head
 
 ROOT = Path(__file__).parent.parent
 # What a webcam does to a face: sides and pixels of the chip, degrees, shares of the full range.
@@ -38,8 +39,6 @@ WEBCAM_NOISE = 0.03
 WEBCAM_CAST = 0.12
 WEBCAM_DEGREES = 20
 WEBCAM_JPEG = 30
-# Ages that papers compare, years.
-COMPARED = (21, 60)
 _BATCH = 64
 
 Chip = Image.Image
@@ -124,27 +123,34 @@ def _batches(faces: Frames) -> Iterator[npt.NDArray[np.uint8]]:
         yield np.stack(faces[start : start + _BATCH])
 
 
-_Mask = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.bool_]]
-# Title, metric, ages that count, factor of the printed number.
-_COLUMNS: tuple[tuple[str, str, _Mask, float], ...] = (
-    ("years", "age_mae", lambda age: age >= 0, 1),
-    ("within 5", "age_within_5", lambda age: age >= 0, 100),
-    ("gender", "gender_accuracy", lambda age: age >= 0, 100),
-    ("ethnicity", "ethnicity_accuracy", lambda age: age >= 0, 100),
-    ("21 to 60", "age_mae", lambda age: (age >= COMPARED[0]) & (age <= COMPARED[1]), 1),
-    ("from 40", "age_mae", lambda age: age >= 40, 1),
-    ("gender <13", "gender_accuracy", lambda age: age < 13, 100),
-    ("coverage", "interval_coverage", lambda age: age >= 0, 100),
+# Metrics with the titles of their columns.
+_TITLES = {
+    "age_mae": "years",
+    "age_within_5": "within 5",
+    "gender_accuracy": "gender",
+    "ethnicity_accuracy": "ethnicity",
+    "interval_coverage": "coverage",
+}
+# Metric, and the ages that count: None for all.
+_COLUMNS: tuple[tuple[str, AgeGroup | None], ...] = (
+    *((metric, None) for metric in _TITLES),
+    *((group.metric, group) for group in AGE_GROUPS),
 )
-_HEAD = f"{'':28}" + "".join(f"{title:>11}" for title, *_ in _COLUMNS)
+_HEAD = "\n".join(
+    (
+        f"{'ages':28}" + "".join(f"{group.title if group else 'all':>14}" for _, group in _COLUMNS),
+        f"{'':28}" + "".join(f"{_TITLES[metric]:>14}" for metric, _ in _COLUMNS),
+    )
+)
 
 
 def _row(name: str, faces: ScoredSamples) -> str:
-    values, ages = faces.metrics(), by_head(faces.labels)["age"]
-    cells = [
-        factor * float(np.nanmean(values[mask(ages), METRICS.index(metric)])) for _, metric, mask, factor in _COLUMNS
-    ]
-    return f"{name:28}" + "".join(f"{cell:11.2f}" for cell in cells)
+    values = dict(zip(METRICS, faces.metrics().T, strict=True))
+    means = (
+        MEASURED[metric].text(float(np.nanmean(values[metric][group.mask(faces.labels) if group else slice(None)])))
+        for metric, group in _COLUMNS
+    )
+    return f"{name:28}" + "".join(f"{mean:>14}" for mean in means)
 
 
 if __name__ == "__main__":

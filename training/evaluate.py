@@ -83,7 +83,7 @@ def evaluate(
     measured["input_check"] = {"false_positive_rate": _false_positive_rate(challenger, data)}
     if (corrected := crowds.measure(predictions, labels, known)) is not None:
         measured[crowds.MEMBER] = corrected
-    if before := before_after.initial(challenger):
+    if before := before_after.initial(challenger, trained):
         measured[before_after.MEMBER] = _before(before, challenger, faces, data, config)
     if (curve := learning_curve.section(trained, challenger, data, config)) is not None:
         measured[learning_curve.MEMBER] = curve
@@ -129,8 +129,10 @@ def compare(
     if champion.predictor is None:
         return Comparison(challenger.sha256, champion.version, champion.obstacle, champion.notes)
     terms = champions.terms(champion.predictor.release, challenger, shards.fingerprint(data))
-    differences = comparison.compare(score(champion.predictor, data), faces, terms.heads, config)
-    return Comparison(challenger.sha256, champion.version, terms.obstacle, terms.notes, differences)
+    before = score(champion.predictor, data)
+    differences = comparison.compare(before, faces, terms.heads, config)
+    ages = comparison.compare(before, faces, terms.heads, config, comparison.age_groups(faces.labels))
+    return Comparison(challenger.sha256, champion.version, terms.obstacle, terms.notes, differences, ages)
 
 
 def _before(

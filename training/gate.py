@@ -11,6 +11,7 @@ from serving.heads import AGE
 from serving.release import MANIFEST, parse_manifest
 from training.config import GateConfig
 from training.evaluation import baseline, comparison, metrics, summary, tables
+from training.evaluation.age_groups import FROM_13
 from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import FAIR, GateCheck, GateResult, Override, at_least, at_most, not_worse
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE, enough, worst_subgroup
@@ -94,7 +95,7 @@ def _age(measured: dict[str, Any], config: GateConfig) -> Iterator[GateCheck]:
 
 
 def _accuracy(measured: dict[str, Any], config: GateConfig) -> Iterator[GateCheck]:
-    overall, adults = measured["overall"], measured["from_13_years"]
+    overall, adults = measured["overall"], measured[FROM_13.key]
     for head in measured["calibration_error"]:
         name = f"{head}_accuracy"
         if (least := config.accuracy(head)) is not None:
@@ -130,7 +131,7 @@ def _calibration(measured: dict[str, Any], config: GateConfig) -> Iterator[GateC
 
 def _groups(measured: dict[str, Any], config: GateConfig) -> Iterator[GateCheck]:
     if worst := worst_subgroup(measured):
-        mean = measured["from_13_years"]["gender_accuracy"]["value"]
+        mean = measured[FROM_13.key]["gender_accuracy"]["value"]
         yield at_most("worst_subgroup_gap", round(mean - worst["gender_accuracy"]["value"], 4), config.subgroup_gap)
 
 

@@ -156,13 +156,6 @@ def age_bands(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     return np.where((low != MISSING) & (lowest == band(high)), lowest, NO_BAND)
 
 
-def from_13_years(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Return (N,) whether each face is labelled 13 years or older: its whole range, if it has one."""
-    low, _ = age_range(labels)
-    adult: npt.NDArray[np.bool_] = (low != MISSING) & (band(low) >= 1)
-    return adult
-
-
 def band(ages: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Return the index into serving.request_stats.AGE_BANDS for each age. 12.6 years count as 13."""
     # `--help` works where no package is installed.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from serving.settings import BUNDLED_RELEASE
 from training.config import BUNDLED, NAMED_WEIGHTS
 from training.data import label_origin, shards
 from training.errors import StepError
@@ -60,6 +61,28 @@ class Plan:
     """Arguments of `python -m training` by step: prepare, train, convert, evaluate."""
     obstacles: list[str] = field(default_factory=list)
     """Reasons, in words, why the steps alone do not reproduce it."""
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the releases may be that a training learnt from."""
+
+    tree: Path
+    """Working tree of the commit."""
+    registry: str
+    """Address of a registry, "" for none."""
+
+    def of(self, name: str, known: dict[str, str] | None) -> Iterator[tuple[str, str]]:
+        """Yield how `train` in the tree names a release that may be there, and its present address."""
+        here = str(BUNDLED_RELEASE.resolve())
+        bundled = [(BUNDLED, str(self.tree / "function" / "model")), (here, here)]
+        if name == BUNDLED:
+            # First: without trainable weights it is another start than its copy in a registry.
+            yield from bundled
+        stored = [f"{_absolute(self.registry)}/{known['version']}"] if self.registry and known else []
+        yield from ((uri, uri) for uri in (*stored, *([_absolute(name)] if name != BUNDLED else [])))
+        if name != BUNDLED and known:
+            yield from bundled
 
 
 @contextmanager
@@ -117,7 +140,7 @@ def _plan(manifest: dict[str, Any], tree: Path, dataset: Dataset, work: Path, re
     result.steps = [
         ["prepare", *named, *other_size, *_alignment(made["data"]), "--data", faces, *labels, *place],
         [
-            *("train", *named, *_settings(made, preset["train"], registry, result.obstacles)),
+            *("train", *named, *_settings(made, preset["train"], _Places(tree, registry), result.obstacles)),
             *_other(made, dataset.other, result.obstacles),
             *place,
         ],
@@ -235,7 +258,7 @@ def _presets(tree: Path) -> dict[str, Any]:
     return presets
 
 
-def _settings(made: dict[str, Any], preset: dict[str, Any], registry: str, obstacles: list[str]) -> list[str]:
+def _settings(made: dict[str, Any], preset: dict[str, Any], places: _Places, obstacles: list[str]) -> list[str]:
     """Return the options of `train` for differences from the preset, and add those without one to `obstacles`."""
     options: list[str] = []
     releases = made.get("trained", {}).get("releases", {})
@@ -243,10 +266,10 @@ def _settings(made: dict[str, Any], preset: dict[str, Any], registry: str, obsta
         if value == preset.get(name) or name == "other":
             continue
         if name == "init_from":
-            options.append(f"--init-from={_found(value, releases.get(value), registry, obstacles)}")
+            options.append(f"--init-from={_found(value, releases.get(value), places, obstacles)}")
         elif name == "teachers":
             for uri in value:
-                options.append(f"--teacher={_found(uri, releases.get(uri), registry, obstacles)}")
+                options.append(f"--teacher={_found(uri, releases.get(uri), places, obstacles)}")
         elif isinstance(value, int | float | str) and name.isidentifier():
             options += ["--set", f"{name}={value}"]
         else:
@@ -254,20 +277,28 @@ def _settings(made: dict[str, Any], preset: dict[str, Any], registry: str, obsta
     return options
 
 
-def _found(uri: str, known: dict[str, str] | None, registry: str, obstacles: list[str]) -> str:
-    """Return the present address of the release that was at `uri` when the training began."""
-    if uri in ("", BUNDLED, *NAMED_WEIGHTS):
-        return uri
-    places = [_absolute(uri)]
-    if registry and known:
-        places.insert(0, f"{_absolute(registry)}/{known['version']}")
-    for place in places:
+def _found(name: str, known: dict[str, str] | None, places: _Places, obstacles: list[str]) -> str:
+    """Return the present address of the release that a training learnt from, by its digest.
+
+    Args:
+        name: its name in the manifest: BUNDLED, its version, or its address. Older manifests name local folders.
+        known: its version and digest, None in manifests that state none.
+        places: where to look for it.
+        obstacles: gets a sentence if it is missing.
+    """
+    if name in ("", *NAMED_WEIGHTS) or (name == BUNDLED and known is None):
+        return name
+    for uri, place in places.of(name, known):
         there = release_at(place)
         if there and (known is None or there["sha256"] == known["sha256"]):
-            return place
-    which = f"release {known['version']}, SHA-256 {known['sha256']}" if known else "an unknown release"
-    obstacles.append(f"it was trained with {uri}, {which}, which is missing; copy it there or into the registry")
-    return uri
+            return uri
+    obstacles.append(
+        f"it was trained with release {known['version']}, SHA-256 {known['sha256']}, which is missing; publish it into "
+        "a registry and name that with --registry"
+        if known
+        else f"it was trained with {name}, an unknown release, which is missing; copy it there"
+    )
+    return name
 
 
 def _absolute(uri: str) -> str:

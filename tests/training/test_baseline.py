@@ -35,6 +35,7 @@ def test_the_baseline_predicts_the_median_age_and_the_most_frequent_labels_of_th
         "ethnicity_accuracy": 0.5,
     }
     assert found["from_13_years"]["age_mae"] == pytest.approx((0 + 6 + 1) / 3, abs=1e-4)
+    assert found["below_13_years"]["age_mae"] == 22
     assert baseline.measure(TRAINING, TEST[2:3], coverage=0.8)["from_13_years"] == {}
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from training import runs
 from training.config import EvaluateConfig
 from training.evaluate import evaluate
 from training.evaluation import before_after
@@ -84,6 +86,25 @@ def test_the_report_opens_with_before_and_after(copy: Path, challenger: Path, da
     page = (copy / "report.html").read_text()
     assert 0 < page.index('<h2 id="before-and-after">') < page.index('<h2 id="summary">')
     assert "did not change measurably" in page
+
+
+def test_the_run_knows_the_address_of_the_release_that_the_manifest_names(
+    copy: Path, challenger: Path, trained: Path
+) -> None:
+    stored = releases.read(str(challenger))
+    started_from(
+        copy, stored.version, {stored.version: {"version": stored.version, "sha256": stored.digest("model.tflite")}}
+    )
+    run = Path(shutil.copytree(trained, copy.parent / "model"))
+    before = runs.load(run)
+    runs.save(run, replace(before, config=replace(before.config, init_from=str(challenger))))
+    release = releases.read(str(copy)).served()
+    found = before_after.initial(release, run)
+    assert found
+    assert (found.version, found.obstacle) == (stored.version, "")
+    without = before_after.initial(release, copy.parent / "nowhere")
+    assert without
+    assert "cannot be evaluated" in without.obstacle
 
 
 def test_a_training_from_no_release_has_no_such_section(challenger: Path) -> None:

@@ -237,6 +237,12 @@ def test_gitlab_gets_the_figures_as_open_metrics(data: Path, work: Path) -> None
     assert found["age_mae_years"] == measured["overall"]["age_mae"]["value"]
     assert found["model_bytes"] == (work / "release" / "model.tflite").stat().st_size
     assert {"gender_accuracy_ratio", "ethnicity_accuracy_ratio", "false_positive_ratio"} <= set(found)
+    assert found["age_mae_from_21_to_60_years"] == measured["from_21_to_60_years"]["age_mae"]["value"]
+    assert {
+        "gender_accuracy_from_13_years_ratio",
+        "age_mae_from_40_years",
+        "gender_accuracy_below_13_years_ratio",
+    } <= set(found)
 
 
 def test_the_bundled_release_holds_what_the_gate_writes(tmp_path: Path) -> None:

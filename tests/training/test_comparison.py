@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from training.evaluation.comparison import EVERYONE, Comparison, Difference, com
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE
 from training.evaluation.samples import METRICS, Array, ScoredSamples
 from training.gate import against
+from training.labels import by_head
 
 HEADS = {"age", "gender", "ethnicity"}
 FEW = EvaluateConfig(paired_bootstrap=1000)
@@ -107,6 +109,18 @@ def test_only_groups_with_enough_faces_are_judged_and_only_the_given_heads() -> 
     assert not {name for name in names if name.endswith("13 and older")}
 
 
+def test_the_gate_does_not_judge_groups_of_ages() -> None:
+    found = faces(2000)
+    old = by_head(found.labels)["age"] >= 40
+    worse = worsened(found, 0.5, old, np.random.default_rng(1))
+    rows = compare(found, worse, HEADS, FEW, comparison.age_groups(found.labels))
+    changed = {row.group: row.difference for row in rows if row.metric == "age_mae"}
+    assert changed["40 and older"] > changed["13 and older"] > 0
+    assert changed["below 13"] == 0
+    compared = Comparison("", ages=rows)
+    assert (compared.overall(), compared.groups(), list(against(compared, GateConfig()))) == ([], [], [])
+
+
 @pytest.mark.slow
 def test_the_gate_seldom_closes_for_an_equal() -> None:
     random, config = np.random.default_rng(8), EvaluateConfig(paired_bootstrap=5000)
@@ -132,8 +146,13 @@ def test_a_worsening_in_one_group_is_named() -> None:
 
 def test_a_comparison_is_read_as_it_was_written(tmp_path: Path) -> None:
     rows = compare(faces(300), faces(300, 9), HEADS, FEW)
-    written = Comparison("a" * 64, "1", notes=("said",), differences=rows)
+    written = Comparison("a" * 64, "1", notes=("said",), differences=rows, ages=rows[:2])
     written.save(tmp_path)
     assert comparison.load(tmp_path, "a" * 64) == written
     assert not comparison.load(tmp_path, "b" * 64).champion
-    assert json.loads((tmp_path / "comparison.json").read_text())["champion"] == "1"
+    record = json.loads((tmp_path / "comparison.json").read_text())
+    assert record["champion"] == "1"
+    # Earlier versions compared no groups of ages.
+    del record["ages"]
+    (tmp_path / "comparison.json").write_text(json.dumps(record))
+    assert comparison.load(tmp_path, "a" * 64) == replace(written, ages=())

@@ -8,6 +8,7 @@ import pytest
 from serving.prediction import AgeEstimate, FacePrediction, LabelEstimate
 from training.config import EvaluateConfig
 from training.evaluation import metrics, samples
+from training.evaluation.age_groups import AGE_GROUPS
 from training.labels import MAX_AGE, MISSING, band
 
 CONFIG = EvaluateConfig(bootstrap=500)
@@ -82,7 +83,13 @@ def test_a_group_needs_the_label_that_names_it() -> None:
     assert [row["n"] for row in measured["by_gender"]] == [4, 1]
     assert [row["n"] for row in measured["by_age_band"]] == [0, 0, 3, 0, 1]
     # Not the range from 10 to 19, and not the face without an age.
-    assert measured["from_13_years"]["n"] == 4
+    assert {group.key: measured[group.key]["n"] for group in AGE_GROUPS} == {
+        "from_13_years": 4,
+        # Not the ranges from 20 to 29.
+        "from_21_to_60_years": 1,
+        "from_40_years": 1,
+        "below_13_years": 0,
+    }
     assert sum(row["n"] for row in measured["by_all"]) == 1
     assert measured["labelled"] == {"age": 1, "age_range": 4, "gender": 5, "ethnicity": 1}
     assert measured["predicted"]["age_band"] == [0, 1, 3, 1, 1] or sum(measured["predicted"]["age_band"]) == 6
@@ -91,11 +98,32 @@ def test_a_group_needs_the_label_that_names_it() -> None:
 
 def test_each_group_counts_its_own_faces() -> None:
     measured = metrics.measure(FACES, CONFIG)
-    assert measured["from_13_years"]["n"] == 3
+    assert [measured[group.key]["n"] for group in AGE_GROUPS] == [3, 2, 1, 1]
+    assert measured["from_21_to_60_years"]["age_mae"]["value"] == pytest.approx((1 + 10) / 2)
+    assert measured["from_40_years"]["age_mae"] == {"value": 6.0, "low": 6.0, "high": 6.0, "n": 1}
+    assert measured["below_13_years"]["gender_accuracy"]["value"] == 0.0
     assert [row["n"] for row in measured["by_gender"]] == [1, 3]
     assert [row["n"] for row in measured["by_age_band"]] == [1, 0, 2, 0, 1]
     assert sum(row["n"] for row in measured["by_all"]) == 4
     assert {row["ethnicity"] for row in measured["by_all"]} == {"white", "asian", "indian"}
+
+
+@pytest.mark.parametrize(
+    ("age", "groups"),
+    [
+        (12, {"below_13"}),
+        (13, {"from_13"}),
+        (20, {"from_13"}),
+        (21, {"from_13", "from_21_to_60"}),
+        (60, {"from_13", "from_21_to_60", "from_40"}),
+        (61, {"from_13", "from_40"}),
+        (MAX_AGE, {"from_13", "from_40"}),
+        (MISSING, set()),
+    ],
+)
+def test_a_group_of_ages_includes_both_its_ends(age: int, groups: set[str]) -> None:
+    labels = np.array([(age, 0, 0, age)], np.uint8)
+    assert {group.name for group in AGE_GROUPS if group.mask(labels).all()} == groups
 
 
 def test_confusion_has_labels_in_rows_and_answers_in_columns() -> None:

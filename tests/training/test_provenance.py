@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FUNCTION, ROOT
+from tests.releases import release
+from training import runs
 from training.config import ConvertConfig, PrepareConfig
 from training.faces import write_faces
 from training.learning import provenance
@@ -63,6 +65,34 @@ def test_releases_that_a_training_learns_from_are_named_by_their_digest(tmp_path
     bundled = json.loads((FUNCTION / "model" / "manifest.json").read_text())
     known = {"version": bundled["version"], "sha256": bundled["model"]["sha256"]}
     assert json.loads((tmp_path / "making.json").read_text())["releases"] == {teacher: known}
+
+
+def test_a_manifest_names_releases_by_version_and_digest_not_by_folder(
+    data: Path, trained: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "model"))
+    for name in ("teacher", "start"):
+        (tmp_path / name).mkdir()
+        for file, content in release(name).items():
+            (tmp_path / name / file).write_bytes(content)
+    teacher, start = str(tmp_path / "teacher"), str(tmp_path / "start")
+    config = replace(runs.load(run).config, init_from=start, teachers=("bundled", teacher))
+    runs.save(run, replace(runs.load(run), config=config))
+    provenance.remember(run, config)
+    made = provenance.provenance(data, run, ConvertConfig())
+    assert str(tmp_path) not in json.dumps(made)
+    assert (made["config"]["init_from"], made["config"]["teachers"]) == ("start", ["bundled", "teacher"])
+    bundled = json.loads((FUNCTION / "model" / "manifest.json").read_text())
+    assert made["trained"]["releases"] == {
+        "start": {"version": "start", "sha256": hashlib.sha256(release("start")["model.tflite"]).hexdigest()},
+        "bundled": {"version": bundled["version"], "sha256": bundled["model"]["sha256"]},
+        "teacher": {"version": "teacher", "sha256": hashlib.sha256(release("teacher")["model.tflite"]).hexdigest()},
+    }
+
+
+def test_a_manifest_keeps_the_address_of_a_release_in_a_bucket() -> None:
+    known = {"version": "7", "sha256": "ab" * 32}
+    assert provenance._name("gs://releases/7", known) == "gs://releases/7"
 
 
 def test_a_training_that_is_continued_names_every_machine(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import releases
 from tests.conftest import FUNCTION, ROOT
 from training import reproduce
 from training.__main__ import main, parser
@@ -19,7 +20,6 @@ from training.config import LARGEST_FACE, PrepareConfig
 from training.data import alignment, shards
 from training.errors import StepError
 from training.presets import PRESETS
-from training.registry.local import release_files
 from training.registry.registry import Registry
 from training.reproduction_report import Metric, ReproductionReport, compare
 
@@ -41,6 +41,11 @@ def manifest(preset: str = "smoke", commit: str = COMMIT, **config: Any) -> dict
             "tools": {"python": "3.11.7"},
         },
     }
+
+
+def stated(found: dict[str, Any]) -> dict[str, str]:
+    """Return what a manifest tells of a release that its training learnt from."""
+    return {"version": found["version"], "sha256": found["model"]["sha256"]}
 
 
 def planned(release: dict[str, Any], data: str = "faces", registry: str = "") -> reproduce.Plan:
@@ -123,19 +128,47 @@ def test_every_preset_is_planned_as_it_is() -> None:
 
 
 def test_a_teacher_that_has_been_published_is_taken_from_the_registry(tmp_path: Path) -> None:
-    bundled = json.loads((FUNCTION / "model" / "manifest.json").read_text())
-    version, sha256 = bundled["version"], bundled["model"]["sha256"]
-    release = manifest(teachers=("build/teacher/release",))
-    release["provenance"]["trained"] = {"releases": {"build/teacher/release": {"version": version, "sha256": sha256}}}
-    (obstacle,) = planned(release).obstacles
-    assert (
-        f"it was trained with build/teacher/release, release {version}, SHA-256 {sha256}, which is missing" in obstacle
-    )
     registry = Registry(str(tmp_path / "registry"))
-    registry.publish(version, release_files(FUNCTION / "model"))
-    plan = planned(release, registry=registry.uri)
-    assert plan.obstacles == []
-    assert plan.steps[1][3] == f"--teacher={tmp_path}/registry/{version}"
+    releases.publish(registry, "7")
+    known = stated(registry.read("7").manifest)
+    # A former version named folders.
+    for name in ("7", "build/teacher/release"):
+        release = manifest(teachers=(name,))
+        release["provenance"]["trained"] = {"releases": {name: known}}
+        (obstacle,) = planned(release).obstacles
+        assert obstacle.startswith(f"it was trained with release 7, SHA-256 {known['sha256']}, which is missing")
+        plan = planned(release, registry=registry.uri)
+        assert plan.obstacles == []
+        assert plan.steps[1][3] == f"--teacher={tmp_path}/registry/7"
+    known["sha256"] = "ef" * 32
+    assert "which is missing" in planned(release, registry=registry.uri).obstacles[0]
+
+
+def test_a_release_that_is_bundled_now_is_taken_from_there(tmp_path: Path) -> None:
+    known = stated(json.loads((FUNCTION / "model" / "manifest.json").read_text()))
+    release = manifest(init_from="bundled", teachers=("bundled", known["version"]))
+    release["provenance"]["trained"] = {"releases": {"bundled": known, known["version"]: known}}
+    wanted = ["--init-from=bundled", "--teacher=bundled", "--teacher=bundled"]
+    plan = planned(release)
+    assert (plan.steps[1][3:6], plan.obstacles) == (wanted, [])
+    # In a commit from before it was bundled, whose tree has no release here.
+    shutil.copytree(ROOT / "training", tmp_path / "training")
+    shutil.copytree(FUNCTION, tmp_path / "function", ignore=shutil.ignore_patterns("model"))
+    plan = reproduce.plan(release, tmp_path, reproduce.Dataset("faces"), Path("again"), "")
+    here = FUNCTION / "model"
+    assert plan.steps[1][3:6] == [f"--init-from={here}", f"--teacher={here}", f"--teacher={here}"]
+    known["sha256"] = "ef" * 32
+    (missing,) = planned(release).obstacles
+    assert missing.startswith(f"it was trained with release {known['version']}, SHA-256 {'ef' * 32}, which is missing")
+
+
+def test_a_bundled_release_of_another_commit_is_taken_from_the_registry(tmp_path: Path) -> None:
+    registry = Registry(str(tmp_path / "registry"))
+    releases.publish(registry, "7")
+    release = manifest(init_from="bundled")
+    release["provenance"]["trained"] = {"releases": {"bundled": stated(registry.read("7").manifest)}}
+    assert len(planned(release).obstacles) == 1
+    assert planned(release, registry=registry.uri).steps[1][3] == f"--init-from={tmp_path}/registry/7"
 
 
 def test_another_release_in_the_place_of_a_teacher_is_not_taken(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 from serving.release import MANIFEST, parse_manifest
-from training.evaluation import metrics, plots, tables
+from training.evaluation import metrics, plots, summary, tables
+from training.evaluation.age_groups import AGE_GROUPS, FROM_13
 from training.evaluation.card import render_card
-from training.evaluation.metric_table import MEASURED, SPECS, spec
+from training.evaluation.comparison import Comparison
+from training.evaluation.metric_table import AT_AGES, MEASURED, SPECS, spec
 from training.templating import _code
 
 BUNDLED = Path("function/model")
@@ -61,6 +64,36 @@ def test_the_card_says_nothing_of_a_small_group(measured: dict[str, Any]) -> Non
     card = render_card(parse_manifest((BUNDLED / MANIFEST).read_text()), measured | {"by_gender": few})
     (line,) = [line for line in card.splitlines() if line.startswith("| male |")]
     assert line.split(" | ") == ["| male", "19", *[tables.TOO_FEW] * len(MEASURED), ""]
+
+
+def test_groups_of_ages_are_in_report_card_and_comment(challenger: Path) -> None:
+    report = (challenger / "report.html").read_text()
+    assert [title for title in re.findall("<h3>(.+)</h3>", report) if title[0] not in "CE"] == [
+        "13 and older",
+        "21 to 60",
+        "40 and older",
+        "Below 13",
+    ]
+    comment = challenger.with_name("comparison.md").read_text()
+    assert all(f"| {metric.title} | " in comment for metric in AT_AGES.values())
+    card = render_card(parse_manifest((challenger / MANIFEST).read_text()), metrics.load(challenger))
+    titles = [line.split(" | ")[0].removeprefix("| ") for line in card.splitlines() if line.startswith("| ")]
+    assert {group.title for group in AGE_GROUPS} | {f"baseline, {group.title}" for group in AGE_GROUPS} <= set(titles)
+
+
+def test_metrics_of_earlier_versions_have_13_and_older_alone(measured: dict[str, Any], tmp_path: Path) -> None:
+    older = measured.keys() - {group.key for group in AGE_GROUPS if group is not FROM_13}
+    earlier = {name: value for name, value in measured.items() if name in older}
+    manifest = parse_manifest((BUNDLED / MANIFEST).read_text())
+    card = render_card(manifest, earlier)
+    assert "| baseline, 13 and older | " in card
+    assert "21 to 60" not in card
+    names = {gauge.name for gauge in summary.gauges(earlier, 1)}
+    assert {name for name in names if re.search("from|below", name)} == {"gender_accuracy_from_13_years_ratio"}
+    summary.write(tmp_path / "release", earlier, Comparison(""))
+    comment = (tmp_path / "comparison.md").read_text()
+    assert "| gender accuracy, 13 and older | " in comment
+    assert "below 13" not in comment
 
 
 def test_a_share_is_rounded_once(measured: dict[str, Any]) -> None:

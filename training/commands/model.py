@@ -27,7 +27,7 @@ GPU = "gpu"
 
 def train(options: argparse.Namespace) -> int:
     """Train a preset's network on the prepared faces and keep the best epoch."""
-    config = _train_config(options)
+    config = train_config(options)
     # Imported after the options are checked, because it takes as long as the rest together.
     from training import runs
     from training.commands import skips
@@ -82,7 +82,12 @@ def _backup(folder: Path, uri: str) -> Callable[[], object]:
     return partial(store, folder, uri)
 
 
-def _train_config(options: argparse.Namespace) -> TrainConfig:
+def train_config(options: argparse.Namespace) -> TrainConfig:
+    """Return the preset's configuration with the changes that the options of `train` make.
+
+    Raises:
+        StepError: `--set` names no number of the configuration, or one that is out of its range.
+    """
     named = {
         "init_from": options.init_from,
         "teachers": options.teacher and tuple(options.teacher),
@@ -96,7 +101,7 @@ def train_key(options: argparse.Namespace) -> int:
     """Print the key of a training, with the options of `train`: the same data, code and configuration have the same."""
     from training.commands import skips
 
-    step = skips.train(options.work, options.preset, _train_config(options))
+    step = skips.train(options.work, options.preset, train_config(options))
     if options.learning_curve:
         step = skips.train_curve(step)
     if options.env_file:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from training.data.shards import LabelArray
+from training.evaluation.age_groups import AGE_GROUPS
 from training.evaluation.metric_table import COMPARED, COMPARED_RANGES
 from training.evaluation.samples import METRICS, ScoredSamples
-from training.labels import CHOICES, MISSING, age_range, by_head, from_13_years
+from training.labels import CHOICES, MISSING, age_range, by_head
 
 
 def measure(training: LabelArray, test: LabelArray, coverage: float) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def measure(training: LabelArray, test: LabelArray, coverage: float) -> dict[str
         choices=np.tile(choices, (len(test), 1)),
         probabilities=np.ones((len(test), len(CHOICES))),
     )
-    metrics, adults = faces.metrics(), from_13_years(test)
+    metrics = faces.metrics()
     return {
         "faces": len(training),
         "years": years,
@@ -49,7 +50,7 @@ def measure(training: LabelArray, test: LabelArray, coverage: float) -> dict[str
         },
         "labelled": {head: len(values) for head, values in known.items()},
         "overall": _means(metrics),
-        "from_13_years": _means(metrics[adults]) if adults.any() else {},
+        **{group.key: _means(metrics[group.mask(test)]) for group in AGE_GROUPS},
     }
 
 

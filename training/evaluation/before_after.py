@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from serving.release import Release, ReleaseError
 from serving.request_stats import AGE_BANDS
+from training import runs
 from training.config import NAMED_WEIGHTS, EvaluateConfig
 from training.data.shards import LabelArray
 from training.errors import StepError
@@ -24,16 +26,21 @@ from training.labels import CHOICES, GENDERS, age_bands, by_head
 MEMBER = "before"
 
 
-def initial(release: Release) -> Champion | None:
+def initial(release: Release, trained: Path) -> Champion | None:
     """Return the release whose weights `release` started from; None if it started from other weights.
 
     One that is missing, or is not the same any more, becomes an obstacle.
+
+    Args:
+        release: the new release.
+        trained: its training run, which knows the address of the initial release; it may be missing.
     """
     made = release.manifest.get("provenance", {})
-    uri = made.get("config", {}).get("init_from", "")
-    if uri in ("", *NAMED_WEIGHTS):
+    name = made.get("config", {}).get("init_from", "")
+    if name in ("", *NAMED_WEIGHTS):
         return None
-    known = made.get("trained", {}).get("releases", {}).get(uri, {})
+    known = made.get("trained", {}).get("releases", {}).get(name, {})
+    uri = runs.load(trained).config.init_from if runs.exists(trained) else name
     try:
         found = champion.named(uri)
     except (ReleaseError, StepError) as error:

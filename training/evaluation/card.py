@@ -7,6 +7,7 @@ from typing import Any
 
 from serving.heads import labels
 from training.evaluation import baseline, crowds, tables
+from training.evaluation.age_groups import measured_groups
 from training.evaluation.metric_table import FALSE_POSITIVES
 from training.templating import render
 
@@ -52,7 +53,8 @@ def render_card(manifest: dict[str, Any], measured: dict[str, Any]) -> str:
 
 
 def _with_baseline(measured: dict[str, Any]) -> Iterator[tables.Row]:
-    for title, group in (("all", "overall"), ("13 and older", "from_13_years")):
+    ages = ((group.title, group.key) for group in measured_groups(measured))
+    for title, group in (("all", "overall"), *ages):
         row = tables.rows(measured, [{**measured[group], "title": title}], ["title"])[0]
         yield row
         constants = [each.baseline for each in tables.beside_baseline(measured, group)]

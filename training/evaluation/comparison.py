@@ -18,11 +18,12 @@ from serving import manifest_v3
 from serving.request_stats import AGE_BANDS
 from training.config import EvaluateConfig
 from training.data.shards import LabelArray
+from training.evaluation.age_groups import AGE_GROUPS, FROM_13
 from training.evaluation.metric_table import COMPARED, COMPARED_RANGES, MetricSpec, spec
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE
 from training.evaluation.samples import METRICS, Array, ScoredSamples
 from training.files import write_text
-from training.labels import CHOICES, ETHNICITIES, GENDERS, age_bands, by_head, from_13_years
+from training.labels import CHOICES, ETHNICITIES, GENDERS, age_bands, by_head
 
 COMPARISON_FILE = "comparison.json"
 EVERYONE = "all"
@@ -77,6 +78,8 @@ class Comparison:
     """What limits the comparison, one sentence each."""
     differences: tuple[Difference, ...] = ()
     """All faces first, then the groups."""
+    ages: tuple[Difference, ...] = ()
+    """Those of the groups of ages, which the gate does not judge. Earlier versions have none."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -102,8 +105,8 @@ def load(folder: Path, sha256: str) -> Comparison:
     record = manifest_v3.rename(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     if record.get("sha256") != sha256:
         return Comparison(sha256, notes=("This release was not compared with another one.",))
-    differences = tuple(Difference(**row) for row in record.pop("differences"))
-    return Comparison(**record | {"notes": tuple(record["notes"]), "differences": differences})
+    rows = {name: tuple(Difference(**row) for row in record.get(name, [])) for name in ("differences", "ages")}
+    return Comparison(**record | {"notes": tuple(record["notes"]), **rows})
 
 
 def compare(
@@ -139,17 +142,22 @@ def compare(
 
 def groups(labels: LabelArray) -> Iterator[tuple[str, Mask]]:
     """Yield names and masks (N,) of all faces and of every group with at least MIN_SUBGROUP_SIZE faces."""
-    labelled, bands, adults = by_head(labels), age_bands(labels), from_13_years(labels)
+    labelled, bands, adults = by_head(labels), age_bands(labels), FROM_13.mask(labels)
     genders, ethnicities = labelled["gender"], labelled["ethnicity"]
     found = [(name, labelled[head.name] == number) for head in CHOICES for number, name in enumerate(head.labels)]
     found += [(f"{name} years", bands == b) for b, name in enumerate(AGE_BANDS)]
     found += [
-        (f"{ethnicity} {gender}, 13 and older", (genders == g) & (ethnicities == e) & adults)
+        (f"{ethnicity} {gender}, {FROM_13.title}", (genders == g) & (ethnicities == e) & adults)
         for e, ethnicity in enumerate(ETHNICITIES)
         for g, gender in enumerate(GENDERS)
     ]
     yield EVERYONE, np.ones(len(labels), np.bool_)
     yield from ((name, mask) for name, mask in found if mask.sum() >= MIN_SUBGROUP_SIZE)
+
+
+def age_groups(labels: LabelArray) -> Iterator[tuple[str, Mask]]:
+    """Yield names and masks (N,) of the groups of ages."""
+    yield from ((group.title, group.mask(labels)) for group in AGE_GROUPS)
 
 
 def _difference(

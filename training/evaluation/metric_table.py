@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from serving.heads import AGE
+from training.evaluation.age_groups import AGE_GROUPS, FROM_13, AgeGroup
 from training.labels import CHOICES
 
 
@@ -126,14 +127,21 @@ LEARNT = {
     for name, found in {**COMPARED, **COMPARED_RANGES}.items()
     if name not in ("age_within_5", "age_in_range")
 }
-GENDER_FROM_13 = MetricSpec(
-    "gender_accuracy_from_13",
-    "gender accuracy, 13 and older",
-    Unit.SHARE,
-    Better.HIGHER,
-    "gender",
-    "gender_accuracy_from_13_years_ratio",
-)
+
+
+def _at_ages(group: AgeGroup) -> MetricSpec:
+    of_all = MEASURED[group.metric]
+    unit = "" if of_all.unit is Unit.YEARS else f"_{of_all.unit.value}"
+    return replace(
+        of_all,
+        name=f"{group.metric}_{group.name}",
+        title=f"{of_all.title}, {group.title}",
+        gauge=f"{group.metric}_{group.key}{unit}",
+    )
+
+
+# The metric that each group of ages is known for.
+AT_AGES = {group: _at_ages(group) for group in AGE_GROUPS}
 FALSE_POSITIVES = MetricSpec(
     "false_positive_rate", "input check false positives", Unit.SHARE, Better.LOWER, gauge="false_positive_ratio"
 )
@@ -145,7 +153,7 @@ SPECS = {
     for spec in (
         *MEASURED.values(),
         *RANGED.values(),
-        GENDER_FROM_13,
+        AT_AGES[FROM_13],
         MetricSpec("interval_coverage_error", "age interval coverage error", Unit.POINTS, Better.LOWER),
         MetricSpec("worst_band_coverage", "age interval coverage, worst age band", Unit.SHARE, Better.HIGHER),
         *CALIBRATION_ERRORS.values(),

@@ -15,6 +15,7 @@ from serving.release import MANIFEST, parse_manifest
 from serving.request_stats import AGE_BANDS
 from training.config import EvaluateConfig
 from training.errors import StepError
+from training.evaluation.age_groups import AGE_GROUPS, FROM_13
 from training.evaluation.samples import METRICS, Array, ScoredSamples
 from training.labels import (
     CHOICES,
@@ -26,7 +27,6 @@ from training.labels import (
     band,
     by_head,
     exact_ages,
-    from_13_years,
     ranged_ages,
 )
 
@@ -50,13 +50,13 @@ def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
         return {**names, "n": int(mask.sum()), **_metrics(metrics[mask], config, random)}
 
     everyone = np.ones(len(metrics), np.bool_)
-    labelled, bands, adults = by_head(faces.labels), age_bands(faces.labels), from_13_years(faces.labels)
+    labelled, bands, adults = by_head(faces.labels), age_bands(faces.labels), FROM_13.mask(faces.labels)
     genders, ethnicities = labelled["gender"], labelled["ethnicity"]
     known = {head: mask for head, mask in zip(LABELS, faces.labelled().T, strict=True) if mask.any()}
     return {
         "labelled": _labelled(faces),
         "overall": group(everyone),
-        "from_13_years": group(adults),
+        FROM_13.key: group(adults),
         "by_age_band": [group(bands == b, age_band=name) for b, name in enumerate(AGE_BANDS)],
         **{
             f"by_{head}": [group(labelled[head] == number, **{head: name}) for number, name in enumerate(names)]
@@ -77,6 +77,8 @@ def measure(faces: ScoredSamples, config: EvaluateConfig) -> dict[str, Any]:
             for e, ethnicity in enumerate(ETHNICITIES)
             if {"gender", "ethnicity"} <= known.keys()
         ],
+        # The last groups: those before draw the same resamples as in earlier versions.
+        **{each.key: group(each.mask(faces.labels)) for each in AGE_GROUPS if each is not FROM_13},
         "calibration_error": {
             head: calibration_error(probabilities[known[head]], right[known[head]])
             for head, probabilities, right in zip(LABELS, faces.probabilities.T, faces.right().T, strict=True)

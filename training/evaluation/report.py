@@ -17,6 +17,7 @@ from serving.images import Pixels
 from serving.release import Release
 from serving.request_stats import AGE_BANDS
 from training.evaluation import baseline, before_after, crowds, learning_curve, metrics, plots, tables
+from training.evaluation.age_groups import FROM_13, measured_groups
 from training.evaluation.comparison import Mask
 from training.evaluation.metric_table import CALIBRATION_ERRORS, SPECS
 from training.evaluation.samples import Array, ScoredSamples
@@ -64,7 +65,10 @@ def render_report(evaluation: Evaluation, face: Callable[[int], Pixels] | None =
         initial=evaluation.measured.get(before_after.MEMBER, {}).get("version", ""),
         curve=_curve(evaluation.measured),
         overall=tables.beside_baseline(evaluation.measured),
-        from_13_years=tables.beside_baseline(evaluation.measured, "from_13_years"),
+        ages=[
+            (group.title, tables.beside_baseline(evaluation.measured, group.key))
+            for group in measured_groups(evaluation.measured)
+        ],
         sections=list(_sections(evaluation.measured)),
         plots=[(title, plot_uri(plot)) for title, plot in _plots(evaluation)],
         drawn=[] if face is None else list(_drawn(evaluation.faces, face)),
@@ -120,7 +124,7 @@ def _gap(measured: dict[str, Any]) -> str:
     worst, spec = metrics.worst_subgroup(measured), SPECS["worst_subgroup_gap"]
     if worst is None:
         return ""
-    gap = measured["from_13_years"]["gender_accuracy"]["value"] - worst["gender_accuracy"]["value"]
+    gap = measured[FROM_13.key]["gender_accuracy"]["value"] - worst["gender_accuracy"]["value"]
     return f"Lowest gender accuracy: {worst['ethnicity']} {worst['gender']} faces, {spec.text(gap)} below the mean."
 
 

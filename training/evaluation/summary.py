@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from training.evaluation import baseline, tables
+from training.evaluation.age_groups import measured_groups
 from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import GateResult
 from training.evaluation.metric_table import (
+    AT_AGES,
     CALIBRATION_ERRORS,
     COMPARED,
     COMPARED_RANGES,
     FALSE_POSITIVES,
-    GENDER_FROM_13,
     MODEL_BYTES,
     MetricSpec,
     spec,
@@ -53,6 +54,7 @@ def write(folder: Path, measured: dict[str, Any], compared: Comparison, result: 
         "labelled": tables.labelled(measured),
         "not_better": baseline.not_better(measured),
         "tiles": _tiles(measured, overall),
+        "ages": list(_at_ages(measured, compared)),
         "words": list(_words(overall, list(compared.groups()), result)),
         "overall": overall,
         "groups": list(_groups(compared, result)),
@@ -72,11 +74,11 @@ def gauges(measured: dict[str, Any], size: int) -> Iterator[Gauge]:
         measured: content of metrics.json.
         size: of the model file, bytes.
     """
-    overall, adults = measured["overall"], measured["from_13_years"]
     for name, shown in tables.shown(measured).items():
-        yield _gauge(shown, overall[name]["value"])
-    if "gender_accuracy" in adults:
-        yield _gauge(GENDER_FROM_13, adults["gender_accuracy"]["value"])
+        yield _gauge(shown, measured["overall"][name]["value"])
+    for group in measured_groups(measured):
+        if group.metric in measured[group.key]:
+            yield _gauge(AT_AGES[group], measured[group.key][group.metric]["value"])
     for head, error in measured["calibration_error"].items():
         yield _gauge(CALIBRATION_ERRORS[head], error)
     yield _gauge(FALSE_POSITIVES, measured["input_check"]["false_positive_rate"])
@@ -149,14 +151,29 @@ class _Tile(NamedTuple):
     outcome: str
 
 
+# Champion and outcome of a metric that was not compared.
+_UNCOMPARED = ("", "not compared")
+
+
 def _tiles(measured: dict[str, Any], overall: list[_Shown]) -> list[_Tile]:
     """Return the metrics that the gate compares."""
     champion = {row.metric: (row.champion, row.outcome.value) for row in overall}
     return [
-        _Tile(*row[1:], *champion.get(row.name, ("", "not compared")))
+        _Tile(*row[1:], *champion.get(row.name, _UNCOMPARED))
         for row in tables.beside_baseline(measured)
         if row.name in {**COMPARED, **COMPARED_RANGES}
     ]
+
+
+def _at_ages(measured: dict[str, Any], compared: Comparison) -> Iterator[_Tile]:
+    """Yield the metric that each group of ages is known for. The gate does not compare it."""
+    champion = {(row.group, row.metric): _row(row, None) for row in compared.ages}
+    for group in measured_groups(measured):
+        for row in tables.beside_baseline(measured, group.key):
+            if row.name == group.metric:
+                before = champion.get((group.title, row.name))
+                against = (before.champion, before.outcome.value) if before else _UNCOMPARED
+                yield _Tile(AT_AGES[group].title, *row[2:], *against)
 
 
 def _words(overall: list[_Shown], groups: list[Difference], result: GateResult | None) -> Iterator[str]:

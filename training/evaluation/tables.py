@@ -84,7 +84,7 @@ def rows(measured: dict[str, Any], groups: list[dict[str, Any]], attributes: lis
 
 
 def beside_baseline(measured: dict[str, Any], group: str = "overall") -> list[ComparedRow]:
-    """Return one row for each metric of "overall" or "from_13_years"."""
+    """Return one row for each metric of "overall" or of a group of ages, by its key."""
     row, constant, found = _row(measured, measured[group], ()), measured["baseline"][group], shown(measured)
     cells = row.cells or (Cell(TOO_FEW, ""),) * len(found)
     return [

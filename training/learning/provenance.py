@@ -14,12 +14,13 @@ from typing import Any
 import tensorflow as tf
 
 from training import runs
-from training.config import ConvertConfig, TrainConfig
+from training.config import BUNDLED, ConvertConfig, TrainConfig
 from training.data import shards
 from training.data.shards import ORIGIN_FILE
 from training.files import write_text
 from training.git import commit
 from training.learning import other_faces
+from training.registry.addresses import parse
 from training.registry.releases import release_at
 
 # In a run's folder: the machines of the training, one more for each resume, and the releases it started from.
@@ -35,19 +36,23 @@ def provenance(data: Path, trained: Path, config: ConvertConfig) -> dict[str, An
         trained: folder of the run.
         config: configuration of the running conversion.
     """
-    found, here = runs.load(trained), environment()
+    found, here, made = runs.load(trained), environment(), _read(trained / _MAKING)
+    releases = made.get("releases", {})
+    names = {uri: _name(uri, release) for uri, release in releases.items()}
+    if releases:
+        made["releases"] = {names[uri]: release for uri, release in releases.items()}
     return {
         "commit": commit(),
         "pipeline": os.environ.get("CI_PIPELINE_URL", ""),
         "data": shards.fingerprint(data).stated(),
         "source": _read(data / ORIGIN_FILE),
         "preset": found.preset,
-        "config": asdict(found.config),
+        "config": _renamed(asdict(found.config), names),
         "devices": found.devices,
         "epochs": len(runs.history(trained)),
         "convert": asdict(config),
         "tools": here["tools"],
-        "trained": _read(trained / _MAKING),
+        "trained": made,
         **other_faces.stated(trained),
         "converted": here,
     }
@@ -63,6 +68,20 @@ def remember(folder: Path, config: TrainConfig) -> None:
         "releases": {uri: release for uri, release in releases.items() if release},
     }
     write_text(folder / _MAKING, json.dumps(making, indent=1) + "\n")
+
+
+def _name(uri: str, release: dict[str, str]) -> str:
+    """Return the name of a release in a manifest: a local folder says nothing elsewhere, so its version is named."""
+    return uri if uri == BUNDLED or parse(uri).bucket else release["version"]
+
+
+def _renamed(config: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Return a configuration that calls the releases of the training by these names."""
+    initial, teachers = config["init_from"], config["teachers"]
+    return config | {
+        "init_from": names.get(initial, initial),
+        "teachers": [names.get(teacher, teacher) for teacher in teachers],
+    }
 
 
 def environment() -> dict[str, Any]:
