@@ -89,6 +89,18 @@ resource "google_storage_bucket_iam_member" "releases_promote" {
   }
 }
 
+# Attestations of images. Each build writes a folder of its own, and the account cannot change it afterwards.
+resource "google_storage_bucket_iam_member" "releases_attest" {
+  bucket = google_storage_bucket.releases.name
+  role   = "roles/storage.objectCreator"
+  member = google_service_account.deployer.member
+
+  condition {
+    title      = "only attestations of images"
+    expression = "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.releases.name}/objects/.images/\")"
+  }
+}
+
 # Holds on promoted releases: nobody can delete a held object before the hold is released.
 resource "google_project_iam_custom_role" "hold" {
   role_id     = "${local.metric}_hold"

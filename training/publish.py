@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from serving.release import MANIFEST
+from training import sbom
 from training.errors import StepError
 from training.evaluation import metrics
 from training.evaluation.card import render_card
 from training.evaluation.gate_result import require_passed
 from training.files import write_text
+from training.registry import provenance
 from training.registry.local import release_files
 from training.registry.registry import RELEASE_FILES, Registry, require_version
 from training.registry.releases import stated_files, verify_digests
 from training.registry.signatures import SIGNATURE, covers
 from training.registry.signing import Signer, sign
 from training.registry.storage import Stored
+from training.sbom import SBOM_FILE
+from training.slsa import PROVENANCE_FILE
 
 CARD_FILE = "card.md"
+_FUNCTION = Path(__file__).parents[1] / "function"
 
 
 def publish(folder: Path, registry: Registry, signer: Signer | None = None, made_from: str = "") -> str:
-    """Add metrics, model card and signature to the release in `folder`, publish it, and return its address.
+    """Complete and sign the release in `folder`, publish it, and return its address.
 
+    What it adds: metrics, model card, provenance and bill of materials, all of them covered by the signature.
     A model that another pipeline has published from the same state is not published again: its address is returned.
 
     Args:
@@ -59,8 +67,20 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None, made
     manifest["metrics"] = {"faces": measured["faces"], **measured["overall"]}
     write_text(path, json.dumps(manifest, indent=2) + "\n")
     write_text(folder / CARD_FILE, render_card(manifest, measured))
+    _attest(folder, manifest)
     _sign(folder, registry.storage.read(f"{manifest['version']}/{SIGNATURE}"), signer)
     return registry.publish(manifest["version"], release_files(folder))
+
+
+def _attest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the provenance of the release, and the bill of materials of a function that serves it."""
+    digests = {MANIFEST: hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()}
+    # The bundled release leaves out the weights that its manifest names.
+    digests |= {name: digest for name, digest in stated_files(manifest).items() if (folder / name).is_file()}
+    write_text(folder / PROVENANCE_FILE, provenance.statement(manifest, digests))
+    model = sbom.Model(manifest["name"], manifest["version"], manifest["model"]["sha256"])
+    bill = sbom.bill("function", model.version, manifest["created"], _FUNCTION, sbom.dockerfile_base(), model)
+    write_text(folder / SBOM_FILE, bill)
 
 
 def _sign(folder: Path, published: Stored | None, signer: Signer | None) -> None:

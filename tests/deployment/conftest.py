@@ -58,7 +58,7 @@ class Setup:
         """Deploy without the command. An unchanged function/ needs no build."""
         release = find(self.registry, version)
         if function:
-            return deploy.deploy(self.service, release, FAST, function)
+            return deploy.deploy(self.service, self.registry, release, FAST, function)
         return deploy.add_candidate(self.service, release, self.image)
 
     def go_live(self, version: str = FIRST, function: Path | None = None) -> str:

@@ -114,7 +114,7 @@ def test_deploy_keeps_the_function_of_a_newer_commit(setup: Setup, monkeypatch: 
     live = setup.go_live(FIRST, FUNCTION)
     monkeypatch.setenv("CI_COMMIT_TIMESTAMP", "2026-11-02T10:59:59Z")
     older = setup.changed_function("serving/static_files.py", "from __future__", "# old\nfrom __future__")
-    made = setup.service.revision(deploy(setup.service, find(setup.registry, SECOND), FAST, older))
+    made = setup.service.revision(deploy(setup.service, setup.registry, find(setup.registry, SECOND), FAST, older))
     assert made.containers[0].image == setup.service.revision(live).containers[0].image
     assert made.labels["source"] == setup.service.revision(live).labels["source"]
 

@@ -46,6 +46,11 @@ def test_release_is_signed_and_deploy_verifies_it(retrained: After) -> None:
     assert "signed by" in retrained.pipeline.logs["deploy"]
 
 
+def test_image_is_attested_and_rollout_verifies_it(retrained: After, redeployed: After) -> None:
+    for after in (retrained, redeployed):
+        assert "image attested by: the key " in after.pipeline.logs["rollout"]
+
+
 def test_the_next_push_deploys_the_function_of_a_cancelled_one(retrained: After, redeployed: After) -> None:
     assert "train" not in redeployed.pipeline.logs
     assert redeployed.revision != retrained.revision

@@ -92,9 +92,11 @@ def _holds(condition: str, name: str) -> bool:
     """Evaluate a condition about the name of an object."""
     if not condition:
         return True
-    match = re.fullmatch(r'resource\.name (==|!=) "([^"]+)"', condition)
+    match = re.fullmatch(r'resource\.name(?: (==|!=) |\.(startsWith)\()"([^"]+)"\)?', condition)
     assert match, condition
-    return (match[2] == name) == (match[1] == "==")
+    if match[2]:
+        return name.startswith(match[3])
+    return (match[3] == name) == (match[1] == "==")
 
 
 def _evaluated(expression: str, assertion: dict[str, Any]) -> Any:

@@ -282,6 +282,13 @@ def test_renovate_runs_only_in_its_schedule_with_a_token() -> None:
     assert "id_tokens" not in job
 
 
+def test_jobs_that_sign_have_a_token_for_sigstore() -> None:
+    """GitLab, "Use Sigstore for keyless signing and verification": the audience is `sigstore`."""
+    signing = {name for name in JOBS if "SIGSTORE_ID_TOKEN" in _tokens(name)}
+    assert signing == {"publish", "deploy"}
+    assert {JOBS[name]["id_tokens"]["SIGSTORE_ID_TOKEN"]["aud"] for name in signing} == {"sigstore"}
+
+
 def test_infra_and_pipeline_agree_on_audience_and_path_of_the_token() -> None:
     infra = "".join(file.read_text() for file in (ROOT / "infra").glob("*.tf"))
     google = PIPELINE[".google"]

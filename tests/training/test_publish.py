@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from serving import release
+from tests.conftest import ROOT
 from tests.loglines import BUNDLED
 from tests.signatures import digest, public
+from training import slsa
 from training.config import EvaluateConfig
 from training.errors import StepError
 from training.evaluate import evaluate
@@ -79,15 +82,38 @@ def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path
         "manifest.json",
         "metrics.json",
         "model.tflite",
+        "provenance.json",
         "report.html",
+        "sbom.json",
         "weights.npz",
     }
+
+
+def test_a_published_release_states_how_it_was_built_and_what_serves_it(mine: Path, registry: Registry) -> None:
+    gate(mine, LENIENT)
+    found = registry.read(publish(mine, registry).rpartition("/")[2])
+    subjects = ("manifest.json", "model.tflite", "weights.npz")
+    assert slsa.subjects(found.files["provenance.json"]) == {name: found.digest(name) for name in subjects}
+    definition = json.loads(found.files["provenance.json"])["predicate"]["buildDefinition"]
+    materials = {each.get("name", "source"): each["digest"] for each in definition["resolvedDependencies"]}
+    origin = found.manifest["provenance"]
+    assert materials["source"] == {"gitCommit": origin["commit"].rstrip("+")}
+    assert materials["faces"] == {"sha256": origin["data"]["sha256"]}
+    lock = ROOT / "training" / "requirements-cpu.txt"
+    assert materials["training/requirements-cpu.txt"] == {"sha256": hashlib.sha256(lock.read_bytes()).hexdigest()}
+    assert definition["externalParameters"]["config"] == origin["config"]
+    bill = json.loads(found.files["sbom.json"])
+    (model,) = [each for each in bill["components"] if each["bom-ref"] == "model"]
+    assert (model["version"], model["hashes"][0]["content"]) == (found.version, found.digest("model.tflite"))
 
 
 def test_the_bundled_release_goes_as_it_is_into_a_registry_of_ones_own(registry: Registry, tmp_path: Path) -> None:
     release = Path(shutil.copytree(BUNDLED, tmp_path / "work" / "release"))
     version = publish(release, registry).rpartition("/")[2]
-    assert registry.read(version).files == release_files(BUNDLED)
+    added = {"provenance.json", "sbom.json"}
+    files = registry.read(version).files
+    assert added <= files.keys()
+    assert {name: data for name, data in files.items() if name not in added} == release_files(BUNDLED)
 
 
 def test_a_signature_is_of_all_that_is_published(mine: Path, registry: Registry, ours: Path) -> None:

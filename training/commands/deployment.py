@@ -66,7 +66,15 @@ def deploy(options: argparse.Namespace) -> int:
     release = find(registry, version, trust)
     _print(f"release: {release.uri}, SHA-256 {release.sha256}, {MANIFEST} {release.manifest_sha256}")
     _print(f"signed by: {release.signer}")
-    revision = (options.if_needed and reuse(service, release)) or deploy(service, release, DeployConfig())
+    revision = options.if_needed and reuse(service, release)
+    if not revision:
+        signer = signing.signer(options)
+        if signer is None and not trust.unsigned:
+            raise StepError(
+                "nobody would sign the attestation of the image, which `rollout` asks for; use --signing-key, or "
+                "GitLab's identity in SIGSTORE_ID_TOKEN"
+            )
+        revision = deploy(service, registry, release, DeployConfig(), signer=signer)
     found = f"REVISION={revision}\nCANDIDATE_URL={service.address(CANDIDATE)}\n"
     _print(found.rstrip("\n"))
     if options.env_file:
@@ -85,6 +93,7 @@ def _deploy_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--env-file", type=Path, help="file for REVISION=… and CANDIDATE_URL=…")
     signing.trust_arguments(parser)
+    signing.signing_key(parser, "the attestation of the image")
 
 
 def verify(options: argparse.Namespace) -> int:

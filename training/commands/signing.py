@@ -68,14 +68,19 @@ def trust_if_any(options: argparse.Namespace) -> Trust | None:
 
 def signer_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that `signer` reads."""
+    signing_key(parser, "the release")
+    _instance(parser)
+
+
+def signing_key(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option for the key that signs `what`, to those of `trust_arguments`."""
     parser.add_argument(
         "--signing-key",
         metavar="FILE",
         default=os.environ.get("SIGNING_KEY", ""),
-        help=f"PEM file of the private key that signs the release; {keys.RECIPE} makes one (default: SIGNING_KEY, or "
+        help=f"PEM file of the private key that signs {what}; {keys.RECIPE} makes one (default: SIGNING_KEY, or "
         "else the identity in SIGSTORE_ID_TOKEN)",
     )
-    _instance(parser)
 
 
 def signer(options: argparse.Namespace) -> Signer | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from google.cloud import run_v2
 
+from training.deployment.attestation import attest
 from training.deployment.build import BuiltImage, build, source_digest
 from training.deployment.config import DeployConfig
 from training.deployment.logs import ServiceLog
@@ -15,30 +16,50 @@ from training.deployment.releases import ReleaseRef, plain
 from training.deployment.service import CANDIDATE, PRODUCTION, CloudRunService, failure, ready, short
 from training.errors import StepError
 from training.git import commit, committed
+from training.registry.registry import Registry
+from training.registry.signing import Signer
 
 FUNCTION = Path(__file__).parents[2] / "function"
 # Labels of a revision.
 COMMITTED, RELEASE, SOURCE = "committed", "release", "source"
 
 
-def deploy(service: CloudRunService, release: ReleaseRef, config: DeployConfig, function: Path = FUNCTION) -> str:
-    """Build the function and add a revision that serves `release`. The traffic does not change.
+def deploy(
+    service: CloudRunService,
+    registry: Registry,
+    release: ReleaseRef,
+    config: DeployConfig,
+    function: Path = FUNCTION,
+    signer: Signer | None = None,
+) -> str:
+    """Build the function, attest its image and add a revision that serves `release`. The traffic does not change.
 
     The new revision gets the tag `candidate`, the revision with the traffic gets the tag `production`. A live function
     of a newer commit stays: a training takes hours, and another push may have deployed since.
+
+    Args:
+        service: Service that gets the revision.
+        registry: Registry that gets the attestation of the image.
+        release: Release that the revision serves.
+        config: Configuration of the build.
+        function: Folder of the function's source.
+        signer: Who signs the attestation, None for nobody.
 
     Returns:
         Name of the new revision.
 
     Raises:
-        StepError: The build failed or the revision does not start. The message has the reason and names the log.
+        StepError: The build failed, the attestation cannot be signed, or the revision does not start. The message has
+            the reason and names the log.
         ConflictError: Another process changed the service concurrently.
     """
     # Fail before the build if the service does not exist.
     live = service.revision(service.traffic().production)
     if int(live.labels.get(COMMITTED, 0)) > committed():
         return add_candidate(service, release)
-    return add_candidate(service, release, build(function, service.name, commit(), config))
+    image = build(function, service.name, commit(), config)
+    attest(registry, image, release, function, config, signer)
+    return add_candidate(service, release, image)
 
 
 def reuse(service: CloudRunService, release: ReleaseRef, function: Path = FUNCTION) -> str:

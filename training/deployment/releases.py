@@ -37,6 +37,8 @@ class ReleaseRef:
     """SHA-256 of its manifest in hex."""
     signer: str = ""
     """Who signed it, "" if no signature was required."""
+    name: str = ""
+    """Name of the model."""
 
     def pinned(self) -> dict[str, str]:
         """Return the variables of a revision that serves the release."""
@@ -51,8 +53,9 @@ def find(registry: Registry, version: str = "", trust: Trust | None = None) -> R
     """
     version = version or registry.in_production()
     found = registry.read(version, trust)
-    model = found.manifest["model"]["file"]
-    return ReleaseRef(version, registry.address(version), found.digest(model), found.digest(MANIFEST), found.signer)
+    manifest, uri = found.manifest, registry.address(version)
+    digests = found.digest(manifest["model"]["file"]), found.digest(MANIFEST)
+    return ReleaseRef(version, uri, *digests, found.signer, manifest["name"])
 
 
 def served(variables: Mapping[str, str], registry: Registry) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from training.deployment import attestation
 from training.deployment.config import RolloutConfig
 from training.deployment.judgement import detectable, verdict
 from training.deployment.logs import RequestLog, ServiceLog
@@ -62,6 +63,9 @@ def rollout(
     """
     service.require_candidate(revision)
     version = _require_release(service, registry, revision, trust)
+    if trust:
+        image = service.revision(revision).containers[0].image
+        say(f"image attested by: {attestation.require(registry, image, trust)}")
     pointer, before = registry.production(), service.traffic()
     production = before.tags.get(PRODUCTION, before.production)
     tags = without_watch(before.tags) | {PRODUCTION: production}

@@ -27,6 +27,8 @@ REGISTRY = ".registry"
 PUBLICATIONS = ".publications"
 # Verdicts of the gate on states that may not be published, by their digest. Nothing removes them.
 REFUSALS = ".refusals"
+# Attestations of images, by digest and build. `deploy` writes them, and nothing removes them.
+IMAGES = ".images"
 # Files of a release. Its publisher and its manifest may name others.
 MODEL_FILE = "model.tflite"
 REPORT_FILE = "report.html"
@@ -38,7 +40,9 @@ RELEASE_FILES = (
     "metrics.json",
     "model.sig",
     MODEL_FILE,
+    "provenance.json",
     REPORT_FILE,
+    "sbom.json",
     "weights.npz",
 )
 

@@ -1,4 +1,4 @@
-"""Sign and verify releases with sigstore's model signing.
+"""Sign and verify releases, and attestations of images, with sigstore's model signing.
 
 The signature is a sigstore bundle (https://github.com/sigstore/model-transparency): an in-toto statement with the
 SHA-256 of each file. A key signs it, or the certificate of an OpenID Connect identity such as a GitLab job's.
@@ -15,7 +15,7 @@ from training.registry import keys, timeouts
 from training.registry.local import release_files
 from training.registry.signatures import SIGNATURE, Signature, differences, read
 
-UNSIGNED = "nobody: the release is unsigned"
+UNSIGNED = "nobody: there is no signature"
 GITLAB = "https://gitlab.com"
 # seconds; the library has no time limit
 _SIGSTORE_SECONDS = 120
@@ -89,12 +89,13 @@ def sign(folder: Path, signer: Signer) -> str:
     return str(read(path.read_bytes()))
 
 
-def verify(release: Path | dict[str, bytes], trust: Trust) -> str:
+def verify(release: Path | dict[str, bytes], trust: Trust, what: str = "the release") -> str:
     """Verify that a trusted signer signed exactly these files, and return the signer.
 
     Args:
         release: its folder, or its files by name.
         trust: the trusted signers.
+        what: name of what is signed, for messages.
 
     Raises:
         StepError: there is no signature, a file was altered, added or is missing, another signer signed, or sigstore's
@@ -105,18 +106,17 @@ def verify(release: Path | dict[str, bytes], trust: Trust) -> str:
         if trust.unsigned:
             return UNSIGNED
         raise StepError(
-            f"the release has no signature, {SIGNATURE}; publish it again with --signing-key or with GitLab's "
-            "identity, or accept it unsigned with --allow-unsigned"
+            f"{what} has no signature, {SIGNATURE}; make it again with --signing-key or with GitLab's identity, or "
+            "accept it unsigned with --allow-unsigned"
         )
     signature = read(files[SIGNATURE])
     # With --allow-unsigned alone, this release would be accepted without its signature, too.
     proof_wanted = bool(trust.key or trust.identity or not trust.unsigned)
     if proof_wanted:
-        _require_trusted(signature, trust)
+        _require_trusted(signature, trust, what)
     if changes := differences(signature, files):
         raise StepError(
-            f"the release is not what {signature} signed: {changes}; do not deploy it, find the reason, and publish "
-            "another release"
+            f"{what} is not what {signature} signed: {changes}; do not deploy it, find the reason, and make another"
         )
     if not proof_wanted:
         return f"{signature}, not verified: no signer is trusted"
@@ -127,15 +127,15 @@ def verify(release: Path | dict[str, bytes], trust: Trust) -> str:
     return str(signature)
 
 
-def _require_trusted(signature: Signature, trust: Trust) -> None:
+def _require_trusted(signature: Signature, trust: Trust, what: str) -> None:
     if signature.identity:
         known = bool(trust.identity) and (signature.identity, signature.issuer) == (trust.identity, trust.issuer)
     else:
         known = bool(trust.key) and signature.key == keys.public_digest(trust.key)
     if not known:
         raise StepError(
-            f"the release is signed by {signature}, trusted is {trust}; use a release of a trusted signer, or trust "
-            "this one with --trusted-key or --trusted-identity if you know it"
+            f"{what} is signed by {signature}, trusted is {trust}; use one of a trusted signer, or trust this one with "
+            "--trusted-key or --trusted-identity if you know it"
         )
 
 

@@ -38,6 +38,10 @@ run "a_release_is_never_overwritten" {
     error_message = "Another account than the deployer may move the pointer."
   }
   assert {
+    condition     = google_storage_bucket_iam_member.releases_attest.role == "roles/storage.objectCreator" && google_storage_bucket_iam_member.releases_attest.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/faces-project-releases/objects/.images/\")"
+    error_message = "The deployer could publish a release, or change an attestation."
+  }
+  assert {
     condition     = google_project_iam_custom_role.hold.permissions == toset(["storage.objects.get", "storage.objects.update"])
     error_message = "Holding a release must not include the permission to delete it."
   }
