@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from serving.settings import BUNDLED_RELEASE
 from training.config import BUNDLED, NAMED_WEIGHTS
 from training.data import label_origin, shards
 from training.errors import StepError
 from training.registry.addresses import parse
-from training.registry.releases import release_at
+from training.registry.releases import bundled, release_at
 
 _ROOT = Path(__file__).resolve().parent.parent
 # Placeholders for files that the user has not named, with the option that names them.
@@ -74,15 +73,15 @@ class _Places:
 
     def of(self, name: str, known: dict[str, str] | None) -> Iterator[tuple[str, str]]:
         """Yield how `train` in the tree names a release that may be there, and its present address."""
-        here = str(BUNDLED_RELEASE.resolve())
-        bundled = [(BUNDLED, str(self.tree / "function" / "model")), (here, here)]
+        here = bundled()
+        with_code = [(BUNDLED, str(self.tree / "function" / "model")), (here, here)]
         if name == BUNDLED:
             # First: without trainable weights it is another start than its copy in a registry.
-            yield from bundled
+            yield from with_code
         stored = [f"{_absolute(self.registry)}/{known['version']}"] if self.registry and known else []
         yield from ((uri, uri) for uri in (*stored, *([_absolute(name)] if name != BUNDLED else [])))
         if name != BUNDLED and known:
-            yield from bundled
+            yield from with_code
 
 
 @contextmanager

@@ -129,6 +129,11 @@ def storage(uri: str) -> Storage:
     return open_storage(str(BUNDLED_RELEASE) if uri == BUNDLED else uri)
 
 
+def bundled() -> str:
+    """Return the folder of the release that this code bundles."""
+    return str(BUNDLED_RELEASE.resolve())
+
+
 def _manifest(uri: str, data: bytes) -> dict[str, Any]:
     """Return the manifest, in which name, version and the files' entries are valid."""
     try:
