@@ -199,9 +199,9 @@ bench-detection: faces-named $(DEV_ENV)/.ready ## measure small, turned and fals
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
 	$(DEV_ENV)/bin/python -m tests.bench_detection build/score/data "$(DATA)" $(PHOTOS)
 
-bench-peers: faces-named $(DEV_ENV)/.ready $(NODE_TOOLS) $(FACE_WEIGHTS) ## compare with other systems on test faces of DATA=<UTKFace> [PHOTOS=<folder>] [GEAR=<folder with gear.json>] [RELEASES=<folders>] (needs npm)
+bench-peers: faces-named $(DEV_ENV)/.ready $(NODE_TOOLS) $(FACE_WEIGHTS) ## compare with other systems on test faces of DATA=<UTKFace> [PHOTOS=<folder>] [GEAR=<folder with gear.json>] [SAMPLE=500] [RELEASES=<folders>] (needs npm)
 	$(DEV_ENV)/bin/python -m training prepare --preset default --data "$(DATA)" --work build/score
-	$(DEV_ENV)/bin/python -m tests.bench_peers build/score/data "$(DATA)" $(RELEASES) $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(GEAR),--gear "$(GEAR)")
+	$(DEV_ENV)/bin/python -m tests.bench_peers build/score/data "$(DATA)" $(RELEASES) $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(GEAR),--gear "$(GEAR)") $(if $(SAMPLE),--sample $(SAMPLE))
 
 bench-peer: $(DEV_ENV)/.ready $(NODE_TOOLS) ## compare the time of one prediction with face-api.js (needs npm)
 	$(DEV_ENV)/bin/python -m tests.bench_peer

@@ -1,7 +1,7 @@
 """The release beside other systems on the same images: `make bench-peers DATA=<UTKFace> PHOTOS=<photographs>`.
 
 python -m tests.bench_peers <folder that `prepare` wrote> <UTKFace> [--photos <folder with metadata.csv>]
-    [--gear <folder with Human's network gear>] [<release>…]
+    [--gear <folder with Human's network gear>] [--sample 500] [<release>…]
 
 Each system finds the face itself. UTKFace's faces get a grey border for that, because detectors look for whole heads.
 Ours also takes them as they are.
@@ -29,12 +29,16 @@ from training.labels import GENDERS, by_head
 # Width of the border as a share of a face's side.
 BORDER = 0.4
 GREY = (128, 128, 128)
+SEED = 1
 
 
 def main() -> None:
     """Print a table for the faces, and one for the photographs."""
     options = _options()
     paths, labels = faces_of(options.data, options.faces, "test")
+    if options.sample:
+        drawn = np.sort(np.random.default_rng(SEED).permutation(len(paths))[: options.sample])
+        paths, labels = [paths[place] for place in drawn], labels[drawn]
     pixels = [bench_photos.opened(path) for path in paths]
     ages, genders = by_head(labels)["age"].astype(np.int64), by_head(labels)["gender"]
     print(f"{len(pixels)} test faces of UTKFace")
@@ -57,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("releases", nargs="*", default=[str(BUNDLED_RELEASE)])
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--gear", type=Path)
+    parser.add_argument("--sample", type=int, help="test faces, drawn at random; default: all")
     return parser.parse_args()
 
 

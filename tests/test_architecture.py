@@ -34,6 +34,7 @@ LAYERS = (
         "sources",
         "stability",
         "templating",
+        "text_table",
     ),
     ("data",),
     ("registry",),

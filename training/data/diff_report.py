@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from training import text_table
 from training.data.diff import ALL, DataDiff
 from training.data.versions import Labels, Versions
 from training.labels import LABELS
@@ -21,9 +22,7 @@ _TITLES = ("faces", "distribution", "old", "new", "PSI", "verdict", "changed mos
 
 def text(diff: DataDiff) -> str:
     """Return the report for the terminal."""
-    rows = [_TITLES, *_shifts(diff)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    table = text_table.lines([_TITLES, *_shifts(diff)])
     return "\n".join([*(f"{name}: {value}" for name, value in _facts(diff)), "", *table, "", *_remarks(diff)])
 
 

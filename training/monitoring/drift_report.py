@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from serving import manifest_v3
+from training import text_table
 from training.config import DriftConfig
 from training.errors import StepError
 from training.evaluation.metrics import METRICS_FILE
@@ -19,6 +20,8 @@ from training.registry import releases
 from training.stability import DriftComparison, DriftStatus, compare
 
 _TITLES = ("measure", "images", "PSI", "corrected", "limit", "verdict", "moved most")
+# Columns of the table with numbers.
+_NUMBERS = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,7 @@ def _counted(logs: str, manifest: dict[str, Any], since: datetime | None = None)
 def table(report: DriftReport) -> str:
     """Return the report as a table for the terminal."""
     rows = [_TITLES, *map(_row, report.comparisons)] if report.comparisons else []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))] if rows else []
-    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+    lines = text_table.lines(rows, _NUMBERS)
     return "\n".join([_served(report), *lines, _quality(report.traffic), _rest(report.traffic), _conclusion(report)])
 
 
@@ -130,11 +132,6 @@ def _row(one: DriftComparison) -> tuple[str, ...]:
     moved = f"{name}: {before:.1%} -> {now:.1%}"
     metrics = f"{one.psi:.4f}", f"{one.corrected:.4f}", f"{one.config.psi:.4f}"
     return one.measure, f"{one.images:,}", *metrics, one.verdict, moved
-
-
-def _aligned(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
-    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        yield cell.rjust(width) if 1 <= column <= 4 else cell.ljust(width)
 
 
 def _served(report: DriftReport) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from serving import manifest_v3
+from training import text_table
 from training.config import FeedbackConfig
 from training.errors import StepError
 from training.evaluation.metric_table import CALIBRATION_ERRORS, MetricSpec
@@ -23,8 +24,8 @@ from training.openmetrics import Gauge
 from training.registry import releases
 
 _TITLES = ("metric", "group", "faces", "live", "expected", "limit", "verdict")
-# Columns of the table with words.
-_LEFT = (0, 1, 6)
+# Columns of the table with numbers.
+_NUMBERS = (2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,7 @@ def title(one: FeedbackComparison) -> str:
 def table(report: FeedbackReport) -> str:
     """Return the report as a table for the terminal."""
     rows = [_TITLES, *map(_row, report.comparisons)] if report.comparisons else []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))] if rows else []
-    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
+    lines = text_table.lines(rows, _NUMBERS)
     return "\n".join(
         [
             _joined(report),
@@ -208,11 +208,6 @@ def _row(one: FeedbackComparison) -> tuple[str, ...]:
 
 def _change(spec: MetricSpec, amount: float) -> str:
     return spec.difference(amount).lstrip("+")
-
-
-def _aligned(row: tuple[str, ...], widths: list[int]) -> Iterator[str]:
-    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        yield cell.ljust(width) if column in _LEFT else cell.rjust(width)
 
 
 def _joined(report: FeedbackReport) -> str:
