@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -49,6 +50,13 @@ def url(site: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (ROOT / "docs" / "site" / "mkdocs.yml").read_text()
+    listed = set(re.findall(r"\S+\.md$", text.partition("\nnav:")[2], re.MULTILINE))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert pages <= listed, "add the page to nav in docs/site/mkdocs.yml"
 
 
 def generated() -> Iterator[tuple[str, str]]:
