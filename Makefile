@@ -48,7 +48,7 @@ NODE_TOOLS := node_modules/.bin/gitlab-ci-local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline recipe lock audit wheel bench bench-memory bench-training bench-photos bench-robustness bench-detection bench-peer bench-peers screenshots bench-warnings bench-demographics bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
+.PHONY: help faces-named tables-named preset-named port-free run setup test test-fast e2e check hooks format site docs face-weights pipeline recipe lock audit wheel bench bench-memory bench-training bench-photos bench-robustness bench-detection bench-peers bench-peer screenshots bench-warnings bench-demographics bench-partial bench-gate bench-rollout bench-finetune fuzz score clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
