@@ -230,6 +230,14 @@ def test_a_table_without_labels_is_refused(tmp_path: Path, text: str, sentence: 
         read(tmp_path, text)
 
 
+def test_names_that_do_not_meet_are_shown(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text('{"file": "faces/a.jpg", "gender": {"label": "male", "probability": 0.9}}\n')
+    known = live_answers.from_files([str(kept)], {"a.jpg"})
+    with pytest.raises(NoAnswerError, match=r"no answer has this name; other answers have names such as faces/a\.jpg"):
+        known.find(Place("a.jpg", 0, 0))
+
+
 def test_answers_without_a_name_are_refused(tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
     kept.write_text('{"predictions": [{"gender": {"label": "male", "probability": 0.9}}]}\n')

@@ -12,6 +12,7 @@ from age_gender.answer_files import PARQUET, AnswersError, Row
 from age_gender.prediction import FILE, Estimates, head_columns, parse_estimates
 from serving.heads import AGE, HEADS
 from serving.prediction import RELEASE, AgeEstimate, LabelEstimate
+from serving.text import printable
 from training.data.table_columns import FACE, IMAGE, REQUEST
 from training.errors import StepError
 from training.monitoring import entries, logfiles
@@ -40,8 +41,8 @@ class LiveAnswers:
     """Requests that the log has, without estimates."""
     ambiguous: set[str] = field(default_factory=set)
     """Names with several answers that differ."""
-    read: int = 0
-    """Requests and images that were read."""
+    other: str = ""
+    """The first name that no label has, for messages."""
 
     def find(self, place: Place) -> Estimates:
         """Return the estimates for a face.
@@ -52,8 +53,7 @@ class LiveAnswers:
         if place.name in self.ambiguous:
             raise NoAnswerError("several different answers have this name")
         if place.name not in self.images:
-            silent = place.name in self.silent
-            raise NoAnswerError("logged without estimates (LOG_FACES is off)" if silent else "no answer has this name")
+            raise NoAnswerError(self._absence(place.name))
         images = self.images[place.name]
         image = place.image or _only(images, "image")
         if image not in images:
@@ -66,18 +66,27 @@ class LiveAnswers:
             raise NoAnswerError("no face has this number")
         return faces[face - 1]
 
+    def _absence(self, name: str) -> str:
+        if name in self.silent:
+            return "logged without estimates (LOG_FACES is off)"
+        others = f"; other answers have names such as {printable(self.other)}" if self.other else ""
+        return f"no answer has this name{others}"
+
+    def _wants(self, name: str) -> bool:
+        wanted = name in self.wanted
+        self.other = self.other or ("" if wanted else name)
+        return wanted
+
     def add(self, name: str, release: str, images: Images) -> None:
         """Add the whole answer to a request. Cloud Logging may write an entry twice."""
-        self.read += 1
-        if name not in self.wanted:
+        if not self._wants(name):
             return
         if self.images.setdefault(name, images) != images or self.releases.setdefault(name, release) != release:
             self.ambiguous.add(name)
 
     def add_row(self, name: str, release: str, image: int, faces: list[Estimates] | None) -> None:
         """Add a part of an answer: an image, or one of its faces."""
-        self.read += 1
-        if name not in self.wanted:
+        if not self._wants(name):
             return
         if self.releases.setdefault(name, release) != release:
             self.ambiguous.add(name)
