@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from serving.release import MANIFEST
-from training import sbom
 from training.errors import StepError
 from training.evaluation import metrics
 from training.evaluation.card import render_card
@@ -25,7 +24,6 @@ from training.sbom import SBOM_FILE
 from training.slsa import PROVENANCE_FILE
 
 CARD_FILE = "card.md"
-_FUNCTION = Path(__file__).parents[1] / "function"
 
 
 def publish(folder: Path, registry: Registry, signer: Signer | None = None, made_from: str = "") -> str:
@@ -73,14 +71,12 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None, made
 
 
 def _attest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the provenance of the release, and the bill of materials of a function that serves it."""
+    """Write the provenance and the bill of materials of the release, both from its manifest alone."""
     digests = {MANIFEST: hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()}
     # The bundled release leaves out the weights that its manifest names.
     digests |= {name: digest for name, digest in stated_files(manifest).items() if (folder / name).is_file()}
     write_text(folder / PROVENANCE_FILE, provenance.statement(manifest, digests))
-    model = sbom.Model(manifest["name"], manifest["version"], manifest["model"]["sha256"])
-    bill = sbom.bill("function", model.version, manifest["created"], _FUNCTION, sbom.dockerfile_base(), model)
-    write_text(folder / SBOM_FILE, bill)
+    write_text(folder / SBOM_FILE, provenance.bill(manifest))
 
 
 def _sign(folder: Path, published: Stored | None, signer: Signer | None) -> None:

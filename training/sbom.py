@@ -1,10 +1,11 @@
-"""Software bill of materials of the function: a document of CycloneDX 1.6 (https://cyclonedx.org/specification/overview)."""
+"""Bills of materials of images and releases: CycloneDX 1.6 (https://cyclonedx.org/specification/overview)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,6 @@ LOCK = "requirements.txt"
 """Name of the lock file in the function's folder."""
 
 _MODEL = "machine-learning-model"
-_DOCKERFILE = Path(__file__).parents[1] / "Dockerfile"
-_BASE = re.compile(r"^FROM (\S+) AS function$", re.MULTILINE)
 # One requirement of a lock file, with its continuation lines joined.
 _PIN = re.compile(
     r"(?P<name>[\w.-]+)==(?P<version>[^\s;]+)(?P<marker> ; .+?)?(?: --hash=sha256:[0-9a-f]{64})+", re.ASCII
@@ -30,7 +29,7 @@ _IMAGE = re.compile(r"(?P<name>.+?)(?::(?P<tag>[\w.-]+))?(?:@sha256:(?P<digest>[
 
 @dataclass(frozen=True)
 class Model:
-    """The model that a function serves."""
+    """The model of a release."""
 
     name: str
     """Name of its release."""
@@ -40,28 +39,46 @@ class Model:
     """SHA-256 of the model file in hex."""
 
 
-def bill(name: str, version: str, created: str, function: Path, base: str, model: Model) -> str:
-    """Return the document as JSON.
+def of_image(name: str, digest: str, created: str, function: Path, base: str, model: Model) -> str:
+    """Return the document for an image of the function as JSON.
 
     Args:
-        name: Name of what has these components.
-        version: Its version.
+        name: Name of the image.
+        digest: Its digest.
         created: Time of the document, as in ISO 8601.
-        function: Folder of the function, with its lock file.
+        function: Folder that it was built from, with its lock file.
         base: Address of the base image, "" if it is unknown.
-        model: The model that is served.
+        model: The model that its first revision serves.
 
     Raises:
         StepError: The lock file cannot be read.
     """
-    served = {"name": model.name, "version": model.version, "hashes": [_hash(model.sha256)]}
     components = [
         *_packages(function / LOCK),
         *([_image(base)] if base else []),
-        {"type": _MODEL, "bom-ref": "model", **served},
+        _model("model", model),
         *_detectors(function),
     ]
-    subject = {"type": "application", "bom-ref": "function", "name": name, "version": version}
+    return _document(
+        {"type": "application", "bom-ref": "function", "name": name, "version": digest}, created, components
+    )
+
+
+def of_release(model: Model, created: str, faces: str, learnt_from: Sequence[Model]) -> str:
+    """Return the document for a release as JSON. What serves it is in the document of the image.
+
+    Args:
+        model: Its model.
+        created: Time of the release, as in ISO 8601.
+        faces: SHA-256 of the prepared faces in hex, "" if it is unknown.
+        learnt_from: Its initial release and its teachers.
+    """
+    data = [{"type": "data", "bom-ref": "faces", "name": "faces", "hashes": [_hash(faces)]}] if faces else []
+    releases = [_model(f"release {each.version}", each) for each in learnt_from]
+    return _document(_model("model", model), created, [*data, *releases])
+
+
+def _document(subject: dict[str, Any], created: str, components: list[dict[str, Any]]) -> str:
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -72,14 +89,9 @@ def bill(name: str, version: str, created: str, function: Path, base: str, model
     return json.dumps(document, indent=1) + "\n"
 
 
-def dockerfile_base() -> str:
-    """Return the function's base image in the Dockerfile, "" where there is none, as in the image itself."""
-    if not _DOCKERFILE.is_file():
-        return ""
-    found = _BASE.search(_DOCKERFILE.read_text(encoding="utf-8"))
-    if found is None:
-        raise StepError(f"{_DOCKERFILE} has no line `FROM … AS function`; restore it")
-    return found[1]
+def _model(reference: str, model: Model) -> dict[str, Any]:
+    named = {"name": model.name, "version": model.version}
+    return {"type": _MODEL, "bom-ref": reference, **named, "hashes": [_hash(model.sha256)]}
 
 
 def _packages(lock: Path) -> list[dict[str, Any]]:

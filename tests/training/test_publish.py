@@ -89,7 +89,7 @@ def test_a_published_release_is_served_and_carries_its_card(mine: Path, tmp_path
     }
 
 
-def test_a_published_release_states_how_it_was_built_and_what_serves_it(mine: Path, registry: Registry) -> None:
+def test_a_published_release_states_how_it_was_built_and_of_what(mine: Path, registry: Registry) -> None:
     gate(mine, LENIENT)
     found = registry.read(publish(mine, registry).rpartition("/")[2])
     subjects = ("manifest.json", "model.tflite", "weights.npz")
@@ -103,7 +103,8 @@ def test_a_published_release_states_how_it_was_built_and_what_serves_it(mine: Pa
     assert materials["training/requirements-cpu.txt"] == {"sha256": hashlib.sha256(lock.read_bytes()).hexdigest()}
     assert definition["externalParameters"]["config"] == origin["config"]
     bill = json.loads(found.files["sbom.json"])
-    (model,) = [each for each in bill["components"] if each["bom-ref"] == "model"]
+    model = bill["metadata"]["component"]
+    assert [each["hashes"][0]["content"] for each in bill["components"]] == [origin["data"]["sha256"]]
     assert (model["version"], model["hashes"][0]["content"]) == (found.version, found.digest("model.tflite"))
 
 

@@ -1,4 +1,4 @@
-"""The bill of materials names every package, image and model of the function, as CycloneDX asks."""
+"""Bills of materials name every package, image and model, as CycloneDX asks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DIGEST = "0" * 64
 
 
 def _bill(function: Path = FUNCTION, base: str = "python:3.11") -> str:
-    return sbom.bill("function", "1", "2026-11-01T00:00:00+00:00", function, base, _MODEL)
+    return sbom.of_image("function", "1", "2026-11-01T00:00:00+00:00", function, base, _MODEL)
 
 
 def _components(text: str, kind: str) -> list[dict[str, Any]]:
@@ -69,8 +69,13 @@ def test_it_has_the_base_image(base: str, stated: dict[str, Any]) -> None:
     assert found == {"type": "container", "bom-ref": "base", **stated}
 
 
-def test_the_base_image_is_that_of_the_dockerfile() -> None:
-    assert re.fullmatch(r"python:3\.11[\w.-]*(@sha256:[0-9a-f]{64})?", sbom.dockerfile_base())
+def test_the_document_of_a_release_has_its_model_and_what_that_was_made_of() -> None:
+    teacher = sbom.Model("age-gender", "20261001-bbbbbbbb", "b" * 64)
+    text = sbom.of_release(_MODEL, "2026-11-01T00:00:00+00:00", "c" * 64, [teacher])
+    assert _SCHEMA.validate_str(text) is None
+    assert json.loads(text)["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": _MODEL.sha256}]
+    assert _components(text, "data")[0]["hashes"] == [{"alg": "SHA-256", "content": "c" * 64}]
+    assert [each["version"] for each in _components(text, "machine-learning-model")] == [teacher.version]
 
 
 @pytest.mark.parametrize("line", ["pillow==13.0.0", "pillow>=13", "-r other.txt", "pillow @ file:///pillow.whl"])

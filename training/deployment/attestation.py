@@ -57,7 +57,9 @@ def attest(
         folder = Path(temporary)
         write_text(folder / PROVENANCE_FILE, slsa.statement({name: digest}, _build(image, function, config, now)))
         model = Model(release.name, release.version, release.sha256)
-        write_text(folder / SBOM_FILE, sbom.bill(name, f"sha256:{digest}", now, function, image.base_image_uri, model))
+        write_text(
+            folder / SBOM_FILE, sbom.of_image(name, f"sha256:{digest}", now, function, image.base_image_uri, model)
+        )
         if signer:
             sign(folder, signer)
         files = release_files(folder)
