@@ -109,7 +109,10 @@ class Summaries:
             asked = request_parsing.read(request, self._settings)
         g.stats = RequestStats(len(asked.images))
         infer = self._inference.detect if asked.detect else self._inference.predict
-        return infer(asked.images, deadline, g.stats, probabilities=True)
+        found = infer(asked.images, deadline, g.stats, probabilities=True)
+        # A summary tells of no single face, and its line in the log does neither.
+        g.stats.keep([])
+        return found
 
     def _crowd(self, results: Iterable[PredictionJson], left_out: Counter[str]) -> Crowd:
         tally = Tally(self._known, self._release.version)

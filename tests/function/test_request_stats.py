@@ -108,12 +108,23 @@ def test_each_face_is_logged_only_where_a_setting_asks_for_it(drawn: list[bytes]
     ]
 
 
+def test_the_line_of_a_summary_has_no_single_face(drawn: list[bytes]) -> None:
+    form = [("image", ("a", image, "image/jpeg")) for image in drawn]
+    with serve(FUNCTION, LOG_LEVEL="INFO", LOG_FACES="true", MIN_GROUP="1") as server:
+        assert httpx.post(f"{server.url}/summarize", files=form, timeout=60).status_code == 200
+        (line,) = [line for line in lines(server) if line["httpRequest"]["requestUrl"] == "/summarize"]
+    assert line["images"] == len(drawn)
+    assert "estimates" not in line
+
+
 def test_the_faces_of_a_whole_image_are_logged_in_their_order_up_to_a_limit() -> None:
     stats = RequestStats(3)
     face = {"age": {"years": 30, "low": 25, "high": 35}, "box": {"left": 0.1}}
     other = {**face, "age": {"years": 40, "low": 35, "high": 45}}
     stats.keep([{"faces": [face, other]}, {"faces": []}, {"faces": [face] * (MOST_LOGGED - 1)}])
-    assert stats.estimates(("age", "gender")) == [[{"age": [30, 25, 35]}, {"age": [40, 35, 45]}], []]
+    faces = [{"age": [30, 25, 35]}, {"age": [40, 35, 45]}]
+    assert stats.estimates(("age", "gender")) == {"estimates": [faces, []]}
+    assert stats.estimates(()) == {}
 
 
 def test_a_request_without_an_answer_has_only_failed_images(face: bytes) -> None:

@@ -111,7 +111,7 @@ def test_groups_are_summarized_and_compared(tmp_path: Path, run: Run) -> None:
 
 
 def test_all_shapes_of_answers_count_the_same(tmp_path: Path, run: Run) -> None:
-    """Aligned faces, whole images, rows of a batch as JSON lines and as Parquet, and standard input."""
+    """Aligned faces, whole images, rows of a batch as JSON lines and as Parquet, and saved responses."""
     rows = list(people(30))
     bare = [{name: row[name] for name in ("age", "gender", "probabilities", "release")} for row in rows]
     image = {"file": "group.jpg", "width": 100, "height": 100}
@@ -126,10 +126,11 @@ def test_all_shapes_of_answers_count_the_same(tmp_path: Path, run: Run) -> None:
         written(tmp_path / "whole.jsonl", [{**image, "faces": bare}]),
         written(tmp_path / "batch.jsonl", batch),
         tmp_path / "a.parquet",
+        written(tmp_path / "responses.jsonl", [{"predictions": bare[:20]}, {"predictions": [{"faces": bare[20:]}]}]),
     ]
     first, *others = (run(file, "--json")[1] for file in files)
     assert json.loads(first)["faces"] == 30
-    assert others == [first] * 3
+    assert others == [first] * 4
 
 
 def test_what_is_not_counted_is_stated(tmp_path: Path, run: Run) -> None:
