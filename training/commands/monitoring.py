@@ -6,13 +6,18 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from training.commands import Command
-from training.config import DriftConfig
+from training.config import DriftConfig, FeedbackConfig
 from training.errors import StepError
 from training.files import write_text
+
+if TYPE_CHECKING:
+    from training.openmetrics import Gauge
 
 # Not 1: a scheduled retraining must not start because a bucket is unreadable.
 FAILED = 3
@@ -23,28 +28,16 @@ def drift(options: argparse.Namespace) -> int:
 
     Exit codes: 0 no drift or too few requests, 1 drift, 3 error, for example if no line is a log line of the function.
     """
-    try:
-        return _drift(options)
-    except StepError as error:
-        print(f"drift: {error}", file=sys.stderr)
-        return FAILED
+    return _run(_drift, options)
 
 
 def _drift(options: argparse.Namespace) -> int:
-    from training import notices, openmetrics
     from training.monitoring import drift_report
 
     report = drift_report.create(_release(options), options.logs, DriftConfig(), options.reference, options.since)
     print(drift_report.table(report))
-    if options.metrics:
-        _write(options.metrics, openmetrics.render(drift_report.gauges(report)))
-    if options.log_to:
-        from training.monitoring import cloudlog
-
-        cloudlog.write(options.log_to, drift_report.entry(report), "WARNING" if report.drifted else "INFO")
-    if report.drifted:
-        notices.send(f"the predictions drifted: {', '.join(report.drifted)}")
-    return 1 if report.drifted else 0
+    found = f"the predictions drifted: {', '.join(report.drifted)}" if report.drifted else ""
+    return _tell(options, drift_report.gauges(report), drift_report.entry(report), found)
 
 
 def feedback(options: argparse.Namespace) -> int:
@@ -52,16 +45,10 @@ def feedback(options: argparse.Namespace) -> int:
 
     Exit codes: 0 not worse or too few labels, 1 worse, 3 error, for example if no row labels a face.
     """
-    try:
-        return _feedback(options)
-    except StepError as error:
-        print(f"feedback: {error}", file=sys.stderr)
-        return FAILED
+    return _run(_feedback, options)
 
 
 def _feedback(options: argparse.Namespace) -> int:
-    from training import notices, openmetrics
-    from training.config import FeedbackConfig
     from training.monitoring import feedback_report, true_labels
 
     labels = true_labels.read(options.labels, options.columns, options.values)
@@ -70,15 +57,31 @@ def _feedback(options: argparse.Namespace) -> int:
     print(feedback_report.table(report))
     if options.output:
         _write(options.output, json.dumps(feedback_report.as_json(report), indent=1))
+    found = f"release {report.release} is worse on live faces: {'; '.join(report.worse)}" if report.worse else ""
+    return _tell(options, feedback_report.gauges(report), feedback_report.entry(report), found)
+
+
+def _run(command: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    try:
+        return command(options)
+    except StepError as error:
+        print(f"{command.__name__.strip('_')}: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _tell(options: argparse.Namespace, gauges: Iterable[Gauge], entry: dict[str, Any], found: str) -> int:
+    """Write a verdict where the options say, send a notice of what was found, and return the exit code."""
+    from training import notices, openmetrics
+
     if options.metrics:
-        _write(options.metrics, openmetrics.render(feedback_report.gauges(report)))
+        _write(options.metrics, openmetrics.render(gauges))
     if options.log_to:
         from training.monitoring import cloudlog
 
-        cloudlog.write(options.log_to, feedback_report.entry(report), "WARNING" if report.worse else "INFO")
-    if report.worse:
-        notices.send(f"live faces show that release {report.release} got worse: {'; '.join(report.worse)}")
-    return 1 if report.worse else 0
+        cloudlog.write(options.log_to, entry, "WARNING" if found else "INFO")
+    if found:
+        notices.send(found)
+    return 1 if found else 0
 
 
 def _write(path: Path, text: str) -> None:
@@ -88,13 +91,13 @@ def _write(path: Path, text: str) -> None:
 
 def audience(options: argparse.Namespace) -> int:
     """Estimate the shares of genders and age bands among the faces in a release's log, corrected for its errors."""
+    return _run(_audience, options)
+
+
+def _audience(options: argparse.Namespace) -> int:
     from training.monitoring import audience as estimates
 
-    try:
-        found = estimates.estimate(_release(options), options.logs, options.since)
-    except StepError as error:
-        print(f"audience: {error}", file=sys.stderr)
-        return FAILED
+    found = estimates.estimate(_release(options), options.logs, options.since)
     print(json.dumps(found.as_json()) if options.json else "\n".join(estimates.table(found)))
     return 0
 
