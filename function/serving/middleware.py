@@ -113,8 +113,8 @@ def _log(response: Response, settings: Settings, version: str) -> None:
     }
     if "stats" in g:
         fields |= g.stats.fields(settings.log_predictions)
-        if settings.log_faces and (estimates := g.stats.estimates(settings.log_predictions)):
-            fields["estimates"] = estimates
+        if settings.log_faces:
+            fields |= g.stats.estimates(settings.log_predictions)
     if settings.project and (trace := _trace(request)):
         fields["logging.googleapis.com/trace"] = f"projects/{settings.project}/traces/{trace}"
     outcome = f"{status} in {1000 * seconds:.1f} ms"

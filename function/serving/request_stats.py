@@ -55,20 +55,21 @@ class RequestStats:
         """Remember the result of each image, in order, for `estimates`."""
         self._results = results
 
-    def estimates(self, heads: tuple[str, ...]) -> Logged:
-        """Return the estimates of `heads` for each face of each image, in order; None for an image with an error.
+    def estimates(self, heads: tuple[str, ...]) -> dict[str, Logged]:
+        """Return the field `estimates` of a log line: for each image its faces, or None for an image with an error.
 
-        An age is [years, low, high], a label [label, probability]. After MOST_LOGGED faces the list ends.
+        An age is [years, low, high], a label [label, probability]. After MOST_LOGGED faces the list ends. There is no
+        field without heads, or where the request failed.
         """
         logged: Logged = []
         faces = 0
-        for result in self._results:
+        for result in self._results if heads else ():
             found = None if "error" in result else result.get("faces", [result])
             faces += len(found or ())
             if faces > MOST_LOGGED:
                 break
             logged.append(found and [_estimates(face, heads) for face in found])
-        return logged
+        return {"estimates": logged} if logged else {}
 
     def fields(self, heads: tuple[str, ...]) -> dict[str, Any]:
         """Return fields of a log line: `images`, `failed` (images with an error), and the counts by bin.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from age_gender.prediction import Estimates
+from age_gender import results
+from age_gender.detection import Detection
+from age_gender.prediction import Estimates, Prediction
 from serving.prediction import AgeEstimate, LabelEstimate
 from serving.request_stats import AGE_BANDS
-from tests.loglines import BUNDLED
+from tests.loglines import BUNDLED, line, with_http, written
 from training.config import FeedbackConfig
 from training.errors import StepError
 from training.evaluation.metrics import METRICS_FILE
@@ -131,15 +134,15 @@ def estimates(years: int, gender: str = "male") -> Estimates:
 def answers(**images: Images) -> LiveAnswers:
     found = LiveAnswers({*images, "quiet"})
     for name, each in images.items():
-        found.add(name, RELEASE, each)
-    found.silent.add("quiet")
+        for image, faces in each.items():
+            found.add(name, RELEASE, image, faces)
     return found
 
 
 FOUND: dict[str, Images] = {
-    "one": {1: [estimates(30)]},
-    "photo": {1: [estimates(30), estimates(40)]},
-    "two": {1: None, 2: []},
+    "one": {1: {1: estimates(30)}},
+    "photo": {1: {1: estimates(30), 2: estimates(40)}},
+    "two": {1: None, 2: {}},
 }
 
 
@@ -147,7 +150,6 @@ FOUND: dict[str, Images] = {
     ("place", "reason"),
     [
         (Place("other", 0, 0), "no answer has this name"),
-        (Place("quiet", 0, 0), "LOG_FACES is off"),
         (Place("one", 2, 0), "no image has this number"),
         (Place("one", 1, 2), "no face has this number"),
         (Place("photo", 1, 0), "the answer has 2 faces, and the table does not number them"),
@@ -167,24 +169,81 @@ def test_a_label_meets_its_face() -> None:
     assert known.find(Place("photo", 0, 2)) == estimates(40)
 
 
-def test_an_entry_that_is_written_twice_counts_once_and_a_reused_id_not_at_all() -> None:
+def test_an_answer_that_comes_twice_counts_once_and_a_reused_id_not_at_all() -> None:
     known = answers(**FOUND)
-    known.add("one", RELEASE, {1: [estimates(30)]})
+    known.add("photo", RELEASE, 1, {1: estimates(30), 2: estimates(40)})
+    assert known.find(Place("photo", 0, 2)) == estimates(40)
+    known.add("one", RELEASE, 1, None)
     assert known.find(Place("one", 0, 0)) == estimates(30)
-    known.add("one", RELEASE, {1: [estimates(31)]})
+    known.add("one", RELEASE, 1, {1: estimates(31)})
     with pytest.raises(NoAnswerError, match="several different answers"):
         known.find(Place("one", 0, 0))
 
 
+def test_a_failed_request_that_was_sent_again_has_the_answer_of_the_second() -> None:
+    known = answers(two={1: None})
+    known.add("two", RELEASE, 1, {1: estimates(50)})
+    assert known.find(Place("two", 0, 0)) == estimates(50)
+
+
 def test_labels_of_heads_that_were_not_answered_and_other_releases_do_not_count() -> None:
     known = LiveAnswers({"a", "b"})
-    known.add("a", RELEASE, {1: [Estimates(None, {"gender": LabelEstimate("female", 0.7)})]})
-    known.add("b", "20200101-00000000", {1: [estimates(30)]})
+    known.add("a", RELEASE, 1, {1: Estimates(None, {"gender": LabelEstimate("female", 0.7)})})
+    known.add("b", "20200101-00000000", 1, {1: estimates(30)})
     labels = TrueLabels("table", {Place("a", 0, 0): (30, 1, 2, 30), Place("b", 0, 0): (30, 1, 2, 30)})
     joined = feedback.join(labels, known, RELEASE)
     assert joined.missing == {"answered by another release": 1}
     assert joined.faces is not None
     assert joined.faces.scored.labels.tolist() == [[MISSING, 1, MISSING, MISSING]]
+
+
+def test_a_metric_with_few_labels_keeps_the_others_from_a_verdict_for_all() -> None:
+    faces = live(np.random.default_rng(6), 3000, MIXES["as the test faces"])
+    assert verdict(judge(faces, MEASURED, CONFIG)) is FeedbackStatus.NOT_WORSE
+    faces.scored.labels[10:, 0] = faces.scored.labels[10:, 3] = MISSING
+    comparisons = judge(faces, MEASURED, CONFIG)
+    assert verdict(comparisons) is FeedbackStatus.TOO_FEW
+    (age,) = [one for one in comparisons if one.spec.name == "age_mae"]
+    # However far off these ten are.
+    faces.scored.years[:10] = 110
+    assert (age.live.requests, age.verdict) == (10, FeedbackStatus.TOO_FEW)
+    (age,) = [one for one in judge(faces, MEASURED, CONFIG) if one.spec.name == "age_mae"]
+    assert age.verdict is FeedbackStatus.TOO_FEW
+
+
+def test_files_of_the_command_line_are_read_in_every_form(tmp_path: Path) -> None:
+    """Whole images and aligned faces, as JSON lines and as Parquet, written by the code of `batch`."""
+    face = {"age": {"years": 30, "low": 25, "high": 35}, "gender": {"label": "female", "probability": 0.9}}
+    other = {**face, "age": {"years": 8, "low": 6, "high": 10}}
+    place = {"box": dict.fromkeys(("left", "top", "width", "height"), 0.1), "landmarks": {}, "score": 0.9}
+    photo = {"file": "p.jpg", "width": 9, "height": 9, "faces": [{**place, **face}, {**place, **other}]}
+    aligned = {"file": "a.jpg", **face}
+    (tmp_path / "predict.jsonl").write_text(f"{json.dumps(photo)}\n{json.dumps(aligned)}\n")
+    files: list[str] = [str(tmp_path / "predict.jsonl")]
+    for name, row, kind in (("p", photo, Detection), ("a", aligned, Prediction)):
+        for heads, suffix in ((("age", "gender"), ".parquet"), (None, ".jsonl")):
+            target = tmp_path / f"{name}{suffix}"
+            with target.open("wb") as file:
+                results.merge([json.dumps(row).encode() + b"\n"], file, io.BytesIO(), heads, kind)
+            files.append(str(target))
+    expected = Estimates(AgeEstimate(30, 25, 35), {"gender": LabelEstimate("female", 0.9)})
+    for path in (each for each in files if Path(each).stem != "a"):
+        known = live_answers.from_files([path, path], {"p.jpg"})
+        assert known.find(Place("p.jpg", 0, 1)) == expected, path
+        assert known.find(Place("p.jpg", 0, 2)).age == AgeEstimate(8, 6, 10), path
+    for path in (each for each in files if Path(each).stem != "p"):
+        assert live_answers.from_files([path], {"a.jpg"}).find(Place("a.jpg", 0, 0)) == expected, path
+
+
+def test_a_line_without_estimates_says_why(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    quiet, failed = line(request_id="quiet"), with_http(503, request_id="failed")
+    damaged = line(request_id="damaged", estimates=[[{"age": [30]}]])
+    log.write_bytes(written([quiet, failed, damaged]))
+    known = live_answers.from_logs(str(log), {"quiet", "failed", "damaged"})
+    for name, reason in (("quiet", "LOG_FACES was off"), ("failed", "the request failed"), ("damaged", "damaged")):
+        with pytest.raises(NoAnswerError, match=reason):
+            known.find(Place(name, 0, 0))
 
 
 def read(folder: Path, text: str, columns: str = "") -> TrueLabels:

@@ -28,8 +28,6 @@ _JUDGED = {
     name: MEASURED[name] for name in ("age_mae", "interval_coverage", *(f"{head}_accuracy" for head in LABELS))
 } | {spec.name: spec for spec in OVERCONFIDENCE.values()}
 _CALIBRATION = {spec.name for spec in OVERCONFIDENCE.values()}
-# metrics.json states 95 % intervals. Half of one is so many standard errors.
-_HALF = NormalDist().inv_cdf(0.975)
 
 
 class FeedbackStatus(StrEnum):
@@ -105,7 +103,9 @@ class FeedbackComparison:
 
     @property
     def verdict(self) -> FeedbackStatus:
-        """Return WORSE if the worsening counts and is not by chance."""
+        """Return WORSE if the worsening counts and is not by chance. A few requests do not tell what chance does."""
+        if self.live.requests < self.config.requests:
+            return FeedbackStatus.TOO_FEW
         if self.worsening >= self.margin and self.worsening > self._quantile * self.error:
             return FeedbackStatus.WORSE
         return FeedbackStatus.NOT_WORSE if self.detectable <= self.margin else FeedbackStatus.TOO_FEW
@@ -171,7 +171,7 @@ def _answered(row: tuple[int, ...], estimates: Estimates) -> tuple[int, ...]:
 def judge(faces: LiveFaces, measured: dict[str, Any], config: FeedbackConfig) -> list[FeedbackComparison]:
     """Compare live faces with a release's test faces, over all faces and in each age band.
 
-    The probability of a false alarm is shared by all comparisons (Bonferroni), also by those of groups with too few
+    The probability of a false alarm is shared by all comparisons (Bonferroni), also by those of age bands with too few
     requests, which are left out. So more labels do not make it smaller.
 
     Args:
@@ -188,7 +188,7 @@ def judge(faces: LiveFaces, measured: dict[str, Any], config: FeedbackConfig) ->
     found = []
     for spec, group, mask in pairs:
         live = faces.estimate(values[spec.name], mask)
-        if live is None or live.requests < config.requests:
+        if live is None or (group and live.requests < config.requests):
             continue
         reference = _reference(spec, faces, mask & ~np.isnan(values[spec.name]), measured)
         if reference:
@@ -204,10 +204,12 @@ def _reference(spec: MetricSpec, faces: LiveFaces, counted: Mask, measured: dict
     if spec.name not in measured["overall"]:
         return None
     bands = age_bands(faces.scored.labels)[counted]
+    # The width of a stated interval in standard errors.
+    width = 2 * NormalDist().inv_cdf((1 + measured["config"]["confidence"]) / 2)
     total = Reference(0.0, 0.0)
     for share, row in _shares(bands, spec.name, measured):
         figure = row[spec.name]
-        error = (figure["high"] - figure["low"]) / 2 / _HALF
+        error = (figure["high"] - figure["low"]) / width
         total = Reference(total.value + share * figure["value"], math.hypot(total.error, share * error))
     return total
 

@@ -239,7 +239,7 @@ def _conclusion(report: FeedbackReport) -> str:
     if report.verdict is FeedbackStatus.NOT_WORSE:
         return "not worse than on the test faces"
     if not report.comparisons:
-        return f"too few labels to judge: a metric needs {report.config.requests} requests with a label and an answer"
+        return f"nothing to judge: none of {report.matched:,} labels with an answer is an age, a gender or an ethnicity"
     return f"too few labels to judge: {', '.join(title(one) for one in _undecided(report))}"
 
 
@@ -248,7 +248,11 @@ def _undecided(report: FeedbackReport) -> list[FeedbackComparison]:
 
 
 def _few(one: FeedbackComparison) -> str:
-    found = f"{one.spec.title}: only a change of {_change(one.spec, one.detectable)} would be found"
+    if one.live.requests < one.config.requests:
+        return (
+            f"{title(one)}: {one.live.requests} requests have a label and an answer, {one.config.requests} are needed"
+        )
+    found = f"{title(one)}: only a change of {_change(one.spec, one.detectable)} would be found"
     if not one.needed:
         return f"{found}, and the test faces are too few for less"
     return f"{found}; a change of {_change(one.spec, one.margin)} needs about {one.needed:,} labelled faces"

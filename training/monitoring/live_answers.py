@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from age_gender import answer_files
@@ -19,8 +20,10 @@ from training.monitoring import entries, logfiles
 from training.monitoring.entries import NotARequestError
 from training.monitoring.true_labels import Place
 
+# Estimates by number of the face, from 1.
+Faces = dict[int, Estimates]
 # Faces by number of the image, from 1. None for an image with an error.
-Images = dict[int, list[Estimates] | None]
+Images = dict[int, Faces | None]
 
 
 class NoAnswerError(Exception):
@@ -37,8 +40,8 @@ class LiveAnswers:
     """Faces by name."""
     releases: dict[str, str] = field(default_factory=dict)
     """Version by name, "" where the answer does not say it."""
-    silent: set[str] = field(default_factory=set)
-    """Requests that the log has, without estimates."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Why a request in the log has no estimates, by name."""
     ambiguous: set[str] = field(default_factory=set)
     """Names with several answers that differ."""
     other: str = ""
@@ -53,7 +56,7 @@ class LiveAnswers:
         if place.name in self.ambiguous:
             raise NoAnswerError("several different answers have this name")
         if place.name not in self.images:
-            raise NoAnswerError(self._absence(place.name))
+            raise NoAnswerError(self.absent.get(place.name) or self._unknown())
         images = self.images[place.name]
         image = place.image or _only(images, "image")
         if image not in images:
@@ -61,38 +64,29 @@ class LiveAnswers:
         faces = images[image]
         if not faces:
             raise NoAnswerError("the image has an error" if faces is None else "no face was found")
-        face = place.face or _only(range(1, len(faces) + 1), "face")
-        if face > len(faces):
+        face = place.face or _only(faces, "face")
+        if face not in faces:
             raise NoAnswerError("no face has this number")
-        return faces[face - 1]
+        return faces[face]
 
-    def _absence(self, name: str) -> str:
-        if name in self.silent:
-            return "logged without estimates (LOG_FACES is off)"
+    def _unknown(self) -> str:
         others = f"; other answers have names such as {printable(self.other)}" if self.other else ""
         return f"no answer has this name{others}"
 
-    def _wants(self, name: str) -> bool:
-        wanted = name in self.wanted
-        self.other = self.other or ("" if wanted else name)
-        return wanted
+    def add(self, name: str, release: str, image: int, faces: Faces | None) -> None:
+        """Add an image, or some of its faces.
 
-    def add(self, name: str, release: str, images: Images) -> None:
-        """Add the whole answer to a request. Cloud Logging may write an entry twice."""
-        if not self._wants(name):
+        The same answer may come twice: Cloud Logging may write an entry twice, and callers repeat what failed.
+        """
+        if name not in self.wanted:
+            self.other = self.other or name
             return
-        if self.images.setdefault(name, images) != images or self.releases.setdefault(name, release) != release:
-            self.ambiguous.add(name)
-
-    def add_row(self, name: str, release: str, image: int, faces: list[Estimates] | None) -> None:
-        """Add a part of an answer: an image, or one of its faces."""
-        if not self._wants(name):
-            return
-        if self.releases.setdefault(name, release) != release:
-            self.ambiguous.add(name)
         images = self.images.setdefault(name, {})
-        earlier = images.get(image)
-        images[image] = faces if earlier is None or faces is None else earlier + faces
+        known = images.get(image)
+        images[image] = known if faces is None else {**(known or {}), **faces}
+        differs = any(faces[number] != each for number, each in (known or {}).items() if faces and number in faces)
+        if differs or self.releases.setdefault(name, release) != release:
+            self.ambiguous.add(name)
 
 
 def _only(numbers: Collection[int], what: str) -> int:
@@ -117,7 +111,7 @@ def from_logs(logs: str, wanted: Collection[str], since: datetime | None = None)
     for entry in _requests(logfiles.lines(logs, since)):
         found = True
         if since is None or datetime.fromisoformat(entry.time) >= since:
-            _add_entry(answers, entry.fields)
+            _add_entry(answers, entry)
     if not found and since is None:
         raise StepError(
             f"{logs}: no line is a request in the function's log; give its JSON lines (LOG_LEVEL=INFO), or entries of "
@@ -135,21 +129,18 @@ def _requests(lines: Iterable[bytes]) -> Iterator[entries.Entry]:
             continue
 
 
-def _add_entry(answers: LiveAnswers, fields: dict[str, Any]) -> None:
-    name = str(fields.get(REQUEST, ""))
+def _add_entry(answers: LiveAnswers, entry: entries.Entry) -> None:
+    fields, name = entry.fields, str(entry.fields.get(REQUEST, ""))
     try:
-        if "estimates" in fields:
-            images = {number: _logged(faces) for number, faces in enumerate(fields["estimates"], 1)}
-            answers.add(name, str(fields[RELEASE]), images)
-        elif name in answers.wanted:
-            answers.silent.add(name)
+        for number, faces in enumerate(fields.get("estimates", ()), 1):
+            found = None if faces is None else dict(enumerate(map(_of_line, faces), 1))
+            answers.add(name, str(fields[RELEASE]), number, found)
+        failed = int(entry.http["status"]) >= HTTPStatus.BAD_REQUEST
+        absence = "the request failed" if failed else "logged without estimates: LOG_FACES was off, or it was a summary"
     except (TypeError, ValueError, KeyError, AttributeError):
-        # Damaged: the request has no estimates then.
-        answers.silent.add(name)
-
-
-def _logged(faces: list[dict[str, Any]] | None) -> list[Estimates] | None:
-    return faces if faces is None else [_of_line(face) for face in faces]
+        absence = "its line in the log is damaged"
+    if name in answers.wanted:
+        answers.absent[name] = absence
 
 
 def _of_line(face: Mapping[str, list[Any]]) -> Estimates:
@@ -190,13 +181,10 @@ def _add_row(answers: LiveAnswers, row: Row, *, parquet: bool) -> None:
         faces = [_of_columns(columns)] if parquet and row.faces else [_of_json(face) for face in row.faces]
     except (TypeError, ValueError, KeyError) as error:
         raise StepError(f"{row.place} has estimates of another form ({error!r})") from error
-    image = columns.get(IMAGE)
-    number = image if isinstance(image, int) else 1
-    # Rows of the faces of one image come in their order.
-    if isinstance(columns.get(FACE), int) or REQUEST in columns:
-        answers.add_row(str(name), _release(row), number, None if row.failed else faces)
-    else:
-        answers.add(str(name), _release(row), {number: None if row.failed else faces})
+    image, face = columns.get(IMAGE), columns.get(FACE)
+    first = face if isinstance(face, int) else 1
+    found = None if row.failed else dict(enumerate(faces, first))
+    answers.add(str(name), _release(row), image if isinstance(image, int) else 1, found)
 
 
 def _of_json(face: Mapping[str, Any]) -> Estimates:
