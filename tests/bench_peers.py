@@ -11,25 +11,28 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from serving import release
 from serving.detection.search import FaceFinder, Options
+from serving.prediction import AgeEstimate, FacePrediction, LabelEstimate
 from serving.predictor import Predictor
 from serving.settings import BUNDLED_RELEASE, Settings
-from tests import bench_photos, peers
+from tests import bench_photos, bench_robustness, peers
 from tests.bench_photos import Estimates
 from tests.bench_robustness import faces_of
-from training.labels import GENDERS, by_head
+from training.data.shards import LabelArray
+from training.evaluation import samples
 
 # Width of the border as a share of a face's side.
 BORDER = 0.4
 GREY = (128, 128, 128)
 SEED = 1
+COLUMNS = bench_robustness.columns("age_mae", "age_within_5", "gender_accuracy")
 
 
 def main() -> None:
@@ -40,11 +43,9 @@ def main() -> None:
         drawn = np.sort(np.random.default_rng(SEED).permutation(len(paths))[: options.sample])
         paths, labels = [paths[place] for place in drawn], labels[drawn]
     pixels = [bench_photos.opened(path) for path in paths]
-    ages, genders = by_head(labels)["age"].astype(np.int64), by_head(labels)["gender"]
-    print(f"{len(pixels)} test faces of UTKFace")
-    print(f"{'':28}{'found':>7}{'years':>7}{'within 5':>10}{'gender':>8}{'21-60':>7}{'40+':>7}{'gender <13':>12}")
+    print(f"{len(pixels)} test faces of UTKFace\n{bench_robustness.head(COLUMNS)}{'found':>10}")
     for name, found in _systems(options, pixels, aligned=True):
-        _row(name, found, ages, genders)
+        print(_row(name, found, labels), flush=True)
     if options.photos:
         photos = list(bench_photos.annotated(options.photos))
         pixels = [bench_photos.opened(photo.path) for photo in photos]
@@ -89,16 +90,14 @@ def _bordered(face: Image.Image) -> Image.Image:
     return ImageOps.expand(face, round(BORDER * face.width), GREY)
 
 
-def _row(name: str, estimates: Estimates, ages: npt.NDArray[np.int64], genders: npt.NDArray[np.uint8]) -> None:
+def _row(name: str, estimates: Estimates, labels: LabelArray) -> str:
     found = np.array([each is not None for each in estimates])
     known = [each for each in estimates if each]
-    ages, genders = ages[found], genders[found]
-    error = np.abs(np.array([each.years for each in known]) - ages)
-    right = np.array([each.gender for each in known]) == np.array(GENDERS)[genders]
-    middle = (ages >= 21) & (ages <= 60)
-    years = f"{error.mean():7.2f}{100 * np.mean(error <= 5):10.1f}{100 * right.mean():8.1f}{error[middle].mean():7.2f}"
-    groups = f"{error[ages >= 40].mean():7.2f}{100 * right[ages < 13].mean():12.1f}"
-    print(f"{name:28}{100 * found.mean():7.1f}{years}{groups}", flush=True)
+    genders = [{"gender": LabelEstimate(each.gender, each.probability)} for each in known]
+    scored = samples.collect([FacePrediction(AgeEstimate(0, 0, 0), each) for each in genders], labels[found])
+    # Other systems estimate parts of a year.
+    scored = replace(scored, years=np.array([each.years for each in known]))
+    return f"{bench_robustness.row(name, scored, COLUMNS)}{found.mean():10.1%}"
 
 
 if __name__ == "__main__":

@@ -60,9 +60,9 @@ def main() -> None:
     print(f"{len(files)} {options.split} faces")
     for folder in options.releases or [ROOT / "function" / "model"]:
         predictor = Predictor(release.load(str(folder)))
-        print(f"\nrelease {predictor.release.version}\n{_HEAD}")
+        print(f"\nrelease {predictor.release.version}\n{head(columns(*_TITLES))}")
         for name, faces in kinds.items():
-            print(_row(name, _scored(predictor, faces, labels)), flush=True)
+            print(row(name, _scored(predictor, faces, labels), columns(*_TITLES)), flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -131,26 +131,33 @@ _TITLES = {
     "ethnicity_accuracy": "ethnicity",
     "interval_coverage": "coverage",
 }
-# Metric, and the ages that count: None for all.
-_COLUMNS: tuple[tuple[str, AgeGroup | None], ...] = (
-    *((metric, None) for metric in _TITLES),
-    *((group.metric, group) for group in AGE_GROUPS),
-)
-_HEAD = "\n".join(
-    (
-        f"{'ages':28}" + "".join(f"{group.title if group else 'all':>14}" for _, group in _COLUMNS),
-        f"{'':28}" + "".join(f"{_TITLES[metric]:>14}" for metric, _ in _COLUMNS),
+# Metrics, each with the ages that count: None for all.
+Columns = list[tuple[str, AgeGroup | None]]
+
+
+def columns(*metrics: str) -> Columns:
+    """Return the columns of a table: metrics over all faces, and what the groups of ages are known for."""
+    return [*((metric, None) for metric in metrics), *((group.metric, group) for group in AGE_GROUPS)]
+
+
+def head(chosen: Columns) -> str:
+    """Return the two lines above the rows."""
+    return "\n".join(
+        (
+            f"{'ages':34}" + "".join(f"{group.title if group else 'all':>14}" for _, group in chosen),
+            f"{'':34}" + "".join(f"{_TITLES[metric]:>14}" for metric, _ in chosen),
+        )
     )
-)
 
 
-def _row(name: str, faces: ScoredSamples) -> str:
+def row(name: str, faces: ScoredSamples, chosen: Columns) -> str:
+    """Return the line of a release or another system."""
     values = dict(zip(METRICS, faces.metrics().T, strict=True))
     means = (
         MEASURED[metric].text(float(np.nanmean(values[metric][group.mask(faces.labels) if group else slice(None)])))
-        for metric, group in _COLUMNS
+        for metric, group in chosen
     )
-    return f"{name:28}" + "".join(f"{mean:>14}" for mean in means)
+    return f"{name:34}" + "".join(f"{mean:>14}" for mean in means)
 
 
 if __name__ == "__main__":
