@@ -4,8 +4,9 @@ locals {
 
   gitlab_ref = "refs/heads/${var.gitlab_branch}"
 
-  # Address of the file that defines the pipeline. The tokens of its child pipelines name it, too.
-  gitlab_config = var.gitlab_project_path == "" ? "" : "${trimprefix(var.gitlab_url, "https://")}/${var.gitlab_project_path}//.gitlab-ci.yml@${local.gitlab_ref}"
+  # Address of the file that defines the pipeline, up to its ref. The tokens of its child pipelines name it, too.
+  gitlab_file   = var.gitlab_project_path == "" ? "" : "${trimprefix(var.gitlab_url, "https://")}/${var.gitlab_project_path}//.gitlab-ci.yml@"
+  gitlab_config = local.gitlab_file == "" ? "" : "${local.gitlab_file}${local.gitlab_ref}"
 
   # All projects on gitlab.com have the same issuer, so the condition must name the project. Only people who may push to
   # this branch can start a job that meets it.

@@ -6,14 +6,13 @@ locals {
   # GitLab's environment of these jobs.
   plan_environment = "infrastructure"
 
-  plan_refs   = [for branch in compact([var.gitlab_branch, var.gitlab_infra_branch]) : "refs/heads/${branch}"]
-  plan_config = var.gitlab_project_path == "" ? "" : "${trimprefix(var.gitlab_url, "https://")}/${var.gitlab_project_path}//.gitlab-ci.yml@"
+  plan_refs = [for branch in compact([var.gitlab_branch, var.gitlab_infra_branch]) : "refs/heads/${branch}"]
 
   # A token of a merge request names its source project and branch. A plan runs code of that branch, so the branch must be
   # protected, like the default branch: a fork has another project, and GitLab protects no other source branch.
   plan_condition = join(" && ", concat(
     ["assertion.project_id == \"${var.gitlab_project_id}\"", "assertion.ref_protected == \"true\"", "assertion.ref_path in ${jsonencode(local.plan_refs)}"],
-    local.plan_config == "" ? [] : ["assertion.ci_config_ref_uri == \"${local.plan_config}\" + assertion.ref_path"],
+    local.gitlab_file == "" ? [] : ["assertion.ci_config_ref_uri == \"${local.gitlab_file}\" + assertion.ref_path"],
     ["assertion.environment == \"${local.plan_environment}\""],
   ))
 }

@@ -92,7 +92,7 @@ def create(release: str, labels: TrueLabels, source: Source, config: FeedbackCon
     """
     found = releases.read(release)
     if METRICS_FILE not in found.files:
-        raise StepError(f"{release} has no {METRICS_FILE} to compare with; publish an evaluated release")
+        raise StepError(f"{release} has no {METRICS_FILE} to compare with; run `python -m training evaluate` first")
     measured = manifest_v3.rename(json.loads(found.files[METRICS_FILE]))
     names = {place.name for place in labels.rows}
     if source.logs:
