@@ -16,8 +16,7 @@ from training.evaluation.comparison import Comparison, Difference
 from training.evaluation.gate_result import FAIR, GateCheck, GateResult, Override, at_least, at_most, not_worse
 from training.evaluation.metrics import MIN_SUBGROUP_SIZE, enough, worst_subgroup
 from training.labels import LABELS
-from training.monitoring.feedback import FeedbackStatus
-from training.monitoring.feedback_report import LiveVerdict
+from training.monitoring.live_verdict import FeedbackStatus, LiveVerdict
 
 
 def gate(

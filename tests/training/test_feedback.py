@@ -22,9 +22,10 @@ from training.evaluation.metrics import METRICS_FILE
 from training.evaluation.samples import ScoredSamples
 from training.labels import MISSING
 from training.monitoring import feedback, live_answers, true_labels
-from training.monitoring.feedback import FeedbackStatus, judge, verdict
+from training.monitoring.feedback import judge, verdict
 from training.monitoring.live_answers import Images, LiveAnswers, NoAnswerError
 from training.monitoring.live_metrics import LiveFaces
+from training.monitoring.live_verdict import FeedbackStatus
 from training.monitoring.true_labels import Place, TrueLabels
 
 CONFIG = FeedbackConfig()

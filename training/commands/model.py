@@ -266,13 +266,13 @@ def gate(options: argparse.Namespace) -> int:
     from training import notices
     from training.evaluation.gate_result import Override
     from training.gate import gate
-    from training.monitoring import feedback_report
+    from training.monitoring import live_verdict
     from training.registry.registry import Registry
     from training.runs import load
 
     chosen = options.preset or load(options.work / "model").preset
     override = Override(options.by, options.override) if options.override else None
-    live = feedback_report.load(options.feedback) if options.feedback else None
+    live = live_verdict.load(options.feedback) if options.feedback else None
     found = gate(options.work / "release", PRESETS[chosen].gate, override, live)
     print(*found.checks, *found.notes, sep="\n")
     if not found.failed:

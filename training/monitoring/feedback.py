@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -22,20 +21,13 @@ from training.evaluation.metric_table import MEASURED, Better, MetricSpec, Unit
 from training.labels import LABELS, MISSING, NO_BAND, ROW, age_bands
 from training.monitoring.live_answers import LiveAnswers, NoAnswerError
 from training.monitoring.live_metrics import OVERCONFIDENCE, Estimate, LiveFaces, Mask
+from training.monitoring.live_verdict import FeedbackStatus
 from training.monitoring.true_labels import TrueLabels
 
 _JUDGED = {
     name: MEASURED[name] for name in ("age_mae", "interval_coverage", *(f"{head}_accuracy" for head in LABELS))
 } | {spec.name: spec for spec in OVERCONFIDENCE.values()}
 _CALIBRATION = {spec.name for spec in OVERCONFIDENCE.values()}
-
-
-class FeedbackStatus(StrEnum):
-    """Verdict on one metric, or on all of them."""
-
-    NOT_WORSE = "not worse"
-    WORSE = "WORSE"
-    TOO_FEW = "too few"
 
 
 class Reference(NamedTuple):

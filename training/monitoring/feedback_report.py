@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from serving import manifest_v3
@@ -17,8 +16,9 @@ from training.evaluation.metric_table import CALIBRATION_ERRORS, MetricSpec
 from training.evaluation.metrics import METRICS_FILE, calibration_error
 from training.labels import LABELS
 from training.monitoring import feedback, live_answers
-from training.monitoring.feedback import FeedbackComparison, FeedbackStatus, Joined
+from training.monitoring.feedback import FeedbackComparison, Joined
 from training.monitoring.live_metrics import SPECS, LiveFaces
+from training.monitoring.live_verdict import FeedbackStatus
 from training.monitoring.true_labels import TrueLabels
 from training.openmetrics import Gauge
 from training.registry import releases
@@ -53,17 +53,6 @@ class FeedbackReport:
     def matched(self) -> int:
         """Return the number of labelled faces with an answer."""
         return len(self.labels.rows) - self.joined.missing.total()
-
-
-@dataclass(frozen=True)
-class LiveVerdict:
-    """The verdict of an earlier report."""
-
-    release: str
-    """Version."""
-    status: FeedbackStatus
-    worse: tuple[str, ...]
-    """What is worse, for people."""
 
 
 @dataclass(frozen=True)
@@ -102,22 +91,6 @@ def create(release: str, labels: TrueLabels, source: Source, config: FeedbackCon
     joined = feedback.join(labels, answers, found.version)
     comparisons = feedback.judge(joined.faces, measured, config) if joined.faces else []
     return FeedbackReport(found.version, labels, joined, comparisons, config)
-
-
-def load(path: Path) -> LiveVerdict:
-    """Return the verdict in a file of `as_json`.
-
-    Raises:
-        StepError: it cannot be read, or is another file.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        status = FeedbackStatus[found["verdict"].upper()]
-        return LiveVerdict(str(found["release"]), status, tuple(map(str, found["worse"])))
-    except OSError as error:
-        raise StepError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StepError(f"{path} is not what `python -m training feedback --output` writes ({error!r})") from error
 
 
 def as_json(report: FeedbackReport) -> dict[str, Any]:
