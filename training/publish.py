@@ -35,7 +35,7 @@ def publish(folder: Path, registry: Registry, signer: Signer | None = None, made
     Args:
         folder: of the release.
         registry: where the release is published.
-        signer: who signs, None for an unsigned release.
+        signer: who signs. None keeps a signature of exactly these files, and leaves another release unsigned.
         made_from: digest of data, code and configuration, "" if it is unknown.
 
     Raises:
@@ -80,13 +80,19 @@ def _attest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def _sign(folder: Path, published: Stored | None, signer: Signer | None) -> None:
-    """Sign the release, or reuse the published signature of the same files: two signatures are never the same."""
+    """Sign the release, or reuse a signature of the same files: two signatures are never the same.
+
+    That is the published one, or, without a signer, the one in `folder`.
+    """
     signature = folder / SIGNATURE
+    files = release_files(folder)
+    own = None if signer else files.get(SIGNATURE)
     try:
         signature.unlink(missing_ok=True)
-        if published and covers(published.data, release_files(folder)):
-            signature.write_bytes(published.data)
-            return
+        for data in (published.data if published else None, own):
+            if data is not None and covers(data, files):
+                signature.write_bytes(data)
+                return
     except OSError as error:
         raise StepError(f"{signature} cannot be written: {error.strerror}; make {folder} writable") from error
     if signer:

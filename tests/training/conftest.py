@@ -20,6 +20,7 @@ from training.faces import write_faces
 from training.prepare import prepare
 from training.presets import PRESETS
 from training.registry.registry import Registry
+from training.registry.signatures import SIGNATURE
 from training.registry.signing import Signer, sign
 from training.train import train
 
@@ -67,8 +68,9 @@ def theirs(ours: Path) -> Path:
 
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
-    """The bundled release, not signed yet."""
-    return Path(shutil.copytree(FUNCTION / "model", tmp_path / "release"))
+    """The bundled release without its signature."""
+    unsigned = shutil.ignore_patterns(SIGNATURE)
+    return Path(shutil.copytree(FUNCTION / "model", tmp_path / "release", ignore=unsigned))
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from training.presets import PRESETS
 from training.publish import publish
 from training.registry.local import release_files
 from training.registry.registry import Registry
+from training.registry.releases import BUNDLED_KEY
 from training.registry.signing import Signer, Trust
 from training.registry.storage import ConflictError
 
@@ -111,10 +112,15 @@ def test_a_published_release_states_how_it_was_built_and_of_what(mine: Path, reg
 def test_the_bundled_release_goes_as_it_is_into_a_registry_of_ones_own(registry: Registry, tmp_path: Path) -> None:
     release = Path(shutil.copytree(BUNDLED, tmp_path / "work" / "release"))
     version = publish(release, registry).rpartition("/")[2]
-    added = {"provenance.json", "sbom.json"}
-    files = registry.read(version).files
-    assert added <= files.keys()
-    assert {name: data for name, data in files.items() if name not in added} == release_files(BUNDLED)
+    assert registry.read(version, Trust(key=BUNDLED_KEY)).files == release_files(BUNDLED)
+
+
+def test_a_signature_of_other_files_is_not_published(registry: Registry, tmp_path: Path) -> None:
+    release = Path(shutil.copytree(BUNDLED, tmp_path / "work" / "release"))
+    with (release / "report.html").open("a") as report:
+        report.write("\n")
+    version = publish(release, registry).rpartition("/")[2]
+    assert registry.read(version).files.keys() == release_files(BUNDLED).keys() - {"model.sig"}
 
 
 def test_a_signature_is_of_all_that_is_published(mine: Path, registry: Registry, ours: Path) -> None:

@@ -20,6 +20,7 @@ from training.evaluation import champion
 from training.learning import teacher
 from training.monitoring import drift_report
 from training.registry import releases
+from training.registry.keys import public_digest
 from training.registry.local import release_files
 from training.registry.registry import Registry
 from training.registry.signing import Signer, Trust, sign
@@ -280,3 +281,35 @@ def test_a_registry_that_cannot_be_written_is_one_line() -> None:
     with pytest.raises(StepError, match="cannot be written: ") as error:
         Registry("/proc/registry").publish("1", release("1"))
     assert "\n" not in f"{error.value}"
+
+
+def test_the_bundled_release_is_signed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify-signature", "bundled"]) == 0
+    assert public_digest(releases.BUNDLED_KEY) in capsys.readouterr().out
+
+
+def test_the_bundled_release_is_trusted_as_this_code_is(ours: Path) -> None:
+    trust = Trust(key=public(ours))
+    assert releases.read("bundled", trust).signer == f"the key {public_digest(releases.BUNDLED_KEY)}"
+    # A release elsewhere is not a part of the code.
+    with pytest.raises(StepError, match="trusted is the key"):
+        releases.read(str(FUNCTION / "model"), trust)
+
+
+def test_an_altered_bundled_release_is_refused(release: Path, monkeypatch: pytest.MonkeyPatch, ours: Path) -> None:
+    shutil.copy(FUNCTION / "model" / "model.sig", release)
+    monkeypatch.setattr(releases, "BUNDLED_RELEASE", release)
+    assert releases.read("bundled", Trust(key=public(ours))).signer
+    (release / "card.md").write_text("another card")
+    with pytest.raises(StepError, match=r"altered card\.md"):
+        releases.read("bundled", Trust(key=public(ours)))
+
+
+def test_a_bundled_release_of_ones_own_needs_ones_own_signature(
+    release: Path, monkeypatch: pytest.MonkeyPatch, ours: Path
+) -> None:
+    monkeypatch.setattr(releases, "BUNDLED_RELEASE", release)
+    with pytest.raises(StepError, match="has no signature"):
+        releases.read("bundled", Trust(key=public(ours)))
+    sign(release, Signer(key=str(ours)))
+    assert releases.read("bundled", Trust(key=public(ours))).signer

@@ -97,11 +97,14 @@ def test_metrics_of_earlier_versions_have_13_and_older_alone(measured: dict[str,
 
 
 def test_a_share_is_rounded_once(measured: dict[str, Any]) -> None:
-    # 1732 of 1956 are 88.548 %; metrics.json has 0.8855.
-    rows = {row.title: row.value for row in tables.beside_baseline(measured)}
+    # 1732 of 1956 are 88.548 %, and metrics.json has 0.8855.
+    share = {"value": 0.8855, "low": 0.87, "high": 0.9, "n": 1956}
+    overall = measured["overall"] | {"n": 1956, "ethnicity_accuracy": share}
+    rows = {row.title: row.value for row in tables.beside_baseline({**measured, "overall": overall})}
     assert rows["ethnicity accuracy"] == "88.5 %"
     # 882 of 927 are 95.146 %, and metrics.json has 0.9515.
-    female = tables.rows(measured, measured["by_gender"], ["gender"])[1]
+    women = measured["by_gender"][1] | {"gender_accuracy": share | {"value": 0.9515, "n": 927}}
+    (female,) = tables.rows(measured, [women], ["gender"])
     assert female.cells[list(MEASURED).index("gender_accuracy")].value == "95.1 %"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.commands import Command, signing
+from training.config import BUNDLED
 
 if TYPE_CHECKING:
     from training.registry.releases import StoredRelease
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 def verify_signature(options: argparse.Namespace) -> int:
     """Verify that a trusted signer signed every file of a release. Exit code 1 if not."""
-    found = _release_of(options, signing.trust(options))
+    from training.registry.releases import BUNDLED_KEY
+    from training.registry.signing import Trust
+
+    trust = Trust(BUNDLED_KEY) if options.version == BUNDLED else signing.trust(options)
+    found = _release_of(options, trust)
     print(f"{found.version}: signed by {found.signer}")
     return 0
 
@@ -66,17 +71,17 @@ def _reproduce_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _release(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("version", help="version as `releases` lists it, or a release's folder")
+    parser.add_argument("version", help="version as `releases` lists it, a release's folder, or bundled")
     parser.add_argument("--registry", default="", help="folder or gs://bucket/path of the releases")
 
 
 def _release_of(options: argparse.Namespace, trust: Trust | None = None) -> StoredRelease:
-    """Read the release in a local folder, or the version in --registry."""
+    """Read the bundled release, the one in a local folder, or the version in --registry."""
     from training.errors import StepError
     from training.registry import releases
     from training.registry.registry import Registry, require_version
 
-    if Path(options.version).is_dir():
+    if options.version == BUNDLED or Path(options.version).is_dir():
         found = releases.read(options.version, trust)
         # The version becomes a part of the path of --work.
         require_version(found.version)

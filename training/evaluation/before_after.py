@@ -42,7 +42,7 @@ def initial(release: Release, trained: Path) -> Champion | None:
     known = made.get("trained", {}).get("releases", {}).get(name, {})
     uri = runs.load(trained).config.init_from if runs.exists(trained) else name
     try:
-        found = champion.named(uri)
+        found = champion.at(uri)
     except (ReleaseError, StepError) as error:
         return Champion(known.get("version", ""), obstacle=f"The initial release {uri} cannot be evaluated: {error}.")
     sha256 = found.predictor.release.sha256 if found.predictor else ""

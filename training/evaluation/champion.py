@@ -37,14 +37,24 @@ NONE = Champion(
 )
 
 
-def named(uri: str, trust: Trust | None = None) -> Champion:
+def at(uri: str, trust: Trust | None = None) -> Champion:
     """Return the release in a folder or at a gs:// address.
+
+    Raises:
+        ReleaseError: this code cannot run it.
+        StepError: there is no release, or it is not as published.
+    """
+    return _champion(releases.read(uri, trust))
+
+
+def named(uri: str, trust: Trust | None = None) -> Champion:
+    """Return the release that the option --champion names.
 
     Raises:
         StepError: there is no release, this code cannot run it, or it is not as published.
     """
     try:
-        return _champion(releases.read(uri, trust))
+        return at(uri, trust)
     except (ReleaseError, StepError) as error:
         raise StepError(f"{error} (--champion expects the folder or gs:// address of a release)") from error
 

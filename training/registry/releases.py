@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from serving import release
@@ -11,9 +12,15 @@ from serving.release import MANIFEST, Pins, Release, identifier, parse_manifest
 from serving.settings import BUNDLED_RELEASE
 from training.config import BUNDLED
 from training.errors import StepError
+from training.registry import signatures
 from training.registry.addresses import open_storage
+from training.registry.keys import public_digest
+from training.registry.signatures import SIGNATURE
 from training.registry.signing import Trust, verify
 from training.registry.storage import Storage, every_file
+
+# Public key of the signature of the bundled release.
+BUNDLED_KEY = str(Path(__file__).with_name("bundled.pub.pem"))
 
 
 @dataclass(frozen=True)
@@ -70,9 +77,16 @@ def read_from(storage: Storage, uri: str, folder: str, trust: Trust | None = Non
     if MANIFEST not in files:
         raise StepError(f"{uri} was removed meanwhile")
     manifest = verify_digests(uri, files)
-    signer = verify(files, trust) if trust else ""
+    signer = verify(files, _trust(uri, files, trust)) if trust else ""
     generations = {name: each.generation for name, each in stored.items()}
     return StoredRelease(uri, manifest["version"], manifest, files, generations, signer)
+
+
+def _trust(uri: str, files: dict[str, bytes], trust: Trust) -> Trust:
+    """Return whose signature the release at `uri` needs: this project's for the bundled one, if it has that."""
+    if uri == BUNDLED and SIGNATURE in files and signatures.read(files[SIGNATURE]).key == public_digest(BUNDLED_KEY):
+        return Trust(BUNDLED_KEY)
+    return trust
 
 
 def verify_digests(uri: str, files: dict[str, bytes]) -> dict[str, Any]:
