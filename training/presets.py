@@ -51,8 +51,8 @@ _PHOTOGRAPHS = Augmentation(
 )
 
 # These networks halve their input four times. They resolve wrinkles in aligned faces of 128 pixels, and more at 160.
-_STUDENT_FACES = PrepareConfig(size=160)
-_TEACHER_FACES = PrepareConfig(size=128)
+_FACES_OF_160 = PrepareConfig(size=160)
+_FACES_OF_128 = PrepareConfig(size=128)
 
 # Names of presets in former versions, with today's name.
 RENAMED = {"seed": "baseline"}
@@ -73,7 +73,7 @@ PRESETS = {
             augmentation=_PHOTOGRAPHS,
         ),
         GateConfig(),
-        _STUDENT_FACES,
+        _FACES_OF_160,
     ),
     # From the bundled release to the user's few hundred faces in minutes. Only the branches learn. The gate has no
     # thresholds: what other faces allow says nothing about these. docs/how-to/fine-tune.md has the measurements.
@@ -87,7 +87,7 @@ PRESETS = {
             frozen_blocks=9,
         ),
         _ANYTHING,
-        _STUDENT_FACES,
+        _FACES_OF_160,
     ),
     # Too large to serve. `default` is distilled from it.
     "teacher": Preset(
@@ -100,12 +100,20 @@ PRESETS = {
             frozen_blocks=4,
         ),
         replace(_ANYTHING, max_bytes=16_000_000),
-        _TEACHER_FACES,
+        _FACES_OF_128,
     ),
     # For projects that cannot accept the terms of `default`'s initial weights. --init-from "" starts from random ones.
     "imagenet": Preset(
-        TrainConfig(architecture="efficientnet_lite", epochs=18, init_from="imagenet"),
+        TrainConfig(
+            architecture="efficientnet_lite",
+            epochs=14,
+            learning_rate=6e-4,
+            patience=14,
+            init_from="imagenet",
+            frozen_blocks=3,
+        ),
         replace(_ANYTHING, age_mae=5.2, gender_accuracy=0.92, ethnicity_accuracy=0.84),
+        _FACES_OF_128,
     ),
     # The network of the original project, as a baseline.
     "baseline": Preset(

@@ -17,7 +17,7 @@ SIZES = {
     "default": 1_285_115,
     "finetune": 1_285_115,
     "teacher": 3_609_595,
-    "imagenet": 925_179,
+    "imagenet": 901_323,
     "baseline": 817_339,
     "smoke": 34_219,
 }

@@ -48,6 +48,15 @@ def test_layers_that_do_not_fit_keep_their_own_weights(challenger: Path, capsys:
     assert np.array_equal(model.get_layer("age_logits").get_weights()[0], before)
 
 
+def test_a_network_whose_first_layer_differs_cannot_start_from_it(challenger: Path) -> None:
+    model = keras.Sequential(
+        [keras.layers.Conv2D(16, 3, name="conv0_conv"), keras.layers.Conv2D(32, 3, use_bias=False, name="conv1_conv")]
+    )
+    model.build((None, 48, 48, 3))
+    with pytest.raises(StepError, match=r"another first layer than conv0_conv; .* that this version trained"):
+        weights.load(model, str(challenger))
+
+
 def test_another_architecture_cannot_start_from_it(challenger: Path) -> None:
     with pytest.raises(StepError, match="same architecture"):
         started(str(challenger), replace(SHORT, architecture="efficientnet_lite"))

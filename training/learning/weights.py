@@ -51,15 +51,20 @@ def load(model: keras.Model, uri: str, trust: Trust | None = None, faces: Pixels
             `converted.unfold`).
 
     Raises:
-        StepError: as `find`, or no layer fits.
+        StepError: as `find`, or the first layer does not fit.
     """
     found = find(uri, model.name, model.input_shape[1], trust)
     trainable = _stored(found)
     stored = converted.read(model, found) if trainable is None else trainable
     layers = [layer for layer in model.layers if layer.weights]
-    count = sum(_set(layer, stored) for layer in layers)
-    if not count:
-        raise StepError(f"no layer of {uri} fits {model.name}; start from a release of the same architecture")
+    fits = [_set(layer, stored) for layer in layers]
+    # Random weights before the others would make them useless.
+    if not fits[0]:
+        raise StepError(
+            f"{uri} does not fit {model.name}: it has another first layer than {layers[0].name}; start from a release "
+            "of the same architecture that this version trained"
+        )
+    count = sum(fits)
     if trainable is None:
         converted.unfold(model, faces)
         converted.require_equal(model, found)
