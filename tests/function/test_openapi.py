@@ -270,6 +270,8 @@ def test_requests_generated_from_the_description_get_the_described_responses(gua
     config = SchemathesisConfig.from_dict(
         {
             "headers": {"X-API-Key": KEY},
+            # An image of many pixels takes longer while other tests run.
+            "request-timeout": 60,
             "generation": {"max-examples": 10, "deterministic": True, "database": "none"},
             "checks": {
                 # too many images
