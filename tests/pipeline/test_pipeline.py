@@ -98,7 +98,7 @@ def test_each_step_explains_itself(step: str, capsys: pytest.CaptureFixture[str]
         (
             ("verify-signature", "function/model", "--trusted-identity", "me"),
             1,
-            "the release has no signature",
+            "the release is signed by the key",
         ),
         (("verify-signature", "1", "--allow-unsigned"), 1, "name the registry of the version with --registry"),
         (("reproduce", "1", "--registry", "{tmp}/r"), 1, "is no registry: it is empty or absent"),
