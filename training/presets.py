@@ -106,11 +106,12 @@ PRESETS = {
     "imagenet": Preset(
         TrainConfig(
             architecture="efficientnet_lite",
-            epochs=14,
+            epochs=26,
             learning_rate=6e-4,
-            patience=14,
+            patience=26,
             init_from="imagenet",
             frozen_blocks=3,
+            augmentation=_PHOTOGRAPHS,
         ),
         replace(_ANYTHING, age_mae=5.2, gender_accuracy=0.92, ethnicity_accuracy=0.84),
         _FACES_OF_128,
