@@ -108,6 +108,12 @@ class TrainConfig:
     """Epochs without better validation metrics after which training stops."""
     init_from: str = ""
     """Initial weights: "" for random ones, one of NAMED_WEIGHTS, BUNDLED, or folder or gs:// address of a release."""
+    initial_share: float = 0.0
+    """Share of the initial weights in the network that a training from a release ends with, from 0 to 1.
+
+    A mean of initial and trained weights keeps more of what the release knows (WiSE-FT, Wortsman et al. 2022,
+    arXiv:2109.01903). With other faces, `max_forgetting` decides instead.
+    """
     frozen_blocks: int = 0
     """Blocks of the trunk that keep their initial weights, counted from the input. The stem freezes with the first."""
     teachers: tuple[str, ...] = ()
@@ -141,6 +147,11 @@ class TrainConfig:
     def starts_from_release(self) -> bool:
         """Return whether the initial weights are those of a release."""
         return self.init_from not in ("", *NAMED_WEIGHTS)
+
+    @property
+    def ends_between(self) -> bool:
+        """Return whether the training ends with weights between the initial and the last ones."""
+        return bool(self.other or self.initial_share)
 
     def weight(self, head: str) -> float:
         """Return the weight of a head's loss."""
@@ -176,7 +187,7 @@ def require_usable(config: TrainConfig) -> None:
     """Check names and ranges.
 
     Raises:
-        StepError: there is no such architecture or optimizer, or a number is out of range.
+        StepError: there is no such architecture or optimizer, a number is out of range, or an option needs a release.
     """
     if config.architecture not in ARCHITECTURES:
         raise StepError(f"no architecture {config.architecture!r}; choose one of {', '.join(ARCHITECTURES)}")
@@ -187,11 +198,19 @@ def require_usable(config: TrainConfig) -> None:
             continue
         if not math.isfinite(value) or value < 0 or (value == 0 and name in _POSITIVE):
             raise StepError(f"{name} must be {'above' if name in _POSITIVE else 'at least'} 0, got {value}")
-    for name in ("teacher_share", "other_share", "other_teacher_share"):
+    for name in ("initial_share", "teacher_share", "other_share", "other_teacher_share"):
         if getattr(config, name) > 1:
             raise StepError(f"{name} must be at most 1, got {getattr(config, name)}")
-    if config.other and not config.starts_from_release:
-        raise StepError("other faces keep what a release knows, so they need --init-from with a release")
+    _require_release(config)
+
+
+def _require_release(config: TrainConfig) -> None:
+    """Check the options that keep what the release with the initial weights knows."""
+    for option, given in (("--other", config.other), ("initial_share", config.initial_share)):
+        if given and not config.starts_from_release:
+            raise StepError(f"{option} keeps what a release knows, so it needs --init-from with a release")
+    if config.other and config.initial_share:
+        raise StepError("initial_share does not apply with --other, where max_forgetting decides; use one of them")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,17 @@ from training.config import TrainConfig
 from training.data import shards
 from training.errors import StepError
 from training.labels import CHOICES
-from training.learning import architectures, checkpoints, curve, dataset, devices, other_faces, provenance, teacher
+from training.learning import (
+    architectures,
+    checkpoints,
+    curve,
+    dataset,
+    devices,
+    other_faces,
+    provenance,
+    teacher,
+    weights,
+)
 from training.learning.loop import Loop
 from training.learning.schedules import optimizer, steps_per_epoch
 from training.registry.signing import Trust
@@ -145,10 +155,10 @@ def _run(
         # A resumed run uses another seed: the same one would repeat the order of the first faces.
         batches = _batches(data, folder, config, config.seed + first, trust)
         _learn(loop, batches, data, folder, first, steps, after_epoch)
-        if config.other:
+        if config.ends_between:
             with strategy.scope():
                 start = _build(config, data, steps, trust).get_weights()
-            _keep_others(loop, start, data, folder)
+            (_keep_others if config.other else _keep_initial)(loop, start, data, folder)
 
 
 def _batches(data: Path, folder: Path, config: TrainConfig, seed: int, trust: Trust | None) -> tf.data.Dataset:
@@ -185,6 +195,15 @@ def _keep_others(loop: Loop, start: list[Any], data: Path, folder: Path) -> None
     checkpoints.write_best(folder, loop.model)
 
 
+def _keep_initial(loop: Loop, start: list[Any], data: Path, folder: Path) -> None:
+    """Move the weights back towards the initial ones by the configured share, and write the best model."""
+    share = loop.config.initial_share
+    loop.model.set_weights(weights.between(start, loop.model.get_weights(), 1 - share))
+    found = loop.validate(dataset.validation_batches(data, loop.config))
+    print(f"with {share:.0%} of the initial weights: validation age error {found['age_error']:.2f} years")
+    checkpoints.write_best(folder, loop.model)
+
+
 def _learn(
     loop: Loop,
     faces: tf.data.Dataset,
@@ -203,8 +222,9 @@ def _learn(
             raise StepError(f"the loss of epoch {epoch} is {learnt['loss']}; train again with a lower learning rate")
         row = {"epoch": float(epoch), **learnt}
         row |= {f"val_{name}": value for name, value in loop.validate(validation).items()}
-        # Few own validation faces would choose an epoch by chance, and none of the others.
-        checkpoints.write(folder, loop.model, row, select=not config.other)
+        # Few own validation faces would choose an epoch by chance, and none of the others. With a share of the initial
+        # weights, no epoch's weights are those of the result.
+        checkpoints.write(folder, loop.model, row, select=not config.ends_between)
         with log.as_default(epoch):
             for name, value in row.items():
                 if not math.isnan(value):

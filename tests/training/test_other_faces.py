@@ -121,7 +121,7 @@ def test_the_share_is_the_largest_sixteenth_within_the_limit(tmp_path: Path, lim
 
 
 def test_other_faces_need_a_release_to_start_from(config: TrainConfig) -> None:
-    with pytest.raises(StepError, match="need --init-from"):
+    with pytest.raises(StepError, match="--other keeps what a release knows, so it needs --init-from"):
         require_usable(replace(config, init_from="faceres"))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from training.data import shards
 from training.files import write_text
 from training.labels import MISSING, age_range
+from training.learning.weights import between
 
 if TYPE_CHECKING:
     import keras
@@ -69,9 +70,6 @@ def interpolate(
 ) -> dict[str, float]:
     """Move the weights of `model` back towards `start` until the error on the other faces is small enough.
 
-    Weights between those of the initial and of the fine-tuned network keep most of the gain and lose less of the rest
-    (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903).
-
     Args:
         model: the fine-tuned network. It gets the chosen weights.
         start: weights of the initial network.
@@ -85,7 +83,7 @@ def interpolate(
     end = model.get_weights()
 
     def at(share: float) -> float:
-        model.set_weights([before + share * (after - before) for before, after in zip(start, end, strict=True)])
+        model.set_weights(between(start, end, share))
         return error()
 
     first = at(0.0)
@@ -97,7 +95,7 @@ def interpolate(
         middle = (low + high) / 2
         found[middle] = at(middle)
         low, high = (middle, high) if found[middle] <= first + limit else (low, middle)
-    model.set_weights([before + low * (after - before) for before, after in zip(start, end, strict=True)])
+    model.set_weights(between(start, end, low))
     record = {"share": low, "error_before": first, "error_fine_tuned": found[1.0], "error": found[low]}
     write_text(folder / INTERPOLATION, json.dumps(record) + "\n")
     return record

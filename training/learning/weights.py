@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,6 +78,15 @@ def _set(layer: keras.Layer, stored: Arrays) -> bool:
         return False
     layer.set_weights([value.astype(np.float32) for value in values if value is not None])
     return True
+
+
+def between(start: list[Any], end: list[Any], share: float) -> list[Any]:
+    """Return the weights at `share` of the way from `start` to `end`, each as `keras.Model.get_weights` gives them.
+
+    They keep most of what training gained, and lose less of what the start knew (WiSE-FT, Wortsman et al. 2022,
+    arXiv:2109.01903).
+    """
+    return [before + share * (after - before) for before, after in zip(start, end, strict=True)]
 
 
 def find(uri: str, architecture: str, size: int, trust: Trust | None = None) -> StoredRelease:
