@@ -106,12 +106,11 @@ PRESETS = {
     "imagenet": Preset(
         TrainConfig(
             architecture="efficientnet_lite",
-            epochs=26,
+            epochs=14,
             learning_rate=6e-4,
-            patience=26,
+            patience=14,
             init_from="imagenet",
             frozen_blocks=3,
-            augmentation=_PHOTOGRAPHS,
         ),
         replace(_ANYTHING, age_mae=5.2, gender_accuracy=0.92, ethnicity_accuracy=0.84),
         _FACES_OF_128,
